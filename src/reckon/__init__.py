@@ -1,0 +1,1 @@
+"""Reckon: recommender models that reason before they recommend."""

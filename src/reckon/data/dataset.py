@@ -1,0 +1,214 @@
+"""The dataset directory, read: items, interactions, given rows and the manifest.
+
+Entry point: `Dataset.load(path)`. The directory is written by `reckon.data.write.write_dataset`:
+
+    items.parquet         item_id (string, unique), title, any further text or number columns
+    interactions.parquet  user_id (string), item_id, timestamp (int64 seconds, or absent), rating?, review?
+                          Row order is the order of events: a tie in time is already resolved here.
+    rows.parquet          optional given evaluation rows: split, user_id, history (list of item_id), item_id.
+                          With it, every interaction is training data.
+    dataset.json          source, split, counts after every filter, tie rule, checksums, words for the prompts
+
+Does not know about prompts, tokens or models.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from reckon.data.examples import EventLog, Examples, FloatArray, IntArray
+from reckon.data.splits import SPLITS, Protocol, Split, split_of_events
+from reckon.errors import DataError
+
+DEFAULT_WINDOW = 20  # events; R2ec (arXiv 2505.16994) reads the last 20
+
+
+class Catalog:
+    """Every item that may be recommended. `item_index` is the row here; `item_id` the data set's string."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self.table = table
+        self.ids: list[str] = table["item_id"].to_pylist()
+        self.titles: list[str] = [title or "" for title in table["title"].to_pylist()]
+        self._index = {item_id: index for index, item_id in enumerate(self.ids)}
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def index(self, item_id: str) -> int:
+        """Item index of an id. Raises DataError for an id the catalog lacks."""
+        try:
+            return self._index[item_id]
+        except KeyError:
+            raise DataError(f"item_id {item_id!r}", "is not in the catalog",
+                            "use an id of items.parquet, or prepare the data again with this item") from None
+
+    def indices(self, item_ids: list[str]) -> IntArray:
+        """Item indices of many ids: [n] int32."""
+        return np.fromiter((self.index(item_id) for item_id in item_ids), dtype=np.int32, count=len(item_ids))
+
+    def record(self, index: int) -> dict[str, Any]:
+        """All columns of one item, in the file's column order."""
+        return {name: self.table[name][index].as_py() for name in self.table.column_names}
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A prepared data set. Load it with `Dataset.load`; ask it for `examples`."""
+
+    path: Path
+    info: dict[str, Any]
+    """The manifest `dataset.json`."""
+    catalog: Catalog
+    user_ids: np.ndarray  # [U] strings, in order of their runs in the event log
+    user_index: IntArray  # [E] the user of each event
+    events: EventLog
+    rows: pa.Table | None
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Dataset":
+        """Read a dataset directory.
+
+        Raises:
+            DataError: a file is missing or unreadable, a column is absent, or an interaction names an unknown item.
+        """
+        path = Path(path)
+        info = _read_json(path / "dataset.json")
+        catalog = Catalog(_read_parquet(path / "items.parquet", required=("item_id", "title")))
+        table = _read_parquet(path / "interactions.parquet", required=("user_id", "item_id"))
+        users, user_index = np.unique(table["user_id"].to_numpy(zero_copy_only=False).astype(str), return_inverse=True)
+        by_user = np.argsort(user_index, kind="stable")  # the file's order within each user is the order of events
+        events = EventLog(
+            item_index=catalog.indices(table["item_id"].to_pylist())[by_user],
+            time=_column(table, "timestamp", np.int64, by_user),
+            rating=_column(table, "rating", np.float32, by_user),
+        )
+        rows = path / "rows.parquet"
+        return cls(
+            path=path,
+            info=info,
+            catalog=catalog,
+            user_ids=users.astype(object),
+            user_index=user_index[by_user],
+            events=events,
+            rows=_read_parquet(rows, required=("split", "user_id", "history", "item_id")) if rows.exists() else None,
+        )
+
+    @property
+    def protocol(self) -> Protocol:
+        """The split this data set was prepared for."""
+        return self.info["split"]
+
+    @property
+    def words(self) -> dict[str, str]:
+        """What items and actions are called in prompts, e.g. {'item': 'book', 'items': 'books', 'action': 'read'}."""
+        return self.info["words"]
+
+    @property
+    def checksum(self) -> str:
+        """sha256 over the data files, as recorded when the directory was written."""
+        return self.info["checksum"]
+
+    def examples(self, split: Split, window: int = DEFAULT_WINDOW) -> Examples:
+        """Rows of one split; histories hold at most the last `window` events before the target."""
+        if split not in SPLITS:
+            raise DataError(f"split {split!r}", "is unknown", "use train, valid or test")
+        if self.rows is not None and split != "train":
+            return self._given_examples(split, window)
+        return self._event_examples(np.flatnonzero(self._event_splits == SPLITS.index(split)), window)
+
+    def histories(self, window: int = DEFAULT_WINDOW) -> Examples:
+        """One row per user with everything known, for recommending now. Targets are -1."""
+        ends = np.flatnonzero(np.r_[self.user_index[1:] != self.user_index[:-1], True]) + 1  # [U]
+        starts = np.r_[0, ends[:-1]]
+        return Examples(
+            user_ids=self.user_ids,
+            targets=np.full(len(ends), -1, dtype=np.int32),
+            times=None if self.events.time is None else self.events.time[ends - 1],
+            start=np.maximum(starts, ends - window),
+            end=ends,
+            events=self.events,
+        )
+
+    @cached_property
+    def train_counts(self) -> IntArray:
+        """[I] how often each item occurs in training events (first events of users included)."""
+        return np.bincount(self.events.item_index[self._is_training_event], minlength=len(self.catalog))
+
+    @cached_property
+    def _event_splits(self) -> IntArray:
+        if self.protocol == "given":  # every interaction is training data; first events have no history
+            first = np.r_[True, self.user_index[1:] != self.user_index[:-1]]
+            return np.where(first, -1, 0).astype(np.int8)
+        return split_of_events(self.protocol, self.user_index, self.events.time)
+
+    @property
+    def _is_training_event(self) -> np.ndarray:
+        """Training targets, and users' first events when they are older than every validation target."""
+        split = self._event_splits
+        if self.protocol == "temporal" and self.events.time is not None:
+            return self.events.time < self.events.time[split >= 1].min()
+        return split <= 0
+
+    def _event_examples(self, targets: IntArray, window: int) -> Examples:
+        first = np.flatnonzero(np.r_[True, self.user_index[1:] != self.user_index[:-1]])
+        starts = first[self.user_index[targets]]
+        return Examples(
+            user_ids=self.user_ids[self.user_index[targets]],
+            targets=self.events.item_index[targets],
+            times=None if self.events.time is None else self.events.time[targets],
+            start=np.maximum(starts, targets - window),
+            end=targets,
+            events=self.events,
+        )
+
+    def _given_examples(self, split: Split, window: int) -> Examples:
+        assert self.rows is not None
+        rows = self.rows.filter(pa.compute.equal(self.rows["split"], split))
+        histories: list[list[str]] = rows["history"].to_pylist()
+        lengths = np.array([len(history) for history in histories], dtype=np.int64)
+        end = np.cumsum(lengths)
+        log = EventLog(self.catalog.indices([i for history in histories for i in history]), time=None, rating=None)
+        return Examples(
+            user_ids=rows["user_id"].to_numpy(zero_copy_only=False).astype(object),
+            targets=self.catalog.indices(rows["item_id"].to_pylist()),
+            times=None,
+            start=np.maximum(end - lengths, end - window),
+            end=end,
+            events=log,
+        )
+
+
+def _column(table: pa.Table, name: str, dtype: type, order: IntArray) -> Any:
+    if name not in table.column_names:
+        return None
+    column: FloatArray | IntArray = table[name].to_numpy(zero_copy_only=False).astype(dtype)
+    return column[order]
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(str(path), "does not exist", "make the directory with `reckon data prepare`") from None
+    except ValueError as error:
+        raise DataError(str(path), f"is not JSON ({error})", "prepare the data again") from None
+
+
+def _read_parquet(path: Path, required: tuple[str, ...]) -> pa.Table:
+    try:
+        table = pq.read_table(path)
+    except FileNotFoundError:
+        raise DataError(str(path), "does not exist", "make the directory with `reckon data prepare`") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(str(path), f"is not readable Parquet ({error})", "prepare the data again") from None
+    for name in required:
+        if name not in table.column_names:
+            raise DataError(str(path), f"has no column {name!r}", f"columns are {', '.join(table.column_names)}; prepare the data again")
+    return table
