@@ -1,0 +1,11 @@
+"""Set before any test imports torch: few threads per worker, no network, the same results on every machine."""
+
+import os
+
+# Two xdist workers with two torch threads each would fight over two cores and run several times slower.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MKL_NUM_THREADS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# A test that reaches for a model hub must fail at once, not wait for a timeout.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
