@@ -1,0 +1,151 @@
+"""Attention in which a group of replies reads the keys and values of one shared prompt.
+
+Entry points: `record_prefix` runs the prompts once, `ReadPrefix` lets G replies per prompt read them, in training
+(whole replies, gradients flow through the shared keys) and in generation (one token at a time, with a cache for
+the replies' own keys). It is registered as transformers' attention implementation `reckon`, so every model family
+that goes through the attention interface uses the same few lines: grouped heads, sliding windows, soft caps.
+
+Prompts and replies are padded on the right. Causality alone then hides the padding inside a prompt, and positions
+are plain counts; only a reply's view of its prompt needs a mask.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import dropout as apply_dropout
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+ATTENTION_NAME = "reckon"
+
+
+@dataclass
+class PrefixStates:
+    """Keys and values of B prompts, one pair per layer."""
+
+    lengths: Tensor  # [B] prompt tokens
+    keys: dict[int, Tensor] = field(default_factory=dict)  # layer -> [B, Hkv, P, d]
+    values: dict[int, Tensor] = field(default_factory=dict)
+
+
+class RecordPrefix:
+    """Attention of the prompts themselves: causal, and the keys and values are kept."""
+
+    def __init__(self, states: PrefixStates) -> None:
+        self.states = states
+
+    def attend(self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **options: Any):
+        layer = module.layer_idx
+        # Gradient checkpointing runs a layer twice; the first run's tensors carry the graph.
+        if layer not in self.states.keys:
+            self.states.keys[layer], self.states.values[layer] = key, value
+        return causal_attention(module, query, key, value, mask, **options)
+
+
+class ReadPrefix:
+    """Attention of N = B * G replies: each reads its prompt's recorded keys, then its own.
+
+    Rows i*G .. (i+1)*G - 1 read prompt i. Without `capacity` a call holds whole replies (training); with it the
+    replies' own keys are cached and each call appends to them (generation).
+    """
+
+    def __init__(self, states: PrefixStates, group_size: int, capacity: int | None = None) -> None:
+        self.states, self.group_size, self.capacity = states, group_size, capacity
+        self.filled = 0  # reply tokens already in the cache
+        self._own: dict[int, tuple[Tensor, Tensor]] = {}
+        self._masks: dict[int | None, Tensor] = {}
+
+    def advance(self, tokens: int) -> None:
+        """The call that just ended added this many tokens to every reply's cache."""
+        if self.capacity is not None:  # in training a checkpointed layer runs again and must see the same positions
+            self.filled += tokens
+            self._masks.clear()
+
+    def attend(
+        self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, *,
+        scaling: float, dropout: float = 0.0, sliding_window: int | None = None, softcap: float | None = None,
+        **_: Any,
+    ) -> tuple[Tensor, None]:
+        own_key, own_value = self._with_cache(module.layer_idx, key, value)  # [N, Hkv, S, d]
+        prefix_key, prefix_value = self.states.keys[module.layer_idx], self.states.values[module.layer_idx]
+        B, kv_heads, P, d = prefix_key.shape
+        N, heads, T, _ = query.shape
+        G, R = self.group_size, heads // kv_heads
+        # Queries of one group and one key head side by side: [B, Hkv, G, R * T, d].
+        grouped = query.reshape(B, G, kv_heads, R * T, d).transpose(1, 2).reshape(B, kv_heads, G * R * T, d) * scaling
+        own_key = own_key.reshape(B, G, kv_heads, -1, d).transpose(1, 2)  # [B, Hkv, G, S, d]
+        own_value = own_value.reshape(B, G, kv_heads, -1, d).transpose(1, 2)
+        to_prefix = (grouped @ prefix_key.transpose(-1, -2)).view(B, kv_heads, G, R * T, P)
+        to_own = grouped.view(B, kv_heads, G, R * T, d) @ own_key.transpose(-1, -2)
+        scores = torch.cat([to_prefix, to_own], dim=-1).view(B, kv_heads, G, R, T, -1)
+        if softcap is not None:
+            scores = torch.tanh(scores / softcap) * softcap
+        scores = scores + self._additive_mask(T, own_key.shape[-2], P, sliding_window, scores)
+        weights = scores.softmax(dim=-1, dtype=torch.float32).to(query.dtype)
+        weights = apply_dropout(weights, dropout, training=module.training)
+        weights = weights.view(B, kv_heads, G, R * T, -1)
+        from_prefix = weights[..., :P].reshape(B, kv_heads, G * R * T, P) @ prefix_value
+        output = from_prefix.view(B, kv_heads, G, R * T, d) + weights[..., P:] @ own_value
+        return output.view(B, kv_heads, G, R, T, d).permute(0, 2, 4, 1, 3, 5).reshape(N, T, heads, d), None
+
+    def _with_cache(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        if self.capacity is None:
+            return key, value
+        if layer not in self._own:
+            shape = (key.shape[0], key.shape[1], self.capacity, key.shape[3])
+            self._own[layer] = (key.new_empty(shape), value.new_empty(shape))
+        keys, values = self._own[layer]
+        end = self.filled + key.shape[2]
+        keys[:, :, self.filled : end], values[:, :, self.filled : end] = key, value
+        return keys[:, :, :end], values[:, :, :end]
+
+    def _additive_mask(self, T: int, S: int, P: int, window: int | None, like: Tensor) -> Tensor:
+        """[B, 1, 1, 1, T, P + S]: 0 where a reply token may look, the lowest number elsewhere."""
+        if window not in self._masks:
+            device, lengths = like.device, self.states.lengths[:, None, None]
+            own_position = self.filled + torch.arange(T, device=device)[None, :, None]  # [1, T, 1] within the reply
+            prefix_position = torch.arange(P, device=device)[None, None]
+            own_key = torch.arange(S, device=device)[None, None]
+            sees_prefix = (prefix_position < lengths).expand(-1, T, -1)
+            sees_own = (own_key <= own_position).expand(len(self.states.lengths), -1, -1)
+            if window is not None:
+                sees_prefix = sees_prefix & (lengths + own_position - prefix_position < window)
+                sees_own = sees_own & (own_position - own_key < window)
+            allowed = torch.cat([sees_prefix, sees_own], dim=-1)[:, None, None, None]
+            self._masks[window] = torch.zeros(allowed.shape, dtype=like.dtype, device=device).masked_fill(
+                ~allowed, torch.finfo(like.dtype).min
+            )
+        return self._masks[window]
+
+
+def causal_attention(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **options: Any
+) -> tuple[Tensor, None]:
+    """Plain causal attention; torch's fused kernel unless the model caps its scores (Gemma 2)."""
+    if options.get("softcap") is None:
+        return sdpa_attention_forward(module, query, key, value, mask, **options)
+    length = query.shape[2]
+    allowed = torch.ones(length, length, dtype=torch.bool, device=query.device).tril() if mask is None else mask
+    groups = query.shape[1] // key.shape[1]
+    key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
+    scores = query @ key.transpose(-1, -2) * options["scaling"]
+    scores = torch.tanh(scores / options["softcap"]) * options["softcap"]
+    weights = scores.masked_fill(~allowed, torch.finfo(scores.dtype).min).softmax(dim=-1, dtype=torch.float32)
+    weights = apply_dropout(weights.to(query.dtype), options.get("dropout", 0.0), training=module.training)
+    return (weights @ value).transpose(1, 2), None
+
+
+def reckon_attention(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None,
+    prefix: RecordPrefix | ReadPrefix | None = None, **options: Any,
+) -> tuple[Tensor, None]:
+    """The attention function transformers calls in every layer; `prefix` says which role this pass has."""
+    attend = causal_attention if prefix is None else prefix.attend
+    return attend(module, query, key, value, attention_mask, **options)
+
+
+AttentionInterface.register(ATTENTION_NAME, reckon_attention)
+AttentionMaskInterface.register(ATTENTION_NAME, sdpa_mask)

@@ -1,0 +1,60 @@
+"""The R2ec prompt: a user's history, and what the policy is asked to write.
+
+Entry point: `messages`. Two styles: `instruct` for instruction-tuned models (the paper's wording in our own words)
+and `compact` for small backbones trained on the data set's own text, where every instruction token is cost.
+
+The reply is reasoning, then `MARKER`. The rec head reads the hidden state at the marker; item prompts end with the
+same marker, so users and items are always read at the same token.
+
+Source: R2ec (arXiv 2505.16994), section 3 and appendix (prompt template).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from reckon.data.examples import Event, Example
+from reckon.prompts.render import Message
+
+MARKER = "<answer>"
+Style = Literal["instruct", "compact"]
+MINUTE, HOUR, DAY, MONTH, YEAR = 60, 3600, 86_400, 2_629_800, 31_557_600  # seconds; month and year are means
+
+
+def messages(
+    example: Example, titles: Sequence[str], words: Mapping[str, str], style: Style = "instruct"
+) -> list[Message]:
+    """One user turn: the history, oldest first, and the instruction.
+
+    Args:
+        example: only its history and time are read; the target never reaches the prompt.
+        titles: the catalog's titles by item index.
+        words: what items and actions are called: `item`, `items`, `action` (past tense).
+        style: `instruct` or `compact`.
+    """
+    lines = [event_line(event, titles, example.time) for event in example.history] or ["nothing yet"]
+    if style == "compact":
+        return [{"role": "user", "content": "\n".join([f"{words['action']}:", *lines])}]
+    history = "\n".join(lines)
+    content = (
+        f"A user {words['action']} these {words['items']}, oldest first:\n{history}\n\n"
+        f"Analyse in depth what this user likes, how the taste is moving and what it needs next. "
+        f"Then recommend the next {words['item']}: end your reasoning with {MARKER}."
+    )
+    return [{"role": "user", "content": content}]
+
+
+def event_line(event: Event, titles: Sequence[str], now: int | None) -> str:
+    """`3 days ago: [title] (4)`; the time or the rating is left out where the data set has none."""
+    line = f"[{titles[event.item_index]}]"
+    if event.time is not None and now is not None:
+        line = f"{time_ago(now - event.time)}: {line}"
+    return line if event.rating is None else f"{line} ({event.rating:g})"
+
+
+def time_ago(seconds: int) -> str:
+    """A span in its largest whole unit: `just now`, `5 minutes ago`, …, `2 years ago`."""
+    for unit, name in ((YEAR, "year"), (MONTH, "month"), (DAY, "day"), (HOUR, "hour"), (MINUTE, "minute")):
+        if seconds >= unit:
+            count = seconds // unit
+            return f"{count} {name}{'' if count == 1 else 's'} ago"
+    return "just now"

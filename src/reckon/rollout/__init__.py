@@ -1,0 +1,6 @@
+"""Sampling groups of replies from a policy."""
+
+from reckon.rollout.engine import Rollouts, SharedPrefixEngine
+from reckon.rollout.sampling import SamplingConfig, sampled_logprobs, token_logprobs
+
+__all__ = ["Rollouts", "SamplingConfig", "SharedPrefixEngine", "sampled_logprobs", "token_logprobs"]

@@ -1,0 +1,191 @@
+"""The in-process rollout engine: prefill each prompt once, sample a group of replies from it.
+
+Entry point: `SharedPrefixEngine.sample`. A reply ends at the marker. When the token budget runs out, or the model
+ends its turn without a marker, the marker is appended: those tokens are not the policy's choice, so they are outside
+`sampled`, and the trajectory counts as truncated. The hidden state at the marker falls out of the decoding: no extra
+pass. Knows nothing about rewards or items.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from reckon.models.backbone import Backbone, TokenBatch
+from reckon.models.shared_prefix import ReadPrefix
+from reckon.rollout.sampling import SamplingConfig, sampled_logprobs
+
+MARKER_FINISH, END_FINISH, LENGTH_FINISH = "marker", "end", "length"
+LOOK_BACK = 8  # tokens that can spell the marker's text
+
+
+@dataclass(frozen=True, slots=True)
+class Rollouts:
+    """N = B * G sampled trajectories; rows i*G .. (i+1)*G - 1 share prompt i."""
+
+    prompts: TokenBatch
+    """B prompts."""
+    reply_ids: Tensor  # [N, T] reply tokens up to and including the marker, then padding
+    sampled: Tensor  # [N, T] True where the policy chose the token
+    logprobs: Tensor  # [N, T] of the sampled distribution; zero outside `sampled`
+    lengths: Tensor  # [N] tokens up to and including the marker
+    hidden: Tensor  # [N, D] final hidden state at the marker's last token
+    finish: tuple[str, ...]
+    """Why each reply ended: `marker`, `end` (end of turn without a marker) or `length` (out of budget)."""
+
+    def __len__(self) -> int:
+        return len(self.reply_ids)
+
+    @property
+    def group_size(self) -> int:
+        return len(self.reply_ids) // len(self.prompts.ids)
+
+    @property
+    def truncated(self) -> Tensor:
+        """[N] True where the marker had to be appended."""
+        return torch.tensor([reason != MARKER_FINISH for reason in self.finish], device=self.reply_ids.device)
+
+
+class StopMarker:
+    """Recognises the marker in sampled tokens, whether it is one token of the vocabulary or spelled by several."""
+
+    def __init__(self, text: str, backbone: Backbone) -> None:
+        tokenizer = backbone.tokenizer
+        self.text = text
+        self.ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
+        self._tokenizer = tokenizer
+        size = backbone.causal_lm.get_output_embeddings().weight.shape[0]
+        self._may_end = torch.zeros(size, dtype=torch.bool)
+        if len(self.ids) == 1:
+            self._may_end[self.ids[0]] = True
+        else:
+            for token, index in tokenizer.get_vocab().items():
+                self._may_end[index] = text[-1] in token
+        self._may_end = self._may_end.to(backbone.device)
+
+    def ended(self, tokens: Tensor, replies: Tensor) -> Tensor:
+        """[N] True where the newest tokens [N] complete the marker; replies [N, t] include them."""
+        ended = self._may_end[tokens]
+        if len(self.ids) > 1:
+            for row in ended.nonzero()[:, 0].tolist():
+                tail = self._tokenizer.decode(replies[row, -(LOOK_BACK + len(self.ids)) :].tolist())
+                ended[row] = self.text in tail
+        return ended
+
+
+class SharedPrefixEngine:
+    """Samples replies from a backbone that lives in this process."""
+
+    def __init__(self, backbone: Backbone, marker: str) -> None:
+        self.backbone = backbone
+        self.marker = StopMarker(marker, backbone)
+        ends = {backbone.tokenizer.eos_token_id}
+        configured = backbone.config.eos_token_id
+        ends.update(configured if isinstance(configured, list) else [configured])
+        self._ends = torch.tensor(sorted(end for end in ends if end is not None), device=backbone.device)
+
+    def sample(
+        self,
+        prompts: Sequence[Sequence[int]],
+        sampling: SamplingConfig,
+        *,
+        num_generations: int = 1,
+        generator: torch.Generator | None = None,
+        on_token: Callable[[Tensor], None] | None = None,
+    ) -> Rollouts:
+        """Sample G replies for each of B prompts.
+
+        Args:
+            prompts: token ids of each prompt, any lengths.
+            sampling: the distribution and the token budget.
+            num_generations: G, at least 1.
+            generator: the random source, on the backbone's device. None uses torch's global one.
+            on_token: called with the newest tokens [N] after each step, for streaming; -1 where a row has ended.
+        """
+        backbone = self.backbone
+        with backbone.evaluating():
+            batch = backbone.pad(prompts)
+            states, last = backbone.read_prompts(batch)
+            forced = torch.tensor(self.marker.ids, device=backbone.device)
+            capacity = sampling.max_completion_length + len(forced)
+            reader = ReadPrefix(states, num_generations, capacity)
+            rows = _Rows(last.repeat_interleave(num_generations, 0), capacity, backbone.tokenizer.pad_token_id)
+            for step in range(capacity):
+                tokens, logprobs = _draw(backbone.logits(rows.predicting), sampling, generator)
+                self._place(rows, step, tokens, logprobs, forced, sampling.max_completion_length)
+                if on_token is not None:
+                    ended_before = (rows.finished_at >= 0) & (rows.finished_at < step)
+                    on_token(rows.ids[:, step].masked_fill(ended_before, -1))
+                hidden = backbone.read_replies(rows.ids[:, step : step + 1], reader)[:, 0]
+                if rows.read(step, hidden):
+                    break
+            return rows.rollouts(batch)
+
+    def _place(
+        self, rows: "_Rows", step: int, tokens: Tensor, logprobs: Tensor, forced: Tensor, budget: int
+    ) -> None:
+        """Write one token into every row that has not ended: the sampled one, or the marker's next."""
+        active = rows.finished_at < 0
+        if step == budget:
+            rows.force(active & (rows.forcing < 0), LENGTH_FINISH)
+        forcing = active & (rows.forcing >= 0)
+        tokens = torch.where(forcing, forced[rows.forcing.clamp(0, len(forced) - 1)], tokens)
+        chosen = active & ~forcing
+        rows.ids[:, step] = torch.where(active, tokens, rows.ids[:, step])
+        rows.sampled[:, step] = chosen
+        rows.logprobs[:, step] = torch.where(chosen, logprobs, 0.0)
+        rows.forcing[forcing] += 1
+        ended = chosen & self.marker.ended(tokens, rows.ids[:, : step + 1])
+        rows.finish(ended | (rows.forcing == len(forced)) & active, step)
+        rows.force(chosen & ~ended & torch.isin(tokens, self._ends), END_FINISH)
+
+
+class _Rows:
+    """The replies while they grow. A row ends at `finished_at`, the position of the marker's last token."""
+
+    def __init__(self, predicting: Tensor, capacity: int, pad_id: int) -> None:
+        rows, device = len(predicting), predicting.device
+        self.predicting = predicting  # [N, D] states that predict the next token
+        self.ids = torch.full((rows, capacity), pad_id, dtype=torch.long, device=device)
+        self.sampled = torch.zeros((rows, capacity), dtype=torch.bool, device=device)
+        self.logprobs = torch.zeros((rows, capacity), device=device)
+        self.forcing = torch.full((rows,), -1, dtype=torch.long, device=device)  # next marker token to append
+        self.finished_at = torch.full((rows,), -1, dtype=torch.long, device=device)
+        self.marker_hidden = torch.zeros_like(predicting)
+        self.reasons = [MARKER_FINISH] * rows
+
+    def force(self, which: Tensor, reason: str) -> None:
+        self.forcing[which] = 0
+        for row in which.nonzero()[:, 0].tolist():
+            self.reasons[row] = reason
+
+    def finish(self, which: Tensor, step: int) -> None:
+        self.finished_at[which] = step
+
+    def read(self, step: int, hidden: Tensor) -> bool:
+        """Take the states after feeding this step's tokens; True when every row has ended."""
+        self.predicting = hidden
+        self.marker_hidden = torch.where((self.finished_at == step)[:, None], hidden, self.marker_hidden)
+        return bool((self.finished_at >= 0).all())
+
+    def rollouts(self, prompts: TokenBatch) -> Rollouts:
+        longest = int(self.finished_at.max()) + 1
+        return Rollouts(
+            prompts=prompts,
+            reply_ids=self.ids[:, :longest],
+            sampled=self.sampled[:, :longest],
+            logprobs=self.logprobs[:, :longest],
+            lengths=self.finished_at + 1,
+            hidden=self.marker_hidden,
+            finish=tuple(self.reasons),
+        )
+
+
+def _draw(logits: Tensor, sampling: SamplingConfig, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    """One token per row and its log-probability under the distribution it was drawn from."""
+    if sampling.temperature == 0:
+        return logits.argmax(dim=-1), logits.new_zeros(len(logits))
+    logprobs = sampled_logprobs(logits, sampling)
+    tokens = torch.multinomial(logprobs.exp(), 1, generator=generator)
+    return tokens[:, 0], logprobs.gather(1, tokens)[:, 0]

@@ -1,0 +1,99 @@
+"""The distribution that replies are sampled from, and log-probabilities under it.
+
+Entry points: `SamplingConfig`, `sampled_logprobs` (one place for temperature, top-k and top-p, used by the engine
+and by the trainer) and `token_logprobs` (the trainer's, in chunks).
+
+Trap: sampling with top-k or a temperature and then training on full-softmax log-probabilities biases the policy
+gradient. Both sides here use the distribution that was sampled, renormalised over its support.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from reckon.errors import ConfigError
+from reckon.models.backbone import Backbone
+
+CHUNK_TOKENS = 1024  # logits of this many tokens exist at once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingConfig:
+    """How replies are sampled. Section `rollout` of the run config."""
+
+    temperature: float = 1.0
+    """Divides the logits, >= 0. 0 takes the most likely token."""
+
+    top_k: int = 0
+    """Sample from the k most likely tokens; 0 keeps all."""
+
+    top_p: float = 1.0
+    """Then from the fewest tokens whose probability reaches p, in (0, 1]; 1 keeps all."""
+
+    max_completion_length: int = 512
+    """Reply tokens before the marker is appended and the trajectory counted as truncated, > 0."""
+
+    def __post_init__(self) -> None:
+        if self.temperature < 0:
+            raise ConfigError("rollout.temperature", self.temperature, "must not be negative", "use 1.0, or 0 for greedy")
+        if self.top_k < 0:
+            raise ConfigError("rollout.top_k", self.top_k, "must not be negative", "use 0 to keep all tokens")
+        if not 0 < self.top_p <= 1:
+            raise ConfigError("rollout.top_p", self.top_p, "must lie in (0, 1]", "use 1.0 to keep all tokens")
+        if self.max_completion_length < 1:
+            raise ConfigError("rollout.max_completion_length", self.max_completion_length, "must be at least 1", "use 512")
+
+
+def sampled_logprobs(logits: Tensor, sampling: SamplingConfig, kept: Tensor | None = None) -> Tensor:
+    """Log-probabilities after temperature, top-k and top-p: [n, V], -inf outside the support.
+
+    Args:
+        logits: [n, V] float32.
+        sampling: temperature > 0.
+        kept: [n] token ids that stay in the support in any case. The trainer names the sampled tokens here: after
+            an update the policy's own top k may have moved past one, and its ratio must stay finite.
+    """
+    logits = logits / sampling.temperature
+    allowed = torch.ones_like(logits, dtype=torch.bool)
+    if 0 < sampling.top_k < logits.shape[-1]:
+        allowed = logits >= logits.topk(sampling.top_k, dim=-1).values[:, -1:]
+    if sampling.top_p < 1:
+        ordered, order = logits.masked_fill(~allowed, -torch.inf).softmax(dim=-1).sort(dim=-1, descending=True)
+        before = ordered.cumsum(dim=-1) - ordered
+        allowed = allowed & torch.zeros_like(allowed).scatter(1, order, before < sampling.top_p)
+    if kept is not None:
+        allowed = allowed.scatter(1, kept[:, None], True)
+    return logits.masked_fill(~allowed, -torch.inf).log_softmax(dim=-1)
+
+
+def token_logprobs(
+    backbone: Backbone, hidden: Tensor, tokens: Tensor, mask: Tensor, sampling: SamplingConfig
+) -> tuple[Tensor, Tensor]:
+    """Log-probabilities and entropies of reply tokens, never holding tokens x vocabulary whole.
+
+    Args:
+        hidden: [N, T, D] states that predict each token.
+        tokens: [N, T] the tokens.
+        mask: [N, T] True where a token was sampled.
+        sampling: the distribution they were sampled from.
+
+    Returns:
+        [N, T] log-probabilities with gradient and [N, T] entropies in nats without; both zero outside the mask.
+    """
+
+    def chunk_logprobs(states: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
+        logprobs = sampled_logprobs(backbone.logits(states), sampling, kept=ids)
+        with torch.no_grad():
+            entropy = -(logprobs.exp() * logprobs.clamp_min(-1e4)).sum(dim=-1)
+        return logprobs.gather(1, ids[:, None])[:, 0], entropy
+
+    states, ids = hidden[mask], tokens[mask]
+    parts = [checkpoint(chunk_logprobs, s, i, use_reentrant=False)
+             for s, i in zip(states.split(CHUNK_TOKENS), ids.split(CHUNK_TOKENS), strict=True)]
+    empty = hidden.new_zeros(tokens.shape, dtype=torch.float32)
+    if not parts:
+        return empty, empty
+    logprobs, entropy = (torch.cat(column) for column in zip(*parts, strict=True))
+    return empty.masked_scatter(mask, logprobs), empty.masked_scatter(mask, entropy)
