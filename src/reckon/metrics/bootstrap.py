@@ -1,0 +1,139 @@
+"""Bootstrap intervals over users: how much a mean would move with other users from the same population.
+
+Entry points: `bootstrap_interval` for one mean, `paired_interval` for the difference of two on the same rows.
+Works on one number per row; knows nothing of ranks or ratings.
+
+A user is the unit that is resampled. Where a user has several rows they are drawn together, since one person's rows
+resemble each other; treating them as independent makes the interval too narrow.
+
+A resampled mean depends only on how often each distinct (sum, rows) of a user is drawn. Hit@K has two distinct
+values and NDCG@K at most K + 1, so one multinomial draw over those replaces U draws of users: 2,000 resamples of
+10,000 users take milliseconds, exactly, and their order cannot matter.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from reckon.errors import ConfigError, DataError, ShapeError
+
+FloatArray = npt.NDArray[np.floating]
+Users = npt.NDArray[np.object_] | Sequence[str]
+BLOCK_CELLS = 2_000_000  # counts held at once: 16 MB
+DECIMALS = 12  # sums that differ only by rounding are one distinct value
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean and its percentile interval."""
+
+    mean: float
+    lo: float
+    hi: float
+
+
+@dataclass(frozen=True, slots=True)
+class PairedDifference:
+    """Mean difference on the same rows, its percentile interval and the bootstrap's two-sided p-value."""
+
+    difference: float
+    lo: float
+    hi: float
+    p_value: float
+    """Chance, by the resamples, of a difference on the other side of zero, doubled; at least 2 / (resamples + 1)."""
+
+
+def bootstrap_interval(
+    values: FloatArray, users: Users | None = None, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> Interval:
+    """Percentile interval of the mean over rows.
+
+    Args:
+        values: [U] one number per row, finite.
+        users: [U] who each row belongs to; None says every row is another user.
+        confidence: in (0, 1).
+        resamples: bootstrap samples, at least 100.
+        seed: the interval is a function of the values and this seed.
+
+    Raises:
+        ShapeError, DataError, ConfigError: no rows, a value that is not finite, a setting out of range.
+    """
+    values = _checked(values)
+    means = _resampled_means(values, users, resamples, seed)
+    lo, hi = _percentiles(means, confidence)
+    return Interval(float(values.mean()), lo, hi)
+
+
+def paired_interval(
+    values: FloatArray,
+    baseline: FloatArray,
+    users: Users | None = None,
+    *,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> PairedDifference:
+    """Percentile interval of mean(values - baseline), row by row the same user and target.
+
+    Args:
+        values, baseline: [U] one number per row of each method.
+        users, confidence, resamples, seed: as in `bootstrap_interval`.
+    """
+    values, baseline = _checked(values), _checked(baseline)
+    if values.shape != baseline.shape:
+        raise ShapeError("baseline", baseline.shape, f"{list(values.shape)}, the same rows as values")
+    differences = values - baseline
+    means = _resampled_means(differences, users, resamples, seed)
+    lo, hi = _percentiles(means, confidence)
+    # One is added to both counts: no finite number of resamples can show that a chance is zero.
+    not_above, not_below = ((means <= 0).sum() + 1, (means >= 0).sum() + 1)
+    p_value = min(1.0, 2 * float(min(not_above, not_below)) / (resamples + 1))
+    return PairedDifference(float(differences.mean()), lo, hi, p_value)
+
+
+def _checked(values: FloatArray) -> FloatArray:
+    values = np.asarray(values, dtype=np.float64)
+    if values.ndim != 1 or len(values) == 0:
+        raise ShapeError("values", values.shape, "[U] with at least one row")
+    if not np.isfinite(values).all():
+        row = int((~np.isfinite(values)).argmax())
+        raise DataError(f"values[{row}]", f"is {values[row]}, and a mean over it says nothing", "pass finite numbers")
+    return values
+
+
+def _percentiles(means: FloatArray, confidence: float) -> tuple[float, float]:
+    if not 0 < confidence < 1:
+        raise ConfigError("confidence", confidence, "must lie between 0 and 1", "use 0.95")
+    lo, hi = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(lo), float(hi)
+
+
+def _resampled_means(values: FloatArray, users: Users | None, resamples: int, seed: int) -> FloatArray:
+    """Means over rows of `resamples` samples of users with replacement: [resamples]."""
+    if resamples < 100:
+        raise ConfigError("resamples", resamples, "too few for a 95 % interval", "use 100 or more (default 2000)")
+    sums, rows = _per_user(values, users)
+    kinds, counts = np.unique(np.stack([sums, rows], axis=1), axis=0, return_counts=True)  # [D, 2], [D]
+    rng = np.random.default_rng(seed)
+    block = max(1, BLOCK_CELLS // len(kinds))
+    means = []
+    for start in range(0, resamples, block):
+        size = min(block, resamples - start)
+        drawn = rng.multinomial(len(sums), counts / len(sums), size=size)  # [size, D]
+        total = drawn @ kinds  # [size, 2] sum of values, number of rows
+        means.append(total[:, 0] / total[:, 1])
+    return np.concatenate(means)
+
+
+def _per_user(values: FloatArray, users: Users | None) -> tuple[FloatArray, FloatArray]:
+    """Each user's sum of values and number of rows."""
+    if users is None:
+        return values, np.ones_like(values)
+    users = np.asarray(users, dtype=object)
+    if users.shape != values.shape:
+        raise ShapeError("users", users.shape, f"{list(values.shape)}, one per row")
+    _, user_index = np.unique(users.astype(str), return_inverse=True)
+    rows = np.bincount(user_index).astype(np.float64)
+    return np.round(np.bincount(user_index, weights=values), DECIMALS), rows

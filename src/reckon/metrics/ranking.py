@@ -1,0 +1,238 @@
+"""How far down the list the target stood: ranks, and what Hit, NDCG, MRR and coverage make of them.
+
+Entry points: `ranks_from_scores` makes ranks, `RankingResult` holds them, `summary` turns a result into numbers
+with intervals, `paired_difference` compares two results on the same rows.
+
+U is the number of test rows: one (user, target) each. Where a user has several rows, every mean is over rows and
+the intervals resample users with all their rows (`reckon.metrics.bootstrap`).
+
+Rules, the same for every metric:
+- A rank starts at 1 and counts only items that were allowed. The target ties BEHIND every item with its score, so
+  a model that scores all items alike earns nothing.
+- A target that could not be found (it was excluded) has rank `catalog_size + 1`: a miss. A miss is worth 0 in every
+  metric and stays in the denominator.
+- NaN scores are an error, never a rank.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from reckon.errors import ConfigError, DataError, ShapeError
+from reckon.metrics.bootstrap import Interval, PairedDifference, bootstrap_interval, paired_interval
+
+IntArray = npt.NDArray[np.integer]
+FloatArray = npt.NDArray[np.floating]
+CUTOFFS = (5, 10, 20)
+NO_ITEM = -1  # fills up a row of `recommended` that has fewer items than the widest
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class RankingResult:
+    """One recommender's ranks over U test rows. The input of every table, test and chart."""
+
+    name: str
+    """Shown in tables and charts: `popularity`, `no-reasoning`, `r2ec`."""
+    ranks: IntArray
+    """[U] 1-based rank of the target among the allowed items; `catalog_size + 1` is a miss."""
+    catalog_size: int
+    """I: how many items the catalog has, the denominator of coverage."""
+    recommended: IntArray | None = None
+    """[U, K] item indices, best first, -1 where a row has fewer; None where coverage is not wanted."""
+    user_ids: npt.NDArray[np.object_] | Sequence[str] | None = None
+    """[U] who each row belongs to. Needed to pair two results, and to resample users who have several rows."""
+    rates: Mapping[str, float] = field(default_factory=dict)
+    """What else was counted: `truncated`, `parsed` (shares of replies), `reply_length` (tokens), `seconds_per_user`."""
+
+    def __post_init__(self) -> None:
+        ranks = np.asarray(self.ranks)
+        if ranks.ndim != 1 or len(ranks) == 0:
+            raise ShapeError(f"{self.name}: ranks", ranks.shape, "[U] with at least one row")
+        if not np.issubdtype(ranks.dtype, np.integer):
+            raise DataError(f"{self.name}: ranks", f"are {ranks.dtype}, not integers", "pass ranks, not scores")
+        outside = (ranks < 1) | (ranks > self.catalog_size + 1)
+        if outside.any():
+            row = int(outside.argmax())
+            raise DataError(f"{self.name}: ranks[{row}] = {ranks[row]}",
+                            f"lies outside 1..{self.catalog_size + 1} (catalog size + 1 is a miss)",
+                            "ranks start at 1 and count items of this catalog only")
+        object.__setattr__(self, "ranks", ranks.astype(np.int64, copy=False))
+        if self.user_ids is not None:
+            users = np.asarray(self.user_ids, dtype=object)
+            if users.shape != ranks.shape:
+                raise ShapeError(f"{self.name}: user_ids", users.shape, f"[{len(ranks)}], one per rank")
+            object.__setattr__(self, "user_ids", users)
+        if self.recommended is not None:
+            object.__setattr__(self, "recommended", _checked_items(self.name, self.recommended, self))
+
+    def __len__(self) -> int:
+        return len(self.ranks)
+
+
+def _checked_items(name: str, recommended: IntArray, result: RankingResult) -> IntArray:
+    items = np.asarray(recommended)
+    if items.ndim != 2 or len(items) != len(result.ranks):
+        raise ShapeError(f"{name}: recommended", items.shape, f"[{len(result.ranks)}, K], one row per rank")
+    if items.size and (items.min() < NO_ITEM or items.max() >= result.catalog_size):
+        raise DataError(f"{name}: recommended", f"has an item index outside 0..{result.catalog_size - 1}",
+                        "recommend items of this catalog, -1 where a row has fewer")
+    return items
+
+
+def ranks_from_scores(
+    scores: FloatArray,
+    targets: IntArray,
+    exclude: npt.NDArray[np.bool_] | None = None,
+    masked_target: Literal["error", "miss"] = "error",
+) -> IntArray:
+    """Rank of each row's target among the items that row allows.
+
+    Args:
+        scores: [U, I] higher is better. Infinite is allowed, NaN is not. Pass blocks of rows to bound the memory.
+        targets: [U] item indices.
+        exclude: [U, I] True where an item may not be recommended (the history, when repeats are not allowed).
+        masked_target: what to do with a target that is itself excluded: refuse, or count a miss.
+
+    Returns:
+        [U] int64: the number of allowed items whose score is at least the target's, the target included; so it
+        ties behind all equals. `I + 1` for a miss.
+
+    Raises:
+        ShapeError: the shapes do not belong together.
+        DataError: a NaN score, a target outside the catalog, or an excluded target under `error`.
+    """
+    scores, targets = np.asarray(scores), np.asarray(targets)
+    if scores.ndim != 2:
+        raise ShapeError("scores", scores.shape, "[U, I]")
+    users, catalog_size = scores.shape
+    if targets.shape != (users,):
+        raise ShapeError("targets", targets.shape, f"[{users}], one per row of scores")
+    if exclude is not None and exclude.shape != scores.shape:
+        raise ShapeError("exclude", exclude.shape, f"{list(scores.shape)}, as scores")
+    _refuse_nan(scores)
+    if users and (targets.min() < 0 or targets.max() >= catalog_size):
+        raise DataError("targets", f"has an item index outside 0..{catalog_size - 1}", "score the whole catalog")
+    rows = np.arange(users)
+    ahead = scores >= scores[rows, targets][:, None]  # [U, I] the target is among them
+    if exclude is None:
+        return ahead.sum(axis=1, dtype=np.int64)
+    missed = exclude[rows, targets]  # [U]
+    if masked_target == "error" and missed.any():
+        row = int(missed.argmax())
+        raise DataError(f"row {row}", f"excludes its own target (item index {targets[row]}), so it can never be found",
+                        "do not exclude it, or pass masked_target='miss' to count it as a miss")
+    ranks = (ahead & ~exclude).sum(axis=1, dtype=np.int64)
+    return np.where(missed, catalog_size + 1, ranks)
+
+
+def _refuse_nan(scores: FloatArray) -> None:
+    if np.isnan(scores).any():
+        row, item = np.argwhere(np.isnan(scores))[0]
+        raise DataError(f"scores[{row}, {item}]", "is NaN: a model that diverged has no ranking",
+                        "look at the loss and the item table of this checkpoint")
+
+
+def metric_values(result: RankingResult, metric: str) -> FloatArray:
+    """What each row is worth: [U] in 0..1. Their mean is the metric; their resampled means are its interval.
+
+    Args:
+        result: the ranks.
+        metric: `hit@K`, `ndcg@K` or `mrr`.
+    """
+    name, _, cutoff = metric.partition("@")
+    if name not in ("hit", "ndcg", "mrr") or (name == "mrr") != (cutoff == "") or (cutoff and not cutoff.isdigit()):
+        raise ConfigError("metric", metric, "is not a metric of ranks", "use hit@K, ndcg@K or mrr")
+    if cutoff and int(cutoff) < 1:
+        raise ConfigError("metric", metric, "K must be at least 1", "use for example hit@10")
+    # A miss has rank I + 1, which a K beyond the catalog's end would take for a hit.
+    last = min(int(cutoff), result.catalog_size) if cutoff else result.catalog_size
+    inside = result.ranks <= last
+    if name == "hit":
+        return inside.astype(np.float64)
+    ranks = result.ranks.astype(np.float64)
+    return np.where(inside, 1 / np.log2(1 + ranks) if name == "ndcg" else 1 / ranks, 0.0)
+
+
+def hit_at(result: RankingResult, k: int) -> float:
+    """Hit@K: share of rows whose target is in the top K. Denominator: all U rows, misses included."""
+    return float(metric_values(result, f"hit@{k}").mean())
+
+
+def ndcg_at(result: RankingResult, k: int) -> float:
+    """NDCG@K with one target: mean of 1/log2(1 + rank), 0 beyond K. Denominator: all U rows, misses included.
+
+    The ideal list has the target first, which is worth 1/log2(2) = 1, so no division is left to do and
+    NDCG@K <= Hit@K always.
+    """
+    return float(metric_values(result, f"ndcg@{k}").mean())
+
+
+def mrr(result: RankingResult) -> float:
+    """Mean reciprocal rank over the whole catalog, no cut-off. Denominator: all U rows; a miss is worth 0."""
+    return float(metric_values(result, "mrr").mean())
+
+
+def coverage(result: RankingResult, k: int) -> float:
+    """Share of the catalog that is in at least one row's top K. Denominator: all `catalog_size` items.
+
+    Raises:
+        ShapeError: the result kept fewer than K items per row (or none).
+    """
+    if result.recommended is None:
+        raise ShapeError(f"{result.name}: recommended", (), f"[U, {k}] to compute coverage@{k}")
+    if result.recommended.shape[1] < min(k, result.catalog_size):
+        raise ShapeError(f"{result.name}: recommended", result.recommended.shape, f"[U, {k}] to compute coverage@{k}")
+    shown = np.unique(result.recommended[:, :k])
+    return float((shown != NO_ITEM).sum() / result.catalog_size)
+
+
+def metric_interval(result: RankingResult, metric: str, resamples: int = 2000, seed: int = 0) -> Interval:
+    """95 % bootstrap interval of `hit@K`, `ndcg@K` or `mrr`, resampling users."""
+    return bootstrap_interval(metric_values(result, metric), result.user_ids, resamples=resamples, seed=seed)
+
+
+def summary(
+    result: RankingResult, cutoffs: Sequence[int] = CUTOFFS, resamples: int = 2000, seed: int = 0
+) -> dict[str, object]:
+    """One row of `metrics.json`.
+
+    Returns:
+        `name`; `hit@K`, `hit@K_ci`, `ndcg@K`, `ndcg@K_ci` for each K, an interval being `[lo, hi]`; `mrr`; and
+        `coverage@` the largest K, which is None where the result kept no lists.
+    """
+    row: dict[str, object] = {"name": result.name}
+    for k in cutoffs:
+        for metric in (f"hit@{k}", f"ndcg@{k}"):
+            interval = metric_interval(result, metric, resamples, seed)
+            row[metric] = float(metric_values(result, metric).mean())
+            row[f"{metric}_ci"] = [interval.lo, interval.hi]
+    row["mrr"] = mrr(result)
+    widest = max(cutoffs)
+    row[f"coverage@{widest}"] = None if result.recommended is None else coverage(result, widest)
+    return row
+
+
+def paired_difference(
+    result: RankingResult, baseline: RankingResult, metric: str, resamples: int = 2000, seed: int = 0
+) -> PairedDifference:
+    """`metric` of `result` minus that of `baseline`, with an interval over users; both must hold the same rows.
+
+    Raises:
+        DataError: the rows differ in users or order, the catalogs differ in size, or a result has no user ids to
+            prove that its rows are the other's.
+    """
+    where = f"{result.name} against {baseline.name}"
+    if result.user_ids is None or baseline.user_ids is None:
+        raise DataError(where, "a paired difference needs user_ids in both results", "keep user_ids with the ranks")
+    if not np.array_equal(result.user_ids, baseline.user_ids):
+        raise DataError(where, f"the users differ ({len(result)} and {len(baseline)} rows, or another order)",
+                        "evaluate both on the same test rows in the same order")
+    if result.catalog_size != baseline.catalog_size:
+        raise DataError(where, f"the catalogs have {result.catalog_size} and {baseline.catalog_size} items",
+                        "rank the same catalog in both")
+    return paired_interval(
+        metric_values(result, metric), metric_values(baseline, metric), result.user_ids, resamples=resamples, seed=seed
+    )
