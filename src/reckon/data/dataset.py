@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from reckon.data.examples import EventLog, Examples, FloatArray, IntArray
@@ -170,7 +171,10 @@ class Dataset:
 
     def _given_examples(self, split: Split, window: int) -> Examples:
         assert self.rows is not None
-        rows = self.rows.filter(pa.compute.equal(self.rows["split"], split))
+        rows = self.rows.filter(pc.equal(self.rows["split"], split))
+        if not rows.num_rows:
+            raise DataError(str(self.path / "rows.parquet"), f"has no {split} rows",
+                            f"use {'valid' if split == 'test' else 'test'}, or prepare the data with {split} rows")
         histories: list[list[str]] = rows["history"].to_pylist()
         lengths = np.array([len(history) for history in histories], dtype=np.int64)
         end = np.cumsum(lengths)
@@ -210,5 +214,6 @@ def _read_parquet(path: Path, required: tuple[str, ...]) -> pa.Table:
         raise DataError(str(path), f"is not readable Parquet ({error})", "prepare the data again") from None
     for name in required:
         if name not in table.column_names:
-            raise DataError(str(path), f"has no column {name!r}", f"columns are {', '.join(table.column_names)}; prepare the data again")
+            columns = ", ".join(table.column_names)
+            raise DataError(str(path), f"has no column {name!r}", f"columns are {columns}; prepare the data again")
     return table
