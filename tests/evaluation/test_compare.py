@@ -22,7 +22,7 @@ def result(name, seed, worst=100, **fields):
 
 @pytest.fixture
 def results():
-    return [result("popularity", 0), result("no-reasoning", 1, 60), result("r2ec", 2, 40, rates={"truncated": 0.125})]
+    return [result("popularity", 0), result("no-reasoning", 1, 60), result("r2ec", 2, 25, rates={"truncated": 0.125})]
 
 
 def terminal(grid, width=80):
