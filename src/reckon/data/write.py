@@ -74,7 +74,8 @@ def write_dataset(
     with new_directory(out, overwrite=overwrite) as folder:
         items = _write_items(items, folder / "items.parquet")
         known = items["item_id"].combine_chunks()
-        totals = _write_interactions(interactions, known, folder / "interactions.parquet")
+        totals: dict[str, Any] = {"items": items.num_rows}
+        totals |= _write_interactions(interactions, known, folder / "interactions.parquet")
         files = ["items.parquet", "interactions.parquet"]
         if rows is not None:
             totals["rows"] = _write_rows(rows, known, folder / "rows.parquet")
@@ -90,7 +91,7 @@ def write_dataset(
             "words": dict(words),
             "tie_rule": tie_rule,
             "item_order": "md5 of item_id",
-            "totals": {"items": items.num_rows, **totals},
+            "totals": totals,
             "counts": [dict(count) for count in counts],
             "schema": {name: _schema(folder / name) for name in files},
             "files": checksums,
@@ -105,15 +106,29 @@ def write_dataset(
 def new_directory(out: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """A hidden sibling of `out` that becomes `out` when the block ends, and vanishes when the block fails."""
     check_target(out, overwrite=overwrite)
+    with parents_of(out):
+        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
+        try:
+            yield folder
+            folder.chmod(0o755)  # mkdtemp makes it private; a dataset is shared
+            put_in_place(folder, out, overwrite=overwrite)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+
+@contextmanager
+def parents_of(out: Path) -> Iterator[None]:
+    """Make the folders above `out`; take away those made here when the block fails."""
+    missing = [parent for parent in out.parents if not parent.exists()]
     out.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
     try:
-        yield folder
-        folder.chmod(0o755)  # mkdtemp makes it private; a dataset is shared
-        check_target(out, overwrite=overwrite)
-        _replace(folder, out)
+        yield
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        for parent in missing:  # innermost first
+            if any(parent.iterdir()):
+                break
+            parent.rmdir()
         raise
 
 
@@ -135,7 +150,9 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _replace(folder: Path, out: Path) -> None:
+def put_in_place(folder: Path, out: Path, *, overwrite: bool) -> None:
+    """Rename a finished directory to `out`, on the same disk. What stood there is lost only after that worked."""
+    check_target(out, overwrite=overwrite)
     if not out.exists():
         folder.rename(out)
         return

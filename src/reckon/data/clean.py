@@ -1,0 +1,74 @@
+"""Clean the text of items and reviews: entities, markup, whitespace.
+
+Entry points: `clean_text` for one string, `clean_array` for an Arrow column (also of lists). Both are deterministic
+and idempotent on what they return.
+
+Only the names of real HTML elements count as markup, so `<3`, `a < b` and a title such as `<Untitled>` stay.
+"""
+
+import html
+import re
+import unicodedata
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+ELEMENTS = (
+    "a|abbr|address|article|aside|b|big|blockquote|body|br|button|caption|center|cite|code|col|colgroup|dd|del|dfn|div|"
+    "dl|dt|em|embed|fieldset|figcaption|figure|font|footer|form|h[1-6]|head|header|hr|html|i|iframe|img|input|ins|kbd|"
+    "label|legend|li|link|main|map|mark|meta|nav|noscript|object|ol|optgroup|option|p|param|picture|pre|q|s|section|"
+    "select|small|source|span|strike|strong|style|sub|summary|sup|svg|table|tbody|td|textarea|tfoot|th|thead|title|tr|"
+    "tt|u|ul|video|script"
+)
+HIDDEN = re.compile(r"<(script|style)\b[^<>]*>.*?</\1\s*>|<!--.*?-->", re.IGNORECASE | re.DOTALL)
+# The last alternative is a tag that the text ends in: publishers cut fields at a length.
+TAG = re.compile(rf"</?(?:{ELEMENTS})(?:\s[^<>]*|\s*/)?(?:>|$)", re.IGNORECASE)
+INVISIBLE = dict.fromkeys([*range(0x200B, 0x2010), 0x2060, 0xFEFF, 0x00AD])  # zero-width, direction marks, soft hyphen
+MAX_ESCAPES = 3  # `&amp;amp;lt;` occurs in published metadata; more levels do not
+SUSPECT = r"[&<\x00-\x1f\x7f-\xa0\xad\x{2000}-\x{206f}\x{3000}\x{feff}]|  |^ | $"  # RE2: text that may need work
+
+
+def clean_text(text: str | None) -> str:
+    """Unescape entities, drop markup and invisible characters, and join words by single spaces."""
+    if not text:
+        return ""
+    for _ in range(MAX_ESCAPES):
+        unescaped = html.unescape(text)
+        if unescaped == text:
+            break
+        text = unescaped
+    text = TAG.sub(" ", HIDDEN.sub(" ", text))
+    text = unicodedata.normalize("NFC", text.translate(INVISIBLE))
+    text = " ".join(text.split())
+    if not text.isprintable():  # control characters that are no white space
+        text = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    return text
+
+
+def clean_array(texts: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """Clean every string, or every string of every list; what ends up empty becomes null, or leaves its list.
+
+    Most text needs nothing, and one Arrow pass finds that out; only the rest is handled in Python.
+    """
+    if isinstance(texts, pa.ChunkedArray):
+        texts = texts.combine_chunks()
+    if pa.types.is_list(texts.type) or pa.types.is_large_list(texts.type):
+        return pa.array([_clean_list(part) for part in texts.to_pylist()], pa.list_(pa.string()))
+    texts = texts.cast(pa.string())
+    ascii_only = pc.string_is_ascii(texts)  # other text may need composing (NFC)
+    suspect = pc.or_(pc.match_substring_regex(texts, SUSPECT), pc.invert(ascii_only)).fill_null(False)
+    if pc.any(suspect).as_py():
+        cleaned = pa.array((clean_text(text) for text in texts.filter(suspect).to_pylist()), pa.string())
+        texts = pc.replace_with_mask(texts, suspect, cleaned)
+    return pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts)
+
+
+def _clean_list(texts: list[str | None] | None) -> list[str] | None:
+    kept = list(_unique(clean_text(text) for text in texts or []))
+    return kept or None
+
+
+def _unique(texts: Iterator[str]) -> Iterator[str]:
+    """Every non-empty text once, first occurrence first: category paths repeat their parents."""
+    return iter(dict.fromkeys(text for text in texts if text))

@@ -1,0 +1,25 @@
+"""Where data sets come from: one file per source, all with the interface of `Source`.
+
+A source only reads. Filters, the order of events, splits and writing are the same for all (`reckon.data.prepare`).
+"""
+
+from typing import Any, Protocol
+
+from reckon.data.splits import Protocol as SplitProtocol
+from reckon.data.workspace import Workspace
+
+
+class Source(Protocol):
+    """One kind of input with its settings."""
+
+    name: str
+    words: dict[str, str]
+    """What prompts call its items and actions, unless the user says otherwise."""
+    split: SplitProtocol
+    """The split used unless the user says otherwise."""
+    unknown_items: str
+    """`error`, `drop` or `add`: what an interaction without an item means."""
+
+    def load(self, workspace: Workspace) -> dict[str, Any]:
+        """Fill the workspace's tables; return a record of the input (settings, files) for the manifest."""
+        ...

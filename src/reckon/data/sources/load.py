@@ -1,0 +1,175 @@
+"""Bring a source's columns into the workspace: ids as text, times as moments, clean text; every bad row refused.
+
+Entry points: `store_items`, `store_interactions`, `items_from_interactions`. Every source uses them, so all of them
+check the same things and word their errors the same way.
+"""
+
+from collections.abc import Mapping
+
+from reckon.data.times import TimeUnit, moment_sql
+from reckon.data.workspace import Workspace, named, quoted
+from reckon.errors import DataError
+
+ROW_ORDER = "@row"  # mapped as position: the order of the file's rows
+
+
+def store_items(workspace: Workspace, relation: str, columns: Mapping[str, str], where: str) -> None:
+    """Make the table `items`.
+
+    Args:
+        relation: SQL to stand after FROM.
+        columns: our column name to an SQL expression of the relation, in the order that prompts will use. Needs
+            `item_id` and `title`.
+        where: the input, for messages.
+    """
+    kinds = _kinds(workspace, relation, columns, where)
+    selected = [f"CAST({columns['item_id']} AS VARCHAR) AS item_id"]
+    for name, expression in columns.items():
+        if name == "item_id":
+            continue
+        selected.append(f"{_cleaned(expression, kinds[name])} AS {quoted(name)}")
+    workspace.run(f"CREATE TABLE items AS SELECT row_number() OVER () AS line, {', '.join(selected)} FROM {relation}",
+                  doing="reading items", where=where)
+    workspace.run("UPDATE items SET title = '' WHERE title IS NULL", doing="reading items")
+    _refuse_empty(workspace, "items", "item_id", columns, where)
+    twice = workspace.rows(
+        "SELECT item_id, list(line ORDER BY line)[:2] FROM items GROUP BY item_id HAVING count(*) > 1 "
+        "ORDER BY min(line) LIMIT 1"
+    )
+    if twice:
+        item_id, (first, second) = twice[0]
+        raise DataError(f"{where}, row {second}", f"item_id {item_id!r} was already in row {first}",
+                        "keep one row per item")
+    if not workspace.row("SELECT count(*) FROM items")[0]:
+        raise DataError(where, "has no rows", "check the file")
+
+
+def store_interactions(
+    workspace: Workspace, relation: str, columns: Mapping[str, str], where: str, time_unit: TimeUnit = "auto"
+) -> None:
+    """Make the table `interactions`.
+
+    Args:
+        relation: SQL to stand after FROM.
+        columns: `user_id`, `item_id`, one of `timestamp` and `position` (or `@row`), optional `rating`, `review`, each
+            to an SQL expression of the relation. An `item_id` that is a list stands for a whole history, oldest first.
+        where: the input, for messages.
+        time_unit: of numeric timestamps.
+    """
+    kinds = _kinds(workspace, relation, columns, where)
+    order = next((name for name in ("timestamp", "position") if name in columns), None)
+    listed = kinds["item_id"].endswith("[]")
+    if order is None and not listed:
+        raise DataError(where, "no column gives the order of events",
+                        "map timestamp=COLUMN or position=COLUMN, or position=@row for the order of the rows")
+    selected = [f"{expression} AS raw_{name}" for name, expression in columns.items() if expression != ROW_ORDER]
+    workspace.run(f"CREATE TABLE staged AS SELECT row_number() OVER () AS line, {', '.join(selected)} FROM {relation}",
+                  doing="reading interactions", where=where)
+    if listed:
+        _unroll(workspace, order, where)
+        order = "position"
+        columns = {**columns, "position": "position in the list"}
+    elif columns.get("position") == ROW_ORDER:
+        workspace.run("ALTER TABLE staged ADD COLUMN raw_position BIGINT", doing="reading interactions")
+        workspace.run("UPDATE staged SET raw_position = line", doing="reading interactions")
+    for name in ("user_id", "item_id"):
+        _refuse_empty(workspace, "staged", f"raw_{name}", columns, where)
+    workspace.timed = order == "timestamp"
+    field = f"{where}, field {_plain(columns[str(order)])}"
+    if workspace.timed:
+        moment = moment_sql(workspace, "staged", "raw_timestamp", field, time_unit)
+    else:
+        moment = _number(workspace, "raw_position", field, "BIGINT")
+    kept = ["line", "CAST(raw_user_id AS VARCHAR) AS user_id", "CAST(raw_item_id AS VARCHAR) AS item_id",
+            f"{moment} AS moment"]
+    if "rating" in columns:
+        field = f"{where}, field {_plain(columns['rating'])}"
+        kept.append(f"{_number(workspace, 'raw_rating', field, 'DOUBLE', required=False)} AS rating")
+    if "review" in columns:
+        kept.append("clean(CAST(raw_review AS VARCHAR)) AS review")
+    workspace.run(f"CREATE TABLE interactions AS SELECT {', '.join(kept)} FROM staged", doing="checking interactions")
+    workspace.run("DROP TABLE staged", doing="checking interactions")
+    if not workspace.row("SELECT count(*) FROM interactions")[0]:
+        raise DataError(where, "has no rows", "check the file")
+
+
+def items_from_interactions(workspace: Workspace, title: str | None, relation: str, item_id: str, where: str) -> None:
+    """Make `items` of the ids that occur, where there is no table of items.
+
+    Args:
+        title: SQL expression of the title in the interactions, or None: items are then known by id only.
+        item_id: SQL expression of the id.
+    """
+    if title is None:
+        workspace.run("CREATE TABLE items AS SELECT min(line) AS line, item_id, '' AS title FROM interactions "
+                      "GROUP BY item_id", doing="collecting items")
+        return
+    # The title seen most often, the first in alphabetical order among equals: the same on every run.
+    workspace.run(
+        f"""CREATE TABLE items AS
+        WITH titled AS (SELECT CAST({item_id} AS VARCHAR) AS item_id, clean(CAST({title} AS VARCHAR)) AS title
+                       FROM {relation}),
+             counted AS (SELECT item_id, title, count(*) AS times FROM titled GROUP BY ALL)
+        SELECT 0 AS line, item_id, coalesce(first(title ORDER BY title IS NULL, times DESC, title), '') AS title
+        FROM counted GROUP BY item_id""",
+        doing="collecting items", where=where,
+    )
+
+
+def _kinds(workspace: Workspace, relation: str, columns: Mapping[str, str], where: str) -> dict[str, str]:
+    """DuckDB types of the mapped expressions."""
+    selected = ", ".join(f"{expression} AS {quoted(name)}" for name, expression in columns.items()
+                         if expression != ROW_ORDER)
+    with named(where):
+        return workspace.columns(f"(SELECT {selected} FROM {relation})")
+
+
+def _cleaned(expression: str, kind: str) -> str:
+    if kind == "VARCHAR":
+        return f"clean({expression})"
+    if kind == "VARCHAR[]":
+        return f"clean_list({expression})"
+    if kind.endswith("[]") or kind.startswith(("STRUCT", "MAP", "JSON")):
+        return f"clean(CAST({expression} AS VARCHAR))"
+    return expression
+
+
+def _unroll(workspace: Workspace, order: str | None, where: str) -> None:
+    if order is not None:
+        raise DataError(where, f"item_id is a list, which already has an order, and {order} is mapped too",
+                        f"leave {order} out")
+    others = [name for name in workspace.columns("staged") if name != "raw_item_id"]
+    workspace.run(
+        f"""CREATE TABLE unrolled AS SELECT {', '.join(others)}, unnest(raw_item_id) AS raw_item_id,
+        generate_subscripts(raw_item_id, 1) AS raw_position FROM staged""", doing="unrolling histories")
+    workspace.run("DROP TABLE staged", doing="unrolling histories")
+    workspace.run("ALTER TABLE unrolled RENAME TO staged", doing="unrolling histories")
+
+
+def _number(workspace: Workspace, column: str, where: str, kind: str, *, required: bool = True) -> str:
+    """SQL for a column as numbers; a value that is none is refused, an empty one too where it is required."""
+    value = f"TRY_CAST(nullif(trim(CAST({column} AS VARCHAR)), '') AS {kind})"
+    empty = f"{column} IS NULL OR trim(CAST({column} AS VARCHAR)) = ''"
+    wrong = f"{value} IS NULL" if kind == "BIGINT" else f"({value} IS NULL OR NOT isfinite({value}))"
+    condition = wrong if required else f"NOT ({empty}) AND {wrong}"
+    bad = workspace.rows(f"SELECT line, {column} FROM staged WHERE {condition} ORDER BY line LIMIT 1")
+    if bad:
+        raise DataError(f"{where}, row {bad[0][0]}", f"{str(bad[0][1])!r} is not a number", "correct the row")
+    return value
+
+
+def _refuse_empty(
+    workspace: Workspace, table: str, column: str, columns: Mapping[str, str], where: str
+) -> None:
+    bad = workspace.rows(
+        f"SELECT line FROM {table} WHERE {column} IS NULL OR CAST({column} AS VARCHAR) = '' ORDER BY line LIMIT 1"
+    )
+    if bad:
+        field = _plain(columns[column.removeprefix("raw_")])
+        raise DataError(f"{where}, row {bad[0][0]}, field {field}", "is empty",
+                        "give every row an id, or remove the row")
+
+
+def _plain(expression: str) -> str:
+    """A quoted column as the user wrote it."""
+    return expression[1:-1].replace('""', '"') if expression.startswith('"') else expression
