@@ -79,7 +79,7 @@ def _unknown(workspace: Workspace, policy: str) -> None:
         return
     line, item_id = unknown[0]
     if policy == "error":
-        raise DataError(f"interactions, row {line}", f"item_id {item_id!r} is not among the items",
+        raise DataError(f"{workspace.origin}, row {line}", f"item_id {item_id!r} is not among the items",
                         "add the item, or pass --unknown-items drop (its interactions) or add (without a title)")
     if policy == "drop":
         _keep(workspace, "item_id IN (SELECT item_id FROM items)", "dropping unknown items")
@@ -99,7 +99,7 @@ def _min_title(workspace: Workspace, length: int) -> None:
 
 def _time_window(workspace: Workspace, filters: Filters) -> None:
     if not workspace.timed:
-        raise DataError("interactions", "a time window needs timestamps and this data knows only the order",
+        raise DataError(workspace.origin, "a time window needs timestamps and this data knows only the order",
                         "leave out since and until, or map a timestamp column")
     start, end = filters.window
     inside = [f"moment >= {start}"] if start is not None else []

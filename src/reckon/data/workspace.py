@@ -35,6 +35,8 @@ class Workspace:
         self.folder = folder
         self.timed = False
         """`interactions.moment` is a time, not just a position."""
+        self.origin = "interactions"
+        """Where the interactions come from, for messages about their rows."""
         self.counts: list[dict[str, Any]] = []
         """What every step left over, oldest first."""
         try:

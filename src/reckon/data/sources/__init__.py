@@ -12,13 +12,25 @@ from reckon.data.workspace import Workspace
 class Source(Protocol):
     """One kind of input with its settings."""
 
-    name: str
-    words: dict[str, str]
-    """What prompts call its items and actions, unless the user says otherwise."""
-    split: SplitProtocol
-    """The split used unless the user says otherwise."""
-    unknown_items: str
-    """`error`, `drop` or `add`: what an interaction without an item means."""
+    @property
+    def name(self) -> str:
+        """As on the command line."""
+        ...
+
+    @property
+    def words(self) -> dict[str, str]:
+        """What prompts call its items and actions, unless the user says otherwise."""
+        ...
+
+    @property
+    def split(self) -> SplitProtocol:
+        """The split used unless the user says otherwise."""
+        ...
+
+    @property
+    def unknown_items(self) -> str:
+        """`error`, `drop` or `add`: what an interaction without an item means, unless the user says otherwise."""
+        ...
 
     def load(self, workspace: Workspace) -> dict[str, Any]:
         """Fill the workspace's tables; return a record of the input (settings, files) for the manifest."""

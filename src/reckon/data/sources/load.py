@@ -74,7 +74,7 @@ def store_interactions(
         workspace.run("UPDATE staged SET raw_position = line", doing="reading interactions")
     for name in ("user_id", "item_id"):
         _refuse_empty(workspace, "staged", f"raw_{name}", columns, where)
-    workspace.timed = order == "timestamp"
+    workspace.timed, workspace.origin = order == "timestamp", where
     field = f"{where}, field {_plain(columns[str(order)])}"
     if workspace.timed:
         moment = moment_sql(workspace, "staged", "raw_timestamp", field, time_unit)

@@ -1,0 +1,282 @@
+"""`reckon data`: prepare data sets from a source, and describe them."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from reckon.data.filters import Filters
+    from reckon.data.sources import Source
+
+app = typer.Typer(no_args_is_help=True)
+prepare_app = typer.Typer(no_args_is_help=True)
+
+
+class Split(StrEnum):
+    TEMPORAL = "temporal"
+    LEAVE_ONE_OUT = "leave-one-out"
+
+
+class Dedupe(StrEnum):
+    NONE = "none"
+    EXACT = "exact"
+    FIRST = "first"
+    LAST = "last"
+
+
+class UnknownItems(StrEnum):
+    ERROR = "error"
+    DROP = "drop"
+    ADD = "add"
+
+
+class TimeUnit(StrEnum):
+    AUTO = "auto"
+    SECONDS = "s"
+    MILLISECONDS = "ms"
+    MICROSECONDS = "us"
+    NANOSECONDS = "ns"
+
+
+class Kind(StrEnum):
+    REVIEWS = "reviews"
+    RATINGS = "ratings"
+
+
+Out = Annotated[Path, typer.Argument(metavar="OUT", help="The dataset directory to make.")]
+SplitBy = Annotated[Split, typer.Option("--split", help="How targets are shared out: by time 8:1:1, or per user.")]
+KCore = Annotated[int, typer.Option("--k-core", min=0, help="Keep users and items with at least this many events.")]
+Since = Annotated[str | None, typer.Option(metavar="DATE", help="First day kept, UTC, e.g. 2016-10-01.")]
+Until = Annotated[str | None, typer.Option(metavar="DATE", help="First day no longer kept.")]
+MinTitle = Annotated[int, typer.Option(min=0, help="Characters a title needs; 1 drops items without one.")]
+DedupeBy = Annotated[
+    Dedupe, typer.Option(help="exact: same user, item and time once; first, last: one event per user and item.")
+]
+Words = Annotated[
+    str | None, typer.Option(metavar="ITEM,ITEMS,ACTION", help="What prompts say, e.g. book,books,read.")
+]
+Unknown = Annotated[
+    UnknownItems | None, typer.Option(help="What to do with events whose item has no record.")
+]
+Memory = Annotated[str, typer.Option(metavar="SIZE", help="What DuckDB may use before it spills to disk.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing dataset directory.")]
+
+
+@app.callback()
+def _group() -> None:
+    """Prepare data sets from a source, and describe them."""
+
+
+@prepare_app.callback()
+def _prepare_group() -> None:
+    """Make a dataset directory from a source. `reckon data prepare SOURCE --help` lists the options of each."""
+
+
+app.add_typer(prepare_app, name="prepare")
+
+
+@prepare_app.command("bookshop", epilog="Example: reckon data prepare bookshop data/bookshop --seed 1")
+def bookshop(
+    out: Out,
+    seed: Annotated[int, typer.Option(help="Everything in the shop follows from it.")] = 0,
+    overwrite: Overwrite = False,
+) -> None:
+    """Simulate a bookshop whose readers follow a known taste: needs no input and no network."""
+    from reckon.data.bookshop import write_bookshop
+
+    write_bookshop(out, seed=seed, overwrite=overwrite)
+    _done(out)
+
+
+@prepare_app.command(
+    "movielens", epilog="Example: reckon data prepare movielens ml-latest-small.zip data/movielens --k-core 5"
+)
+def movielens(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="The published folder or zip.")],
+    out: Out,
+    split: SplitBy = Split.TEMPORAL,
+    k_core: KCore = 0,
+    since: Since = None,
+    until: Until = None,
+    min_title: MinTitle = 0,
+    words: Words = None,
+    memory: Memory = "2GB",
+    overwrite: Overwrite = False,
+) -> None:
+    """MovieLens as published: ml-latest-small, ml-latest, ml-25m, ml-32m, ml-1m or ml-10m."""
+    from reckon.data.sources.movielens import MovieLens
+
+    filters = _filters(k_core, since, until, min_title, Dedupe.EXACT)
+    _prepare(MovieLens(path), out, split, filters, words, None, memory, overwrite)
+
+
+@prepare_app.command(
+    "amazon-2023", epilog="Example: reckon data prepare amazon-2023 raw/ data/beauty --category All_Beauty --download"
+)
+def amazon_2023(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="Folder of the published files, or for the download.")],
+    out: Out,
+    category: Annotated[str, typer.Option(help="As in the file names, e.g. All_Beauty.")],
+    kind: Annotated[Kind, typer.Option(help="Reviews with text, or the smaller table of ratings.")] = Kind.REVIEWS,
+    download: Annotated[bool, typer.Option("--download", help="Fetch what is missing, with resume.")] = False,
+    mirror: Annotated[
+        list[str] | None, typer.Option(metavar="URL", help="Base address tried before the publisher's; repeatable.")
+    ] = None,
+    sha256: Annotated[
+        list[str] | None, typer.Option(metavar="FILE=HEX", help="Checksum that a file must have; repeatable.")
+    ] = None,
+    split: SplitBy = Split.TEMPORAL,
+    k_core: KCore = 0,
+    since: Since = None,
+    until: Until = None,
+    min_title: MinTitle = 0,
+    dedupe: DedupeBy = Dedupe.EXACT,
+    unknown_items: Unknown = None,
+    words: Words = None,
+    memory: Memory = "2GB",
+    overwrite: Overwrite = False,
+) -> None:
+    """Amazon Reviews 2023: metadata and reviews (or ratings) of one category."""
+    from reckon.data.sources.amazon2023 import MIRRORS, Amazon2023
+
+    source = Amazon2023(
+        path=path, category=category, kind=kind.value, download=download, mirrors=(*(mirror or ()), *MIRRORS),
+        sha256=_pairs("--sha256", sha256),
+    )
+    filters = _filters(k_core, since, until, min_title, dedupe)
+    _prepare(source, out, split, filters, words, unknown_items, memory, overwrite)
+
+
+@prepare_app.command("rows", epilog="Example: reckon data prepare rows amazon-industrial/ data/industrial")
+def rows(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="Folder with items, interactions, valid and test.")],
+    out: Out,
+    without_test: Annotated[bool, typer.Option("--without-test", help="Accept a folder without test rows.")] = False,
+    words: Words = None,
+    memory: Memory = "2GB",
+    overwrite: Overwrite = False,
+) -> None:
+    """Given next-item rows with their own histories; only interactions of origin `history` train."""
+    from reckon.data.sources.rows import Rows
+
+    _prepare(Rows(path, without_test=without_test), out, None, None, words, None, memory, overwrite)
+
+
+@prepare_app.command(
+    "table",
+    epilog="Example: reckon data prepare table orders.csv data/shop --map user_id=customer --map item_id=sku "
+    "--map timestamp=ordered_at --items products.parquet --item-map item_id=sku --item-map title=name",
+)
+def table(
+    interactions: Annotated[str, typer.Argument(metavar="PATH", help="CSV, JSON lines, Parquet (.gz too), SQLite file "
+                                                                    "or postgresql:// address of the interactions.")],
+    out: Out,
+    items: Annotated[str | None, typer.Option(metavar="PATH", help="The items, in any of these forms.")] = None,
+    map_: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="OURS=THEIRS", help="user_id, item_id, timestamp or position (@row: row order), "
+                                                          "rating, review, title; repeatable."),
+    ] = None,
+    item_map: Annotated[
+        list[str] | None,
+        typer.Option(metavar="OURS=THEIRS", help="item_id, title, further columns in prompt order; repeatable."),
+    ] = None,
+    name: Annotated[str | None, typer.Option("--table", help="Table of the interactions in a database.")] = None,
+    items_table: Annotated[str | None, typer.Option(help="Table of the items in a database.")] = None,
+    time_unit: Annotated[TimeUnit, typer.Option(help="Unit of numeric timestamps.")] = TimeUnit.AUTO,
+    delimiter: Annotated[str | None, typer.Option(help="Field separator of CSV files, if not plain.")] = None,
+    split: SplitBy = Split.TEMPORAL,
+    k_core: KCore = 0,
+    since: Since = None,
+    until: Until = None,
+    min_title: MinTitle = 0,
+    dedupe: DedupeBy = Dedupe.EXACT,
+    unknown_items: Unknown = None,
+    words: Words = None,
+    memory: Memory = "2GB",
+    overwrite: Overwrite = False,
+) -> None:
+    """Your own interactions and items, with a mapping of their columns."""
+    from reckon.data.sources.files import CsvStyle
+    from reckon.data.sources.table import Table
+
+    source = Table(
+        interactions=interactions, items=items, columns=_pairs("--map", map_),
+        item_columns=_pairs("--item-map", item_map), table=name, items_table=items_table,
+        time_unit=time_unit.value, csv=CsvStyle(delimiter=delimiter),
+    )
+    filters = _filters(k_core, since, until, min_title, dedupe)
+    _prepare(source, out, split, filters, words, unknown_items, memory, overwrite)
+
+
+@app.command("describe", epilog="Example: reckon data describe data/movielens")
+def describe(
+    path: Annotated[Path, typer.Argument(metavar="DIR", help="A dataset directory.")],
+    window: Annotated[int, typer.Option(min=1, help="Events that a history holds at most.")] = 20,
+) -> None:
+    """Print counts, splits, history and text lengths, what the filters did, and one example."""
+    from reckon.data.describe import describe as text_of
+
+    typer.echo(text_of(path, window))
+
+
+def _prepare(
+    source: "Source",
+    out: Path,
+    split: Split | None,
+    filters: "Filters | None",
+    words: str | None,
+    unknown_items: UnknownItems | None,
+    memory: str,
+    overwrite: bool,
+) -> None:
+    from reckon.data.prepare import prepare
+
+    prepare(
+        source, out, split=None if split is None else split.value, filters=filters, words=_words(words),
+        unknown_items=None if unknown_items is None else unknown_items.value, memory=memory, overwrite=overwrite,
+    )
+    _done(out)
+
+
+def _done(out: Path) -> None:
+    from reckon.data.dataset import Dataset
+
+    totals = Dataset.load(out).info["totals"]
+    counts = ", ".join(f"{totals[name]:,} {name}" for name in ("users", "items", "interactions"))
+    typer.echo(f"Wrote {out}: {counts}. Next: reckon data describe {out}")
+
+
+def _filters(k_core: int, since: str | None, until: str | None, min_title: int, dedupe: Dedupe) -> "Filters":
+    from reckon.data.filters import Filters
+
+    return Filters(k_core=k_core, since=since, until=until, min_title=min_title, dedupe=dedupe.value)
+
+
+def _pairs(option: str, texts: list[str] | None) -> dict[str, str]:
+    """`A=B` options as a dict, in the order given."""
+    from reckon.errors import ConfigError
+
+    pairs: dict[str, str] = {}
+    for text in texts or []:
+        ours, equals, theirs = text.partition("=")
+        if not equals or not ours.strip() or not theirs.strip():
+            raise ConfigError(option, text, "is not of the form NAME=VALUE", f"write it as {option} NAME=VALUE")
+        if ours.strip() in pairs:
+            raise ConfigError(option, text, f"{ours.strip()} was already given", "give each name once")
+        pairs[ours.strip()] = theirs.strip()
+    return pairs
+
+
+def _words(text: str | None) -> dict[str, str]:
+    from reckon.errors import ConfigError
+
+    if text is None:
+        return {}
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) != 3 or not all(parts):
+        raise ConfigError("--words", text, "needs an item, its plural and an action in the past tense",
+                          "write it as --words book,books,read")
+    return dict(zip(("item", "items", "action"), parts, strict=True))
