@@ -176,7 +176,7 @@ def test_a_required_field_must_be_given():
     class Needs:
         path: Path
 
-    with pytest.raises(ConfigError, match="path = None: has no default and was not given. Fix: give a path"):
+    with pytest.raises(ConfigError, match=r"path = None: has no default and was not given\. Fix: give a path"):
         load_config(Needs)
     assert load_config(Needs, overrides=["path=x"]).path == Path("x")
 

@@ -127,7 +127,7 @@ class _StrictLoader(yaml.SafeLoader):
 def _read_yaml(path: Path) -> Values:
     try:
         # Safe: the loader is a SafeLoader, it builds plain values only.
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
     except OSError as error:
         raise ConfigError("config", str(path), f"cannot be read ({error.strerror})", "name a YAML file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -146,7 +146,7 @@ def _parse_override(text: str) -> Values:
     if not equals or not all(key.split(".")):
         raise ConfigError("--set", text, "must have the form section.field=value", "e.g. training.max_steps=50")
     try:
-        value = yaml.load(raw, Loader=_StrictLoader)  # noqa: S506
+        value = yaml.load(raw, Loader=_StrictLoader)
     except yaml.YAMLError:
         value = raw.strip()  # text with YAML's own signs in it, e.g. `a: b: c`
     for part in reversed(key.split(".")):

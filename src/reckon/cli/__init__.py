@@ -1,0 +1,76 @@
+"""The command line: `reckon`. Each command parses, makes one library call and renders what comes back.
+
+Entry point: `main`. Command modules import nothing heavier than rich at their top, so `reckon --help` answers at
+once; the library (and with it torch) is imported inside the command that needs it.
+"""
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from reckon import __version__
+from reckon.cli import backbone, config, data, train
+from reckon.cli.demo import demo
+from reckon.cli.doctor import doctor
+from reckon.cli.evaluate import evaluate
+from reckon.cli.recommend import recommend
+from reckon.errors import ReckonError
+
+USER_ERROR = 2  # as for a wrong option
+INTERRUPTED = 130  # 128 + SIGINT, as shells expect
+
+
+class _ReckonGroup(TyperGroup):
+    """The one place where a user's errors become one line; anything else is a bug and keeps its traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ReckonError as error:
+            typer.echo(f"reckon: {' '.join(str(error).split())}", err=True)
+            raise typer.Exit(USER_ERROR) from None
+        except KeyboardInterrupt:
+            typer.echo("reckon: interrupted.", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+
+
+app = typer.Typer(
+    name="reckon",
+    help="Train, evaluate and serve recommender models that reason before they recommend.",
+    cls=_ReckonGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"reckon {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+app.command()(demo)
+app.add_typer(data.app, name="data", help="Prepare data sets from a source, and describe them.")
+app.add_typer(backbone.app, name="backbone", help="Make a small language model where no open one can be downloaded.")
+app.add_typer(train.app, name="train", help="Train a recommender.")
+app.command()(evaluate)
+app.command()(recommend)
+app.add_typer(config.app, name="config", help="List every setting of a method, with its default and meaning.")
+app.command()(doctor)
+
+
+def main() -> None:
+    """Run the command line; the console script `reckon`."""
+    app(prog_name="reckon")

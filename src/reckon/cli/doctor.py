@@ -1,0 +1,106 @@
+"""`reckon doctor`: what this machine can run, and how much memory a training run would need on it."""
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from reckon.doctor import Diagnosis
+    from reckon.memory import MemoryEstimate
+
+
+class DtypeName(StrEnum):
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+
+def doctor(
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="Estimate memory for a folder, a hub id, or layers=24,hidden=896,..."),
+    ] = None,
+    prompts: Annotated[int, typer.Option(min=1, help="Prompts sampled at a time.")] = 16,
+    group_size: Annotated[int, typer.Option(min=1, help="Replies per prompt.")] = 8,
+    prompt_length: Annotated[int, typer.Option(min=1, help="Tokens per prompt.")] = 512,
+    reply_length: Annotated[int, typer.Option(min=1, help="Tokens per reply.")] = 128,
+    micro_batch: Annotated[int, typer.Option(min=1, help="Groups per forward and backward pass.")] = 1,
+    lora_rank: Annotated[int, typer.Option(min=0, help="Rank of the LoRA adapters; 0: full fine-tuning.")] = 4,
+    dtype: Annotated[DtypeName, typer.Option(help="Type of the weights.")] = DtypeName.BFLOAT16,
+    checkpointing: Annotated[bool, typer.Option(help="Recompute activations instead of keeping them.")] = True,
+    items: Annotated[int, typer.Option(min=0, help="Items in the catalog.")] = 0,
+) -> None:
+    """Print versions, devices, missing extras and, with --model, the memory that a training run needs."""
+    from reckon.doctor import examine
+    from reckon.memory import MemoryPlan, estimate_memory, read_shape
+
+    console = Console()
+    diagnosis = examine()
+    if model is None:
+        render_diagnosis(console, diagnosis)
+        return
+    plan = MemoryPlan(
+        prompts=prompts,
+        group_size=group_size,
+        prompt_length=prompt_length,
+        reply_length=reply_length,
+        micro_batch=micro_batch,
+        lora_rank=lora_rank,
+        dtype=dtype.value,
+        gradient_checkpointing=checkpointing,
+        items=items,
+    )
+    shape = read_shape(model)
+    console.print(f"{shape.parameters:,} parameters, {shape.layers} layers of width {shape.hidden_size:,}")
+    render_memory(console, estimate_memory(shape, plan), diagnosis)
+
+
+def render_diagnosis(console: Console, diagnosis: "Diagnosis") -> None:
+    """Three small tables: versions, devices, extras."""
+    versions = Table("package", "version", box=box.SIMPLE_HEAD)
+    for package, version in diagnosis.versions.items():
+        versions.add_row(package, version or "[red]not installed[/red]")
+    devices = Table("device", "memory", "free now", "bfloat16", box=box.SIMPLE_HEAD)
+    for device in diagnosis.devices:
+        devices.add_row(device.name, _gib(device.memory), _gib(device.free), "yes" if device.bfloat16 else "slow")
+    extras = Table("extra", "for", "status", box=box.SIMPLE_HEAD)
+    for extra in diagnosis.extras:
+        missing = f"missing {', '.join(extra.missing)}: pip install 'reckon\\[{extra.name}]'"
+        extras.add_row(extra.name, extra.purpose, missing if extra.missing else "installed")
+    for table in (versions, devices, extras):
+        console.print(table)
+
+
+def render_memory(console: Console, estimate: "MemoryEstimate", diagnosis: "Diagnosis") -> None:
+    """What is needed by purpose, the peak of both phases, and on which devices it fits now."""
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("memory for")
+    table.add_column("need", justify="right")
+    rows = {
+        "weights": estimate.weights,
+        "gradients": estimate.gradients,
+        "optimizer": estimate.optimizer,
+        "activations": estimate.activations,
+        "working space of the update": estimate.working,
+        "key/value cache": estimate.key_value_cache,
+        "item table": estimate.item_table,
+    }
+    for name, size in rows.items():
+        table.add_row(name, _gib(size))
+    table.add_section()
+    table.add_row("peak while sampling", _gib(estimate.sampling))
+    table.add_row("peak while updating", _gib(estimate.update))
+    console.print(table)
+    for device in diagnosis.devices:
+        if device.free is not None:
+            verdict = "fits" if estimate.peak <= device.free else "does not fit"
+            console.print(f"{device.name}: {verdict} ({_gib(device.free)} free)", highlight=False)
+
+
+def _gib(size: int | None) -> str:
+    if size is None:
+        return "unknown"
+    return f"{size / 2**30:,.2f} GiB" if size >= 2**30 else f"{size / 2**20:,.1f} MiB"

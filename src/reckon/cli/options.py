@@ -1,0 +1,22 @@
+"""Options that several commands share, so that one name means one thing everywhere."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DataDir = Annotated[
+    Path, typer.Option("--data", metavar="DIR", help="Data set directory, made by `reckon data prepare`.")
+]
+RunDir = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory, made by `reckon train`.")]
+OutDir = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where to write; made if absent.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change one setting, e.g. training.max_steps=50; may be repeated. `reckon config` lists them all.",
+    ),
+]
+TopK = Annotated[int, typer.Option("--k", "-k", min=1, help="How many items to recommend.")]
