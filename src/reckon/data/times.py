@@ -32,7 +32,7 @@ def moment_sql(workspace: Workspace, table: str, column: str, where: str, unit: 
     if kind == "DATE" or kind.startswith("TIMESTAMP"):
         expression = f"epoch_us({column})"
     elif kind == "VARCHAR" and _is_text(workspace, table, column):
-        expression = f"epoch_us(TRY_CAST({column} AS TIMESTAMP))"
+        expression = f"epoch_us(TRY_CAST({column} AS TIMESTAMPTZ))"
     else:
         number = f"TRY_CAST({column} AS DOUBLE)"
         _refuse(workspace, table, f"{number} IS NULL OR NOT isfinite({number})", column, where, "is not a time",

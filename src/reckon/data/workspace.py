@@ -49,6 +49,7 @@ class Workspace:
             raise DataError(f"memory {memory!r}", one_line(error), "give a size such as 2GB") from None
         self.db.execute("SET enable_progress_bar = true")  # measured for `phase`, which draws it
         self.db.execute("SET enable_progress_bar_print = false")
+        self.db.execute("SET TimeZone = 'UTC'")  # of dates that name no zone
         for name, kind in (("clean", "VARCHAR"), ("clean_list", "VARCHAR[]")):
             self.db.create_function(name, clean_array, [kind], kind, type=func.PythonUDFType.ARROW,
                                     null_handling=func.FunctionNullHandling.SPECIAL)
