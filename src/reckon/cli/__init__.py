@@ -30,8 +30,8 @@ class _ReckonGroup(TyperGroup):
         except ReckonError as error:
             typer.echo(f"reckon: {' '.join(str(error).split())}", err=True)
             raise typer.Exit(USER_ERROR) from None
-        except KeyboardInterrupt:
-            typer.echo("reckon: interrupted.", err=True)
+        except KeyboardInterrupt as interrupt:  # training saves first and says where to
+            typer.echo(f"reckon: interrupted. {interrupt}".strip(), err=True)
             raise typer.Exit(INTERRUPTED) from None
 
 

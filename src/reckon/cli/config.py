@@ -5,12 +5,11 @@ from typing import Annotated
 
 import typer
 import yaml
-from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.padding import Padding
 from rich.text import Text
 
-from reckon.cli.train import Preset
+from reckon.cli.train import Arm, Preset
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -23,12 +22,14 @@ def _group() -> None:
 @app.command()
 def r2ec(
     preset: Annotated[Preset, typer.Option(help="Show this preset's values as the defaults.")] = Preset.PAPER,
+    arm: Annotated[Arm, typer.Option(help="The whole method, or one of its parts left out.")] = Arm.FULL,
     as_yaml: Annotated[bool, typer.Option("--yaml", help="Print a complete config file instead of the table.")] = False,
 ) -> None:
     """List every setting of `reckon train r2ec`."""
-    from reckon.methods.r2ec import R2ecConfig, preset_config
+    from reckon.methods.r2ec_config import R2ecConfig
+    from reckon.methods.r2ec_config import preset as preset_config
 
-    show(R2ecConfig, preset_config(preset.value), as_yaml=as_yaml)
+    show(R2ecConfig, preset_config(preset.value, arm.value), as_yaml=as_yaml)
 
 
 def show(cls: type, base: object, *, as_yaml: bool) -> None:
@@ -39,8 +40,8 @@ def show(cls: type, base: object, *, as_yaml: bool) -> None:
     if as_yaml:
         yaml.safe_dump(to_dict(base), sys.stdout, sort_keys=False, allow_unicode=True)
         return
-    table = Table("setting", "accepts", "default", "meaning", box=box.SIMPLE_HEAD)
-    for row in describe(cls, base):
-        # Text, not markup: a default such as [5, 10] is not a style.
-        table.add_row(*(Text(cell) for cell in (row.path, row.type, row.default, row.doc)))
-    Console().print(table)
+    console = Console(highlight=False)
+    for setting in describe(cls, base):
+        # A heading and a paragraph, not a table: four columns leave the meaning too narrow on 80 characters.
+        console.print(Text.assemble((setting.path, "bold"), f" = {setting.default}  ", (setting.type, "dim")))
+        console.print(Padding(Text(setting.doc), (0, 0, 0, 4), expand=False))

@@ -89,7 +89,8 @@ def render_memory(console: Console, estimate: "MemoryEstimate", diagnosis: "Diag
         "item table": estimate.item_table,
     }
     for name, size in rows.items():
-        table.add_row(name, _gib(size))
+        if size:
+            table.add_row(name, _gib(size))
     table.add_section()
     table.add_row("peak while sampling", _gib(estimate.sampling))
     table.add_row("peak while updating", _gib(estimate.update))

@@ -35,7 +35,7 @@ def recommend(
     items = model.history_of(user) if user is not None else parse_history(model.catalog, history or "")
     console = Console()
     render_history(console, model.catalog, items)
-    if stream:
+    if stream and model.config.reasons:
         console.print("[bold]Reasoning[/bold]")
         recommendation = model.recommend_streaming(items, k, on_text=lambda text: console.out(text, end=""))
         console.print()
@@ -56,7 +56,8 @@ def render_reasoning(console: Console, recommendation: "Recommendation") -> None
     """The reasoning in a panel; nothing where the arm has none."""
     if recommendation.reasoning:
         # Text, not markup: the model may well write square brackets.
-        console.print(Panel(Text(recommendation.reasoning.strip()), title="Reasoning", title_align="left"))
+        title = "Reasoning, cut off at its longest" if recommendation.truncated else "Reasoning"
+        console.print(Panel(Text(recommendation.reasoning.strip()), title=title, title_align="left"))
 
 
 def render_items(console: Console, catalog: "Catalog", recommendation: "Recommendation") -> None:

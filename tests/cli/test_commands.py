@@ -1,0 +1,108 @@
+"""Each command makes one library call, with what the user typed, that the library accepts."""
+
+import importlib
+from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from reckon.cli import app
+
+runner = CliRunner()
+
+
+@pytest.fixture
+def library(monkeypatch):
+    """Replace a library function by a recorder that refuses calls which its signature would refuse."""
+
+    def replace(module: str, name: str, returns: object = None) -> mock.Mock:
+        imported = importlib.import_module(module)
+        recorder = mock.create_autospec(getattr(imported, name), return_value=returns)
+        monkeypatch.setattr(imported, name, recorder)
+        return recorder
+
+    return replace
+
+
+def run(*arguments: str) -> str:
+    result = runner.invoke(app, list(arguments), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_demo(library):
+    run_demo = library("reckon.demo", "run_demo", Path("d/report.html"))
+    assert "d/report.html" in run("demo", "--out", "d", "--seed", "3")
+    run_demo.assert_called_once_with(Path("d"), 3)
+
+
+def test_backbone_new(library, monkeypatch):
+    from reckon.data import Dataset
+
+    monkeypatch.setattr(Dataset, "load", lambda path: f"data set at {path}")
+    new_backbone = library("reckon.models.pretrain", "new_backbone", Path("b"))
+    run("backbone", "new", "--data", "d", "--out", "b", "--size", "small", "--seed", "1")
+    assert new_backbone.call_args.args == ("data set at d", Path("b"))
+    assert new_backbone.call_args.kwargs["size"] == "small"
+    assert new_backbone.call_args.kwargs["seed"] == 1
+
+
+def test_train_r2ec(library):
+    train_run = library("reckon.methods.r2ec", "train_run")
+    run(
+        *("train", "r2ec", "--data", "d", "--backbone", "org/name", "--out", "r", "--preset", "small", "--arm"),
+        *("no-reasoning", "--set", "training.max_steps=5", "--set", "seed=2", "--resume"),
+    )
+    call = train_run.call_args.kwargs
+    assert call["backbone"] == "org/name"
+    assert (call["preset"], call["arm"], call["resume"]) == ("small", "no-reasoning", True)
+    assert list(call["overrides"]) == ["training.max_steps=5", "seed=2"]
+
+
+def test_evaluate(library):
+    table = SimpleNamespace(to_rich=lambda: "the table")
+    evaluate_run = library("reckon.evaluation", "evaluate_run", SimpleNamespace(tables=lambda: [table]))
+    assert "the table" in run("evaluate", "r", "--split", "valid", "-k", "3", "-k", "7")
+    assert evaluate_run.call_args.args == (Path("r"),)
+    assert evaluate_run.call_args.kwargs["split"] == "valid"
+    assert evaluate_run.call_args.kwargs["ks"] == (3, 7)
+
+
+@pytest.mark.parametrize("preset", ["paper", "as_released", "small"])
+def test_config_lists_every_setting_with_the_presets_value(preset):
+    from reckon.config_docs import describe
+    from reckon.methods.r2ec_config import R2ecConfig
+    from reckon.methods.r2ec_config import preset as preset_config
+
+    lines = run("config", "r2ec", "--preset", preset).splitlines()
+    for setting in describe(R2ecConfig, preset_config(preset)):
+        assert any(line.startswith(f"{setting.path} = {setting.default}") for line in lines), setting
+
+
+def test_config_as_yaml_is_a_config_file(tmp_path):
+    from reckon.config import load_config
+    from reckon.methods.r2ec_config import R2ecConfig, preset
+
+    path = tmp_path / "run.yaml"
+    path.write_text(run("config", "r2ec", "--preset", "small", "--yaml"))
+    assert load_config(R2ecConfig, path) == preset("small")
+    assert set(yaml.safe_load(path.read_text())) >= {"training", "rollout", "recpo"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "r2ec", "--data", "d", "--backbone", "b", "--out", "o", "--preset", "papr"],
+        ["train", "r2ec", "--data", "d"],
+        ["evaluate", "r", "-k", "0"],
+        ["recommend", "r"],
+        ["recommend", "r", "--user", "1", "--history", "a"],
+        ["nosuch"],
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_command_line_exits_2(arguments):
+    assert runner.invoke(app, arguments).exit_code == 2

@@ -1,0 +1,85 @@
+"""`reckon recommend`: history, reasoning, ranked items; unknown titles get suggestions."""
+
+from types import SimpleNamespace
+
+import pyarrow as pa
+import pytest
+from typer.testing import CliRunner
+
+from reckon.cli import app
+from reckon.data import Catalog
+from reckon.models.recommender import Recommendation
+
+runner = CliRunner()
+ITEMS = {"item_id": ["a", "b", "c"], "title": ["The Quiet Harbour", "[bold]Black Tide", "A Map of Sand"]}
+
+
+class FakeR2ec:
+    """Answers as R2ec does, without a model."""
+
+    catalog = Catalog(pa.table(ITEMS))
+    config = SimpleNamespace(reasons=True)
+    answer = Recommendation([2, 1], ["c", "b"], [1.5, -0.25], "wants [calm] sea books ")
+
+    @classmethod
+    def from_pretrained(cls, path):
+        return cls()
+
+    def history_of(self, user_id):
+        return [1, 0]
+
+    def recommend(self, histories, k=10):
+        assert histories == [[1, 0]]
+        return [self.answer]
+
+    def recommend_streaming(self, history, k=10, *, on_text):
+        for piece in ("wants ", "[calm] sea books"):
+            on_text(piece)
+        return self.answer
+
+
+@pytest.fixture(autouse=True)
+def fake_model(monkeypatch):
+    monkeypatch.setattr("reckon.methods.r2ec.R2ec", FakeR2ec)
+
+
+def run(*arguments: str, code: int = 0):
+    result = runner.invoke(app, ["recommend", "run", *arguments])
+    assert result.exit_code == code, result.output
+    return result
+
+
+def test_a_user_gets_history_reasoning_and_ranked_items():
+    out = run("--user", "7").output
+    assert "History: [bold]Black Tide; The Quiet Harbour" in out
+    assert "wants [calm] sea books" in out
+    rows = [line.split() for line in out.splitlines() if line.strip().startswith(("1 ", "2 "))]
+    assert rows == [["1", "A", "Map", "of", "Sand", "c", "1.500"], ["2", "[bold]Black", "Tide", "b", "-0.250"]]
+
+
+def test_a_typed_history_is_found_whatever_its_case():
+    assert run("--history", " [BOLD]black  tide ; the quiet harbour").output == run("--user", "7").output
+
+
+def test_streaming_shows_the_same_text_and_items():
+    out = run("--user", "7", "--stream").output
+    assert "wants [calm] sea books" in out
+    assert "A Map of Sand" in out
+
+
+def test_reasoning_that_was_cut_off_says_so(monkeypatch):
+    answer = Recommendation([2], ["c"], [1.0], "wants and wants", truncated=True)
+    monkeypatch.setattr(FakeR2ec, "answer", answer)
+    assert "cut off" in run("--user", "7").output
+
+
+def test_a_model_without_reasoning_shows_no_panel(monkeypatch):
+    monkeypatch.setattr(FakeR2ec, "answer", Recommendation([2], ["c"], [1.0]))
+    assert "Reasoning" not in run("--user", "7").output
+
+
+def test_an_unknown_title_suggests_the_nearest_ones():
+    result = run("--history", "The Quite Harbor", code=2)
+    assert result.stderr == (
+        "reckon: title 'The Quite Harbor': is not in the catalog. Fix: did you mean 'The Quiet Harbour'.\n"
+    )
