@@ -87,7 +87,7 @@ def test_config_as_yaml_is_a_config_file(tmp_path):
     from reckon.methods.r2ec_config import R2ecConfig, preset
 
     path = tmp_path / "run.yaml"
-    path.write_text(run("config", "r2ec", "--preset", "small", "--yaml"))
+    path.write_text(run("config", "r2ec", "--preset", "small", "--format", "yaml"))
     assert load_config(R2ecConfig, path) == preset("small")
     assert set(yaml.safe_load(path.read_text())) >= {"training", "rollout", "recpo"}
 

@@ -34,7 +34,7 @@ def test_a_title_near_nothing_points_to_the_catalog():
 
 
 def test_a_title_of_several_items_asks_for_the_id():
-    with pytest.raises(DataError, match="belongs to 2 items. Fix: give the item id, one of i3, i4"):
+    with pytest.raises(DataError, match=r"belongs to 2 items\. Fix: give the item id, one of i3, i4"):
         parse_history(CATALOG, "Persuasion")
     assert parse_history(CATALOG, "i4") == [4]
 

@@ -1,6 +1,7 @@
 """`reckon config METHOD`: every setting with what it accepts, its default and its meaning."""
 
 import sys
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -14,6 +15,12 @@ from reckon.cli.train import Arm, Preset
 app = typer.Typer(no_args_is_help=True)
 
 
+class Form(StrEnum):
+    TEXT = "text"
+    YAML = "yaml"
+    MARKDOWN = "markdown"
+
+
 @app.callback()
 def _group() -> None:
     """List every setting of a method, with its default and meaning."""
@@ -23,22 +30,27 @@ def _group() -> None:
 def r2ec(
     preset: Annotated[Preset, typer.Option(help="Show this preset's values as the defaults.")] = Preset.PAPER,
     arm: Annotated[Arm, typer.Option(help="The whole method, or one of its parts left out.")] = Arm.FULL,
-    as_yaml: Annotated[bool, typer.Option("--yaml", help="Print a complete config file instead of the table.")] = False,
+    form: Annotated[
+        Form, typer.Option("--format", help="yaml: a complete config file; markdown: a table.")
+    ] = Form.TEXT,
 ) -> None:
     """List every setting of `reckon train r2ec`."""
     from reckon.methods.r2ec_config import R2ecConfig
     from reckon.methods.r2ec_config import preset as preset_config
 
-    show(R2ecConfig, preset_config(preset.value, arm.value), as_yaml=as_yaml)
+    show(R2ecConfig, preset_config(preset.value, arm.value), form)
 
 
-def show(cls: type, base: object, *, as_yaml: bool) -> None:
+def show(cls: type, base: object, form: Form) -> None:
     """Render a config class with the values of `base`."""
     from reckon.config import to_dict
-    from reckon.config_docs import describe
+    from reckon.config_docs import describe, markdown_table
 
-    if as_yaml:
+    if form is Form.YAML:
         yaml.safe_dump(to_dict(base), sys.stdout, sort_keys=False, allow_unicode=True)
+        return
+    if form is Form.MARKDOWN:
+        typer.echo(markdown_table(describe(cls, base)), nl=False)
         return
     console = Console(highlight=False)
     for setting in describe(cls, base):
