@@ -49,7 +49,7 @@ def load_config(cls: type[T], path: Path | None = None, overrides: Sequence[str]
 
 def to_dict(config: Any) -> Values:
     """The config as plain YAML values: sections to dicts, tuples to lists, paths to text."""
-    return {field.name: _plain(getattr(config, field.name)) for field in dataclasses.fields(config)}
+    return {field.name: plain_value(getattr(config, field.name)) for field in dataclasses.fields(config)}
 
 
 def save_config(config: Any, path: Path) -> None:
@@ -97,13 +97,14 @@ _SCALARS: dict[Any, str] = {
 }
 
 
-def _plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
+    """A setting as YAML holds it: sections as dicts, tuples as lists, paths as text."""
     if dataclasses.is_dataclass(value):
         return to_dict(value)
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain_value(item) for item in value]
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain_value(item) for key, item in value.items()}
     return str(value) if isinstance(value, Path) else value
 
 
@@ -162,7 +163,7 @@ def _merge(cls: Any, into: Values, source: Values, prefix: str) -> None:
         path = f"{prefix}{key}"
         if key not in names:
             raise _unknown_key(path, value, str(key), names)
-        section = _section_of(hints[key])
+        section = section_of(hints[key])
         if section is not None and isinstance(value, dict):
             if not isinstance(into.get(key), dict):
                 into[key] = {}
@@ -178,7 +179,7 @@ def _unknown_key(path: str, value: object, key: str, names: list[str]) -> Config
     return ConfigError(path, value, "there is no such setting", fix.removesuffix("?") if near else fix)
 
 
-def _section_of(hint: Any) -> Any | None:
+def section_of(hint: Any) -> Any | None:
     """The dataclass behind `Section` or `Section | None`; None for a plain value."""
     options = typing.get_args(hint) if typing.get_origin(hint) in (Union, types.UnionType) else (hint,)
     return next((option for option in options if dataclasses.is_dataclass(option)), None)

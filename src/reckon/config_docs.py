@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from reckon.config import _plain, _section_of, describe_type
+from reckon.config import describe_type, plain_value, section_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def _rows(cls: Any, base: Any | None, prefix: str) -> list[Setting]:
         if not field.init:
             continue
         default = _default(field) if base is None else getattr(base, field.name)
-        section = _section_of(hints[field.name])
+        section = section_of(hints[field.name])
         path = f"{prefix}{field.name}"
         if section is not None:
             rows += _rows(section, default if dataclasses.is_dataclass(default) else None, f"{path}.")
@@ -100,5 +100,5 @@ def _default(field: dataclasses.Field[Any]) -> Any:
 def _yaml(value: Any) -> str:
     if value is dataclasses.MISSING:
         return "required"
-    text = yaml.safe_dump(_plain(value), default_flow_style=True, allow_unicode=True, width=10_000)
+    text = yaml.safe_dump(plain_value(value), default_flow_style=True, allow_unicode=True, width=10_000)
     return text.removesuffix("\n").removesuffix("\n...").strip()

@@ -87,8 +87,10 @@ def test_a_bug_keeps_its_traceback():
 
 
 def test_ctrl_c_ends_a_real_process_with_130():
+    # A shell's background jobs, CI among them, start with SIGINT ignored, and children inherit that.
     code = """
-import sys, time, types
+import signal, sys, time, types
+signal.signal(signal.SIGINT, signal.default_int_handler)
 fake = types.ModuleType("reckon.demo")
 def run_demo(out, seed):
     print("started", flush=True)
