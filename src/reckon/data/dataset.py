@@ -27,6 +27,7 @@ from reckon.data.examples import EventLog, Examples, FloatArray, IntArray
 from reckon.data.splits import SPLITS, Protocol, Split, split_of_events
 from reckon.errors import DataError
 
+EVENT_COLUMNS = ("timestamp", "rating")  # reviews stay on disk
 DEFAULT_WINDOW = 20  # events; R2ec (arXiv 2505.16994) reads the last 20
 
 
@@ -53,6 +54,13 @@ class Catalog:
     def indices(self, item_ids: list[str]) -> IntArray:
         """Item indices of many ids: [n] int32."""
         return np.fromiter((self.index(item_id) for item_id in item_ids), dtype=np.int32, count=len(item_ids))
+
+    def column_indices(self, item_ids: pa.ChunkedArray) -> IntArray:
+        """Item indices of a column of ids, without a Python object per row: [n] int32."""
+        found = pc.index_in(item_ids.cast(pa.string()), value_set=pa.array(self.ids, pa.string()))
+        if found.null_count:
+            self.index(item_ids[pc.index(pc.is_null(found), True).as_py()].as_py())  # raises, with the id's name
+        return found.to_numpy(zero_copy_only=False).astype(np.int32)
 
     def record(self, index: int) -> dict[str, Any]:
         """All columns of one item, in the file's column order."""
@@ -82,11 +90,11 @@ class Dataset:
         path = Path(path)
         info = _read_json(path / "dataset.json")
         catalog = Catalog(_read_parquet(path / "items.parquet", required=("item_id", "title")))
-        table = _read_parquet(path / "interactions.parquet", required=("user_id", "item_id"))
-        users, user_index = np.unique(table["user_id"].to_numpy(zero_copy_only=False).astype(str), return_inverse=True)
+        table = _read_parquet(path / "interactions.parquet", required=("user_id", "item_id"), optional=EVENT_COLUMNS)
+        users, user_index = _users(table["user_id"])
         by_user = np.argsort(user_index, kind="stable")  # the file's order within each user is the order of events
         events = EventLog(
-            item_index=catalog.indices(table["item_id"].to_pylist())[by_user],
+            item_index=catalog.column_indices(table["item_id"])[by_user],
             time=_column(table, "timestamp", np.int64, by_user),
             rating=_column(table, "rating", np.float32, by_user),
         )
@@ -95,7 +103,7 @@ class Dataset:
             path=path,
             info=info,
             catalog=catalog,
-            user_ids=users.astype(object),
+            user_ids=users,
             user_index=user_index[by_user],
             events=events,
             rows=_read_parquet(rows, required=("split", "user_id", "history", "item_id")) if rows.exists() else None,
@@ -189,6 +197,16 @@ class Dataset:
         )
 
 
+def _users(column: pa.ChunkedArray) -> tuple[np.ndarray, IntArray]:
+    """The distinct users in order of their ids [U], and the user of every row [E]."""
+    coded = column.cast(pa.string()).combine_chunks().dictionary_encode()
+    ids = np.array(coded.dictionary.to_pylist(), dtype=object)
+    order = np.argsort(ids)
+    rank = np.empty(len(ids), dtype=np.int64)
+    rank[order] = np.arange(len(ids))
+    return ids[order], rank[coded.indices.to_numpy()]
+
+
 def _column(table: pa.Table, name: str, dtype: type, order: IntArray) -> Any:
     if name not in table.column_names:
         return None
@@ -205,15 +223,18 @@ def _read_json(path: Path) -> dict[str, Any]:
         raise DataError(str(path), f"is not JSON ({error})", "prepare the data again") from None
 
 
-def _read_parquet(path: Path, required: tuple[str, ...]) -> pa.Table:
+def _read_parquet(path: Path, required: tuple[str, ...], optional: tuple[str, ...] | None = None) -> pa.Table:
+    """The required and the optional columns; all there are if `optional` is None."""
     try:
-        table = pq.read_table(path)
+        found = pq.read_schema(path).names
+        wanted = found if optional is None else [name for name in (*required, *optional) if name in found]
+        table = pq.read_table(path, columns=wanted)
     except FileNotFoundError:
         raise DataError(str(path), "does not exist", "make the directory with `reckon data prepare`") from None
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(str(path), f"is not readable Parquet ({error})", "prepare the data again") from None
     for name in required:
-        if name not in table.column_names:
-            columns = ", ".join(table.column_names)
+        if name not in found:
+            columns = ", ".join(found)
             raise DataError(str(path), f"has no column {name!r}", f"columns are {columns}; prepare the data again")
     return table

@@ -16,7 +16,9 @@ DEDUPES: tuple[Dedupe, ...] = ("none", "exact", "first", "last")
 # Users who act several times in one moment are common; ids and row numbers would order them by release or shelf.
 TIE_KEY = "md5(user_id || chr(31) || item_id)"
 TIE_RULE = ("Events of one user at one time are ordered by md5(user_id + unit separator + item_id), in hex; "
-            "what is still equal by rating, then review.")
+            "what is still equal by rating, then md5 of the review.")
+# The last keys only make the order complete; a whole review as a key would make every sort carry it twice.
+LAST_KEYS = {"rating": "rating NULLS LAST", "review": "md5(review) NULLS LAST"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +114,7 @@ def _dedupe(workspace: Workspace, how: Dedupe) -> None:
     if how == "none":
         return
     columns = workspace.columns("interactions")
-    rest = "".join(f", {name} NULLS LAST" for name in ("rating", "review") if name in columns)
+    rest = "".join(f", {key}" for name, key in LAST_KEYS.items() if name in columns)
     if how == "exact":
         same, order = "user_id, item_id, moment", f"user_id{rest}, line"
         rule = "of interactions with the same user, item and time one was kept"
@@ -143,7 +145,8 @@ def _k_core(workspace: Workspace, k: int) -> None:
 
 
 def _keep(workspace: Workspace, condition: str, doing: str) -> None:
-    workspace.run(f"CREATE OR REPLACE TABLE interactions AS SELECT * FROM interactions WHERE {condition}", doing=doing)
+    """Delete, because rewriting the table would copy every review (measured: 15 s against 2 s on 3 million rows)."""
+    workspace.run(f"DELETE FROM interactions WHERE NOT ({condition})", doing=doing)
 
 
 def _record(workspace: Workspace, step: str, rule: str) -> None:

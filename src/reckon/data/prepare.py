@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from reckon.data.dataset import Dataset
-from reckon.data.filters import TIE_KEY, TIE_RULE, Filters, apply_filters
+from reckon.data.filters import LAST_KEYS, TIE_KEY, TIE_RULE, Filters, apply_filters
 from reckon.data.progress import phase
 from reckon.data.sources import Source
 from reckon.data.splits import SPLITS, Protocol
@@ -20,7 +20,7 @@ from reckon.data.write import check_target, parents_of, put_in_place, write_data
 from reckon.errors import ConfigError
 
 UNKNOWN_ITEMS = ("error", "drop", "add")
-BATCH = 1_000_000  # interactions written at a time
+BATCH = 100_000  # interactions written at a time; with reviews a few hundred MB
 
 
 def prepare(
@@ -91,12 +91,11 @@ def _write(
 def _ordered_interactions(workspace: Workspace) -> pa.RecordBatchReader:
     """Every user's events in their order, with the tie rule applied; seconds, ratings and reviews as they are."""
     found = workspace.columns("interactions")
-    optional = [name for name in ("rating", "review") if name in found]
     kept = ["user_id", "item_id"]
     kept += ["moment // 1000000 AS timestamp"] if workspace.timed else []
     kept += ["CAST(rating AS FLOAT) AS rating"] if "rating" in found else []
     kept += ["review"] if "review" in found else []
-    order = ", ".join(["user_id", "moment", TIE_KEY, *(f"{name} NULLS LAST" for name in optional)])
+    order = ", ".join(["user_id", "moment", TIE_KEY, *(key for name, key in LAST_KEYS.items() if name in found)])
     query = f"SELECT {', '.join(kept)} FROM interactions ORDER BY {order}"
     return workspace.db.sql(query).to_arrow_reader(BATCH)
 

@@ -18,7 +18,7 @@ from reckon.data.progress import phase
 from reckon.data.workspace import Workspace, literal, named, quoted
 from reckon.errors import DataError
 
-CSV_SUFFIXES = {".csv": None, ".tsv": "\t", ".txt": None, ".inter": "\t", ".item": "\t"}
+CSV_SUFFIXES = {".csv": None, ".tsv": "\t", ".txt": None, ".dat": None, ".inter": "\t", ".item": "\t"}
 JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 PARQUET_SUFFIXES = (".parquet", ".pq")
 DELIMITERS = ",\t;|"
@@ -60,7 +60,7 @@ def relation(workspace: Workspace, path: Path, style: CsvStyle | None = None) ->
 def json_relation(path: Path, columns: dict[str, str]) -> str:
     """The SQL that reads named keys of JSON objects as the given types; an absent key is null."""
     fields = ", ".join(f"{quoted(name)}: {literal(kind)}" for name, kind in columns.items())
-    return f"read_json({literal(str(path))}, format = 'auto', columns = {{{fields}}})"
+    return f"read_json({literal(str(path))}, format = 'auto', records = 'true', columns = {{{fields}}})"
 
 
 def columns_of(workspace: Workspace, path: Path, from_sql: str) -> dict[str, str]:
@@ -110,7 +110,9 @@ def _unpack(unpacker: Any, block: bytes, path: Path) -> Any:
 def _json(workspace: Workspace, path: Path) -> str:
     """Keys are found in a sample; scalars are read as text, so that no guessed type rounds or rewrites a later row."""
     with named(str(path)):
-        guessed = workspace.columns(f"read_json({literal(str(path))}, format = 'auto', sample_size = {JSON_SAMPLE})")
+        guessed = workspace.columns(
+            f"read_json({literal(str(path))}, format = 'auto', records = 'true', sample_size = {JSON_SAMPLE})"
+        )
     kinds = {name: "VARCHAR[]" if kind.endswith("[]") and "(" not in kind else "VARCHAR"
              for name, kind in guessed.items()}
     return json_relation(path, kinds)
@@ -136,10 +138,10 @@ def _csv(path: Path, style: CsvStyle) -> str:
 def _first_line(path: Path) -> str:
     opener = gzip.open if path.suffix == ".gz" else open
     try:
-        with opener(path, "rt", encoding="utf-8-sig", newline=None) as file:
+        with opener(path, "rt", encoding="utf-8-sig", errors="replace") as file:
             line = file.readline().rstrip("\n")
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise DataError(str(path), f"cannot be read ({error})", "fetch the file again, or save it as UTF-8") from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(str(path), f"cannot be read ({error})", "fetch the file again") from None
     if not line:
         raise DataError(str(path), "is empty", "give a file with a header line and rows")
     return str(line)

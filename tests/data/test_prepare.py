@@ -1,0 +1,84 @@
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from reckon.data import Dataset
+from reckon.data.describe import describe
+from reckon.data.filters import Filters
+from reckon.data.prepare import prepare
+from reckon.data.sources.table import Table
+from reckon.errors import ConfigError, DataError
+
+
+def test_the_same_input_gives_the_same_bytes(shop, many, tmp_path):
+    written = []
+    for events in (many, list(reversed(many))):
+        shop(events, overwrite=True)
+        written.append({path.name: path.read_bytes() for path in (tmp_path / "out").glob("*.parquet")})
+    assert written[0] == written[1]
+
+
+def test_every_removed_row_is_accounted_for(shop, many):
+    titles = {item: item for _, item, _ in many if item != "i8"}
+    dataset = shop([*many, many[0], ("lonely", "i0", 3)], titles, unknown_items="drop", k_core=2)
+    counts = dataset.info["counts"]
+    assert [count["step"] for count in counts] == ["read", "unknown items", "de-duplication", "k-core"]
+    removed = sum(count.get("removed_interactions", 0) for count in counts)
+    assert counts[0]["interactions"] - removed == counts[-1]["interactions"] == len(dataset.events.item_index)
+    assert counts[-1]["items"] == len(dataset.catalog) and counts[-1]["users"] == len(dataset.user_ids)
+
+
+def test_too_little_data_for_the_split_fails_before_anything_is_in_place(shop, tmp_path):
+    with pytest.raises(DataError, match="split leaves no"):
+        shop([("u", "a", 1), ("u", "b", 2)])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["interactions.csv", "items.csv"]
+
+
+def test_an_interruption_leaves_nothing(shop, many, tmp_path, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("reckon.data.prepare.write_dataset", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        shop(many)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["interactions.csv", "items.csv"]
+
+
+def test_an_occupied_target_is_refused_before_any_work(shop, many, tmp_path, monkeypatch):
+    shop(many)
+    monkeypatch.setattr(Table, "load", lambda *_: pytest.fail("it read the input first"))
+    with pytest.raises(DataError, match="not empty"):
+        shop(many)
+
+
+def test_given_rows_are_for_the_rows_source_only(shop, many):
+    with pytest.raises(ConfigError, match="has no given rows"):
+        shop(many, split="given")
+
+
+def test_a_wrong_memory_size_is_one_line(shop, many):
+    with pytest.raises(DataError, match=r"memory 'plenty'.*such as 2GB"):
+        shop(many, memory="plenty")
+
+
+@pytest.mark.slow
+def test_more_data_than_memory_spills_to_disk(tmp_path):
+    rng, size = np.random.default_rng(0), 60_000
+    pq.write_table(pa.table({
+        "user_id": rng.integers(0, 6000, size), "item_id": rng.integers(0, 500, size),
+        "timestamp": 1_500_000_000 + rng.permutation(size),
+        "review": [rng.bytes(1000).hex() for _ in range(size)],  # 120 MB that do not compress
+    }), tmp_path / "events.parquet", row_group_size=2000)
+    source = Table(interactions=str(tmp_path / "events.parquet"))
+    out = prepare(source, tmp_path / "out", memory="160MB", filters=Filters(k_core=5, dedupe="first"))
+    dataset = Dataset.load(out)
+    assert len(dataset.events.item_index) > 50_000
+    assert all(np.diff(dataset.events.time)[np.diff(dataset.user_index) == 0] > 0)
+
+
+def test_a_description_names_counts_splits_filters_and_an_example(shop, many):
+    text = describe(shop(many, {item: f"Title of {item}" for _, item, _ in many}, k_core=2).path)
+    for part in ("users             10", "items             9", "interactions      60; per user 6 to 6", "temporal",
+                 "  train           ", "k-core            10 users", "1997-05-19 to 1997-06-02", "Title of i", "target"):
+        assert part in text
