@@ -80,5 +80,5 @@ def test_more_data_than_memory_spills_to_disk(tmp_path):
 def test_a_description_names_counts_splits_filters_and_an_example(shop, many):
     text = describe(shop(many, {item: f"Title of {item}" for _, item, _ in many}, k_core=2).path)
     for part in ("users             10", "items             9", "interactions      60; per user 6 to 6", "temporal",
-                 "  train           ", "k-core            10 users", "1997-05-19 to 1997-06-02", "Title of i", "target"):
+                 "  train           ", "k-core            10 users", "1997-05-19 to 1997-06-02", "Title of i"):
         assert part in text

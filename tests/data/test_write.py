@@ -10,7 +10,8 @@ from reckon.errors import DataError
 
 ITEMS = pa.table({"item_id": ["a", "b", "c", "d"], "title": ["A", "B", "C", "D"]})
 EVENTS = pa.table({"user_id": ["u"] * 4, "item_id": ["a", "b", "c", "d"], "timestamp": [1, 2, 3, 4]})
-ROWS = pa.table({"split": ["valid", "test"], "user_id": ["u", "u"], "history": [["a"], ["b", "c"]], "item_id": ["b", "d"]})
+ROWS = pa.table({"split": ["valid", "test"], "user_id": ["u", "u"], "history": [["a"], ["b", "c"]],
+                 "item_id": ["b", "d"]})
 WORDS = {"item": "book", "items": "books", "action": "read"}
 
 
@@ -55,9 +56,9 @@ def test_a_checksum_changes_with_the_data(tmp_path):
 
 
 def test_interactions_may_come_in_batches(tmp_path):
-    write(tmp_path / "1", events=EVENTS.to_reader(max_chunksize=1))
-    write(tmp_path / "2")
-    assert Dataset.load(tmp_path / "1").events.item_index.tolist() == Dataset.load(tmp_path / "2").events.item_index.tolist()
+    batched = Dataset.load(write(tmp_path / "1", events=EVENTS.to_reader(max_chunksize=1)))
+    whole = Dataset.load(write(tmp_path / "2"))
+    assert batched.events.item_index.tolist() == whole.events.item_index.tolist()
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from reckon.errors import DataError
 
 MOVIES = [("1", "Toy Story (1995)", "Animation|Children"), ("2", 'The "Quoted" One (1990)', "Drama"),
           ("3", "Café (2001)", "(no genres listed)")] + [(str(n), f"Film {n}", "Drama") for n in range(4, 30)]
-RATINGS = [(user, movie, "3.5", 1_000_000_000 + user * 7 + 50 * (movie // 6)) for user in (1, 2) for movie in range(1, 30)]
+RATINGS = [(user, movie, "3.5", 1_000_000_000 + user * 7 + 50 * (movie // 6))
+           for user in (1, 2) for movie in range(1, 30)]
 
 
 @pytest.fixture

@@ -83,7 +83,8 @@ def fill(connection):
 
 def shop(server, **settings):
     columns = {"user_id": "customer", "item_id": "sku", "timestamp": "when", "rating": "stars"}
-    return Table(**{"interactions": server, "table": "sales.orders", "items_table": "products", "columns": columns} | settings)
+    usual = {"interactions": server, "table": "sales.orders", "items_table": "products", "columns": columns}
+    return Table(**usual | settings)
 
 
 def test_a_server_is_read_like_a_file(server, tmp_path):

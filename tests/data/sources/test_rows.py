@@ -38,7 +38,8 @@ def test_only_interactions_of_origin_history_train(tmp_path):
     assert ids(dataset, dataset.examples("train").targets) == ["1", "4"]
     assert dataset.info["source"]["left_out_by_origin"] == {"test": 1, "valid": 1}
     [row] = dataset.examples("test")
-    assert (ids(dataset, [event.item_index for event in row.history]), dataset.catalog.ids[row.target]) == (["0", "1", "2"], "3")
+    assert ids(dataset, [event.item_index for event in row.history]) == ["0", "1", "2"]
+    assert dataset.catalog.ids[row.target] == "3"
 
 
 def test_interactions_that_hold_the_targets_are_refused(tmp_path):
@@ -60,7 +61,7 @@ def test_missing_test_rows_are_an_error_or_a_choice(tmp_path):
     ("change", "message"),
     [
         ({"items": ITEMS.slice(0, 3)}, r"test\.parquet, row 1, field item_id: item_id '3' is not among the items"),
-        ({"valid": VALID.set_column(1, "history_item_id", [[[0, 9]]])}, r"valid\.parquet, row 1, field history_item_id"),
+        ({"valid": VALID.set_column(1, "history_item_id", [[[0, 9]]])}, r"valid\.parquet, row 1, field history"),
         ({"valid": VALID.set_column(1, "history_item_id", pa.array([[]], pa.list_(pa.int64())))}, "empty history"),
         ({"valid": VALID.set_column(1, "history_item_id", [["0 1"]])}, "is varchar, not a list"),
         ({"valid": VALID.drop_columns("history_item_id")}, "no column 'history_item_id'"),
@@ -75,7 +76,8 @@ def test_bad_rows_are_named(tmp_path, change, message):
 
 
 @pytest.mark.parametrize(
-    ("name", "valid", "test", "training"), [("amazon-industrial", 4532, 4533, 13_678), ("amazon-office", 4866, None, 6780)]
+    ("name", "valid", "test", "training"),
+    [("amazon-industrial", 4532, 4533, 13_678), ("amazon-office", 4866, None, 6780)],
 )
 def test_real_rows_come_through_unchanged(real_data, tmp_path, name, valid, test, training):
     given = real_data(name)

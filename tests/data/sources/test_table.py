@@ -14,7 +14,8 @@ from reckon.errors import ConfigError, DataError
 
 HEADER = ("customer", "sku", "ordered at", "stars", "said")
 EVENTS = [
-    (f"u{user}", f"{item:04d}", str(1_500_000_000 + 100 * user + item), "4.5" if item % 2 else "", f"No. {item} &amp; more")
+    (f"u{user}", f"{item:04d}", str(1_500_000_000 + 100 * user + item), "4.5" if item % 2 else "",
+     f"No. {item} &amp; more")
     for user in range(5) for item in range(user, user + 6)
 ]
 PRODUCTS = [(f"{item:04d}", f"Thing &quot;{item}&quot;", "9.50") for item in range(12)]
@@ -80,7 +81,8 @@ def test_every_form_of_input_gives_the_same_data(tmp_path, items, kind):
     dataset = Dataset.load(prepare(source, tmp_path / "out"))
     assert dataset.user_ids.tolist() == [f"u{user}" for user in range(5)]
     mine = dataset.user_index == 2
-    assert [dataset.catalog.ids[index] for index in dataset.events.item_index[mine]] == [f"{i:04d}" for i in range(2, 8)]
+    ids = [dataset.catalog.ids[index] for index in dataset.events.item_index[mine]]
+    assert ids == [f"{item:04d}" for item in range(2, 8)]
     assert dataset.events.time[mine].tolist() == [1_500_000_200 + item for item in range(2, 8)]
     assert dataset.events.rating[mine].tolist()[1::2] == [4.5] * 3
     record = dataset.catalog.record(dataset.catalog.index("0003"))
@@ -129,16 +131,19 @@ BAD = {
     "long row": ("events.csv", "user_id,item_id,timestamp\nu,a,1500000000\nu,b,1500000001,x\n", r"Line: 3"),
     "open quote": ("events.csv", 'user_id,item_id,timestamp\nu,"a,1500000000\nu,b,1500000001\n', r"quote"),
     "no UTF-8": ("events.csv", b"user_id,item_id,timestamp\nu,a\xff,1500000000\n", r"Fix: save the file as UTF-8"),
-    "empty id": ("events.csv", "user_id,item_id,timestamp\nu,a,1500000000\n,b,1500000001\n", r"row 2, field user_id: is empty"),
+    "empty id": ("events.csv", "user_id,item_id,timestamp\nu,a,1500000000\n,b,1500000001\n",
+                 r"row 2, field user_id: is empty"),
     "bad rating": ("events.csv", "user_id,item_id,timestamp,rating\nu,a,1500000000,4\nu,b,1500000001,good\n",
                    r"field rating, row 2: 'good' is not a number"),
-    "bad time": ("events.csv", "user_id,item_id,timestamp\nu,a,1500000000\nu,b,never\n", r"field timestamp, row 2: 'never'"),
+    "bad time": ("events.csv", "user_id,item_id,timestamp\nu,a,1500000000\nu,b,never\n",
+                 r"field timestamp, row 2: 'never'"),
     "no time": ("events.csv", "user_id,item_id\nu,a\n", r"no column gives the order.*timestamp=COLUMN"),
     "no rows": ("events.csv", "user_id,item_id,timestamp\n", r"has no rows"),
     "empty file": ("events.csv", "", r"is empty"),
     "column twice": ("events.csv", "user_id,item_id,item_id\nu,a,b\n", r"column 'item_id' twice"),
     "bad JSON": ("events.jsonl", '{"user_id": 1, "item_id": 2, "timestamp": 1500000000}\n{"user_id": 1, \n', r"line"),
-    "JSON list": ("events.jsonl", '{"user_id": 1, "item_id": 2, "timestamp": 1500000000}\n[1, 2]\n', r"expected records"),
+    "JSON list": ("events.jsonl", '{"user_id": 1, "item_id": 2, "timestamp": 1500000000}\n[1, 2]\n',
+                  r"expected records"),
     "no Parquet": ("events.parquet", "hello", r"events\.parquet"),
     "unknown kind": ("events.xlsx", "hello", r"unknown kind '.xlsx'"),
     "no SQLite": ("events.db", "this is no database, but long enough to look like one", r"cannot be read"),
