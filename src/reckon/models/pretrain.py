@@ -1,0 +1,209 @@
+"""A small language model made on the spot, where no open one can be downloaded.
+
+Entry point: `new_backbone`, behind `reckon backbone new`. It trains a tokenizer on the data set's own text, builds a
+small Qwen2 decoder, starts it from the catalog's word statistics (`lexical`) and pretrains it on `pretrain_texts`.
+The result is an ordinary Hugging Face folder: `AutoModelForCausalLM` and `AutoTokenizer` read it.
+
+It stands in for an open LLM; it knows this data set's words and nothing else. Ranking is not trained here.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from rich.progress import Progress
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+
+from reckon.config import load_config, save_config
+from reckon.data import Dataset
+from reckon.data.write import check_target, new_directory
+from reckon.errors import ConfigError
+from reckon.models.lexical import start_from_words
+from reckon.models.pretrain_texts import PretrainingText, item_documents, pretraining_texts, shuffled
+from reckon.models.tokenizer import train_tokenizer
+
+Size = Literal["tiny", "small"]
+CONFIG_FILE = "reckon_backbone.yaml"
+SMALLEST_VOCABULARY = 260  # bytes and special tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PretrainConfig:
+    """How a small backbone is made. Config of `reckon backbone new`."""
+
+    hidden_size: int = 128
+    """Width (D), a multiple of heads. Random word vectors need about 128 to be told apart."""
+
+    layers: int = 4
+    """Decoder layers, at least 1."""
+
+    heads: int = 4
+    """Attention heads, each with its own keys and values."""
+
+    intermediate_size: int = 384
+    """Width of the feed-forward blocks, at least 1."""
+
+    vocab_size: int = 8000
+    """The most tokens; large enough that frequent words stay whole."""
+
+    max_tokens: int = 512
+    """Tokens of one pretraining text; longer ones lose their beginning, > 1."""
+
+    item_words: int = 24
+    """Words of each item prompt, > 0. Words far from the marker count little, and the title comes first."""
+
+    lexical: bool = True
+    """Start token vectors and the first layer from the catalog's word statistics; False starts at random."""
+
+    half_life: float = 20.0
+    """Tokens after which a word counts half at the lexical start, > 0; about one title."""
+
+    steps: int = 300
+    """Optimiser steps of pretraining, >= 0; 0 leaves the start as it is."""
+
+    batch_size: int = 32
+    """Texts per step, > 0."""
+
+    learning_rate: float = 1e-3
+    """Peak learning rate of AdamW, > 0; linear warm-up, then linear decay."""
+
+    def __post_init__(self) -> None:
+        for name in ("hidden_size", "layers", "heads", "intermediate_size", "item_words", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ConfigError(name, getattr(self, name), "must be at least 1", "use the default")
+        if self.hidden_size % (2 * self.heads):
+            raise ConfigError("hidden_size", self.hidden_size, f"must be a multiple of 2 * heads ({2 * self.heads})",
+                              f"use {2 * self.heads * max(1, round(self.hidden_size / (2 * self.heads)))}")
+        if self.lexical and self.hidden_size // self.heads < 8:
+            raise ConfigError("heads", self.heads, "a lexical start needs heads of at least 8 channels",
+                              "use fewer heads")
+        if self.vocab_size < SMALLEST_VOCABULARY:
+            raise ConfigError("vocab_size", self.vocab_size, f"must be at least {SMALLEST_VOCABULARY}", "use 8000")
+        if self.max_tokens < 2 or self.steps < 0:
+            name = "steps" if self.steps < 0 else "max_tokens"
+            raise ConfigError(name, getattr(self, name), "is too small", "use the default")
+        if self.half_life <= 0 or self.learning_rate <= 0:
+            name = "half_life" if self.half_life <= 0 else "learning_rate"
+            raise ConfigError(name, getattr(self, name), "must be positive", "use the default")
+
+
+SIZES: dict[Size, PretrainConfig] = {
+    "tiny": PretrainConfig(),
+    "small": PretrainConfig(hidden_size=256, layers=6, intermediate_size=768, vocab_size=12_000),
+}
+
+
+def new_backbone(
+    dataset: Dataset, out: str | Path, *, size: Size = "tiny", seed: int = 0, overrides: Sequence[str] = (),
+    config: PretrainConfig | None = None, progress: bool = True,
+) -> Path:
+    """Make a backbone for one data set.
+
+    Args:
+        dataset: its catalog, training interactions and, where it has them, notes are the text.
+        out: the model folder to make; must not exist, or be empty.
+        size: `tiny` (0.9 M parameters beside the embeddings) or `small` (5 M).
+        seed: of weights and batches; the same seed on the same machine gives the same weights.
+        overrides: `field=value` strings for `PretrainConfig`.
+        config: where to start instead of `size`.
+        progress: show a progress bar.
+
+    Returns:
+        `out` as a Path.
+
+    Raises:
+        ConfigError: an override is unknown or breaks a rule.
+        DataError: `out` is in the way, or the notes are unreadable. Nothing is left behind then.
+    """
+    out = Path(out)
+    config = load_config(PretrainConfig, overrides=overrides, base=config or SIZES[size])
+    check_target(out, overwrite=False)
+    documents = item_documents(dataset, config.item_words)
+    texts = pretraining_texts(dataset, item_words=config.item_words, seed=seed)
+    tokenizer = train_tokenizer(documents + [text.prompt + text.written for text in texts], config.vocab_size)
+    model = build_decoder(tokenizer, documents, config, seed)
+    pretrain(model, tokenizer, texts, config, seed, progress=progress)
+    with new_directory(out) as folder:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        save_config(config, folder / CONFIG_FILE)
+    return out
+
+
+def build_decoder(
+    tokenizer: PreTrainedTokenizerFast, documents: Sequence[str], config: PretrainConfig, seed: int
+) -> Qwen2ForCausalLM:
+    """An untrained decoder for this vocabulary, started from the words of the documents if so configured."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = Qwen2ForCausalLM(Qwen2Config(
+            vocab_size=len(tokenizer), hidden_size=config.hidden_size, num_hidden_layers=config.layers,
+            num_attention_heads=config.heads, num_key_value_heads=config.heads,
+            intermediate_size=config.intermediate_size, max_position_embeddings=4096, tie_word_embeddings=True,
+            pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id, bos_token_id=None,
+        ))
+    if config.lexical:
+        start_from_words(model, tokenizer, documents, half_life=config.half_life, seed=seed)
+    return model
+
+
+def pretrain(
+    model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, texts: Sequence[PretrainingText],
+    config: PretrainConfig, seed: int, *, progress: bool = True,
+) -> list[float]:
+    """Next-token training on the written parts; returns the loss of each step in nats per token."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=0.0)
+    warmup = max(1, config.steps // 20)
+    decay = max(1, config.steps - warmup)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min((step + 1) / warmup, max(0.0, (config.steps - step) / decay))
+    )
+    losses: list[float] = []
+    model.train()
+    with Progress(disable=not progress, transient=True) as bar:
+        task = bar.add_task("pretraining", total=config.steps)
+        for ids, counts in _batches(tokenizer, texts, config, seed):
+            loss = _next_token_loss(model, ids, counts)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            losses.append(float(loss.detach()))
+            bar.update(task, advance=1, description=f"pretraining, loss {losses[-1]:.2f}")
+    model.eval()
+    return losses
+
+
+def _batches(
+    tokenizer: PreTrainedTokenizerFast, texts: Sequence[PretrainingText], config: PretrainConfig, seed: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Token ids [n, L], padded on the right, and a mask [n, L], True where the loss counts."""
+    generator = np.random.default_rng(seed)
+    queue: list[PretrainingText] = []
+    for _ in range(config.steps):
+        while len(queue) < config.batch_size:
+            queue += shuffled(list(texts), generator)
+        batch, queue = queue[: config.batch_size], queue[config.batch_size :]
+        prompts = tokenizer([text.prompt for text in batch])["input_ids"]
+        written = tokenizer([text.written for text in batch])["input_ids"]
+        whole = [(read + said + [tokenizer.eos_token_id])[-config.max_tokens :]
+                 for read, said in zip(prompts, written, strict=True)]
+        ids = torch.full((len(batch), max(map(len, whole))), tokenizer.pad_token_id)
+        counts = torch.zeros(ids.shape, dtype=torch.bool)
+        for row, (tokens, said) in enumerate(zip(whole, written, strict=True)):
+            ids[row, : len(tokens)] = torch.tensor(tokens)
+            counts[row, max(0, len(tokens) - len(said) - 1) : len(tokens)] = True
+        yield ids, counts
+
+
+def _next_token_loss(model: Qwen2ForCausalLM, ids: Tensor, counts: Tensor) -> Tensor:
+    """Mean negative log-likelihood of the counted tokens; logits are made for those alone."""
+    hidden = model.model(input_ids=ids).last_hidden_state[:, :-1]  # [n, L - 1, D]
+    said = counts[:, 1:]
+    return cross_entropy(model.lm_head(hidden[said]), ids[:, 1:][said])

@@ -1,0 +1,103 @@
+"""What a small backbone reads before it learns to recommend: pairs of a prompt and what to write after it.
+
+Entry point: `pretraining_texts`. A data set may bring its own in `notes.parquet` (columns `text` and, if wanted,
+`prompt`). Otherwise they are made of two kinds: item cards, where the item prompt is followed by its title, and notes
+on training histories, where a compact prompt is followed by key words of the next item, the marker and its title. So
+users and items are read at the same marker and the model learns to name words of what comes next.
+
+Only training interactions are used. Does not know about models.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from reckon.data import Dataset
+from reckon.errors import DataError
+from reckon.prompts import item_text
+from reckon.prompts.r2ec import MARKER, messages
+
+NOTES_FILE = "notes.parquet"
+MAX_NOTES = 20_000  # more than a small decoder reads; keeps memory flat on large data sets
+KEY_WORDS = 3
+RARE = 2  # a word of one title alone cannot be guessed from other items
+FREQUENT = 0.05  # share of titles above which a word says little about an item
+
+
+@dataclass(frozen=True, slots=True)
+class PretrainingText:
+    """One text. The loss is taken over `written` alone; with an empty prompt that is the whole text."""
+
+    prompt: str
+    written: str
+
+
+def pretraining_texts(dataset: Dataset, *, item_words: int, seed: int) -> list[PretrainingText]:
+    """The data set's own notes, or cards and notes made from its catalog and training histories.
+
+    Args:
+        dataset: its catalog and training interactions are read.
+        item_words: words of each item prompt, as in the config of the method that will read it.
+        seed: which training histories are taken where there are very many.
+
+    Raises:
+        DataError: `notes.parquet` is unreadable or has no text.
+    """
+    if (dataset.path / NOTES_FILE).exists():
+        return _given_notes(dataset)
+    return _item_cards(dataset, item_words) + _history_notes(dataset, seed)
+
+
+def item_documents(dataset: Dataset, item_words: int) -> list[str]:
+    """The item prompt of every item, without the marker."""
+    catalog = dataset.catalog
+    return [item_text(catalog.record(index), item_words) for index in range(len(catalog))]
+
+
+def _given_notes(dataset: Dataset) -> list[PretrainingText]:
+    path = dataset.path / NOTES_FILE
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(str(path), f"is not readable Parquet ({error})", "prepare the data again") from None
+    if "text" not in table.column_names or len(table) == 0:
+        raise DataError(str(path), "has no column 'text' with rows", "write one text per row, or remove the file")
+    written: list[str | None] = table["text"].to_pylist()
+    prompts: list[str | None] = table["prompt"].to_pylist() if "prompt" in table.column_names else [""] * len(written)
+    return [PretrainingText(prompt or "", text or "") for prompt, text in zip(prompts, written, strict=True)]
+
+
+def _item_cards(dataset: Dataset, item_words: int) -> list[PretrainingText]:
+    documents = item_documents(dataset, item_words)
+    return [PretrainingText(document + MARKER, f"[{title}]")
+            for document, title in zip(documents, dataset.catalog.titles, strict=True)]
+
+
+def _history_notes(dataset: Dataset, seed: int) -> list[PretrainingText]:
+    titles, key_words = dataset.catalog.titles, _key_words(dataset.catalog.titles)
+    notes = []
+    for example in dataset.examples("train").sample(MAX_NOTES, seed):
+        turn = messages(example, titles, dataset.words, "compact")[0]["content"]
+        target = example.target
+        notes.append(PretrainingText(turn + "\n", f"{key_words[target]}{MARKER}[{titles[target]}]"))
+    return notes
+
+
+def _key_words(titles: list[str]) -> list[str]:
+    """A few words of each title that other items share but most do not, in their order."""
+    count = Counter(word for title in titles for word in set(title.split()))
+    most = max(RARE, FREQUENT * len(titles))
+
+    def tells(word: str) -> bool:
+        return RARE <= count[word] <= most and any(character.isalpha() for character in word)
+
+    chosen = [[word for word in dict.fromkeys(title.split()) if tells(word)] for title in titles]
+    return [" ".join((words or title.split())[:KEY_WORDS]) for words, title in zip(chosen, titles, strict=True)]
+
+
+def shuffled(texts: list[PretrainingText], generator: np.random.Generator) -> list[PretrainingText]:
+    """One epoch's order."""
+    return [texts[i] for i in generator.permutation(len(texts))]
