@@ -82,3 +82,23 @@ def test_a_description_names_counts_splits_filters_and_an_example(shop, many):
     for part in ("users             10", "items             9", "interactions      60; per user 6 to 6", "temporal",
                  "  train           ", "k-core            10 users", "1997-05-19 to 1997-06-02", "Title of i"):
         assert part in text
+
+
+def test_an_interruption_inside_duckdb_is_one(shop, many, tmp_path, monkeypatch):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("reckon.data.workspace.clean_array", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        shop(many)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["interactions.csv", "items.csv"]
+
+
+def test_a_bug_in_cleaning_is_not_blamed_on_the_file(shop, many, monkeypatch):
+    def broken(_):
+        raise ValueError("a bug")
+
+    monkeypatch.setattr("reckon.data.workspace.clean_array", broken)
+    with pytest.raises(Exception, match="a bug") as caught:
+        shop(many)
+    assert not isinstance(caught.value, DataError)

@@ -108,6 +108,13 @@ def open_workspace(beside: Path, memory: str = DEFAULT_MEMORY) -> Iterator[Works
         except duckdb.OutOfMemoryException as error:
             fix = "allow more with --memory, e.g. --memory 8GB"
             raise DataError("preparing the data", one_line(error), fix) from None
+        except ReckonError:
+            raise
+        except Exception as error:
+            # Ctrl-C comes out of DuckDB as an error of what it was doing: RuntimeError, or one of a user function.
+            if "Query interrupted" in str(error) or "KeyboardInterrupt" in str(error):
+                raise KeyboardInterrupt from None
+            raise
         finally:
             workspace.db.close()
 
@@ -120,7 +127,7 @@ def named(where: str | None) -> Iterator[None]:
     except (duckdb.OutOfMemoryException, ReckonError):
         raise
     except duckdb.Error as error:
-        if where is None:
+        if where is None or "executing the UDF" in str(error):  # our own function failed, or was interrupted
             raise
         raise DataError(where, one_line(error), _fix(str(error))) from None
 
