@@ -33,7 +33,7 @@ def messages(
     """
     lines = [event_line(event, titles, example.time) for event in example.history] or ["nothing yet"]
     if style == "compact":
-        return [{"role": "user", "content": "\n".join([f"{words['action']}:", *lines])}]
+        return [{"role": "user", "content": "\n".join([f"{words['action']}:", *lines, "reasoning:"])}]
     history = "\n".join(lines)
     content = (
         f"A user {words['action']} these {words['items']}, oldest first:\n{history}\n\n"

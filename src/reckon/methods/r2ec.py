@@ -1,0 +1,343 @@
+"""R2ec: one language model with two heads. It writes its reasoning, then ranks the catalog from where it ends.
+
+Entry points: `R2ec.from_backbone`, `fit`, `recommend`, `save_pretrained`, `from_pretrained`.
+
+    from reckon.data import Dataset
+    from reckon.methods.r2ec import R2ec
+
+    dataset = Dataset.load("movies")
+    model = R2ec.from_backbone("Qwen/Qwen2.5-0.5B-Instruct", dataset)
+    model.fit(dataset, out="run")
+    print(model.recommend([[3, 17, 5]], k=10)[0].reasoning)
+
+Source: R2ec (arXiv 2505.16994).
+"""
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from reckon.config import load_config, save_config
+from reckon.data import Catalog, Dataset, Event, Example, Examples
+from reckon.data.examples import IntArray
+from reckon.errors import CheckpointError, DataError
+from reckon.methods.r2ec_config import R2ecConfig, preset
+from reckon.models.backbone import Backbone, load_backbone
+from reckon.models.item_table import ItemTable
+from reckon.models.rec_head import encode_items, user_vectors
+from reckon.models.recommender import Recommendation
+from reckon.models.scoring import target_ranks, top_k
+from reckon.prompts import item_text, render
+from reckon.prompts.r2ec import MARKER, messages
+from reckon.rollout import Rollouts, SamplingConfig, SharedPrefixEngine
+
+PRIOR_SMOOTHING = 1.0  # pseudo-count of every item in the popularity prior
+READERS_AT_ONCE = 64  # prompts in one inference batch
+
+
+class R2ec:
+    """A recommender that reasons, then ranks."""
+
+    def __init__(
+        self, backbone: Backbone, catalog: Catalog, counts: IntArray, words: dict[str, str], config: R2ecConfig,
+        table: ItemTable | None = None,
+    ) -> None:
+        self.backbone, self.catalog, self.counts, self.words, self.config = backbone, catalog, counts, words, config
+        self.engine = SharedPrefixEngine(backbone, MARKER)
+        self.data_path: Path | None = None
+        self.titles = [" ".join(title.split()[: config.prompt.title_words]) for title in catalog.titles]
+        texts = [item_text(catalog.record(i), config.prompt.item_words) + MARKER for i in range(len(catalog))]
+        self.item_prompts = backbone.tokenize(texts)
+        self._table = table
+
+    @classmethod
+    def from_backbone(cls, backbone: str | Path | Backbone, dataset: Dataset, config: R2ecConfig | None = None) -> "R2ec":
+        """An untrained R2ec.
+
+        Args:
+            backbone: hub id or folder of a causal language model, or a loaded one.
+            dataset: its catalog becomes the item table, its training counts the popularity prior.
+            config: settings; default: the `paper` preset.
+        """
+        config = config or preset("paper")
+        if not isinstance(backbone, Backbone):
+            backbone = load_backbone(backbone, dtype=config.training.dtype, lora=config.lora,
+                                     gradient_checkpointing=config.training.gradient_checkpointing)
+        model = cls(backbone, dataset.catalog, dataset.train_counts, dataset.words, config)
+        model.data_path = dataset.path
+        return model
+
+    # -- reading users and items ------------------------------------------------------------------------------
+
+    @property
+    def table(self) -> ItemTable:
+        """The item table; encoded on first use."""
+        if self._table is None:
+            self.refresh_items()
+        assert self._table is not None
+        return self._table
+
+    def refresh_items(self, on_batch: Callable[[int], None] | None = None) -> None:
+        """Encode every item with the model as it is now."""
+        self._table = ItemTable(self.catalog.ids, encode_items(self.backbone, self.item_prompts, on_batch))
+
+    @property
+    def log_prior(self) -> Tensor:
+        """[I] log training frequency, smoothed."""
+        counts = torch.from_numpy(np.asarray(self.counts, dtype=np.float32)) + PRIOR_SMOOTHING
+        return (counts / counts.sum()).log().to(self.backbone.device)
+
+    def prompt_ids(self, example: Example) -> list[int]:
+        """The prompt of one history as token ids; without reasoning it ends with the marker."""
+        turns = messages(example, self.titles, self.words, self.config.prompt.style)
+        text = render(turns, self.backbone.tokenizer)
+        has_start = bool(getattr(self.backbone.tokenizer, "chat_template", None))  # templates write their own
+        ids = self.backbone.tokenizer.encode(text, add_special_tokens=not has_start)
+        return ids if self.config.reasons else ids + self.engine.marker.ids
+
+    def read(
+        self, examples: Sequence[Example], sampling: SamplingConfig | None = None,
+        generator: torch.Generator | None = None, on_token: Callable[[Tensor], None] | None = None,
+    ) -> tuple[Tensor, Rollouts | None]:
+        """States at the marker [n, D], and the replies where the model reasons (greedy unless `sampling` is given)."""
+        prompts = [self.prompt_ids(example) for example in examples]
+        if not self.config.reasons:
+            with self.backbone.evaluating():
+                return self.backbone.last_hidden(self.backbone.pad(prompts)), None
+        greedy = SamplingConfig(temperature=0, max_completion_length=self.config.rollout.max_completion_length)
+        rollouts = self.engine.sample(prompts, sampling or greedy, generator=generator, on_token=on_token)
+        return rollouts.hidden, rollouts
+
+    def queries(self, hidden: Tensor) -> Tensor:
+        """States at the marker to vectors whose product with the item table is the score."""
+        return user_vectors(hidden) / self.config.head.tau
+
+    @property
+    def bias(self) -> Tensor | None:
+        """[I] added to every user's scores; None without a popularity prior."""
+        weight = self.config.head.popularity_prior
+        return weight * self.log_prior if weight > 0 else None
+
+    def seen(self, examples: Sequence[Example]) -> list[IntArray] | None:
+        """Item indices each user cannot be recommended; None where repeats are allowed."""
+        if not self.config.head.exclude_seen:
+            return None
+        return [np.array([event.item_index for event in example.history], dtype=np.int64) for example in examples]
+
+    # -- answering --------------------------------------------------------------------------------------------
+
+    def ranks(self, examples: Examples, on_batch: Callable[[int], None] | None = None) -> "RankedExamples":
+        """Rank of every row's target over the whole catalog, with the reply that led to it."""
+        order = np.argsort(examples.end - examples.start, kind="stable")  # similar lengths pad little
+        result = RankedExamples(len(examples))
+        for start in range(0, len(order), READERS_AT_ONCE):
+            rows = order[start : start + READERS_AT_ONCE]
+            batch = [examples[int(row)] for row in rows]
+            hidden, rollouts = self.read(batch)
+            queries, seen = self.queries(hidden), self.seen(batch)
+            targets = torch.tensor([example.target for example in batch])
+            vectors = self.table.vectors
+            result.ranks[rows] = target_ranks(queries, vectors, targets, bias=self.bias, exclude=seen).numpy()
+            result.items[rows] = _padded(top_k(queries, vectors, result.items.shape[1], bias=self.bias, exclude=seen)[0])
+            if rollouts is not None:
+                result.truncated[rows] = rollouts.truncated.cpu().numpy()
+                result.lengths[rows] = rollouts.sampled.sum(dim=1).cpu().numpy()
+                for row, text in zip(rows, self.reasonings(rollouts), strict=True):
+                    result.reasonings[row] = text
+            if on_batch is not None:
+                on_batch(len(batch))
+        return result
+
+    def recommend(
+        self, histories: Sequence[IntArray | Sequence[int]], k: int = 10, exclude_seen: bool | None = None
+    ) -> list[Recommendation]:
+        """Reason about each history, then rank the catalog.
+
+        Args:
+            histories: item indices, oldest first; may be empty.
+            k: items to return, at least 1. Fewer come back where the catalog has fewer.
+            exclude_seen: leave items of the history out; default: as trained.
+        """
+        answers: list[Recommendation] = []
+        for start in range(0, len(histories), READERS_AT_ONCE):
+            examples = [self.example_of(history) for history in histories[start : start + READERS_AT_ONCE]]
+            answers += self._answer(examples, k, exclude_seen, *self.read(examples))
+        return answers
+
+    def recommend_streaming(
+        self, history: IntArray | Sequence[int], k: int = 10, exclude_seen: bool | None = None, *,
+        on_text: Callable[[str], None],
+    ) -> Recommendation:
+        """As `recommend` for one history; `on_text` gets the reasoning piece by piece while it is written."""
+        written: list[int] = []
+        shown = ""
+
+        def on_token(tokens: Tensor) -> None:
+            nonlocal shown
+            written.append(int(tokens[0]))
+            text = _before_marker(self.backbone.tokenizer.decode(written))
+            # A character spelled by several tokens, or a marker that is still growing, waits for its end.
+            settled = text if not text.endswith("\ufffd") else ""
+            for length in range(len(MARKER) - 1, 0, -1):
+                settled = settled.removesuffix(MARKER[:length])
+            if len(settled) > len(shown):
+                on_text(settled[len(shown) :])
+                shown = settled
+
+        examples = [self.example_of(history)]
+        return self._answer(examples, k, exclude_seen, *self.read(examples, on_token=on_token))[0]
+
+    def _answer(
+        self, examples: list[Example], k: int, exclude_seen: bool | None, hidden: Tensor, rollouts: Rollouts | None
+    ) -> list[Recommendation]:
+        exclude = self.config.head.exclude_seen if exclude_seen is None else exclude_seen
+        seen = [np.array([event.item_index for event in example.history], dtype=np.int64) for example in examples]
+        items, scores = top_k(self.queries(hidden), self.table.vectors, k, bias=self.bias, exclude=seen if exclude else None)
+        texts = self.reasonings(rollouts) if rollouts is not None else [None] * len(examples)
+        cut = rollouts.truncated.tolist() if rollouts is not None else [False] * len(examples)
+        answers = []
+        for row in range(len(examples)):
+            kept = [i for i in range(items.shape[1]) if items[row, i] >= 0]
+            indices = [int(items[row, i]) for i in kept]
+            answers.append(Recommendation(indices, [self.table.item_ids[i] for i in indices],
+                                          [float(scores[row, i]) for i in kept], texts[row], cut[row]))
+        return answers
+
+    def reasonings(self, rollouts: Rollouts) -> list[str]:
+        """The text of each reply before its marker."""
+        tokenizer = self.backbone.tokenizer
+        return [_before_marker(tokenizer.decode(ids[:length].tolist())).strip()
+                for ids, length in zip(rollouts.reply_ids, rollouts.lengths, strict=True)]
+
+    def example_of(self, history: IntArray | Sequence[int]) -> Example:
+        """A history given as item indices, oldest first, as an example without a target."""
+        latest = [int(item) for item in history][-self.config.prompt.window :]
+        for item in latest:
+            if not 0 <= item < len(self.catalog):
+                raise DataError(f"history item {item}", f"is not an item index (0 .. {len(self.catalog) - 1})",
+                                "use Catalog.index to turn an item id into its index")
+        return Example("", tuple(Event(item, None, None) for item in latest), -1, None)
+
+    # -- the catalog moves --------------------------------------------------------------------------------------
+
+    def put_items(self, items: pa.Table) -> None:
+        """Add items, or replace those whose id is known; one encoding each, no training.
+
+        Args:
+            items: `item_id`, `title` and the catalog's other columns; a column that is absent becomes null.
+        """
+        table = self.table
+        known = self.catalog.table
+        columns = {name: items[name].cast(known[name].type) if name in items.column_names
+                   else pa.nulls(len(items), known[name].type) for name in known.column_names}
+        fresh = Catalog(pa.table(columns))
+        texts = [item_text(fresh.record(i), self.config.prompt.item_words) + MARKER for i in range(len(fresh))]
+        prompts = self.backbone.tokenize(texts)
+        table.put(fresh.ids, encode_items(self.backbone, prompts))
+        rows = {item_id: self.catalog.record(i) for i, item_id in enumerate(self.catalog.ids)}
+        rows |= {item_id: fresh.record(i) for i, item_id in enumerate(fresh.ids)}
+        self._set_catalog([rows[item_id] for item_id in table.item_ids])
+
+    def remove_items(self, item_ids: Sequence[str]) -> None:
+        """Take items out of the catalog; nothing is trained."""
+        table = self.table
+        table.remove(item_ids)
+        self._set_catalog([self.catalog.record(self.catalog.index(item_id)) for item_id in table.item_ids])
+
+    def _set_catalog(self, records: list[dict[str, Any]]) -> None:
+        counts = dict(zip(self.catalog.ids, self.counts, strict=True))
+        self.catalog = Catalog(pa.Table.from_pylist(records, schema=self.catalog.table.schema))
+        self.counts = np.array([counts.get(item_id, 0) for item_id in self.catalog.ids])
+        self.titles = [" ".join(title.split()[: self.config.prompt.title_words]) for title in self.catalog.titles]
+        texts = [item_text(record, self.config.prompt.item_words) + MARKER for record in records]
+        self.item_prompts = self.backbone.tokenize(texts)
+
+    # -- training and storage -----------------------------------------------------------------------------------
+
+    def fit(self, dataset: Dataset, out: str | Path, *, resume: bool = False) -> "R2ec":
+        """Train with RecPO (or, for the arm without reasoning, with the item loss alone) into a run directory."""
+        from reckon.methods.r2ec_training import fit
+
+        fit(self, dataset, Path(out), resume=resume)
+        return self
+
+    def save_pretrained(self, path: str | Path) -> None:
+        """Write weights and tokenizer (`model/`), `item_table.safetensors`, `items.parquet` and `config.yaml`."""
+        path = Path(path)
+        path.mkdir(parents=True, exist_ok=True)
+        self.backbone.model.save_pretrained(path / "model")
+        self.backbone.tokenizer.save_pretrained(path / "model")
+        self.table.save(path / "item_table.safetensors")
+        table = self.catalog.table.append_column("reckon_train_count", pa.array(np.asarray(self.counts, dtype=np.int64)))
+        pq.write_table(table, path / ".items.part")
+        os.replace(path / ".items.part", path / "items.parquet")
+        save_config(self.config, path / "config.yaml")
+        meta = {"method": "r2ec", "words": self.words, "data": str(self.data_path.resolve()) if self.data_path else None}
+        (path / ".r2ec.part").write_text(json.dumps(meta, indent=2))
+        os.replace(path / ".r2ec.part", path / "r2ec.json")
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path, device: str | torch.device | None = None) -> "R2ec":
+        """Load what `save_pretrained` or a finished run wrote.
+
+        Raises:
+            CheckpointError: a part is missing, damaged, or the item table belongs to another catalog.
+        """
+        path = Path(path)
+        if not (path / "r2ec.json").exists():
+            raise CheckpointError(path, "is not a finished R2ec run (no r2ec.json)",
+                                  "give the directory of `reckon train r2ec`, after it has ended")
+        meta = json.loads((path / "r2ec.json").read_text())
+        config = load_config(R2ecConfig, path / "config.yaml")
+        items = pq.read_table(path / "items.parquet")
+        catalog = Catalog(items.drop_columns("reckon_train_count"))
+        backbone = load_backbone(path / "model", dtype=config.training.dtype, device=device)
+        table = ItemTable.load(path / "item_table.safetensors", catalog.ids)
+        table.vectors = table.vectors.to(backbone.device)
+        model = cls(backbone, catalog, items["reckon_train_count"].to_numpy(), meta["words"], config, table)
+        model.data_path = Path(meta["data"]) if meta["data"] else None
+        return model
+
+    def history_of(self, user_id: str) -> list[int]:
+        """Everything known of a user of the run's data set, oldest first, as item indices of this model."""
+        if self.data_path is None:
+            raise CheckpointError("run", "does not name its data set", "give the history as titles instead")
+        dataset = Dataset.load(self.data_path)
+        rows = np.flatnonzero(dataset.user_ids == user_id)
+        if len(rows) == 0:
+            import difflib
+
+            near = difflib.get_close_matches(user_id, [str(user) for user in dataset.user_ids], n=3)
+            raise DataError(f"user {user_id!r}", "is not in the data set", f"nearest ids: {', '.join(near) or 'none'}")
+        history = dataset.histories(self.config.prompt.window).history(int(rows[0]))
+        return [self.catalog.index(dataset.catalog.ids[item]) for item in history]
+
+
+class RankedExamples:
+    """What evaluation keeps of R ranked rows."""
+
+    def __init__(self, rows: int, k: int = 20) -> None:
+        self.ranks = np.zeros(rows, dtype=np.int64)
+        self.items = np.full((rows, k), -1, dtype=np.int64)  # [R, k] best first
+        self.truncated = np.zeros(rows, dtype=bool)
+        self.lengths = np.zeros(rows, dtype=np.int64)  # sampled tokens
+        self.reasonings: list[str] = [""] * rows
+
+
+def _before_marker(text: str) -> str:
+    return text.split(MARKER)[0]
+
+
+def _padded(items: Tensor, k: int = 20) -> np.ndarray:
+    """[n, k] with -1 where a small catalog has fewer items."""
+    padded = np.full((len(items), k), -1, dtype=np.int64)
+    padded[:, : items.shape[1]] = items.numpy()
+    return padded

@@ -1,0 +1,254 @@
+"""Training R2ec: RecPO for the arms that reason, the item loss alone for the one that does not.
+
+Entry point: `fit`. Both trainers share checkpoints, validation (NDCG@10 over a fixed sample, the best kept), the item
+table that is refreshed as the model moves, and the run directory.
+
+Source: R2ec (arXiv 2505.16994) section 3.2.
+"""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from reckon.config import save_config
+from reckon.data import Dataset, Example, Examples
+from reckon.errors import ConfigError
+from reckon.methods.item_term import ItemTerm
+from reckon.methods.r2ec import R2ec
+from reckon.methods.r2ec_config import R2ecConfig
+from reckon.methods.run_directory import Interrupted, TrajectoryLog, starting_point, write_run
+from reckon.models.item_table import ItemTable
+from reckon.models.scoring import score_blocks
+from reckon.prompts.r2ec import MARKER
+from reckon.rl.checkpoints import StopOnInterrupt, last_checkpoint
+from reckon.rl.objective import best_of_group, item_losses
+from reckon.rl.policy_trainer import ExampleRows, PolicySettings, PolicyTrainer, StepTrainer
+from reckon.rl.rewards import fused_reward
+from reckon.rollout import Rollouts
+
+SELECTION_METRIC = "ndcg@10"
+TABLE_FILE = "item_table.safetensors"
+
+
+class _R2ecTrainer(StepTrainer):
+    """What both arms share: the item term, the item table in checkpoints, validation."""
+
+    recommender: R2ec
+    validation: Examples
+    item_term: ItemTerm
+    trajectories: TrajectoryLog
+
+    def attach(self, recommender: R2ec, validation: Examples, trajectories: TrajectoryLog) -> None:
+        """Give the trainer its recommender and its fixed validation sample; encodes the item table."""
+        self.recommender, self.validation, self.trajectories = recommender, validation, trajectories
+        self.item_term = ItemTerm(recommender.backbone, recommender.config.head, recommender.item_prompts,
+                                  recommender.log_prior)
+        self.refresh_table()
+
+    def refresh_table(self) -> None:
+        """Re-encode every item."""
+        self.recommender.refresh_items()
+
+    def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
+        """NDCG@10 and Hit@10 of the fixed validation sample, over a freshly encoded table."""
+        self.refresh_table()
+        ranked = self.recommender.ranks(self.validation)
+        ranks = torch.from_numpy(ranked.ranks).double()
+        inside = ranks <= 10
+        metrics = {
+            f"{metric_key_prefix}_ndcg@10": float((inside / torch.log2(ranks + 1)).mean()),
+            f"{metric_key_prefix}_hit@10": float(inside.double().mean()),
+            f"{metric_key_prefix}_reply/truncated": float(ranked.truncated.mean()),
+            f"{metric_key_prefix}_reply/length": float(ranked.lengths.mean()),
+        }
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def after_update(self) -> None:
+        """The model has moved: re-encode the batch's rows, and the whole table where that is due."""
+        every = self.recommender.config.training.item_refresh_steps
+        if every and self.state.global_step % every == 0:
+            self.refresh_table()
+        else:
+            self.item_term.refresh(self.recommender.table.vectors)
+
+    def save_extra(self, folder: Path) -> None:
+        """The table as it stands: rows of recent batches are newer than the rest, and rewards read them."""
+        self.recommender.table.save(folder / TABLE_FILE)
+
+    def load_extra(self, folder: Path) -> None:
+        """The saved table, bit for bit; re-encoding would give other last bits than the run that went on."""
+        stored = ItemTable.load(folder / TABLE_FILE, self.recommender.catalog.ids).vectors
+        self.recommender.table.vectors.copy_(stored)
+
+
+class RecPOTrainer(_R2ecTrainer, PolicyTrainer):
+    """RecPO: groups of reasonings, rewarded by where the target ranks, and the best one's recommending action."""
+
+    def prompt_ids(self, example: Example) -> list[int]:
+        return self.recommender.prompt_ids(example)
+
+    def score(self, rollouts: Rollouts, examples: Sequence[Example]) -> Tensor:
+        """Fused reward of each trajectory: rank and probability of the target over the whole catalog. [N]"""
+        config, size = self.recommender.config, rollouts.group_size
+        rows = [example for example in examples for _ in range(size)]
+        ranks, probabilities = target_columns(self.recommender, rollouts.hidden, rows)
+        texts = self.recommender.reasonings(rollouts)
+        reward = fused_reward(config.reward_share, config.recpo.reward_cutoff)
+        rewards = reward([None] * len(rows), texts, rollouts.reply_ids.tolist(),
+                         target_rank=ranks.tolist(), target_probability=probabilities.tolist())
+        self.trajectories.add(self.state.global_step, rows, texts, rewards, ranks.tolist(), rollouts)
+        return torch.tensor(rewards, device=rollouts.hidden.device)
+
+    def begin_update(self, examples: Sequence[Example]) -> None:
+        self.item_term.begin(examples, self.step_generator())
+
+    def extra_loss(self, hidden: Tensor, groups: slice, examples: Sequence[Example], advantages: Tensor) -> Tensor:
+        """-l_eps(r_rec, A) of each group's best trajectories; one update per rollout, so r_rec is 1 in value."""
+        recpo = self.recommender.config.recpo
+        best = best_of_group(advantages[groups], recpo.item_trajectories).flatten()  # [n]
+        rows = [example for example in examples[groups] for _ in range(recpo.num_generations)]
+        chosen = [example for example, kept in zip(rows, best.tolist(), strict=True) if kept]
+        logprobs = self.item_term.target_logprobs(hidden[best], chosen)
+        losses = item_losses(logprobs, logprobs.detach(), advantages[groups].flatten()[best],
+                             torch.ones_like(logprobs, dtype=torch.bool), recpo.epsilon, recpo.epsilon_high)
+        return recpo.item_weight * losses.sum()
+
+    def end_update(self) -> None:
+        self.item_term.finish()
+
+
+class ItemTrainer(_R2ecTrainer):
+    """The arm without reasoning: prompt, marker, and the target's log-probability as the only loss."""
+
+    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
+        """One update: encode the batch's items, read the users, minimise -log pi(v+ | x)."""
+        examples, backbone = inputs["examples"], self.recommender.backbone
+        model.train()
+        self.item_term.begin(examples, self.step_generator())
+        total = torch.zeros((), device=self.args.device)
+        size = self.recommender.config.training.micro_batch_size
+        for start in range(0, len(examples), size):
+            rows = examples[start : start + size]
+            hidden = backbone.last_hidden(backbone.pad([self.recommender.prompt_ids(row) for row in rows]))
+            loss = self.checked(-self.item_term.target_logprobs(hidden, rows).sum() / len(examples))
+            self.accelerator.backward(loss / self.current_gradient_accumulation_steps)
+            total += loss.detach()
+        self.item_term.finish()
+        return total / self.current_gradient_accumulation_steps
+
+
+class _AfterUpdate(TrainerCallback):
+    """Tells the trainer that the optimiser has moved the model, before anything is logged, judged or saved."""
+
+    def __init__(self, trainer: _R2ecTrainer) -> None:
+        self.trainer = trainer
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.trainer.after_update()
+
+
+def target_columns(recommender: R2ec, hidden: Tensor, examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
+    """What rewards ask of the rec head: rank [n] and softmax probability [n] of each target over the catalog."""
+    targets = torch.tensor([example.target for example in examples], device=hidden.device)
+    ranks, probabilities = torch.empty_like(targets), hidden.new_empty(len(targets), dtype=torch.float32)
+    blocks = score_blocks(recommender.queries(hidden), recommender.table.vectors, recommender.bias,
+                          recommender.seen(examples))
+    for rows, scores in blocks:
+        own = scores.gather(1, targets[rows, None])  # [n, 1]
+        missed = own[:, 0] == -torch.inf  # the target is in a history that may not be recommended
+        ranks[rows] = (scores >= own).sum(dim=1).masked_fill(missed, scores.shape[1] + 1)
+        probabilities[rows] = torch.exp(own[:, 0] - scores.logsumexp(dim=1))
+    return ranks, probabilities
+
+
+def training_arguments(config: R2ecConfig, out: Path, device: torch.device, progress: bool) -> TrainingArguments:
+    """Reckon's settings as transformers' TrainingArguments."""
+    training = config.training
+    return TrainingArguments(
+        output_dir=str(out),
+        per_device_train_batch_size=training.batch_size,
+        learning_rate=training.learning_rate,
+        weight_decay=training.weight_decay,
+        max_grad_norm=training.max_grad_norm,
+        warmup_steps=training.warmup_steps,
+        lr_scheduler_type="constant_with_warmup",
+        num_train_epochs=training.num_epochs,
+        max_steps=training.max_steps,
+        logging_steps=1,
+        logging_nan_inf_filter=False,  # a loss that is not finite must stop the run, not vanish in an average
+        eval_strategy="steps",
+        eval_steps=training.eval_steps,
+        eval_on_start=True,
+        save_strategy="steps",
+        save_steps=training.eval_steps,
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        metric_for_best_model=SELECTION_METRIC,
+        greater_is_better=True,
+        remove_unused_columns=False,
+        dataloader_drop_last=True,
+        report_to="none",
+        disable_tqdm=not progress,
+        seed=config.seed,
+        use_cpu=device.type == "cpu",
+    )
+
+
+def fit(
+    recommender: R2ec, dataset: Dataset, out: Path, *, resume: bool = False, progress: bool = True,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> None:
+    """Train the recommender in place, keep its best state, and write the run directory.
+
+    Args:
+        recommender: from `R2ec.from_backbone`; its config says which arm.
+        dataset: training rows and validation rows; test rows are not touched.
+        out: run directory. It must be new, or hold a run to `resume`.
+        resume: go on from the newest whole checkpoint, bit for bit.
+        progress: show a progress bar.
+        callbacks: further transformers callbacks, e.g. a tracker.
+
+    Raises:
+        CheckpointError: the directory holds a run already, or there is nothing to resume.
+    """
+    config, backbone = recommender.config, recommender.backbone
+    start = starting_point(out, resume)
+    train = dataset.examples("train", config.prompt.window)
+    validation = dataset.examples("valid", config.prompt.window).sample(config.training.validation_size, config.seed)
+    if len(train) < config.training.batch_size:
+        raise ConfigError("training.batch_size", config.training.batch_size,
+                          f"there are only {len(train)} training rows", "lower it")
+    shared = dict(
+        model=backbone.model,
+        args=training_arguments(config, out, backbone.device, progress),
+        train_dataset=ExampleRows(train),
+        eval_dataset=ExampleRows(validation),
+        callbacks=[EarlyStoppingCallback(config.training.patience), interrupt := StopOnInterrupt(), *callbacks],
+    )
+    trainer: RecPOTrainer | ItemTrainer
+    if config.reasons:
+        trainer = RecPOTrainer(**shared, backbone=backbone, marker=MARKER, settings=PolicySettings(
+            config.rollout, config.recpo.num_generations, config.recpo.advantage, config.recpo.epsilon,
+            config.recpo.epsilon_high, config.training.micro_batch_size,
+        ))
+    else:
+        trainer = ItemTrainer(**shared)
+    trainer.attach(recommender, validation, TrajectoryLog(out / "trajectories"))
+    trainer.add_callback(_AfterUpdate(trainer))
+    trainer.remove_callback(PrinterCallback)  # log lines belong in log.json; a person gets the bar
+    save_config(config, out / "config.yaml")
+    began = time.perf_counter()
+    trainer.train(resume_from_checkpoint=None if start is None else str(start))
+    trainer.trajectories.flush(trainer.state.global_step)
+    if interrupt.interrupted:
+        raise Interrupted(out)
+    trainer.refresh_table()
+    recommender.save_pretrained(out)
+    write_run(out, recommender, dataset, trainer.state.log_history, time.perf_counter() - began)

@@ -1,0 +1,108 @@
+"""The item table: one L2-normalised vector per item, keyed by item id.
+
+Entry points: `ItemTable.put`, `remove`, `save`, `load`. A new item is one `put`: recommendable without retraining.
+Saved as safetensors with the item ids and a catalog hash in its metadata; loading against another catalog is an
+error, because rows found by position would silently recommend the wrong items.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from reckon.errors import CheckpointError, DataError, ShapeError
+
+
+class ItemTable:
+    """I vectors of size D; row i belongs to `item_ids[i]`."""
+
+    def __init__(self, item_ids: Sequence[str], vectors: Tensor) -> None:
+        if vectors.ndim != 2 or len(vectors) != len(item_ids):
+            raise ShapeError("vectors", tuple(vectors.shape), f"[{len(item_ids)}, D], one row per item id")
+        self.item_ids = list(item_ids)
+        self.vectors = vectors  # [I, D]
+        self._row = {item_id: row for row, item_id in enumerate(self.item_ids)}
+        if len(self._row) != len(self.item_ids):
+            raise DataError("item_ids", "holds an id twice", "give every item one id")
+
+    def __len__(self) -> int:
+        return len(self.item_ids)
+
+    def __contains__(self, item_id: str) -> bool:
+        return item_id in self._row
+
+    def row(self, item_id: str) -> int:
+        """Row of an item. Raises DataError for an unknown id."""
+        if item_id not in self._row:
+            raise DataError(f"item_id {item_id!r}", "is not in the item table", "add it first")
+        return self._row[item_id]
+
+    def put(self, item_ids: Sequence[str], vectors: Tensor) -> None:
+        """Add items, or replace the rows of items that are there. vectors: [n, D]."""
+        if vectors.shape != (len(item_ids), self.vectors.shape[1]):
+            raise ShapeError("vectors", tuple(vectors.shape), f"[{len(item_ids)}, {self.vectors.shape[1]}]")
+        fresh = [i for i, item_id in enumerate(item_ids) if item_id not in self._row]
+        known = [i for i, item_id in enumerate(item_ids) if item_id in self._row]
+        vectors = vectors.to(self.vectors)
+        self.vectors = torch.cat([self.vectors, vectors[fresh]])
+        for i in fresh:
+            self._row[item_ids[i]] = len(self.item_ids)
+            self.item_ids.append(item_ids[i])
+        if known:
+            self.vectors[[self._row[item_ids[i]] for i in known]] = vectors[known]
+
+    def remove(self, item_ids: Sequence[str]) -> None:
+        """Drop items; the order of the others stays."""
+        gone = {self.row(item_id) for item_id in item_ids}
+        kept = [row for row in range(len(self)) if row not in gone]
+        self.vectors = self.vectors[kept]
+        self.item_ids = [self.item_ids[row] for row in kept]
+        self._row = {item_id: row for row, item_id in enumerate(self.item_ids)}
+
+    def save(self, path: str | Path) -> None:
+        """Write safetensors under a temporary name, then rename."""
+        path = Path(path)
+        part = path.with_name(f".{path.name}.part")
+        metadata = {"item_ids": json.dumps(self.item_ids), "catalog_hash": catalog_hash(self.item_ids)}
+        save_file({"vectors": self.vectors.detach().cpu().contiguous()}, part, metadata=metadata)
+        os.replace(part, path)
+
+    @classmethod
+    def load(cls, path: str | Path, item_ids: Sequence[str] | None = None) -> "ItemTable":
+        """Read a table.
+
+        Args:
+            path: written by `save`.
+            item_ids: the catalog this table must belong to, in order; None accepts any.
+
+        Raises:
+            CheckpointError: no such file, damaged, or made for another catalog.
+        """
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata, vectors = file.metadata() or {}, file.get_tensor("vectors")
+            stored = json.loads(metadata["item_ids"])
+        except FileNotFoundError:
+            raise CheckpointError(path, "does not exist", "train the model, or encode the items again") from None
+        except (SafetensorError, KeyError, ValueError) as error:
+            raise CheckpointError(path, f"is not an item table ({error})", "encode the items again") from None
+        wanted = stored if item_ids is None else item_ids
+        if metadata["catalog_hash"] != catalog_hash(wanted) or len(vectors) != len(stored):
+            raise CheckpointError(path, "was made for another catalog (its hash differs)",
+                                  "use the data set the model was trained on, or add and remove items on the loaded model")
+        return cls(stored, vectors)
+
+
+def catalog_hash(item_ids: Sequence[str]) -> str:
+    """sha256 over the item ids in row order."""
+    digest = hashlib.sha256()
+    for item_id in item_ids:
+        encoded = item_id.encode()
+        digest.update(len(encoded).to_bytes(8, "big") + encoded)
+    return digest.hexdigest()

@@ -1,0 +1,85 @@
+"""Scores of users against the whole catalog, in blocks of users.
+
+Entry points: `top_k` and `target_ranks`. A block's scores are one matrix product over all items; blocks are as many
+users as fit in SCORES_AT_ONCE, so memory does not grow with users x items.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reckon.data.examples import IntArray
+from reckon.errors import DataError, ShapeError
+
+SCORES_AT_ONCE = 1 << 24  # 64 MiB of float32
+
+
+def score_blocks(
+    users: Tensor, items: Tensor, bias: Tensor | None = None, exclude: Sequence[IntArray] | None = None
+) -> Iterator[tuple[slice, Tensor]]:
+    """Blocks of inner products with excluded items at -inf.
+
+    Args:
+        users: [U, D] vectors, already divided by the temperature.
+        items: [I, D] item table.
+        bias: [I] added to every row, e.g. a log-popularity prior.
+        exclude: for each user the item indices that may not be recommended.
+
+    Yields:
+        The rows of the block and their scores [u, I]; the tensor is reused, copy what you keep.
+
+    Raises:
+        ShapeError: D differs. DataError: a score is NaN.
+    """
+    if users.ndim != 2 or items.ndim != 2 or users.shape[1] != items.shape[1]:
+        raise ShapeError("users", tuple(users.shape), f"[U, {items.shape[-1]}], the item table's width")
+    size = max(1, SCORES_AT_ONCE // max(1, len(items)))
+    buffer = users.new_empty(min(size, len(users)), len(items))
+    for start in range(0, len(users), size):
+        block = users[start : start + size]
+        scores = torch.mm(block, items.T, out=buffer[: len(block)])
+        if bias is not None:
+            scores += bias
+        # A sum is NaN when any element is; looking at a row sum costs less than looking at every score.
+        if bool(scores.sum(dim=1).isnan().any()):
+            raise DataError("scores", "hold NaN: the model has diverged", "lower the learning rate and train again")
+        if exclude is not None:
+            for row, hidden in enumerate(exclude[start : start + size]):
+                scores[row, torch.from_numpy(np.asarray(hidden, dtype=np.int64)).to(scores.device)] = -torch.inf
+        yield slice(start, start + len(block)), scores
+
+
+def top_k(
+    users: Tensor, items: Tensor, k: int, *, bias: Tensor | None = None, exclude: Sequence[IntArray] | None = None
+) -> tuple[Tensor, Tensor]:
+    """The k best items of each user: item indices [U, k] int64 and scores [U, k], best first.
+
+    Where fewer than k items are allowed, the rest has index -1 and score -inf. Arguments as `score_blocks`.
+    """
+    k = min(k, len(items))
+    indices = torch.full((len(users), k), -1, dtype=torch.long)
+    values = torch.full((len(users), k), -torch.inf)
+    for rows, scores in score_blocks(users, items, bias, exclude):
+        best = scores.topk(k, dim=1)
+        values[rows] = best.values.float().cpu()
+        indices[rows] = best.indices.masked_fill(best.values == -torch.inf, -1).cpu()
+    return indices, values
+
+
+def target_ranks(
+    users: Tensor, items: Tensor, targets: Tensor, *, bias: Tensor | None = None,
+    exclude: Sequence[IntArray] | None = None,
+) -> Tensor:
+    """Rank of each user's target among the allowed items: [U] int64, from 1.
+
+    The target ties behind every item with its score. An excluded target cannot be found: rank I + 1.
+    """
+    ranks = torch.empty(len(users), dtype=torch.long)
+    targets = targets.to(users.device)
+    for rows, scores in score_blocks(users, items, bias, exclude):
+        own = scores.gather(1, targets[rows, None])  # [u, 1]
+        found = (scores >= own).sum(dim=1)
+        ranks[rows] = found.masked_fill(own[:, 0] == -torch.inf, len(items) + 1).cpu()
+    return ranks

@@ -1,0 +1,1 @@
+"""Reinforcement learning for policies that write before they recommend."""

@@ -1,0 +1,91 @@
+"""A transformers.Trainer whose checkpoints are whole or absent, and which stops cleanly.
+
+Entry point: `CheckpointedTrainer`. A checkpoint is written to `.saving/` and renamed when it is complete, so a kill
+during a save leaves the previous one; resuming takes the newest whole one. `extra_state` lets a subclass add tensors
+of its own to every checkpoint. Ctrl-C finishes the step in hand, saves, and stops; a second one stops at once.
+"""
+
+import os
+import re
+import shutil
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_utils import rotate_checkpoints
+
+CHECKPOINT = re.compile(r"checkpoint-(\d+)")
+STAGING = ".saving"
+
+
+class CheckpointedTrainer(Trainer):
+    """Saves checkpoints under a temporary name, then renames them."""
+
+    def save_extra(self, folder: Path) -> None:
+        """Add files of the subclass's own to a checkpoint that is being written."""
+
+    def load_extra(self, folder: Path) -> None:
+        """Read back what `save_extra` wrote."""
+
+    def train(self, resume_from_checkpoint: str | None = None, **kwargs: Any) -> Any:
+        if resume_from_checkpoint is not None:
+            self.load_extra(Path(resume_from_checkpoint))
+        return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+
+    def _get_output_dir(self, trial: Any) -> str:
+        folder = super()._get_output_dir(trial)
+        return os.path.join(folder, STAGING) if getattr(self, "_staging", False) else folder
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        run = Path(self._get_output_dir(trial))
+        name = f"checkpoint-{self.state.global_step}"
+        shutil.rmtree(run / STAGING, ignore_errors=True)
+        self._staging = True
+        try:
+            super()._save_checkpoint(model, trial)
+        finally:
+            self._staging = False
+        staged = run / STAGING / name
+        if self.state.best_global_step == self.state.global_step:
+            self.state.best_model_checkpoint = str(run / name)
+        if self.args.should_save:
+            self.state.save_to_json(str(staged / "trainer_state.json"))
+            self.save_extra(staged)
+            shutil.rmtree(run / name, ignore_errors=True)
+            os.replace(staged, run / name)
+            shutil.rmtree(run / STAGING, ignore_errors=True)
+            rotate_checkpoints(output_dir=str(run), save_total_limit=self.args.save_total_limit,
+                               best_model_checkpoint=self.state.best_model_checkpoint, use_mtime=False)
+
+
+def last_checkpoint(run: Path) -> Path | None:
+    """The newest whole checkpoint of a run directory; None where there is none."""
+    found = [(int(match[1]), path) for path in run.glob("checkpoint-*") if (match := CHECKPOINT.fullmatch(path.name))]
+    return max(found)[1] if found else None
+
+
+class StopOnInterrupt(TrainerCallback):
+    """Ctrl-C: finish the step, save, stop. The second Ctrl-C is Python's own."""
+
+    def __init__(self) -> None:
+        self.interrupted = False
+        self._previous: Any = None
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if threading.current_thread() is threading.main_thread():
+            self._previous = signal.signal(signal.SIGINT, self._request)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if self.interrupted:
+            control.should_save = True
+            control.should_training_stop = True
+
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if self._previous is not None:
+            signal.signal(signal.SIGINT, self._previous)
+
+    def _request(self, *_: Any) -> None:
+        self.interrupted = True
+        signal.signal(signal.SIGINT, self._previous)

@@ -1,0 +1,182 @@
+"""The policy trainer: sample, reward, compare, update, report, on top of transformers.Trainer.
+
+Entry point: `PolicyTrainer`, which a method subclasses with three answers: `prompt_ids` (an example to tokens),
+`score` (rollouts to rewards) and, where the method has one, `extra_loss` (a term beside the token objective).
+Everything a step draws at random follows from (seed, global step), so a resumed run repeats it.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from reckon.data.examples import Example, Examples
+from reckon.errors import ReckonError
+from reckon.models.backbone import Backbone, gather_rows
+from reckon.models.shared_prefix import ReadPrefix
+from reckon.rl.advantages import Estimator, group_advantages
+from reckon.rl.checkpoints import CheckpointedTrainer
+from reckon.rl.objective import clip_share, token_losses
+from reckon.rollout import Rollouts, SamplingConfig, SharedPrefixEngine, token_logprobs
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySettings:
+    """What the token objective needs to know."""
+
+    sampling: SamplingConfig
+    num_generations: int
+    advantage: Estimator
+    epsilon: float
+    epsilon_high: float
+    micro_batch_size: int
+    """Prompts per forward pass."""
+
+
+class ExampleRows(torch.utils.data.Dataset):
+    """Examples as a map-style dataset; each row is an `Example`."""
+
+    def __init__(self, examples: Examples) -> None:
+        self.examples = examples
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, row: int) -> Example:
+        return self.examples[row]
+
+
+def collate(examples: list[Example]) -> dict[str, Any]:
+    """A batch stays a list of examples; prompts are tokenised in the step."""
+    return {"examples": examples}
+
+
+class StepTrainer(CheckpointedTrainer):
+    """A Trainer whose step does its own forward and backward and reports named metrics."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, data_collator=collate, **kwargs)
+        self._reports: dict[str, list[float]] = defaultdict(list)
+
+    def report(self, **metrics: float) -> None:
+        """Metrics of the step in hand; logged as means over the steps since the last log line."""
+        for name, value in metrics.items():
+            self._reports[name.replace("__", "/")].append(float(value))
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        if "loss" in logs:
+            logs |= {name: sum(values) / len(values) for name, values in self._reports.items()}
+            self._reports.clear()
+        super().log(logs, start_time)
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        return 0  # the estimate needs input_ids, which a step makes itself
+
+    def step_generator(self) -> torch.Generator:
+        """The step's random source: a function of (seed, global step) alone."""
+        seed = self.args.seed * 1_000_003 + self.state.global_step
+        return torch.Generator(device=self.args.device).manual_seed(seed)
+
+    def checked(self, loss: Tensor) -> Tensor:
+        """A loss that is not finite stops the run; it must never become a number in a log."""
+        if not bool(torch.isfinite(loss)):
+            raise ReckonError(f"step {self.state.global_step}: the loss is {loss.item()}: training has diverged. "
+                              "Fix: lower training.learning_rate, or resume from the last checkpoint.")
+        return loss
+
+
+class PolicyTrainer(StepTrainer):
+    """Policy optimisation over groups of replies that share a prompt."""
+
+    def __init__(self, *args: Any, backbone: Backbone, settings: PolicySettings, marker: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.backbone, self.settings = backbone, settings
+        self.engine = SharedPrefixEngine(backbone, marker)
+
+    def prompt_ids(self, example: Example) -> list[int]:
+        """Token ids of one example's prompt."""
+        raise NotImplementedError(f"{type(self).__name__} must say how an example becomes a prompt")
+
+    def score(self, rollouts: Rollouts, examples: Sequence[Example]) -> Tensor:
+        """Rewards of all trajectories: [N]."""
+        raise NotImplementedError(f"{type(self).__name__} must say what a trajectory is worth")
+
+    def extra_loss(self, hidden: Tensor, groups: slice, examples: Sequence[Example], advantages: Tensor) -> Tensor:
+        """A term of the method's own for some groups, given their states at the marker [n, D]; a scalar sum."""
+        return hidden.new_zeros(())
+
+    def begin_update(self, examples: Sequence[Example]) -> None:
+        """Called before the forward passes of an update."""
+
+    def end_update(self) -> None:
+        """Called after their backward passes."""
+
+    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
+        """One update over N = B * G trajectories: sample, reward, update, report."""
+        examples, settings = inputs["examples"], self.settings
+        model.train()
+        started = time.perf_counter()
+
+        # 1. Sample. Rows i*G .. (i+1)*G - 1 share prompt i.
+        rollouts = self.engine.sample([self.prompt_ids(example) for example in examples], settings.sampling,
+                                      num_generations=settings.num_generations, generator=self.step_generator())
+        sampled = time.perf_counter()
+
+        # 2. Reward, and compare within each group.
+        rewards = self.score(rollouts, examples).view(-1, settings.num_generations)  # [B, G]
+        advantages = group_advantages(rewards, settings.advantage)  # [B, G]
+        rewarded = time.perf_counter()
+
+        # 3. Update. Each loss belongs to one trajectory and N is fixed, so micro_batch_size changes
+        #    memory and nothing else.
+        self.begin_update(examples)
+        total = rewards.new_zeros(())
+        for start in range(0, len(examples), settings.micro_batch_size):
+            groups = slice(start, min(start + settings.micro_batch_size, len(examples)))
+            token_loss, extra = self._losses(rollouts, groups, examples, advantages)
+            loss = self.checked(token_loss / len(rollouts) + extra / len(examples))
+            self.accelerator.backward(loss / self.current_gradient_accumulation_steps)
+            total += loss.detach()
+        self.end_update()
+
+        # 4. Report what a person needs to trust the step.
+        self._report_step(rollouts, rewards, advantages)
+        self.report(time__rollout=sampled - started, time__reward=rewarded - sampled,
+                    time__update=time.perf_counter() - rewarded)
+        return total / self.current_gradient_accumulation_steps
+
+    def _losses(
+        self, rollouts: Rollouts, groups: slice, examples: Sequence[Example], advantages: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Summed token loss and extra term of some groups; the groups' replies share their prompts' pass."""
+        settings, size = self.settings, self.settings.num_generations
+        rows = slice(groups.start * size, groups.stop * size)
+        ids, mask, old = rollouts.reply_ids[rows], rollouts.sampled[rows], rollouts.logprobs[rows]
+        prompts = type(rollouts.prompts)(rollouts.prompts.ids[groups], rollouts.prompts.lengths[groups])
+        states, last = self.backbone.read_prompts(prompts)
+        hidden = self.backbone.read_replies(ids, ReadPrefix(states, size))  # [n, T, D]
+        predicting = torch.cat([last.repeat_interleave(size, 0)[:, None], hidden[:, :-1]], dim=1)
+        logprobs, entropy = token_logprobs(self.backbone, predicting, ids, mask, settings.sampling)  # [n, T]
+        flat = advantages[groups].flatten()  # [n]
+        losses = token_losses(logprobs, old, mask, flat, settings.epsilon, settings.epsilon_high)
+        at_marker = gather_rows(hidden, rollouts.lengths[rows] - 1)  # [n, D]
+        tokens = mask.sum().clamp_min(1)
+        self.report(
+            entropy=entropy.sum() / tokens,
+            clip_share=clip_share(logprobs.detach(), old, mask, settings.epsilon, settings.epsilon_high),
+            logprob_gap=(logprobs.detach() - old).abs().sum() / tokens,
+        )
+        return losses.sum(), self.extra_loss(at_marker, groups, examples, advantages)
+
+    def _report_step(self, rollouts: Rollouts, rewards: Tensor, advantages: Tensor) -> None:
+        self.report(
+            reward__mean=rewards.mean(),
+            reward__std=rewards.std(),
+            advantage__zero_groups=(advantages == 0).all(dim=1).float().mean(),
+            reply__length=rollouts.sampled.sum(dim=1).float().mean(),
+            reply__truncated=rollouts.truncated.float().mean(),
+        )

@@ -1,0 +1,52 @@
+"""Rewards of R2ec, with TRL's signature: (prompts, completions, completion_ids, **columns) -> list[float].
+
+What a reward needs from the rec head comes as columns, one value per trajectory: `target_rank` (from 1; the rank of
+the target in the catalog) and `target_probability` (softmax over the catalog of the scores, at the target). So the
+functions run unchanged wherever those columns are given. A reward that raises stops the run; it is never zero.
+
+Source: R2ec (arXiv 2505.16994) section 3.2: R = (1 - beta) * R_d + beta * R_c.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from reckon.errors import ConfigError
+
+RewardFunction = Callable[..., list[float]]
+
+
+def ranking_reward(
+    prompts: Sequence[Any], completions: Sequence[Any], completion_ids: Sequence[Any], *,
+    target_rank: Sequence[int], cutoff: int = 1000, **_: Any,
+) -> list[float]:
+    """R_d = NDCG@K with one relevant item, in [0, 1]: 1 / log2(1 + rank), 0 beyond rank K."""
+    return [1 / math.log2(1 + rank) if rank <= cutoff else 0.0 for rank in target_rank]
+
+
+def similarity_reward(
+    prompts: Sequence[Any], completions: Sequence[Any], completion_ids: Sequence[Any], *,
+    target_probability: Sequence[float], **_: Any,
+) -> list[float]:
+    """R_c = probability of the target under the softmax over the catalog, in [0, 1]."""
+    return [float(probability) for probability in target_probability]
+
+
+def fused_reward(beta: float = 0.05, cutoff: int = 1000) -> RewardFunction:
+    """R = (1 - beta) * R_d + beta * R_c, in [0, 1].
+
+    Args:
+        beta: share of the similarity reward, in [0, 1]. 0 and 1 give each part alone.
+        cutoff: K of R_d, > 0.
+    """
+    if not 0 <= beta <= 1:
+        raise ConfigError("recpo.reward_beta", beta, "must lie in [0, 1]", "use 0.05 as in the paper")
+
+    def reward(
+        prompts: Sequence[Any], completions: Sequence[Any], completion_ids: Sequence[Any], **columns: Any
+    ) -> list[float]:
+        ranking = ranking_reward(prompts, completions, completion_ids, cutoff=cutoff, **columns)
+        similarity = similarity_reward(prompts, completions, completion_ids, **columns)
+        return [(1 - beta) * d + beta * c for d, c in zip(ranking, similarity, strict=True)]
+
+    return reward
