@@ -109,15 +109,29 @@ def test_notes_of_the_data_set_replace_the_texts_made_from_it(tmp_path):
     assert texts == [PretrainingText("read:\n[A]\n", "calm<answer>B"), PretrainingText("", "C is a calm book")]
 
 
-def test_notes_name_only_training_targets(dataset):
-    """Each user's last two items are test and validation: only the second item is a training target."""
-    notes = [text for text in pretraining_texts(dataset, item_words=24, seed=0) if text.prompt.startswith("bought:")]
+def test_notes_are_made_of_training_interactions_alone(dataset):
+    """Each user's last two items are test and validation: the first is the prompt, the second what is written."""
+    notes = [text for text in pretraining_texts(dataset, item_words=24, seed=0) if text.prompt]
     examples = dataset.examples("train")
     assert len(notes) == len(examples) == 20
     for note, example in zip(notes, examples, strict=True):
         title = dataset.catalog.titles[example.target]
-        assert note.written.endswith(f"{MARKER}[{title}]")
-        assert title not in note.prompt
+        assert title not in note.prompt and note.ends_at_marker
+        assert set(note.written.removesuffix(MARKER).split()) <= set(title.split())
+    assert [number for number, note in enumerate(notes) if not note.written] == [3, 7, 11, 15, 19]
+
+
+def test_the_anchor_keeps_pretraining_from_losing_the_lexical_start(dataset):
+    def drift(anchor: float) -> float:
+        config = load_config(PretrainConfig, overrides=(*FAST, "steps=40", "learning_rate=0.003", f"anchor={anchor}"))
+        texts, documents = pretraining_texts(dataset, item_words=24, seed=0), item_documents(dataset, 24)
+        tokenizer = train_tokenizer([text.prompt + text.written for text in texts], config.vocab_size)
+        model = build_decoder(tokenizer, documents, config, seed=0).eval()
+        before = vectors(model, tokenizer, documents)
+        pretrain(model, tokenizer, texts, config, seed=0, progress=False)
+        return float((1 - (before * vectors(model, tokenizer, documents)).sum(dim=1)).mean())
+
+    assert drift(anchor=10) < 0.3 * drift(anchor=0)
 
 
 def test_a_folder_in_the_way_is_refused_before_training_and_left_alone(dataset, tmp_path):

@@ -7,6 +7,7 @@ The result is an ordinary Hugging Face folder: `AutoModelForCausalLM` and `AutoT
 It stands in for an open LLM; it knows this data set's words and nothing else. Ranking is not trained here.
 """
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 import torch
 from rich.progress import Progress
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cosine_similarity, cross_entropy
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from reckon.config import load_config, save_config
@@ -72,7 +73,13 @@ class PretrainConfig:
     learning_rate: float = 1e-3
     """Peak learning rate of AdamW, > 0; linear warm-up, then linear decay."""
 
+    anchor: float = 10.0
+    """Weight of 1 - cosine between the state at a final marker and the same state at the lexical start, >= 0. Without
+    it, next-token training soon loses what the start knew about ranking. Unused where `lexical` is False."""
+
     def __post_init__(self) -> None:
+        if self.anchor < 0:
+            raise ConfigError("anchor", self.anchor, "must not be negative", "use 10, or 0 for none")
         for name in ("hidden_size", "layers", "heads", "intermediate_size", "item_words", "batch_size"):
             if getattr(self, name) < 1:
                 raise ConfigError(name, getattr(self, name), "must be at least 1", "use the default")
@@ -163,47 +170,72 @@ def pretrain(
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min((step + 1) / warmup, max(0.0, (config.steps - step) / decay))
     )
+    start = copy.deepcopy(model).eval() if config.lexical and config.anchor > 0 else None
     losses: list[float] = []
     model.train()
     with Progress(disable=not progress, transient=True) as bar:
         task = bar.add_task("pretraining", total=config.steps)
-        for ids, counts in _batches(tokenizer, texts, config, seed):
-            loss = _next_token_loss(model, ids, counts)
+        for batch in _batches(tokenizer, texts, config, seed):
+            hidden = model.model(input_ids=batch.ids).last_hidden_state  # [n, L, D]
+            loss = _next_token_loss(model, hidden, batch)
+            losses.append(float(loss.detach()))
+            if start is not None and batch.anchored.any():
+                loss = loss + config.anchor * _distance_from_start(start, hidden, batch)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             schedule.step()
-            losses.append(float(loss.detach()))
             bar.update(task, advance=1, description=f"pretraining, loss {losses[-1]:.2f}")
     model.eval()
     return losses
 
 
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Texts padded on the right."""
+
+    ids: Tensor  # [n, L]
+    counts: Tensor  # [n, L] True for tokens that the next-token loss counts
+    lengths: Tensor  # [n]
+    anchored: Tensor  # [n] True for texts that end at the marker
+
+
 def _batches(
     tokenizer: PreTrainedTokenizerFast, texts: Sequence[PretrainingText], config: PretrainConfig, seed: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Token ids [n, L], padded on the right, and a mask [n, L], True where the loss counts."""
+) -> Iterator[_Batch]:
+    """`config.steps` batches; every text once before any is repeated."""
     generator = np.random.default_rng(seed)
     queue: list[PretrainingText] = []
     for _ in range(config.steps):
         while len(queue) < config.batch_size:
             queue += shuffled(list(texts), generator)
-        batch, queue = queue[: config.batch_size], queue[config.batch_size :]
-        prompts = tokenizer([text.prompt for text in batch])["input_ids"]
-        written = tokenizer([text.written for text in batch])["input_ids"]
-        whole = [(read + said + [tokenizer.eos_token_id])[-config.max_tokens :]
-                 for read, said in zip(prompts, written, strict=True)]
-        ids = torch.full((len(batch), max(map(len, whole))), tokenizer.pad_token_id)
+        chosen, queue = queue[: config.batch_size], queue[config.batch_size :]
+        prompts = tokenizer([text.prompt for text in chosen])["input_ids"]
+        written = tokenizer([text.written for text in chosen])["input_ids"]
+        ends = [[] if text.ends_at_marker else [tokenizer.eos_token_id] for text in chosen]
+        whole = [(read + said + end)[-config.max_tokens :]
+                 for read, said, end in zip(prompts, written, ends, strict=True)]
+        ids = torch.full((len(chosen), max(map(len, whole))), tokenizer.pad_token_id)
         counts = torch.zeros(ids.shape, dtype=torch.bool)
-        for row, (tokens, said) in enumerate(zip(whole, written, strict=True)):
+        for row, (tokens, said, end) in enumerate(zip(whole, written, ends, strict=True)):
             ids[row, : len(tokens)] = torch.tensor(tokens)
-            counts[row, max(0, len(tokens) - len(said) - 1) : len(tokens)] = True
-        yield ids, counts
+            counts[row, max(0, len(tokens) - len(said) - len(end)) : len(tokens)] = True
+        yield _Batch(ids, counts, torch.tensor([len(tokens) for tokens in whole]),
+                     torch.tensor([text.ends_at_marker for text in chosen]))
 
 
-def _next_token_loss(model: Qwen2ForCausalLM, ids: Tensor, counts: Tensor) -> Tensor:
+def _next_token_loss(model: Qwen2ForCausalLM, hidden: Tensor, batch: _Batch) -> Tensor:
     """Mean negative log-likelihood of the counted tokens; logits are made for those alone."""
-    hidden = model.model(input_ids=ids).last_hidden_state[:, :-1]  # [n, L - 1, D]
-    said = counts[:, 1:]
-    return cross_entropy(model.lm_head(hidden[said]), ids[:, 1:][said])
+    said = batch.counts[:, 1:]
+    total = cross_entropy(model.lm_head(hidden[:, :-1][said]), batch.ids[:, 1:][said], reduction="sum")
+    return total / said.sum().clamp_min(1)
+
+
+def _distance_from_start(start: Qwen2ForCausalLM, hidden: Tensor, batch: _Batch) -> Tensor:
+    """Mean of 1 - cosine between the states [n, L, D] at final markers and those of the untrained model."""
+    with torch.no_grad():
+        before = start.model(input_ids=batch.ids).last_hidden_state
+    rows = batch.anchored.nonzero()[:, 0]
+    at_marker = batch.lengths[rows] - 1
+    return (1 - cosine_similarity(hidden[rows, at_marker], before[rows, at_marker], dim=-1)).mean()

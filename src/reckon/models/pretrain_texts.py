@@ -1,9 +1,8 @@
 """What a small backbone reads before it learns to recommend: pairs of a prompt and what to write after it.
 
 Entry point: `pretraining_texts`. A data set may bring its own in `notes.parquet` (columns `text` and, if wanted,
-`prompt`). Otherwise they are made of two kinds: item cards, where the item prompt is followed by its title, and notes
-on training histories, where a compact prompt is followed by key words of the next item, the marker and its title. So
-users and items are read at the same marker and the model learns to name words of what comes next.
+`prompt`). Otherwise they are made of the catalog and the training histories: item prompts to be learned by heart, and
+compact prompts followed by key words of the next item. All of these end at the marker, where users and items are read.
 
 Only training interactions are used. Does not know about models.
 """
@@ -22,6 +21,9 @@ from reckon.prompts.r2ec import MARKER, messages
 
 NOTES_FILE = "notes.parquet"
 MAX_NOTES = 20_000  # more than a small decoder reads; keeps memory flat on large data sets
+NOTE_WINDOW = 5  # events; earlier ones cost time and hardly tell what comes next
+TITLE_WORDS = 12  # of each history title
+DIRECT_EVERY = 4  # one history in so many goes from the prompt straight to the marker
 KEY_WORDS = 3
 RARE = 2  # a word of one title alone cannot be guessed from other items
 FREQUENT = 0.05  # share of titles above which a word says little about an item
@@ -29,10 +31,15 @@ FREQUENT = 0.05  # share of titles above which a word says little about an item
 
 @dataclass(frozen=True, slots=True)
 class PretrainingText:
-    """One text. The loss is taken over `written` alone; with an empty prompt that is the whole text."""
+    """One text. The next-token loss is taken over `written` alone; with an empty prompt that is the whole text."""
 
     prompt: str
     written: str
+
+    @property
+    def ends_at_marker(self) -> bool:
+        """Whether the marker is the last token: there the rec head reads, and nothing is written after it."""
+        return (self.prompt + self.written).endswith(MARKER)
 
 
 def pretraining_texts(dataset: Dataset, *, item_words: int, seed: int) -> list[PretrainingText]:
@@ -72,17 +79,19 @@ def _given_notes(dataset: Dataset) -> list[PretrainingText]:
 
 def _item_cards(dataset: Dataset, item_words: int) -> list[PretrainingText]:
     documents = item_documents(dataset, item_words)
-    return [PretrainingText(document + MARKER, f"[{title}]")
-            for document, title in zip(documents, dataset.catalog.titles, strict=True)]
+    return [PretrainingText("", document + MARKER) for document in documents]
 
 
 def _history_notes(dataset: Dataset, seed: int) -> list[PretrainingText]:
-    titles, key_words = dataset.catalog.titles, _key_words(dataset.catalog.titles)
+    key_words = _key_words(dataset.catalog.titles)
+    titles = [" ".join(title.split()[:TITLE_WORDS]) for title in dataset.catalog.titles]
     notes = []
-    for example in dataset.examples("train").sample(MAX_NOTES, seed):
-        turn = messages(example, titles, dataset.words, "compact")[0]["content"]
-        target = example.target
-        notes.append(PretrainingText(turn + "\n", f"{key_words[target]}{MARKER}[{titles[target]}]"))
+    for number, example in enumerate(dataset.examples("train", NOTE_WINDOW).sample(MAX_NOTES, seed)):
+        prompt = messages(example, titles, dataset.words, "compact")[0]["content"] + "\n"
+        if number % DIRECT_EVERY == DIRECT_EVERY - 1:
+            notes.append(PretrainingText(prompt + MARKER, ""))
+        else:
+            notes.append(PretrainingText(prompt, key_words[example.target] + MARKER))
     return notes
 
 
