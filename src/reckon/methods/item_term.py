@@ -82,12 +82,12 @@ class ItemTerm:
         return encode_rows(self.backbone, [self.item_prompts[item] for item in self._columns.tolist()])
 
     def _log_inclusion(self, batch_size: int) -> Tensor:
-        """[I] log of the chance that an item is among the batch's targets or the uniform draws.
+        """[I] log of the chance that an item is among the targets of the batch's other rows or the uniform draws.
 
         Dividing each negative's share of the softmax by it makes the denominator an unbiased estimate of the one
         over the whole catalog. Without it, in-batch negatives divide popularity out of the scores.
         """
-        log_absent = batch_size * torch.log1p(-self.log_prior.exp().clamp_max(1 - 1e-6))
+        log_absent = (batch_size - 1) * torch.log1p(-self.log_prior.exp().clamp_max(1 - 1e-6))
         log_absent = log_absent + self.head.sampled_negatives * math.log1p(-1 / max(2, len(self.log_prior)))
         return torch.log(-torch.expm1(log_absent))
 

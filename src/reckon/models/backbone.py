@@ -5,6 +5,7 @@ prompts, of replies that share prompts, and next-token logits from hidden states
 `generate`, so a checkpoint's generation defaults cannot leak into sampling.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -175,13 +176,21 @@ def load_backbone(
     Raises:
         CheckpointError: there is no such model, or it is not readable.
     """
+    if Path(path).is_dir():
+        path = Path(path).resolve()  # adapters store where their base lies; a relative path holds in one folder only
+    base = _base_of_adapters(Path(path))
     try:
         tokenizer = AutoTokenizer.from_pretrained(path)
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype))
+        if base is None:
+            model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype))
     except (OSError, ValueError) as error:
-        raise CheckpointError(path, f"cannot be loaded as a causal language model ({str(error).splitlines()[0]})",
+        raise CheckpointError(path, f"cannot be loaded as a causal language model ({_first_line(error)})",
                               "give a hub id or a folder with config.json, weights and tokenizer") from error
-    if lora is not None and lora.r > 0:
+    if base is not None:
+        if lora is not None and lora.r > 0:
+            raise ConfigError("lora.r", lora.r, f"{path} holds adapters already", "set it to 0 to go on training those")
+        model = _load_adapters(Path(path), base, dtype)
+    elif lora is not None and lora.r > 0:
         from peft import LoraConfig, get_peft_model
 
         model = get_peft_model(model, LoraConfig(
@@ -189,9 +198,30 @@ def load_backbone(
         ))
     if gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        if lora is not None and lora.r > 0:
+        if hasattr(model, "peft_config"):
             model.enable_input_require_grads()
     return Backbone(model.to(device or default_device()), tokenizer)
+
+
+def _base_of_adapters(path: Path) -> str | None:
+    """The model that a folder's adapters belong to; None where it holds a whole model."""
+    file = path / "adapter_config.json"
+    return json.loads(file.read_text(encoding="utf-8"))["base_model_name_or_path"] if file.exists() else None
+
+
+def _load_adapters(path: Path, base: str, dtype: DType) -> Any:
+    from peft import PeftModel
+
+    try:
+        model = AutoModelForCausalLM.from_pretrained(base, dtype=getattr(torch, dtype))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(path, f"holds adapters of {base}, which cannot be loaded ({_first_line(error)})",
+                              "put that model back, or set base_model_name_or_path in adapter_config.json") from error
+    return PeftModel.from_pretrained(model, path, is_trainable=True)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]
 
 
 def default_device() -> torch.device:

@@ -47,6 +47,8 @@ class ItemTable:
         """Add items, or replace the rows of items that are there. vectors: [n, D]."""
         if vectors.shape != (len(item_ids), self.vectors.shape[1]):
             raise ShapeError("vectors", tuple(vectors.shape), f"[{len(item_ids)}, {self.vectors.shape[1]}]")
+        if len(set(item_ids)) != len(item_ids):
+            raise DataError("item_ids", "holds an id twice", "give every item one id")
         fresh = [i for i, item_id in enumerate(item_ids) if item_id not in self._row]
         known = [i for i, item_id in enumerate(item_ids) if item_id in self._row]
         vectors = vectors.to(self.vectors)
@@ -87,13 +89,13 @@ class ItemTable:
         try:
             with safe_open(path, framework="pt") as file:
                 metadata, vectors = file.metadata() or {}, file.get_tensor("vectors")
-            stored = json.loads(metadata["item_ids"])
+            stored, stored_hash = json.loads(metadata["item_ids"]), metadata["catalog_hash"]
         except FileNotFoundError:
             raise CheckpointError(path, "does not exist", "train the model, or encode the items again") from None
         except (SafetensorError, KeyError, ValueError) as error:
             raise CheckpointError(path, f"is not an item table ({error})", "encode the items again") from None
         wanted = stored if item_ids is None else item_ids
-        if metadata["catalog_hash"] != catalog_hash(wanted) or len(vectors) != len(stored):
+        if stored_hash != catalog_hash(wanted) or len(vectors) != len(stored):
             raise CheckpointError(path, "was made for another catalog (its hash differs)",
                                   "use the data set the model was trained on, or add and remove items on the loaded model")
         return cls(stored, vectors)

@@ -5,6 +5,7 @@ during a save leaves the previous one; resuming takes the newest whole one. `ext
 of its own to every checkpoint. Ctrl-C finishes the step in hand, saves, and stops; a second one stops at once.
 """
 
+import json
 import os
 import re
 import shutil
@@ -13,7 +14,14 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import (
+    EarlyStoppingCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 from transformers.trainer_utils import rotate_checkpoints
 
 CHECKPOINT = re.compile(r"checkpoint-(\d+)")
@@ -32,7 +40,23 @@ class CheckpointedTrainer(Trainer):
     def train(self, resume_from_checkpoint: str | None = None, **kwargs: Any) -> Any:
         if resume_from_checkpoint is not None:
             self.load_extra(Path(resume_from_checkpoint))
-        return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+            self._load_patience(Path(resume_from_checkpoint))
+            # The first validation is in the log already; here it would count against the patience once more.
+            self.args.eval_on_start = False
+        handler = signal.getsignal(signal.SIGINT)
+        try:
+            return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+        finally:  # a run that fails has no on_train_end, and must not keep Ctrl-C for itself
+            if threading.current_thread() is threading.main_thread() and handler is not None:
+                signal.signal(signal.SIGINT, handler)
+
+    def _load_patience(self, folder: Path) -> None:
+        """Validations without a better one so far. transformers would restore the stop request of a Ctrl-C with it."""
+        saved = json.loads((folder / "trainer_state.json").read_text())["stateful_callbacks"]
+        for callback in self.callback_handler.callbacks:
+            if isinstance(callback, EarlyStoppingCallback):
+                attributes = saved[type(callback).__name__]["attributes"]
+                callback.early_stopping_patience_counter = attributes["early_stopping_patience_counter"]
 
     def _get_output_dir(self, trial: Any) -> str:
         folder = super()._get_output_dir(trial)

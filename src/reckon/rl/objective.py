@@ -29,8 +29,10 @@ def token_losses(
         advantages: [N] one per trajectory. A shape [N, 1, 1] here is how a public release lost its gradient.
         epsilon, epsilon_high: the clip range 1 - epsilon .. 1 + epsilon_high.
     """
-    if advantages.ndim != 1 or logprobs.shape[:1] != advantages.shape or logprobs.shape != mask.shape:
+    if advantages.ndim != 1 or logprobs.shape[:1] != advantages.shape:
         raise ShapeError("advantages", tuple(advantages.shape), f"[N] for log-probabilities {tuple(logprobs.shape)}")
+    if not logprobs.shape == old_logprobs.shape == mask.shape:
+        raise ShapeError("old_logprobs and mask", tuple(old_logprobs.shape + mask.shape), f"{tuple(logprobs.shape)} each")
     ratio = torch.exp(logprobs - old_logprobs)
     gain = clipped_gain(ratio, advantages[:, None], epsilon, epsilon_high) * mask
     return -gain.sum(dim=1) / mask.sum(dim=1).clamp_min(1)
@@ -47,6 +49,8 @@ def item_losses(
         advantages: [N].
         best: [N] True for the trajectories that carry the item term.
     """
+    if logprobs.ndim != 1 or not logprobs.shape == old_logprobs.shape == advantages.shape == best.shape:
+        raise ShapeError("advantages", tuple(advantages.shape), f"[N] like the log-probabilities {tuple(logprobs.shape)}")
     ratio = torch.exp(logprobs - old_logprobs)
     return -clipped_gain(ratio, advantages, epsilon, epsilon_high) * best
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from reckon.errors import ReckonError
 from reckon.models.backbone import Backbone, TokenBatch
 from reckon.models.shared_prefix import ReadPrefix
 from reckon.rollout.sampling import SamplingConfig, sampled_logprobs
@@ -107,6 +108,9 @@ class SharedPrefixEngine:
         with backbone.evaluating():
             batch = backbone.pad(prompts)
             states, last = backbone.read_prompts(batch)
+            if not bool(torch.isfinite(last).all()):
+                raise ReckonError("the model's hidden states are not finite: training has diverged. "
+                                  "Fix: lower training.learning_rate, or resume from an earlier checkpoint.")
             forced = torch.tensor(self.marker.ids, device=backbone.device)
             capacity = sampling.max_completion_length + len(forced)
             reader = ReadPrefix(states, num_generations, capacity)
