@@ -55,7 +55,7 @@ class PretrainConfig:
     max_tokens: int = 512
     """Tokens of one pretraining text; longer ones lose their beginning, > 1."""
 
-    item_words: int = 24
+    item_words: int = 12
     """Words of each item prompt, > 0. Words far from the marker count little, and the title comes first."""
 
     lexical: bool = True
@@ -226,10 +226,13 @@ def _batches(
 
 
 def _next_token_loss(model: Qwen2ForCausalLM, hidden: Tensor, batch: _Batch) -> Tensor:
-    """Mean negative log-likelihood of the counted tokens; logits are made for those alone."""
+    """Negative log-likelihood per counted token, averaged over each text and then over texts; logits are made for
+    counted tokens alone. Averaged over all tokens at once, long item prompts would drown the short reasonings."""
     said = batch.counts[:, 1:]
-    total = cross_entropy(model.lm_head(hidden[:, :-1][said]), batch.ids[:, 1:][said], reduction="sum")
-    return total / said.sum().clamp_min(1)
+    losses = cross_entropy(model.lm_head(hidden[:, :-1][said]), batch.ids[:, 1:][said], reduction="none")
+    per_text = said.sum(dim=1)  # [n]
+    weights = (1 / per_text.clamp_min(1))[:, None].expand(said.shape)[said]
+    return (losses * weights).sum() / (per_text > 0).sum().clamp_min(1)
 
 
 def _distance_from_start(start: Qwen2ForCausalLM, hidden: Tensor, batch: _Batch) -> Tensor:
