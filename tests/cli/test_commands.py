@@ -51,7 +51,7 @@ def test_backbone_new(library, monkeypatch):
 
 
 def test_train_r2ec(library):
-    train_run = library("reckon.methods.r2ec", "train_run")
+    train_run = library("reckon.methods.r2ec_training", "train_run")
     run(
         *("train", "r2ec", "--data", "d", "--backbone", "org/name", "--out", "r", "--preset", "small", "--arm"),
         *("no-reasoning", "--set", "training.max_steps=5", "--set", "seed=2", "--resume"),

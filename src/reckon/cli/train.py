@@ -50,7 +50,7 @@ def r2ec(
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random; overrides the config's.")] = None,
 ) -> None:
     """Train R2ec with RecPO: one model that writes its reasoning and ranks the catalog from where it ends."""
-    from reckon.methods.r2ec import train_run
+    from reckon.methods.r2ec_training import train_run
 
     train_run(
         data=data,

@@ -33,7 +33,7 @@ from reckon.methods.r2ec_config import R2ecConfig, preset
 from reckon.models.backbone import Backbone, load_backbone
 from reckon.models.item_table import ItemTable
 from reckon.models.rec_head import encode_items, user_vectors
-from reckon.models.recommender import Recommendation
+from reckon.models.recommender import RankedExamples, Recommendation
 from reckon.models.scoring import target_ranks, top_k
 from reckon.prompts import item_text, render
 from reckon.prompts.r2ec import MARKER, messages
@@ -134,19 +134,22 @@ class R2ec:
 
     # -- answering --------------------------------------------------------------------------------------------
 
-    def ranks(self, examples: Examples, on_batch: Callable[[int], None] | None = None) -> "RankedExamples":
+    def ranks(
+        self, examples: Examples, k: int = 20, *, batch_size: int = READERS_AT_ONCE,
+        on_batch: Callable[[int], None] | None = None,
+    ) -> RankedExamples:
         """Rank of every row's target over the whole catalog, with the reply that led to it."""
         order = np.argsort(examples.end - examples.start, kind="stable")  # similar lengths pad little
-        result = RankedExamples(len(examples))
-        for start in range(0, len(order), READERS_AT_ONCE):
-            rows = order[start : start + READERS_AT_ONCE]
+        result = RankedExamples.empty(len(examples), k)
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
             batch = [examples[int(row)] for row in rows]
             hidden, rollouts = self.read(batch)
             queries, seen = self.queries(hidden), self.seen(batch)
             targets = torch.tensor([example.target for example in batch])
             vectors = self.table.vectors
             result.ranks[rows] = target_ranks(queries, vectors, targets, bias=self.bias, exclude=seen).numpy()
-            result.items[rows] = _padded(top_k(queries, vectors, result.items.shape[1], bias=self.bias, exclude=seen)[0])
+            result.put_items(rows, top_k(queries, vectors, k, bias=self.bias, exclude=seen)[0].numpy())
             if rollouts is not None:
                 result.truncated[rows] = rollouts.truncated.cpu().numpy()
                 result.lengths[rows] = rollouts.sampled.sum(dim=1).cpu().numpy()
@@ -321,23 +324,6 @@ class R2ec:
         return [self.catalog.index(dataset.catalog.ids[item]) for item in history]
 
 
-class RankedExamples:
-    """What evaluation keeps of R ranked rows."""
-
-    def __init__(self, rows: int, k: int = 20) -> None:
-        self.ranks = np.zeros(rows, dtype=np.int64)
-        self.items = np.full((rows, k), -1, dtype=np.int64)  # [R, k] best first
-        self.truncated = np.zeros(rows, dtype=bool)
-        self.lengths = np.zeros(rows, dtype=np.int64)  # sampled tokens
-        self.reasonings: list[str] = [""] * rows
-
-
 def _before_marker(text: str) -> str:
     return text.split(MARKER)[0]
 
-
-def _padded(items: Tensor, k: int = 20) -> np.ndarray:
-    """[n, k] with -1 where a small catalog has fewer items."""
-    padded = np.full((len(items), k), -1, dtype=np.int64)
-    padded[:, : items.shape[1]] = items.numpy()
-    return padded

@@ -31,12 +31,12 @@ class PromptConfig:
     """Words of each history title that are kept, > 0."""
 
     item_words: int = 64
-    """Words of each item prompt that are kept, > 0."""
+    """Words of an item prompt after its title, >= 0; 0 is the title alone."""
 
     def __post_init__(self) -> None:
-        for name in ("window", "title_words", "item_words"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"prompt.{name}", getattr(self, name), "must be at least 1", "use the default")
+        for name, least in (("window", 1), ("title_words", 1), ("item_words", 0)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"prompt.{name}", getattr(self, name), f"must be at least {least}", "use the default")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +118,10 @@ class TrainingConfig:
     warmup_steps: int = 32
     """Steps of linear warm-up."""
 
+    embedding_lr_scale: float = 1.0
+    """The token embedding learns at learning_rate times this, > 0. A lexical start gains from 10: word vectors must
+    move far while the layers that pool them must not."""
+
     weight_decay: float = 0.0
     """AdamW's decoupled weight decay, >= 0."""
 
@@ -159,8 +163,9 @@ class TrainingConfig:
         for name in ("batch_size", "micro_batch_size", "eval_steps", "patience", "validation_size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"training.{name}", getattr(self, name), "must be at least 1", "use the default")
-        if self.learning_rate <= 0:
-            raise ConfigError("training.learning_rate", self.learning_rate, "must be positive", "use 1e-5 with LoRA")
+        for name in ("learning_rate", "embedding_lr_scale"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"training.{name}", getattr(self, name), "must be positive", "use the default")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,12 +218,13 @@ def preset(name: PresetName, arm: Arm = "full") -> R2ecConfig:
     if name == "small":
         small = replace(
             paper,
-            prompt=PromptConfig(style="compact", window=10, title_words=12, item_words=24),
+            prompt=PromptConfig(style="compact", window=10, title_words=16, item_words=0),
+            head=HeadConfig(tau=0.07, popularity_prior=1.0, sampled_negatives=256),
             rollout=SamplingConfig(temperature=1.0, max_completion_length=16),
             recpo=RecPOConfig(num_generations=8),
             lora=LoraSettings(r=0),
-            training=TrainingConfig(learning_rate=1e-3, warmup_steps=10, batch_size=16, micro_batch_size=16,
-                                    num_epochs=30, eval_steps=25, validation_size=300, patience=6),
+            training=TrainingConfig(learning_rate=3e-4, embedding_lr_scale=10.0, warmup_steps=10, batch_size=16, micro_batch_size=16,
+                                    num_epochs=30, eval_steps=25, validation_size=500, patience=4),
         )
         if small.reasons:
             return small

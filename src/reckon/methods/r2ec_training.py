@@ -8,6 +8,7 @@ Source: R2ec (arXiv 2505.16994) section 3.2.
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ import torch
 from torch import Tensor
 from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from reckon.config import save_config
+from reckon.config import load_config, save_config
 from reckon.data import Dataset, Example, Examples
 from reckon.errors import ConfigError
 from reckon.methods.item_term import ItemTerm
 from reckon.methods.r2ec import R2ec
-from reckon.methods.r2ec_config import R2ecConfig
+from reckon.methods.r2ec_config import Arm, PresetName, R2ecConfig
+from reckon.methods.r2ec_config import preset as constants
 from reckon.methods.run_directory import Interrupted, TrajectoryLog, starting_point, write_run
 from reckon.models.item_table import ItemTable
 from reckon.models.scoring import score_blocks
@@ -49,6 +51,17 @@ class _R2ecTrainer(StepTrainer):
         self.item_term = ItemTerm(recommender.backbone, recommender.config.head, recommender.item_prompts,
                                   recommender.log_prior)
         self.refresh_table()
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """AdamW; the token embedding may have a learning rate of its own."""
+        training, backbone = self.recommender.config.training, self.recommender.backbone
+        embedding = backbone.causal_lm.get_input_embeddings().weight
+        others = [p for p in backbone.model.parameters() if p.requires_grad and p is not embedding]
+        groups = [{"params": others, "lr": training.learning_rate}]
+        if embedding.requires_grad:
+            groups.append({"params": [embedding], "lr": training.learning_rate * training.embedding_lr_scale})
+        self.optimizer = torch.optim.AdamW(groups, lr=training.learning_rate, weight_decay=training.weight_decay)
+        return self.optimizer
 
     def refresh_table(self) -> None:
         """Re-encode every item."""
@@ -252,3 +265,31 @@ def fit(
     trainer.refresh_table()
     recommender.save_pretrained(out)
     write_run(out, recommender, dataset, trainer.state.log_history, time.perf_counter() - began)
+
+
+def train_run(
+    *, data: str | Path, backbone: str | Path, out: str | Path, config_file: Path | None = None,
+    preset: PresetName = "paper", arm: Arm = "full", overrides: Sequence[str] = (), resume: bool = False,
+    seed: int | None = None,
+) -> R2ec:
+    """Train from a dataset directory and a backbone into a run directory; behind `reckon train r2ec`.
+
+    Args:
+        data: dataset directory.
+        backbone: hub id or folder of a causal language model.
+        out: run directory.
+        config_file: YAML over the preset.
+        preset, arm: where the settings start.
+        overrides: `section.field=value` strings; they win over the file.
+        resume: go on from the newest whole checkpoint with the settings the run began with.
+        seed: wins over the config's seed.
+    """
+    out = Path(out)
+    if resume and (out / "config.yaml").exists():
+        config = load_config(R2ecConfig, out / "config.yaml", overrides)
+    else:
+        config = load_config(R2ecConfig, config_file, overrides, base=constants(preset, arm))
+    if seed is not None:
+        config = replace(config, seed=seed)
+    dataset = Dataset.load(data)
+    return R2ec.from_backbone(backbone, dataset, config).fit(dataset, out, resume=resume)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -37,7 +38,7 @@ class LoraSettings:
 
     def __post_init__(self) -> None:
         if self.r < 0:
-            raise ConfigError("lora.r", self.r, "a rank cannot be negative", "use 0 for full fine-tuning, or 4 as in R2ec")
+            raise ConfigError("lora.r", self.r, "a rank cannot be negative", "use 0 for full fine-tuning, or 4 as R2ec")
         if not 0 <= self.dropout < 1:
             raise ConfigError("lora.dropout", self.dropout, "must lie in [0, 1)", "use 0.0")
 
@@ -183,7 +184,7 @@ def load_backbone(
         tokenizer = AutoTokenizer.from_pretrained(path)
         if base is None:
             model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise CheckpointError(path, f"cannot be loaded as a causal language model ({_first_line(error)})",
                               "give a hub id or a folder with config.json, weights and tokenizer") from error
     if base is not None:
@@ -194,7 +195,8 @@ def load_backbone(
         from peft import LoraConfig, get_peft_model
 
         model = get_peft_model(model, LoraConfig(
-            r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules="all-linear", task_type="CAUSAL_LM"
+            r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules="all-linear",
+            task_type="CAUSAL_LM",
         ))
     if gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
@@ -214,7 +216,7 @@ def _load_adapters(path: Path, base: str, dtype: DType) -> Any:
 
     try:
         model = AutoModelForCausalLM.from_pretrained(base, dtype=getattr(torch, dtype))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise CheckpointError(path, f"holds adapters of {base}, which cannot be loaded ({_first_line(error)})",
                               "put that model back, or set base_model_name_or_path in adapter_config.json") from error
     return PeftModel.from_pretrained(model, path, is_trainable=True)

@@ -4,8 +4,8 @@ Entry point: `start_from_words`. The hidden state of a text's last token becomes
 recency-weighted TF-IDF mean of the text's word vectors, so a history lies near items that share its rare words:
 
 - Token vectors have equal length, since the norm before attention removes length anyway. All spellings of a word (case,
-  leading space) get the same random direction. Random directions keep exact words apart; at widths of 128 and 256
-  they rank better than an SVD of the same statistics. One channel holds log IDF.
+  leading space) get the same random direction. Random directions keep exact words apart; on the one catalog
+  where both were tried, at widths 128 and 256, they ranked better than an SVD. One channel holds log IDF.
 - Attention of the first layer: the key reads that channel, so softmax weights are proportional to IDF. A slowly
   rotating pair of RoPE, with the query a quarter turn ahead of the key, adds -sin(angle * distance): weights halve
   every `half_life` tokens. Values and output carry the other channels through unchanged.

@@ -64,13 +64,13 @@ class PretrainConfig:
     half_life: float = 20.0
     """Tokens after which a word counts half at the lexical start, > 0; about one title."""
 
-    steps: int = 300
+    steps: int = 400
     """Optimiser steps of pretraining, >= 0; 0 leaves the start as it is."""
 
     batch_size: int = 32
     """Texts per step, > 0."""
 
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     """Peak learning rate of AdamW, > 0; linear warm-up, then linear decay."""
 
     anchor: float = 10.0

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
 from reckon.data.examples import IntArray
 
 
@@ -31,3 +33,29 @@ class Recommender(Protocol):
     ) -> list[Recommendation]:
         """The k best items for each history (item indices, oldest first)."""
         ...
+
+
+@dataclass(slots=True)
+class RankedExamples:
+    """What evaluation keeps of R ranked rows."""
+
+    ranks: IntArray
+    """[R] rank of the target from 1; catalog size + 1 where it may not be recommended."""
+    items: IntArray
+    """[R, K] the best items, best first, -1 where there are fewer."""
+    truncated: np.ndarray
+    """[R] True where the marker had to be appended to the reply."""
+    lengths: IntArray
+    """[R] sampled reply tokens; 0 without reasoning."""
+    reasonings: list[str]
+    """R texts; empty without reasoning."""
+
+    @classmethod
+    def empty(cls, rows: int, k: int) -> "RankedExamples":
+        """Room for R rows."""
+        return cls(np.zeros(rows, dtype=np.int64), np.full((rows, k), -1, dtype=np.int64),
+                   np.zeros(rows, dtype=bool), np.zeros(rows, dtype=np.int64), [""] * rows)
+
+    def put_items(self, rows: slice | IntArray, items: IntArray) -> None:
+        """The best items of some rows; a catalog smaller than K leaves the rest at -1."""
+        self.items[rows, : items.shape[1]] = items

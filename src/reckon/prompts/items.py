@@ -7,7 +7,7 @@ run and machine; building it from a set or a dict of unknown order would change 
 from collections.abc import Mapping
 from typing import Any
 
-NOT_TEXT = ("item_id",)
+NOT_TEXT = ("item_id", "title")
 
 
 def item_text(record: Mapping[str, Any], max_words: int = 64) -> str:
@@ -15,17 +15,19 @@ def item_text(record: Mapping[str, Any], max_words: int = 64) -> str:
 
     Args:
         record: the item's columns in file order (`Catalog.record`). Empty values are left out.
-        max_words: words kept, > 0; a long description is cut here, never the title's place at the front.
+        max_words: words of the other fields that are kept, >= 0; 0 is the title alone, which is never cut.
 
     Source: R2ec (arXiv 2505.16994) section 3.1, item prompt.
     """
-    fields = [str(record["title"] or "untitled")]
+    fields = []
     for name, value in record.items():
-        if name in NOT_TEXT or name == "title" or value is None or value == "" or value == []:
+        if name in NOT_TEXT or value is None or value == "" or value == []:
             continue
         if isinstance(value, list):
             value = ", ".join(str(part) for part in value)
         elif isinstance(value, float):
             value = f"{value:g}"
         fields.append(f"{name.replace('_', ' ')}: {value}")
-    return " ".join(". ".join(fields).split()[:max_words])
+    title = " ".join(str(record["title"] or "untitled").split())
+    rest = " ".join(". ".join(fields).split()[:max_words])
+    return f"{title}. {rest}" if rest else title

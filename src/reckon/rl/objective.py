@@ -32,7 +32,8 @@ def token_losses(
     if advantages.ndim != 1 or logprobs.shape[:1] != advantages.shape:
         raise ShapeError("advantages", tuple(advantages.shape), f"[N] for log-probabilities {tuple(logprobs.shape)}")
     if not logprobs.shape == old_logprobs.shape == mask.shape:
-        raise ShapeError("old_logprobs and mask", tuple(old_logprobs.shape + mask.shape), f"{tuple(logprobs.shape)} each")
+        raise ShapeError("old_logprobs", tuple(old_logprobs.shape),
+                         f"{tuple(logprobs.shape)}, as the log-probabilities and the mask {tuple(mask.shape)}")
     ratio = torch.exp(logprobs - old_logprobs)
     gain = clipped_gain(ratio, advantages[:, None], epsilon, epsilon_high) * mask
     return -gain.sum(dim=1) / mask.sum(dim=1).clamp_min(1)
@@ -50,7 +51,7 @@ def item_losses(
         best: [N] True for the trajectories that carry the item term.
     """
     if logprobs.ndim != 1 or not logprobs.shape == old_logprobs.shape == advantages.shape == best.shape:
-        raise ShapeError("advantages", tuple(advantages.shape), f"[N] like the log-probabilities {tuple(logprobs.shape)}")
+        raise ShapeError("advantages", tuple(advantages.shape), f"[N], as the log-probabilities {tuple(logprobs.shape)}")
     ratio = torch.exp(logprobs - old_logprobs)
     return -clipped_gain(ratio, advantages, epsilon, epsilon_high) * best
 

@@ -1,0 +1,5 @@
+"""Baselines behind the same interface as the methods."""
+
+from reckon.baselines.popularity import Popularity
+
+__all__ = ["Popularity"]

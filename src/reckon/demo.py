@@ -1,0 +1,153 @@
+"""The whole main job on a simulated bookshop, with no network: `reckon demo`.
+
+Entry point: `run_demo`. Bookshop, backbone, no-reasoning arm, R2ec, evaluation, report. Because the readers' taste
+process is known, the best possible Hit and NDCG stand beside the results.
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from transformers import TrainerCallback
+
+from reckon.baselines import Popularity
+from reckon.data import Dataset, Examples
+from reckon.data.bookshop import best_possible, shop_of, write_bookshop
+from reckon.errors import DataError
+from reckon.evaluation import Evaluation, ReportData, ranking_result, result_of, write_metrics, write_report
+from reckon.evaluation.compare import compare
+from reckon.evaluation.run import example_users, facts_of
+from reckon.methods.r2ec import R2ec
+from reckon.methods.r2ec_config import Arm, HeadConfig, R2ecConfig, preset
+from reckon.methods.r2ec_training import fit
+from reckon.metrics import CUTOFFS, summary
+from reckon.models.pretrain import new_backbone
+
+UPDATES = {"full": 150, "no-reasoning": 200}  # at most; early stopping ends the arm that stops gaining
+
+
+def demo_config(arm: Arm, seed: int) -> R2ecConfig:
+    """The `small` preset for a catalog that fits whole into the item loss, and books bought once and all alike often."""
+    small = preset("small", arm)
+    return replace(
+        small, seed=seed,
+        head=HeadConfig(tau=0.05, negatives="catalog"),
+        training=replace(small.training, learning_rate=5e-4, embedding_lr_scale=1.0, validation_size=300,
+                         max_steps=UPDATES[arm]),
+    )
+
+
+def run_demo(out: str | Path, seed: int = 0) -> Path:
+    """Run everything into a directory and return the path of the report.
+
+    Args:
+        out: new or empty, or an earlier demo's directory, which is replaced.
+        seed: everything follows from it.
+    """
+    out, console, started = Path(out), Console(stderr=True), time.perf_counter()
+    _make_room(out)
+    with _step(console, "Simulating the bookshop"):
+        dataset = Dataset.load(write_bookshop(out / "data", seed=seed))
+    with _step(console, "Pretraining a small language model on its cards and notes"):
+        backbone = new_backbone(dataset, out / "backbone", size="tiny", seed=seed)
+    models = {}
+    for arm, words in (("no-reasoning", "without reasoning"), ("full", "with RecPO")):
+        with _step(console, f"Training R2ec {words}"):
+            models[arm] = _train(arm, seed, dataset, backbone, out / arm)
+    with _step(console, "Ranking 480 books for 1,000 test readers"):
+        examples = dataset.examples("test", models["full"].config.prompt.window)
+        evaluation, ranked = _evaluate(dataset, models, examples)
+    seconds = time.perf_counter() - started
+    write_metrics(out / "metrics.json", [summary(result, CUTOFFS) for result in evaluation.results],
+                  evaluation.best_possible, seconds, evaluation.pairs)
+    _join_trajectories(out / "full" / "trajectories", out / "trajectories.parquet")
+    report = write_report(out / "report.html", ReportData(
+        title="R²ec in a simulated bookshop",
+        subtitle="300 readers to learn from, 1,000 others to recommend to; the best possible is known",
+        results=evaluation.results, best_possible=evaluation.best_possible, baseline_name="no-reasoning",
+        histories={name: json.loads((out / arm / "log.json").read_text())
+                   for name, arm in (("no-reasoning", "no-reasoning"), ("r2ec", "full"))},
+        examples=example_users(models["full"], examples, ranked), facts=facts_of(out / "full"),
+    ))
+    for table in evaluation.tables():
+        console.print(table.to_rich())
+    console.print(f"{seconds:.0f} seconds")
+    return report
+
+
+def _train(arm: Arm, seed: int, dataset: Dataset, backbone: Path, out: Path) -> R2ec:
+    model = R2ec.from_backbone(backbone, dataset, demo_config(arm, seed))
+    with LiveProgress() as live:
+        fit(model, dataset, out, progress=False, callbacks=[live])
+    return model
+
+
+def _evaluate(dataset: Dataset, models: dict[Arm, R2ec], examples: Examples) -> tuple[Evaluation, Any]:
+    shop, book_of_item = shop_of(dataset)
+    popularity = result_of("popularity", Popularity.fit(dataset).ranks(examples), examples, dataset.catalog)
+    plain, _ = ranking_result("no-reasoning", models["no-reasoning"], examples)
+    full, ranked = ranking_result("r2ec", models["full"], examples)
+    pairs = [pair for other in (popularity, plain)
+             for pair in compare([other, full], other.name, ("hit@5", "ndcg@5", "hit@10", "ndcg@10"))]
+    best = best_possible(shop, examples, book_of_item, CUTOFFS)
+    return Evaluation((popularity, plain, full), pairs, CUTOFFS, best), ranked
+
+
+class LiveProgress(TrainerCallback):
+    """One line that moves while a trainer works: step, reward or loss, validation."""
+
+    def __init__(self) -> None:
+        columns = (TextColumn("  "), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+        self._bar = Progress(*columns, transient=True)
+        self._last: dict[str, str] = {}
+
+    def __enter__(self) -> "LiveProgress":
+        self._bar.start()
+        self._task = self._bar.add_task("", total=None)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+        for key, label in (("loss", "loss"), ("reward/mean", "reward"), ("eval_ndcg@10", "validation NDCG@10")):
+            if logs and key in logs:
+                self._last[label] = f"{label} {logs[key]:.3f}"
+        self._bar.update(self._task, total=state.max_steps, completed=state.global_step,
+                         description="  ".join(self._last.values()))
+
+
+@contextmanager
+def _step(console: Console, words: str) -> Iterator[None]:
+    started = time.perf_counter()
+    console.print(words)
+    yield
+    console.print(f"  {time.perf_counter() - started:.0f} s", style="dim")
+
+
+def _make_room(out: Path) -> None:
+    """An earlier demo is replaced; anything else is not touched."""
+    parts = {"data", "backbone", "no-reasoning", "full", "metrics.json", "report.html", "trajectories.parquet"}
+    if out.exists():
+        strangers = sorted(path.name for path in out.iterdir() if path.name not in parts)
+        if strangers:
+            raise DataError(str(out), f"holds files that are not a demo's ({strangers[0]})", "choose a new directory with --out")
+        for path in out.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    out.mkdir(parents=True, exist_ok=True)
+
+
+def _join_trajectories(parts: Path, out: Path) -> None:
+    """One Parquet file of every trajectory the policy was trained on."""
+    table = pq.ParquetDataset(sorted(parts.glob("part-*.parquet"))).read()
+    part = out.with_name(f".{out.name}.part")
+    pq.write_table(table, part, compression="zstd")
+    part.replace(out)

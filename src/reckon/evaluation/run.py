@@ -1,0 +1,179 @@
+"""Evaluate a run: rank the whole catalog for every row of a split, beside simpler arms.
+
+Entry points: `evaluate_run` for a run directory, `ranking_result` for one recommender that is in memory.
+Test rows are read here and nowhere else.
+"""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from reckon.baselines import Popularity
+from reckon.data import Catalog, Dataset, Examples
+from reckon.data.splits import Split
+from reckon.errors import CheckpointError, DataError
+from reckon.evaluation.compare import (
+    Grid,
+    Pair,
+    compare,
+    comparison_table,
+    pairs_table,
+    rates_table,
+    write_metrics,
+)
+from reckon.evaluation.report import ExampleUser, ReportData, write_report
+from reckon.methods.r2ec import R2ec
+from reckon.metrics import RankingResult, summary
+from reckon.models.recommender import RankedExamples
+
+SHOWN_USERS = 8  # example users in the report
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Results over the same rows, ready to be shown."""
+
+    results: Sequence[RankingResult]
+    pairs: Sequence[Pair]
+    cutoffs: Sequence[int]
+    best_possible: Mapping[str, float] | None = None
+
+    def tables(self) -> list[Grid]:
+        """Metrics with intervals, rates, paired differences."""
+        return [comparison_table(self.results, self.cutoffs, self.best_possible), rates_table(self.results),
+                pairs_table(self.pairs)]
+
+
+def evaluate_run(
+    run: str | Path, *, split: Split = "test", ks: Sequence[int] = (5, 10, 20), batch_size: int = 64,
+    out: str | Path | None = None, beside: Sequence[str | Path] = (), data: str | Path | None = None,
+) -> Evaluation:
+    """Evaluate a finished run; writes `metrics.json` and `report.html`.
+
+    The table holds popularity, each run of `beside` (the trained no-reasoning arm, say), for a run that reasons the
+    same weights without their reasoning, and the run itself.
+
+    Args:
+        run: run directory of `reckon train`.
+        split: `test` or `valid`.
+        ks: cut-offs.
+        batch_size: prompts at a time.
+        out: where to write; default: RUN/evaluation.
+        beside: further finished runs on the same data.
+        data: the dataset directory, where it has moved since training.
+
+    Raises:
+        CheckpointError: a run is not finished, or was trained on other data.
+    """
+    run, started = Path(run), time.perf_counter()
+    model = R2ec.from_pretrained(run)
+    dataset = _dataset_of(run, model, data)
+    examples = dataset.examples(split, model.config.prompt.window)
+    if len(examples) == 0:
+        raise DataError(str(dataset.path), f"has no {split} rows", "prepare the data with such rows, or choose --split")
+    exclude = model.config.head.exclude_seen
+    results = [result_of("popularity", Popularity.fit(dataset, exclude).ranks(examples), examples, dataset.catalog)]
+    others = [(path, R2ec.from_pretrained(path)) for path in map(Path, beside)]
+    if model.config.reasons:
+        config = replace(model.config, arm="no-reasoning")
+        others.append((run, R2ec(model.backbone, model.catalog, model.counts, model.words, config, model.table)))
+    for path, other in others:
+        _dataset_of(path, other, dataset.path)
+        name = f"{run_name(path, other)}" if path != run else f"{run_name(run, model)}, reasoning left out"
+        results.append(ranking_result(name, other, examples, batch_size=batch_size)[0])
+    result, ranked = ranking_result(run_name(run, model), model, examples, batch_size=batch_size)
+    results.append(result)
+    metrics = [f"{metric}@{k}" for k in ks for metric in ("hit", "ndcg")]
+    pairs = [pair for result in results[:-1] for pair in compare([result, results[-1]], result.name, metrics[:4])]
+    folder = Path(out) if out is not None else run / "evaluation"
+    write_metrics(folder / "metrics.json", [summary(result, ks) for result in results], None,
+                  time.perf_counter() - started, pairs)
+    write_report(folder / "report.html", ReportData(
+        title=f"R²ec on {dataset.info['source'].get('name', 'data')}",
+        subtitle=f"{len(examples):,} {split} rows, full ranking of {len(dataset.catalog):,} items",
+        results=results, histories=_histories([*beside, run]), baseline_name=results[-2].name, cutoffs=ks,
+        examples=example_users(model, examples, ranked), facts=facts_of(run),
+    ))
+    return Evaluation(results, pairs, ks)
+
+
+def ranking_result(
+    name: str, model: R2ec, examples: Examples, *, batch_size: int = 64
+) -> tuple[RankingResult, RankedExamples]:
+    """Rank every row with a progress bar; what was counted on the way comes as rates."""
+    started = time.perf_counter()
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, transient=True) as bar:
+        task = bar.add_task(f"ranking: {name}", total=len(examples))
+        ranked = model.ranks(examples, batch_size=batch_size, on_batch=lambda rows: bar.advance(task, rows))
+    rates = {"seconds_per_user": (time.perf_counter() - started) / len(examples)}
+    if model.config.reasons:
+        rates |= {"truncated": float(ranked.truncated.mean()), "parsed": float(1 - ranked.truncated.mean()),
+                  "reply_length": float(ranked.lengths.mean())}
+    return result_of(name, ranked, examples, model.catalog, rates), ranked
+
+
+def result_of(
+    name: str, ranked: RankedExamples, examples: Examples, catalog: Catalog, rates: Mapping[str, float] | None = None
+) -> RankingResult:
+    """Ranked rows as a result that metrics and comparisons read."""
+    return RankingResult(name, ranked.ranks, len(catalog), ranked.items, examples.user_ids, rates or {})
+
+
+def run_name(run: Path, model: R2ec) -> str:
+    """`r2ec` for the full method, else the arm's name."""
+    return "r2ec" if model.config.arm == "full" else model.config.arm
+
+
+def example_users(model: R2ec, examples: Examples, ranked: RankedExamples, count: int = SHOWN_USERS) -> list[ExampleUser]:
+    """The first rows of the split, whatever came of them: picked examples would flatter the model."""
+    titles = model.catalog.titles
+    rows = range(min(count, len(examples)))
+    answers = model.recommend([examples.history(row) for row in rows], k=5)
+    return [
+        ExampleUser(
+            user_id=str(examples.user_ids[row]), history=[titles[item] for item in examples.history(row)],
+            reasoning=ranked.reasonings[row], items=[(titles[item], score) for item, score in zip(a.items, a.scores, strict=True)],
+            target=titles[int(examples.targets[row])], finish="length" if ranked.truncated[row] else "marker",
+        )
+        for row, a in zip(rows, answers, strict=True)
+    ]
+
+
+def facts_of(run: Path) -> dict[str, str]:
+    """What identifies a run: its manifest and its resolved config."""
+    manifest = json.loads((run / "manifest.json").read_text())
+    facts = {name.replace("_", " "): _plain(value) for name, value in manifest.items()}
+    return facts | {"config": (run / "config.yaml").read_text().strip()}
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {part}" for name, part in value.items())
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _histories(runs: Sequence[str | Path]) -> dict[str, list[dict[str, float]]]:
+    logs = {}
+    for run in map(Path, runs):
+        manifest = json.loads((run / "manifest.json").read_text())
+        logs["r2ec" if manifest["arm"] == "full" else manifest["arm"]] = json.loads((run / "log.json").read_text())
+    return logs
+
+
+def _dataset_of(run: Path, model: R2ec, data: str | Path | None) -> Dataset:
+    """The data a run was trained on; refuses other data, on which its test rows may have been training rows."""
+    path = Path(data) if data is not None else model.data_path
+    if path is None:
+        raise CheckpointError(run, "does not name its data set", "give it with --data")
+    dataset = Dataset.load(path)
+    trained_on = json.loads((run / "manifest.json").read_text())["data"]["checksum"]
+    if dataset.checksum != trained_on:
+        raise CheckpointError(run, f"was trained on other data than {path} (checksums differ)",
+                              "give the data set of the training with --data")
+    return dataset
