@@ -28,7 +28,7 @@ from torch import Tensor
 from reckon.config import load_config, save_config
 from reckon.data import Catalog, Dataset, Event, Example, Examples
 from reckon.data.examples import IntArray
-from reckon.errors import CheckpointError, DataError
+from reckon.errors import CheckpointError, ConfigError, DataError
 from reckon.methods.r2ec_config import R2ecConfig, preset
 from reckon.models.backbone import Backbone, load_backbone
 from reckon.models.item_table import ItemTable
@@ -59,7 +59,9 @@ class R2ec:
         self._table = table
 
     @classmethod
-    def from_backbone(cls, backbone: str | Path | Backbone, dataset: Dataset, config: R2ecConfig | None = None) -> "R2ec":
+    def from_backbone(
+        cls, backbone: str | Path | Backbone, dataset: Dataset, config: R2ecConfig | None = None
+    ) -> "R2ec":
         """An untrained R2ec.
 
         Args:
@@ -171,8 +173,8 @@ class R2ec:
         """
         answers: list[Recommendation] = []
         for start in range(0, len(histories), READERS_AT_ONCE):
-            examples = [self.example_of(history) for history in histories[start : start + READERS_AT_ONCE]]
-            answers += self._answer(examples, k, exclude_seen, *self.read(examples))
+            batch = histories[start : start + READERS_AT_ONCE]
+            answers += self._answer(batch, k, exclude_seen, *self.read([self.example_of(history) for history in batch]))
         return answers
 
     def recommend_streaming(
@@ -183,31 +185,39 @@ class R2ec:
         written: list[int] = []
         shown = ""
 
-        def on_token(tokens: Tensor) -> None:
+        def show(settled: str) -> None:
             nonlocal shown
-            written.append(int(tokens[0]))
-            text = _before_marker(self.backbone.tokenizer.decode(written))
-            # A character spelled by several tokens, or a marker that is still growing, waits for its end.
-            settled = text if not text.endswith("\ufffd") else ""
-            for length in range(len(MARKER) - 1, 0, -1):
-                settled = settled.removesuffix(MARKER[:length])
             if len(settled) > len(shown):
                 on_text(settled[len(shown) :])
                 shown = settled
 
-        examples = [self.example_of(history)]
-        return self._answer(examples, k, exclude_seen, *self.read(examples, on_token=on_token))[0]
+        def on_token(tokens: Tensor) -> None:
+            written.append(int(tokens[0]))
+            # A character spelled by several tokens, or a marker that is still growing, waits for its end.
+            settled = self._text(written)
+            settled = "" if settled.endswith("\ufffd") else settled
+            for length in range(len(MARKER) - 1, 0, -1):
+                settled = settled.removesuffix(MARKER[:length])
+            show(settled)
+
+        read = self.read([self.example_of(history)], on_token=on_token)
+        show(self._text(written))
+        return self._answer([history], k, exclude_seen, *read)[0]
 
     def _answer(
-        self, examples: list[Example], k: int, exclude_seen: bool | None, hidden: Tensor, rollouts: Rollouts | None
+        self, histories: Sequence[IntArray | Sequence[int]], k: int, exclude_seen: bool | None, hidden: Tensor,
+        rollouts: Rollouts | None,
     ) -> list[Recommendation]:
+        if k < 1:
+            raise ConfigError("k", k, "a list needs at least one item", "ask for 1 or more")
         exclude = self.config.head.exclude_seen if exclude_seen is None else exclude_seen
-        seen = [np.array([event.item_index for event in example.history], dtype=np.int64) for example in examples]
-        items, scores = top_k(self.queries(hidden), self.table.vectors, k, bias=self.bias, exclude=seen if exclude else None)
-        texts = self.reasonings(rollouts) if rollouts is not None else [None] * len(examples)
-        cut = rollouts.truncated.tolist() if rollouts is not None else [False] * len(examples)
+        seen = [np.array(history, dtype=np.int64) for history in histories]  # whole, also before the prompt's window
+        items, scores = top_k(self.queries(hidden), self.table.vectors, k, bias=self.bias,
+                              exclude=seen if exclude else None)
+        texts = self.reasonings(rollouts) if rollouts is not None else [None] * len(histories)
+        cut = rollouts.truncated.tolist() if rollouts is not None else [False] * len(histories)
         answers = []
-        for row in range(len(examples)):
+        for row in range(len(histories)):
             kept = [i for i in range(items.shape[1]) if items[row, i] >= 0]
             indices = [int(items[row, i]) for i in kept]
             answers.append(Recommendation(indices, [self.table.item_ids[i] for i in indices],
@@ -216,14 +226,17 @@ class R2ec:
 
     def reasonings(self, rollouts: Rollouts) -> list[str]:
         """The text of each reply before its marker."""
-        tokenizer = self.backbone.tokenizer
-        return [_before_marker(tokenizer.decode(ids[:length].tolist())).strip()
+        return [self._text(ids[:length].tolist()).strip()
                 for ids, length in zip(rollouts.reply_ids, rollouts.lengths, strict=True)]
+
+    def _text(self, reply: list[int]) -> str:
+        """What was written before the marker, without end-of-turn tokens."""
+        return self.backbone.tokenizer.decode(reply, skip_special_tokens=True).split(MARKER)[0]
 
     def example_of(self, history: IntArray | Sequence[int]) -> Example:
         """A history given as item indices, oldest first, as an example without a target."""
         latest = [int(item) for item in history][-self.config.prompt.window :]
-        for item in latest:
+        for item in map(int, history):
             if not 0 <= item < len(self.catalog):
                 raise DataError(f"history item {item}", f"is not an item index (0 .. {len(self.catalog) - 1})",
                                 "use Catalog.index to turn an item id into its index")
@@ -236,7 +249,13 @@ class R2ec:
 
         Args:
             items: `item_id`, `title` and the catalog's other columns; a column that is absent becomes null.
+
+        Raises:
+            DataError: no id or title, or an id twice. The catalog stays as it was.
         """
+        for name in ("item_id", "title"):
+            if name not in items.column_names or items[name].null_count:
+                raise DataError("items", f"need a {name} each", f"give the table a column {name!r} without nulls")
         table = self.table
         known = self.catalog.table
         columns = {name: items[name].cast(known[name].type) if name in items.column_names
@@ -279,11 +298,13 @@ class R2ec:
         self.backbone.model.save_pretrained(path / "model")
         self.backbone.tokenizer.save_pretrained(path / "model")
         self.table.save(path / "item_table.safetensors")
-        table = self.catalog.table.append_column("reckon_train_count", pa.array(np.asarray(self.counts, dtype=np.int64)))
+        counts = pa.array(np.asarray(self.counts, dtype=np.int64))
+        table = self.catalog.table.append_column("reckon_train_count", counts)
         pq.write_table(table, path / ".items.part")
         os.replace(path / ".items.part", path / "items.parquet")
         save_config(self.config, path / "config.yaml")
-        meta = {"method": "r2ec", "words": self.words, "data": str(self.data_path.resolve()) if self.data_path else None}
+        data = str(self.data_path.resolve()) if self.data_path else None
+        meta = {"method": "r2ec", "words": self.words, "data": data}
         (path / ".r2ec.part").write_text(json.dumps(meta, indent=2))
         os.replace(path / ".r2ec.part", path / "r2ec.json")
 
@@ -298,10 +319,14 @@ class R2ec:
         if not (path / "r2ec.json").exists():
             raise CheckpointError(path, "is not a finished R2ec run (no r2ec.json)",
                                   "give the directory of `reckon train r2ec`, after it has ended")
-        meta = json.loads((path / "r2ec.json").read_text())
+        try:
+            meta = json.loads((path / "r2ec.json").read_text())
+            items = pq.read_table(path / "items.parquet")
+            catalog = Catalog(items.drop_columns("reckon_train_count"))
+        except (OSError, ValueError, KeyError) as error:
+            raise CheckpointError(path, f"r2ec.json or items.parquet is missing or damaged ({error})",
+                                  "copy the whole run directory again") from error
         config = load_config(R2ecConfig, path / "config.yaml")
-        items = pq.read_table(path / "items.parquet")
-        catalog = Catalog(items.drop_columns("reckon_train_count"))
         backbone = load_backbone(path / "model", dtype=config.training.dtype, device=device)
         table = ItemTable.load(path / "item_table.safetensors", catalog.ids)
         table.vectors = table.vectors.to(backbone.device)
@@ -322,8 +347,3 @@ class R2ec:
             raise DataError(f"user {user_id!r}", "is not in the data set", f"nearest ids: {', '.join(near) or 'none'}")
         history = dataset.histories(self.config.prompt.window).history(int(rows[0]))
         return [self.catalog.index(dataset.catalog.ids[item]) for item in history]
-
-
-def _before_marker(text: str) -> str:
-    return text.split(MARKER)[0]
-

@@ -51,7 +51,7 @@ def item_losses(
         best: [N] True for the trajectories that carry the item term.
     """
     if logprobs.ndim != 1 or not logprobs.shape == old_logprobs.shape == advantages.shape == best.shape:
-        raise ShapeError("advantages", tuple(advantages.shape), f"[N], as the log-probabilities {tuple(logprobs.shape)}")
+        raise ShapeError("advantages", tuple(advantages.shape), f"[N], as log-probabilities {tuple(logprobs.shape)}")
     ratio = torch.exp(logprobs - old_logprobs)
     return -clipped_gain(ratio, advantages, epsilon, epsilon_high) * best
 
