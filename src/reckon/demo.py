@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from transformers import TrainerCallback
+from transformers.utils import logging
 
 from reckon.baselines import Popularity
 from reckon.data import Dataset, Examples
@@ -54,6 +55,7 @@ def run_demo(out: str | Path, seed: int = 0) -> Path:
     """
     out, console, started = Path(out), Console(stderr=True), time.perf_counter()
     _make_room(out)
+    logging.disable_progress_bar()  # five small models: one bar per step of the demo is enough
     with _step(console, "Simulating the bookshop"):
         dataset = Dataset.load(write_bookshop(out / "data", seed=seed))
     with _step(console, "Pretraining a small language model on its cards and notes"):

@@ -7,14 +7,23 @@ Source: R2ec (arXiv 2505.16994) section 3.2.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import (
+    EarlyStoppingCallback,
+    PrinterCallback,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+from transformers.utils import logging
 
 from reckon.config import load_config, save_config
 from reckon.data import Dataset, Example, Examples
@@ -258,13 +267,28 @@ def fit(
     trainer.remove_callback(PrinterCallback)  # log lines belong in log.json; a person gets the bar
     save_config(config, out / "config.yaml")
     began = time.perf_counter()
-    trainer.train(resume_from_checkpoint=None if start is None else str(start))
+    with quiet_transformers():
+        trainer.train(resume_from_checkpoint=None if start is None else str(start))
     trainer.trajectories.flush(trainer.state.global_step)
     if interrupt.interrupted:
         raise Interrupted(out)
     trainer.refresh_table()
     recommender.save_pretrained(out)
     write_run(out, recommender, dataset, trainer.state.log_history, time.perf_counter() - began)
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """No bar for every saved shard and no word on tied weights that are rightly absent from a checkpoint."""
+    bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def train_run(

@@ -55,8 +55,9 @@ class PretrainConfig:
     max_tokens: int = 512
     """Tokens of one pretraining text; longer ones lose their beginning, > 1."""
 
-    item_words: int = 12
-    """Words of each item prompt, > 0. Words far from the marker count little, and the title comes first."""
+    item_words: int = 0
+    """Words of each item prompt after its title, >= 0. They push the title away from the marker: on one catalog 24 of
+    them took the untrained Hit@10 from 0.151 to 0.132."""
 
     lexical: bool = True
     """Start token vectors and the first layer from the catalog's word statistics; False starts at random."""
@@ -81,7 +82,7 @@ class PretrainConfig:
         if self.anchor < 0:
             raise ConfigError("anchor", self.anchor, "must not be negative", "use 10, or 0 for none")
         for name in ("hidden_size", "layers", "heads", "intermediate_size", "item_words", "batch_size"):
-            if getattr(self, name) < 1:
+            if getattr(self, name) < (name != "item_words"):
                 raise ConfigError(name, getattr(self, name), "must be at least 1", "use the default")
         if self.hidden_size % (2 * self.heads):
             raise ConfigError("hidden_size", self.hidden_size, f"must be a multiple of 2 * heads ({2 * self.heads})",
