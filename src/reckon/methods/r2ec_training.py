@@ -103,6 +103,7 @@ class _R2ecTrainer(StepTrainer):
     def save_extra(self, folder: Path) -> None:
         """The table as it stands: rows of recent batches are newer than the rest, and rewards read them."""
         self.recommender.table.save(folder / TABLE_FILE)
+        self.trajectories.flush(self.state.global_step)  # a run killed later goes on from here and writes the rest
 
     def load_extra(self, folder: Path) -> None:
         """The saved table, bit for bit; re-encoding would give other last bits than the run that went on."""
