@@ -60,8 +60,9 @@ def run_demo(out: str | Path, seed: int = 0) -> Path:
         dataset = Dataset.load(write_bookshop(out / "data", seed=seed))
     with _step(console, "Pretraining a small language model on its cards and notes"):
         backbone = new_backbone(dataset, out / "backbone", size="tiny", seed=seed)
-    models = {}
-    for arm, words in (("no-reasoning", "without reasoning"), ("full", "with RecPO")):
+    models: dict[Arm, R2ec] = {}
+    arms: tuple[tuple[Arm, str], ...] = (("no-reasoning", "without reasoning"), ("full", "with RecPO"))
+    for arm, words in arms:
         with _step(console, f"Training R2ec {words}"):
             models[arm] = _train(arm, seed, dataset, backbone, out / arm)
     with _step(console, "Ranking 480 books for 1,000 test readers"):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from reckon.data import Catalog, Dataset, Examples
@@ -30,7 +31,7 @@ class Popularity:
         """The k most frequent items, without those of the history where they are excluded."""
         exclude = self.exclude_seen if exclude_seen is None else exclude_seen
         users = torch.ones(len(histories), 1)
-        items, scores = top_k(users, self._table, k, exclude=list(histories) if exclude else None)
+        items, scores = top_k(users, self._table, k, exclude=[np.asarray(history, dtype=np.int64) for history in histories] if exclude else None)
         answers = []
         for row in range(len(histories)):
             kept = [column for column in range(items.shape[1]) if items[row, column] >= 0]

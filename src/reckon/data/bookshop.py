@@ -106,7 +106,7 @@ def simulate_reader(shop: Bookshop, length: int, rng: np.random.Generator) -> li
     return books
 
 
-def next_book_probabilities(shop: Bookshop, history: Sequence[int]) -> np.ndarray:
+def next_book_probabilities(shop: Bookshop, history: Sequence[int] | np.ndarray) -> np.ndarray:
     """Exact P(next book | history): [480], zero for books already read.
 
     The reader's mood is the only hidden state. Its posterior follows from the moods read so far; the next genre

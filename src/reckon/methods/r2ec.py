@@ -231,7 +231,7 @@ class R2ec:
 
     def _text(self, reply: list[int]) -> str:
         """What was written before the marker, without end-of-turn tokens."""
-        return self.backbone.tokenizer.decode(reply, skip_special_tokens=True).split(MARKER)[0]
+        return str(self.backbone.tokenizer.decode(reply, skip_special_tokens=True)).split(MARKER)[0]
 
     def example_of(self, history: IntArray | Sequence[int]) -> Example:
         """A history given as item indices, oldest first, as an example without a target."""

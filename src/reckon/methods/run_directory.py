@@ -71,7 +71,7 @@ class TrajectoryLog:
     ) -> None:
         """One step's N trajectories."""
         count = len(texts)
-        rows = {
+        rows: dict[str, list[Any]] = {
             "step": [step] * count,
             "user_id": [example.user_id for example in examples],
             "target": [example.target for example in examples],

@@ -63,8 +63,8 @@ class TokenBatch:
 class Backbone:
     """A causal language model with its tokenizer, seen as hidden states and a next-token head."""
 
-    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-        self.model, self.tokenizer = model, tokenizer
+    def __init__(self, model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.model, self.tokenizer = model, tokenizer  # a PreTrainedModel, or a PeftModel around one
         self.causal_lm: PreTrainedModel = model.get_base_model() if hasattr(model, "peft_config") else model
         self.causal_lm.set_attn_implementation(ATTENTION_NAME)
         if tokenizer.pad_token_id is None:
@@ -183,7 +183,7 @@ def load_backbone(
     try:
         tokenizer = AutoTokenizer.from_pretrained(path)
         if base is None:
-            model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype))
+            model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype))
     except (OSError, ValueError, SafetensorError) as error:
         raise CheckpointError(path, f"cannot be loaded as a causal language model ({_first_line(error)})",
                               "give a hub id or a folder with config.json, weights and tokenizer") from error

@@ -69,38 +69,38 @@ class ReadPrefix:
         scaling: float, dropout: float = 0.0, sliding_window: int | None = None, softcap: float | None = None,
         **_: Any,
     ) -> tuple[Tensor, None]:
-        own_key, own_value = self._with_cache(module.layer_idx, key, value)  # [N, Hkv, S, d]
         prefix_key, prefix_value = self.states.keys[module.layer_idx], self.states.values[module.layer_idx]
         B, kv_heads, P, d = prefix_key.shape
         N, heads, T, _ = query.shape
         G, R = self.group_size, heads // kv_heads
         # Queries of one group and one key head side by side: [B, Hkv, G, R * T, d].
         grouped = query.reshape(B, G, kv_heads, R * T, d).transpose(1, 2).reshape(B, kv_heads, G * R * T, d) * scaling
-        own_key = own_key.reshape(B, G, kv_heads, -1, d).transpose(1, 2)  # [B, Hkv, G, S, d]
-        own_value = own_value.reshape(B, G, kv_heads, -1, d).transpose(1, 2)
+        own_key, own_value = (side.view(B, G, kv_heads, T, d).transpose(1, 2) for side in (key, value))
+        own_key, own_value = self._with_cache(module.layer_idx, own_key, own_value)  # [B, Hkv, G, S, d]
         to_prefix = (grouped @ prefix_key.transpose(-1, -2)).view(B, kv_heads, G, R * T, P)
         to_own = grouped.view(B, kv_heads, G, R * T, d) @ own_key.transpose(-1, -2)
         scores = torch.cat([to_prefix, to_own], dim=-1).view(B, kv_heads, G, R, T, -1)
         if softcap is not None:
             scores = torch.tanh(scores / softcap) * softcap
-        scores = scores + self._additive_mask(T, own_key.shape[-2], P, sliding_window, scores)
+        scores = scores.add_(self._additive_mask(T, own_key.shape[-2], P, sliding_window, scores))
         weights = scores.softmax(dim=-1, dtype=torch.float32).to(query.dtype)
         weights = apply_dropout(weights, dropout, training=module.training)
-        weights = weights.view(B, kv_heads, G, R * T, -1)
-        from_prefix = weights[..., :P].reshape(B, kv_heads, G * R * T, P) @ prefix_value
-        output = from_prefix.view(B, kv_heads, G, R * T, d) + weights[..., P:] @ own_value
+        on_prefix, on_own = weights.view(B, kv_heads, G, R * T, -1).split([P, own_key.shape[-2]], dim=-1)
+        from_prefix = on_prefix.reshape(B, kv_heads, G * R * T, P) @ prefix_value
+        output = from_prefix.view(B, kv_heads, G, R * T, d) + on_own @ own_value
         return output.view(B, kv_heads, G, R, T, d).permute(0, 2, 4, 1, 3, 5).reshape(N, T, heads, d), None
 
     def _with_cache(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         if self.capacity is None:
             return key, value
         if layer not in self._own:
-            shape = (key.shape[0], key.shape[1], self.capacity, key.shape[3])
+            # In the order that the products read: no copy of the cache at every token.
+            shape = (*key.shape[:3], self.capacity, key.shape[4])
             self._own[layer] = (key.new_empty(shape), value.new_empty(shape))
         keys, values = self._own[layer]
-        end = self.filled + key.shape[2]
-        keys[:, :, self.filled : end], values[:, :, self.filled : end] = key, value
-        return keys[:, :, :end], values[:, :, :end]
+        end = self.filled + key.shape[3]
+        keys[..., self.filled : end, :], values[..., self.filled : end, :] = key, value
+        return keys[..., :end, :], values[..., :end, :]
 
     def _additive_mask(self, T: int, S: int, P: int, window: int | None, like: Tensor) -> Tensor:
         """[B, 1, 1, 1, T, P + S]: 0 where a reply token may look, the lowest number elsewhere."""

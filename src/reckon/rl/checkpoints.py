@@ -37,15 +37,15 @@ class CheckpointedTrainer(Trainer):
     def load_extra(self, folder: Path) -> None:
         """Read back what `save_extra` wrote."""
 
-    def train(self, resume_from_checkpoint: str | None = None, **kwargs: Any) -> Any:
-        if resume_from_checkpoint is not None:
+    def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(resume_from_checkpoint, str):
             self.load_extra(Path(resume_from_checkpoint))
             self._load_patience(Path(resume_from_checkpoint))
             # The first validation is in the log already; here it would count against the patience once more.
             self.args.eval_on_start = False
         handler = signal.getsignal(signal.SIGINT)
         try:
-            return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+            return super().train(resume_from_checkpoint, *args, **kwargs)
         finally:  # a run that fails has no on_train_end, and must not keep Ctrl-C for itself
             if threading.current_thread() is threading.main_thread() and handler is not None:
                 signal.signal(signal.SIGINT, handler)

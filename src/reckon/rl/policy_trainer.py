@@ -37,7 +37,7 @@ class PolicySettings:
     """Prompts per forward pass."""
 
 
-class ExampleRows(torch.utils.data.Dataset):
+class ExampleRows(torch.utils.data.Dataset[Example]):
     """Examples as a map-style dataset; each row is an `Example`."""
 
     def __init__(self, examples: Examples) -> None:
@@ -58,11 +58,11 @@ def collate(examples: list[Example]) -> dict[str, Any]:
 class StepTrainer(CheckpointedTrainer):
     """A Trainer whose step does its own forward and backward and reports named metrics."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, data_collator=collate, **kwargs)
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(data_collator=collate, **kwargs)
         self._reports: dict[str, list[float]] = defaultdict(list)
 
-    def report(self, **metrics: float) -> None:
+    def report(self, **metrics: float | Tensor) -> None:
         """Metrics of the step in hand; logged as means over the steps since the last log line."""
         for name, value in metrics.items():
             self._reports[name.replace("__", "/")].append(float(value))
@@ -92,8 +92,8 @@ class StepTrainer(CheckpointedTrainer):
 class PolicyTrainer(StepTrainer):
     """Policy optimisation over groups of replies that share a prompt."""
 
-    def __init__(self, *args: Any, backbone: Backbone, settings: PolicySettings, marker: str, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, *, backbone: Backbone, settings: PolicySettings, marker: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         self.backbone, self.settings = backbone, settings
         self.engine = SharedPrefixEngine(backbone, marker)
 

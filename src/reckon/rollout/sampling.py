@@ -17,6 +17,7 @@ from reckon.errors import ConfigError
 from reckon.models.backbone import Backbone
 
 CHUNK_TOKENS = 1024  # logits of this many tokens exist at once
+SMALL_LOGITS = 1 << 24  # up to this many (64 MiB) they are kept for the backward pass, not computed a second time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,11 @@ class SamplingConfig:
 
     max_completion_length: int = 512
     """Reply tokens before the marker is appended and the trajectory counted as truncated, > 0."""
+
+    @property
+    def truncates(self) -> bool:
+        """Whether some tokens may have no probability."""
+        return self.top_k > 0 or self.top_p < 1
 
     def __post_init__(self) -> None:
         if self.temperature < 0:
@@ -55,7 +61,10 @@ def sampled_logprobs(logits: Tensor, sampling: SamplingConfig, kept: Tensor | No
         kept: [n] token ids that stay in the support in any case. The trainer names the sampled tokens here: after
             an update the policy's own top k may have moved past one, and its ratio must stay finite.
     """
-    logits = logits / sampling.temperature
+    if sampling.temperature != 1:
+        logits = logits / sampling.temperature
+    if not sampling.truncates:
+        return logits.log_softmax(dim=-1)
     allowed = torch.ones_like(logits, dtype=torch.bool)
     if 0 < sampling.top_k < logits.shape[-1]:
         allowed = logits >= logits.topk(sampling.top_k, dim=-1).values[:, -1:]
@@ -86,14 +95,18 @@ def token_logprobs(
     def chunk_logprobs(states: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
         logprobs = sampled_logprobs(backbone.logits(states), sampling, kept=ids)
         with torch.no_grad():
-            entropy = -(logprobs.exp() * logprobs.clamp_min(-1e4)).sum(dim=-1)
+            finite = logprobs.clamp_min(-1e4) if sampling.truncates else logprobs  # 0 * -inf is no entropy
+            entropy = -logprobs.exp().mul_(finite).sum(dim=-1)
         return logprobs.gather(1, ids[:, None])[:, 0], entropy
 
     states, ids = hidden[mask], tokens[mask]
-    parts = [checkpoint(chunk_logprobs, s, i, use_reentrant=False)
-             for s, i in zip(states.split(CHUNK_TOKENS), ids.split(CHUNK_TOKENS), strict=True)]
     empty = hidden.new_zeros(tokens.shape, dtype=torch.float32)
-    if not parts:
+    if not len(ids):
         return empty, empty
+    if len(ids) * backbone.config.vocab_size <= SMALL_LOGITS:
+        parts = [chunk_logprobs(states, ids)]
+    else:
+        parts = [checkpoint(chunk_logprobs, s, i, use_reentrant=False)
+                 for s, i in zip(states.split(CHUNK_TOKENS), ids.split(CHUNK_TOKENS), strict=True)]
     logprobs, entropy = (torch.cat(column) for column in zip(*parts, strict=True))
     return empty.masked_scatter(mask, logprobs), empty.masked_scatter(mask, entropy)
