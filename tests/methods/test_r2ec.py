@@ -136,6 +136,13 @@ def test_streaming_shows_everything_once_the_reply_has_ended(text, tmp_path):
     assert not any("\ufffd" in piece for piece in pieces)
 
 
+def assert_same_answers(left, right):
+    """Scores up to the last bits: weights read from a file lie elsewhere in memory, which picks other kernels."""
+    for ours, theirs in zip(left, right, strict=True):
+        assert (ours.items, ours.item_ids, ours.reasoning) == (theirs.items, theirs.item_ids, theirs.reasoning)
+        assert ours.scores == pytest.approx(theirs.scores, abs=1e-4)
+
+
 # -- storage ------------------------------------------------------------------------------------------------------
 
 
@@ -151,10 +158,10 @@ def test_save_and_load_agree(arm, rank, tmp_path):
     expected = model.recommend(HISTORIES)
     model.save_pretrained(tmp_path / "run")
     loaded = R2ec.from_pretrained(tmp_path / "run", device="cpu")
-    assert loaded.recommend(HISTORIES) == expected
+    assert_same_answers(loaded.recommend(HISTORIES), expected)
     assert loaded.config == model.config and loaded.catalog.ids == model.catalog.ids
     loaded.save_pretrained(tmp_path / "again")
-    assert R2ec.from_pretrained(tmp_path / "again", device="cpu").recommend(HISTORIES) == expected
+    assert_same_answers(R2ec.from_pretrained(tmp_path / "again", device="cpu").recommend(HISTORIES), expected)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -162,7 +169,7 @@ def test_every_family_ranks_saves_and_loads(family, tmp_path):
     model, _ = recommender(tmp_path, family=family)
     expected = model.recommend(HISTORIES)
     model.save_pretrained(tmp_path / "run")
-    assert R2ec.from_pretrained(tmp_path / "run", device="cpu").recommend(HISTORIES) == expected
+    assert_same_answers(R2ec.from_pretrained(tmp_path / "run", device="cpu").recommend(HISTORIES), expected)
 
 
 def break_run(run, how, tmp_path):
@@ -254,7 +261,8 @@ def test_a_moved_catalog_is_saved_and_loaded(model, tmp_path):
     model.put_items(pa.table({"item_id": ["new"], "title": ["Calm Crime"]}))
     model.remove_items([model.catalog.ids[1]])
     model.save_pretrained(tmp_path / "run")
-    assert R2ec.from_pretrained(tmp_path / "run", device="cpu").recommend(HISTORIES) == model.recommend(HISTORIES)
+    loaded = R2ec.from_pretrained(tmp_path / "run", device="cpu")
+    assert_same_answers(loaded.recommend(HISTORIES), model.recommend(HISTORIES))
 
 
 def test_unknown_and_repeated_items_are_refused_and_nothing_moves(model):
