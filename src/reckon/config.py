@@ -11,8 +11,6 @@ word their errors their own way, and the error is the point: full path, expectat
 import dataclasses
 import difflib
 import math
-import os
-import tempfile
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -22,6 +20,7 @@ from typing import Any, Literal, TypeVar, Union
 import yaml
 
 from reckon.errors import ConfigError
+from reckon.files import write_text
 
 T = TypeVar("T")
 Values = dict[str, Any]  # nested: a section is a dict, a value is what YAML gave
@@ -54,20 +53,7 @@ def to_dict(config: Any) -> Values:
 
 def save_config(config: Any, path: Path) -> None:
     """Write the whole resolved config as YAML; a crash leaves the previous file, never half of the new one."""
-    text = yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True)
-    path = Path(path)
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
-    ) as file:
-        try:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-            os.chmod(file.name, 0o644)  # temporary files start private; a run directory is meant to be shared
-            os.replace(file.name, path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+    write_text(path, yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True))
 
 
 def describe_type(hint: Any) -> str:

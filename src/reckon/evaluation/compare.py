@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reckon.errors import ConfigError, DataError
-from reckon.evaluation.files import write_text
+from reckon.files import write_text
 from reckon.metrics import CUTOFFS, PairedDifference, RankingResult, coverage, metric_interval, mrr, paired_difference
 
 SHARES = ("truncated", "parsed", "finished")  # rates that are shares of replies; so is every name ending in _rate

@@ -27,7 +27,7 @@ from reckon.evaluation.compare import (
     rates_table,
     signed,
 )
-from reckon.evaluation.files import write_text
+from reckon.files import write_text
 from reckon.metrics import CUTOFFS, RankingResult, coverage, metric_interval, paired_difference
 
 TEMPLATE = "report.html.jinja"

@@ -29,6 +29,7 @@ from reckon.config import load_config, save_config
 from reckon.data import Catalog, Dataset, Event, Example, Examples
 from reckon.data.examples import IntArray
 from reckon.errors import CheckpointError, ConfigError, DataError
+from reckon.files import write_text
 from reckon.methods.r2ec_config import R2ecConfig, preset
 from reckon.models.backbone import Backbone, load_backbone
 from reckon.models.item_table import ItemTable
@@ -305,8 +306,7 @@ class R2ec:
         save_config(self.config, path / "config.yaml")
         data = str(self.data_path.resolve()) if self.data_path else None
         meta = {"method": "r2ec", "words": self.words, "data": data}
-        (path / ".r2ec.part").write_text(json.dumps(meta, indent=2))
-        os.replace(path / ".r2ec.part", path / "r2ec.json")
+        write_text(path / "r2ec.json", json.dumps(meta, indent=2))
 
     @classmethod
     def from_pretrained(cls, path: str | Path, device: str | torch.device | None = None) -> "R2ec":

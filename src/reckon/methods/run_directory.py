@@ -24,6 +24,7 @@ import torch
 
 from reckon.data import Dataset, Example
 from reckon.errors import CheckpointError
+from reckon.files import write_text
 from reckon.rl.checkpoints import last_checkpoint
 from reckon.rollout import Rollouts
 
@@ -124,7 +125,5 @@ def hardware() -> str:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON under a temporary name, then rename."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps(value, indent=2), encoding="utf-8")
-    os.replace(part, path)
+    """Write JSON, whole or not at all."""
+    write_text(path, json.dumps(value, indent=2))

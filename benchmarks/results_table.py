@@ -1,0 +1,69 @@
+"""Turn committed `metrics.json` files into the Markdown tables of `docs/results.md`.
+
+    python benchmarks/results_table.py demo docs/results/demo-seed-*.json
+    python benchmarks/results_table.py run docs/results/industrial.json
+
+So no number in the page is copied by hand. `demo` compares every seed with the best possible; `run` shows one
+evaluation with its intervals and paired differences.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+CUTOFFS = (5, 10, 20)
+
+
+def demo_table(files: list[Path]) -> str:
+    """One row per seed: Hit@5 of every arm, the share of the best possible, the paired gain over no-reasoning."""
+    lines = ["| seed | popularity | no-reasoning | r2ec | best possible | r2ec / best | r2ec − no-reasoning | seconds |",
+             "| --: | --: | --: | --: | --: | --: | --: | --: |"]
+    for file in files:
+        content = json.loads(file.read_text())
+        rows = {row["name"]: row for row in content["rows"]}
+        best, full = content["best_possible"]["hit@5"], rows["r2ec"]
+        pair = next(p for p in content["paired"]
+                    if (p["name"], p["baseline"], p["metric"]) == ("r2ec", "no-reasoning", "hit@5"))
+        arms = " | ".join(cell(rows[name], "hit@5") for name in ("popularity", "no-reasoning", "r2ec"))
+        lines.append(f"| {file.stem.rpartition('-')[2]} | {arms} | {best:.3f} | {full['hit@5'] / best:.0%} | "
+                     f"{difference(pair)} | {content['seconds']:.0f} |")
+    return "\n".join(lines)
+
+
+def run_table(file: Path) -> str:
+    """One row per method with intervals, then the paired differences."""
+    content = json.loads(file.read_text())
+    metrics = [f"{name}@{k}" for k in CUTOFFS for name in ("hit", "ndcg")]
+    lines = ["| method | " + " | ".join(metric.replace("hit", "Hit").replace("ndcg", "NDCG") for metric in metrics) + " |",
+             "| --- |" + " --: |" * len(metrics)]
+    for row in content["rows"]:
+        lines.append(f"| {row['name']} | " + " | ".join(cell(row, metric) for metric in metrics) + " |")
+    lines += ["", "| paired difference | metric | mean and 95 % interval |", "| --- | --- | --: |"]
+    lines += [f"| {pair['name']} − {pair['baseline']} | {pair['metric']} | {difference(pair)} |"
+              for pair in content["paired"] if pair["metric"].endswith("@10")]
+    return "\n".join(lines)
+
+
+def cell(row: dict[str, Any], metric: str) -> str:
+    low, high = row[f"{metric}_ci"]
+    return f"{row[metric]:.3f} ({low:.3f}–{high:.3f})"
+
+
+def difference(pair: dict[str, Any]) -> str:
+    low, high = pair["ci"]
+    return f"{pair['difference']:+.3f} ({low:+.3f} to {high:+.3f})"
+
+
+def main() -> None:
+    """Print the tables of the files named on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kind", choices=["demo", "run"])
+    parser.add_argument("files", nargs="+", type=Path)
+    arguments = parser.parse_args()
+    tables = [demo_table(arguments.files)] if arguments.kind == "demo" else map(run_table, arguments.files)
+    print("\n\n".join(tables))
+
+
+if __name__ == "__main__":
+    main()
