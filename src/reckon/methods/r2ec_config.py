@@ -228,5 +228,5 @@ def preset(name: PresetName, arm: Arm = "full") -> R2ecConfig:
         )
         if small.reasons:
             return small
-        return replace(small, training=replace(small.training, batch_size=128, micro_batch_size=128, eval_steps=10))
+        return replace(small, training=replace(small.training, batch_size=128, micro_batch_size=32, eval_steps=10))
     raise ConfigError("preset", name, "is unknown", "use paper, as_released or small")

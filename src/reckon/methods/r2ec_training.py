@@ -36,7 +36,7 @@ from reckon.methods.run_directory import Interrupted, TrajectoryLog, starting_po
 from reckon.models.item_table import ItemTable
 from reckon.models.scoring import score_blocks
 from reckon.prompts.r2ec import MARKER
-from reckon.rl.checkpoints import StopOnInterrupt, last_checkpoint
+from reckon.rl.checkpoints import StopOnInterrupt
 from reckon.rl.objective import best_of_group, item_losses
 from reckon.rl.policy_trainer import ExampleRows, PolicySettings, PolicyTrainer, StepTrainer
 from reckon.rl.rewards import fused_reward
@@ -157,9 +157,12 @@ class ItemTrainer(_R2ecTrainer):
         self.item_term.begin(examples, self.step_generator())
         total = torch.zeros((), device=self.args.device)
         size = self.recommender.config.training.micro_batch_size
+        prompts = [self.recommender.prompt_ids(example) for example in examples]
+        order = sorted(range(len(examples)), key=lambda row: len(prompts[row]))  # similar lengths pad little
         for start in range(0, len(examples), size):
-            rows = examples[start : start + size]
-            hidden = backbone.last_hidden(backbone.pad([self.recommender.prompt_ids(row) for row in rows]))
+            chosen = order[start : start + size]
+            rows = [examples[row] for row in chosen]
+            hidden = backbone.last_hidden(backbone.pad([prompts[row] for row in chosen]))
             loss = self.checked(-self.item_term.target_logprobs(hidden, rows).sum() / len(examples))
             self.accelerator.backward(loss / self.current_gradient_accumulation_steps)
             total += loss.detach()

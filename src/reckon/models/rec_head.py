@@ -6,7 +6,7 @@ Entry points: `encode_items` makes rows of the item table with the same model th
 Source: R2ec (arXiv 2505.16994) section 3.1; tau = 0.02.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -22,9 +22,28 @@ def user_vectors(hidden: Tensor) -> Tensor:
     return normalize(hidden.float(), dim=-1)
 
 
-def encode_rows(backbone: Backbone, prompts: Sequence[Sequence[int]]) -> Tensor:
-    """Item prompts to table rows with gradient, in one batch: [n, D] unit vectors."""
-    return user_vectors(backbone.last_hidden(backbone.pad(prompts)))
+def encode_rows(backbone: Backbone, prompts: Sequence[Sequence[int]], tokens_at_once: int = 2048) -> Tensor:
+    """Item prompts to table rows with gradient: [n, D] unit vectors.
+
+    In batches of similar length: one long title would pad hundreds of short ones, and padding costs as much as text.
+    """
+    batches = list(length_batches(prompts, tokens_at_once))
+    rows = torch.cat([user_vectors(backbone.last_hidden(backbone.pad([prompts[row] for row in batch])))
+                      for batch in batches])
+    order = torch.tensor([row for batch in batches for row in batch], device=rows.device)
+    return rows[order.argsort()]
+
+
+def length_batches(prompts: Sequence[Sequence[int]], tokens_at_once: int) -> Iterator[list[int]]:
+    """Rows of similar length, as many as fit in `tokens_at_once` padded tokens, at least one."""
+    batch: list[int] = []
+    for row in sorted(range(len(prompts)), key=lambda row: len(prompts[row])):
+        if batch and (len(batch) + 1) * len(prompts[row]) > tokens_at_once:
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
 
 
 def encode_items(
@@ -37,19 +56,12 @@ def encode_items(
         prompts: token ids of each item prompt.
         on_batch: called with the number of items done since the last call, for a progress bar.
     """
-    order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]))
     table = torch.empty(len(prompts), backbone.hidden_size, device=backbone.device)
     with backbone.evaluating():
-        start = 0
-        while start < len(order):
-            end = start + 1
-            while end < len(order) and (end + 1 - start) * len(prompts[order[end]]) <= TOKENS_AT_ONCE:
-                end += 1
-            rows = order[start:end]
-            table[rows] = encode_rows(backbone, [prompts[row] for row in rows])
+        for rows in length_batches(prompts, TOKENS_AT_ONCE):
+            table[rows] = user_vectors(backbone.last_hidden(backbone.pad([prompts[row] for row in rows])))
             if on_batch is not None:
                 on_batch(len(rows))
-            start = end
     return table
 
 
