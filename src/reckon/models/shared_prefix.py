@@ -41,7 +41,8 @@ class RecordPrefix:
         layer = module.layer_idx
         # Gradient checkpointing runs a layer twice; the first run's tensors carry the graph.
         if layer not in self.states.keys:
-            self.states.keys[layer], self.states.values[layer] = key, value
+            # Contiguous, or every product with them would copy them again: once per token in generation.
+            self.states.keys[layer], self.states.values[layer] = key.contiguous(), value.contiguous()
         return causal_attention(module, query, key, value, mask, **options)
 
 

@@ -191,5 +191,12 @@ def _draw(logits: Tensor, sampling: SamplingConfig, generator: torch.Generator |
     if sampling.temperature == 0:
         return logits.argmax(dim=-1), logits.new_zeros(len(logits))
     logprobs = sampled_logprobs(logits, sampling)
-    tokens = torch.multinomial(logprobs.exp(), 1, generator=generator)
+    # By inverting the cumulative distribution: one random number a row. torch.multinomial draws one for every token of
+    # the vocabulary, which took a seventh of a rollout.
+    cumulative = logprobs.exp().cumsum(dim=-1, dtype=torch.float64)  # [N, V]
+    total = cumulative[:, -1:]
+    point = total * torch.rand(total.shape, generator=generator, dtype=total.dtype, device=total.device)
+    # Strictly below the total, so that rounding cannot pick a last token of probability zero.
+    point = torch.minimum(point, torch.nextafter(total, torch.zeros_like(total)))
+    tokens = torch.searchsorted(cumulative, point, right=True)  # [N, 1]
     return tokens[:, 0], logprobs.gather(1, tokens)[:, 0]
