@@ -17,17 +17,22 @@ CUTOFFS = (5, 10, 20)
 
 def demo_table(files: list[Path]) -> str:
     """One row per seed: Hit@5 of every arm, the share of the best possible, the paired gain over no-reasoning."""
-    lines = ["| seed | popularity | no-reasoning | r2ec | best possible | r2ec / best | r2ec − no-reasoning | seconds |",
-             "| --: | --: | --: | --: | --: | --: | --: | --: |"]
+    lines = [
+        "| seed | popularity | no-reasoning | r2ec | best possible | r2ec / best | r2ec − no-reasoning | seconds |",
+        "| --: | --: | --: | --: | --: | --: | --: | --: |",
+    ]
     for file in files:
         content = json.loads(file.read_text())
         rows = {row["name"]: row for row in content["rows"]}
         best, full = content["best_possible"]["hit@5"], rows["r2ec"]
-        pair = next(p for p in content["paired"]
-                    if (p["name"], p["baseline"], p["metric"]) == ("r2ec", "no-reasoning", "hit@5"))
+        pair = next(
+            p for p in content["paired"] if (p["name"], p["baseline"], p["metric"]) == ("r2ec", "no-reasoning", "hit@5")
+        )
         arms = " | ".join(cell(rows[name], "hit@5") for name in ("popularity", "no-reasoning", "r2ec"))
-        lines.append(f"| {file.stem.rpartition('-')[2]} | {arms} | {best:.3f} | {full['hit@5'] / best:.0%} | "
-                     f"{difference(pair)} | {content['seconds']:.0f} |")
+        lines.append(
+            f"| {file.stem.rpartition('-')[2]} | {arms} | {best:.3f} | {full['hit@5'] / best:.0%} | "
+            f"{difference(pair)} | {content['seconds']:.0f} |"
+        )
     return "\n".join(lines)
 
 
@@ -35,13 +40,18 @@ def run_table(file: Path) -> str:
     """One row per method with intervals, then the paired differences."""
     content = json.loads(file.read_text())
     metrics = [f"{name}@{k}" for k in CUTOFFS for name in ("hit", "ndcg")]
-    lines = ["| method | " + " | ".join(metric.replace("hit", "Hit").replace("ndcg", "NDCG") for metric in metrics) + " |",
-             "| --- |" + " --: |" * len(metrics)]
+    lines = [
+        "| method | " + " | ".join(metric.replace("hit", "Hit").replace("ndcg", "NDCG") for metric in metrics) + " |",
+        "| --- |" + " --: |" * len(metrics),
+    ]
     for row in content["rows"]:
         lines.append(f"| {row['name']} | " + " | ".join(cell(row, metric) for metric in metrics) + " |")
     lines += ["", "| paired difference | metric | mean and 95 % interval |", "| --- | --- | --: |"]
-    lines += [f"| {pair['name']} − {pair['baseline']} | {pair['metric']} | {difference(pair)} |"
-              for pair in content["paired"] if pair["metric"].endswith("@10")]
+    lines += [
+        f"| {pair['name']} − {pair['baseline']} | {pair['metric']} | {difference(pair)} |"
+        for pair in content["paired"]
+        if pair["metric"].endswith("@10")
+    ]
     return "\n".join(lines)
 
 

@@ -12,8 +12,20 @@ from reckon.methods.r2ec_config import HeadConfig, PromptConfig, R2ecConfig, Rec
 from reckon.models.backbone import LoraSettings
 from reckon.rollout import SamplingConfig
 
-TITLES = ("The Quiet Harbour", "The Black Tide", "Calm Sea", "Dark Crime", "Next Book", "The Red Book",
-          "Sea Crime", "Quiet Tide", "Black Harbour", "The Calm", "A Dark Tide", "The Next Sea")
+TITLES = (
+    "The Quiet Harbour",
+    "The Black Tide",
+    "Calm Sea",
+    "Dark Crime",
+    "Next Book",
+    "The Red Book",
+    "Sea Crime",
+    "Quiet Tide",
+    "Black Harbour",
+    "The Calm",
+    "A Dark Tide",
+    "The Next Sea",
+)
 DAY = 86_400
 
 
@@ -21,11 +33,21 @@ def dataset(path, users=16, length=6, step=1):
     """Users walk along the shelf in steps of `step`, so the last item tells the next; leave-one-out."""
     ids = [f"b{number:02d}" for number in range(len(TITLES))]
     items = pa.table({"item_id": ids, "title": list(TITLES), "genre": ["sea", "crime", "calm"] * (len(TITLES) // 3)})
-    events = [(f"u{user:02d}", ids[(user + step * n) % len(ids)], (user + n) * DAY)
-              for user in range(users) for n in range(length)]
+    events = [
+        (f"u{user:02d}", ids[(user + step * n) % len(ids)], (user + n) * DAY)
+        for user in range(users)
+        for n in range(length)
+    ]
     columns = zip(("user_id", "item_id", "timestamp"), zip(*events, strict=True), strict=True)
-    write_dataset(path, items, pa.table({name: list(values) for name, values in columns}), source={"name": "shelf"},
-                  split="leave-one-out", words={"item": "book", "items": "books", "action": "read"}, tie_rule="none")
+    write_dataset(
+        path,
+        items,
+        pa.table({name: list(values) for name, values in columns}),
+        source={"name": "shelf"},
+        split="leave-one-out",
+        words={"item": "book", "items": "books", "action": "read"},
+        tie_rule="none",
+    )
     return Dataset.load(path)
 
 
@@ -38,14 +60,25 @@ def backbone_folder(path, family="qwen2", spread=3.0, seed=0):
 
 def settings(arm="full", seed=0, head=None, recpo=None, prompt=None, rollout=None, lora=0, **training):
     """Settings under which a step takes milliseconds."""
-    training = {"learning_rate": 3e-3, "warmup_steps": 2, "batch_size": 4, "micro_batch_size": 4, "max_steps": 6,
-                "eval_steps": 2, "validation_size": 8, "patience": 100} | training
+    training = {
+        "learning_rate": 3e-3,
+        "warmup_steps": 2,
+        "batch_size": 4,
+        "micro_batch_size": 4,
+        "max_steps": 6,
+        "eval_steps": 2,
+        "validation_size": 8,
+        "patience": 100,
+    } | training
     base = R2ecConfig(
-        arm=arm, seed=seed,
+        arm=arm,
+        seed=seed,
         prompt=PromptConfig(style="compact", window=3, title_words=4, item_words=8),
-        head=HeadConfig(tau=0.1), lora=LoraSettings(r=lora),
+        head=HeadConfig(tau=0.1),
+        lora=LoraSettings(r=lora),
         rollout=SamplingConfig(temperature=1.0, max_completion_length=5),
-        recpo=RecPOConfig(num_generations=3), training=TrainingConfig(**training),
+        recpo=RecPOConfig(num_generations=3),
+        training=TrainingConfig(**training),
     )
     changes = {"head": head, "recpo": recpo, "prompt": prompt, "rollout": rollout}
     return replace(base, **{name: replace(getattr(base, name), **values) for name, values in changes.items() if values})

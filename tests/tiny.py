@@ -3,13 +3,13 @@
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
+    AutoModelForCausalLM,
     Gemma2Config,
     Gemma3TextConfig,
     LlamaConfig,
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen3Config,
-    AutoModelForCausalLM,
 )
 
 from reckon.models import Backbone
@@ -17,8 +17,13 @@ from reckon.prompts.r2ec import MARKER
 
 TEXT = ["read: [The Quiet Harbour] [The Black Tide]", "a calm sea book <answer>", "the next book is dark crime 0 1 2 3"]
 SHAPE = dict(
-    hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2,
-    head_dim=8, max_position_embeddings=256,
+    hidden_size=32,
+    intermediate_size=64,
+    num_hidden_layers=3,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    head_dim=8,
+    max_position_embeddings=256,
 )
 SLIDING = dict(sliding_window=6)  # shorter than the tests' prompts, so the window matters
 
@@ -30,7 +35,10 @@ def tokenizer(marker_is_one_token: bool = True, chat_template: str | None = None
     bpe.decoder = decoders.ByteLevel()
     special = ["<pad>", "<eos>"] + ([MARKER] if marker_is_one_token else [])
     trainer = trainers.BpeTrainer(
-        vocab_size=320, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+        vocab_size=320,
+        special_tokens=special,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
     bpe.train_from_iterator(TEXT, trainer)
     fast = PreTrainedTokenizerFast(tokenizer_object=bpe, pad_token="<pad>", eos_token="<eos>")
@@ -49,11 +57,16 @@ def config(family: str, vocab_size: int = 320, **changes):
         case "llama":
             return LlamaConfig(**common)
         case "gemma2":
-            return Gemma2Config(**common, query_pre_attn_scalar=8, attn_logit_softcapping=2.0,
-                                final_logit_softcapping=3.0, **SLIDING)
+            return Gemma2Config(
+                **common, query_pre_attn_scalar=8, attn_logit_softcapping=2.0, final_logit_softcapping=3.0, **SLIDING
+            )
         case "gemma3":
-            return Gemma3TextConfig(**common, query_pre_attn_scalar=8,
-                                    layer_types=["sliding_attention", "full_attention", "sliding_attention"], **SLIDING)
+            return Gemma3TextConfig(
+                **common,
+                query_pre_attn_scalar=8,
+                layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+                **SLIDING,
+            )
     raise ValueError(family)
 
 

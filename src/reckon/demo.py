@@ -36,13 +36,15 @@ UPDATES = {"full": 150, "no-reasoning": 200}  # at most; early stopping ends the
 
 
 def demo_config(arm: Arm, seed: int) -> R2ecConfig:
-    """The `small` preset for a catalog that fits whole into the item loss, and books bought once and all alike often."""
+    """The `small` preset for a catalog that fits whole into the item loss, without a popularity prior."""
     small = preset("small", arm)
     return replace(
-        small, seed=seed,
+        small,
+        seed=seed,
         head=HeadConfig(tau=0.05, negatives="catalog"),
-        training=replace(small.training, learning_rate=5e-4, embedding_lr_scale=1.0, validation_size=300,
-                         max_steps=UPDATES[arm]),
+        training=replace(
+            small.training, learning_rate=5e-4, embedding_lr_scale=1.0, validation_size=300, max_steps=UPDATES[arm]
+        ),
     )
 
 
@@ -69,17 +71,30 @@ def run_demo(out: str | Path, seed: int = 0) -> Path:
         examples = dataset.examples("test", models["full"].config.prompt.window)
         evaluation, ranked = _evaluate(dataset, models, examples)
     seconds = time.perf_counter() - started
-    write_metrics(out / "metrics.json", [summary(result, CUTOFFS) for result in evaluation.results],
-                  evaluation.best_possible, seconds, evaluation.pairs)
+    write_metrics(
+        out / "metrics.json",
+        [summary(result, CUTOFFS) for result in evaluation.results],
+        evaluation.best_possible,
+        seconds,
+        evaluation.pairs,
+    )
     _join_trajectories(out / "full" / "trajectories", out / "trajectories.parquet")
-    report = write_report(out / "report.html", ReportData(
-        title="R²ec in a simulated bookshop",
-        subtitle="300 readers to learn from, 1,000 others to recommend to; the best possible is known",
-        results=evaluation.results, best_possible=evaluation.best_possible, baseline_name="no-reasoning",
-        histories={name: json.loads((out / arm / "log.json").read_text())
-                   for name, arm in (("no-reasoning", "no-reasoning"), ("r2ec", "full"))},
-        examples=example_users(models["full"], examples, ranked), facts=facts_of(out / "full"),
-    ))
+    report = write_report(
+        out / "report.html",
+        ReportData(
+            title="R²ec in a simulated bookshop",
+            subtitle="300 readers to learn from, 1,000 others to recommend to; the best possible is known",
+            results=evaluation.results,
+            best_possible=evaluation.best_possible,
+            baseline_name="no-reasoning",
+            histories={
+                name: json.loads((out / arm / "log.json").read_text())
+                for name, arm in (("no-reasoning", "no-reasoning"), ("r2ec", "full"))
+            },
+            examples=example_users(models["full"], examples, ranked),
+            facts=facts_of(out / "full"),
+        ),
+    )
     for table in evaluation.tables():
         console.print(table.to_rich())
     console.print(f"{seconds:.0f} seconds")
@@ -98,8 +113,11 @@ def _evaluate(dataset: Dataset, models: dict[Arm, R2ec], examples: Examples) -> 
     popularity = result_of("popularity", Popularity.fit(dataset).ranks(examples), examples, dataset.catalog)
     plain, _ = ranking_result("no-reasoning", models["no-reasoning"], examples)
     full, ranked = ranking_result("r2ec", models["full"], examples)
-    pairs = [pair for other in (popularity, plain)
-             for pair in compare([other, full], other.name, ("hit@5", "ndcg@5", "hit@10", "ndcg@10"))]
+    pairs = [
+        pair
+        for other in (popularity, plain)
+        for pair in compare([other, full], other.name, ("hit@5", "ndcg@5", "hit@10", "ndcg@10"))
+    ]
     best = best_possible(shop, examples, book_of_item, CUTOFFS)
     return Evaluation((popularity, plain, full), pairs, CUTOFFS, best), ranked
 
@@ -108,7 +126,13 @@ class LiveProgress(TrainerCallback):
     """One line that moves while a trainer works: step, reward or loss, validation."""
 
     def __init__(self) -> None:
-        columns = (TextColumn("  "), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+        columns = (
+            TextColumn("  "),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.description}"),
+        )
         self._bar = Progress(*columns, transient=True)
         self._last: dict[str, str] = {}
 
@@ -124,8 +148,9 @@ class LiveProgress(TrainerCallback):
         for key, label in (("loss", "loss"), ("reward/mean", "reward"), ("eval_ndcg@10", "validation NDCG@10")):
             if logs and key in logs:
                 self._last[label] = f"{label} {logs[key]:.3f}"
-        self._bar.update(self._task, total=state.max_steps, completed=state.global_step,
-                         description="  ".join(self._last.values()))
+        self._bar.update(
+            self._task, total=state.max_steps, completed=state.global_step, description="  ".join(self._last.values())
+        )
 
 
 @contextmanager
@@ -142,7 +167,9 @@ def _make_room(out: Path) -> None:
     if out.exists():
         strangers = sorted(path.name for path in out.iterdir() if path.name not in parts)
         if strangers:
-            raise DataError(str(out), f"holds files that are not a demo's ({strangers[0]})", "choose a new directory with --out")
+            raise DataError(
+                str(out), f"holds files that are not a demo's ({strangers[0]})", "choose a new directory with --out"
+            )
         for path in out.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     out.mkdir(parents=True, exist_ok=True)

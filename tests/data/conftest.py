@@ -50,8 +50,11 @@ def shop(tmp_path: Path, csv_file: Callable[..., Path]) -> Callable[..., Dataset
     ) -> Dataset:
         events = list(events)
         titles = titles or {item: f"Title {item}" for _, item, _ in events}
-        interactions = csv_file("interactions.csv", ("user_id", "item_id", "timestamp"),
-                                [(user, item, 10_000 * DAY + day * DAY) for user, item, day in events])
+        interactions = csv_file(
+            "interactions.csv",
+            ("user_id", "item_id", "timestamp"),
+            [(user, item, 10_000 * DAY + day * DAY) for user, item, day in events],
+        )
         items = csv_file("items.csv", ("item_id", "title"), titles.items())
         filters = {name: settings.pop(name) for name in list(settings) if name in Filters.__dataclass_fields__}
         out = tmp_path / "out"

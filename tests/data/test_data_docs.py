@@ -35,11 +35,15 @@ def write_inputs(folder: Path) -> None:
     csv("products.csv", "sku,name,maker", [(f"s{n}", f"Thing {n}", "Maker") for n in range(12)])
     csv("steps.csv", "user_id,item_id,step", EVENTS)
     csv("log.csv", "user_id,item_id", [event[:2] for event in EVENTS])
-    plays = [{"user_id": user, "track_id": item, "track_name": f"Song {item}", "timestamp": time * 1000}
-             for user, item, time in EVENTS]
+    plays = [
+        {"user_id": user, "track_id": item, "track_name": f"Song {item}", "timestamp": time * 1000}
+        for user, item, time in EVENTS
+    ]
     (folder / "plays.jsonl.gz").write_bytes(gzip.compress("\n".join(map(json.dumps, plays)).encode()))
-    pq.write_table(pa.table({"user_id": ["a", "b"], "item_ids": [["x", "y", "z", "w"], ["y", "z", "w", "x"]]}),
-                   folder / "sequences.parquet")
+    pq.write_table(
+        pa.table({"user_id": ["a", "b"], "item_ids": [["x", "y", "z", "w"], ["y", "z", "w", "x"]]}),
+        folder / "sequences.parquet",
+    )
     with sqlite3.connect(folder / "shop.db") as connection:
         connection.execute("CREATE TABLE orders (user_id, item_id, timestamp)")
         connection.executemany("INSERT INTO orders VALUES (?, ?, ?)", EVENTS)

@@ -9,8 +9,10 @@ def step(dataset, name):
 
 
 def pairs(dataset):
-    return {(dataset.user_ids[user], dataset.catalog.ids[item])
-            for user, item in zip(dataset.user_index, dataset.events.item_index, strict=True)}
+    return {
+        (dataset.user_ids[user], dataset.catalog.ids[item])
+        for user, item in zip(dataset.user_index, dataset.events.item_index, strict=True)
+    }
 
 
 def test_k_core_by_hand(shop, many):

@@ -41,8 +41,14 @@ def instruments(real_data, out):
 
 def music(real_data, out):
     folder = real_data("amazon-reviews")
-    return prepare(Table(interactions=str(folder / "digital-music-reviews.parquet"), columns={"review": "text"},
-                         items=str(folder / "digital-music-items.parquet")), out)
+    return prepare(
+        Table(
+            interactions=str(folder / "digital-music-reviews.parquet"),
+            columns={"review": "text"},
+            items=str(folder / "digital-music-items.parquet"),
+        ),
+        out,
+    )
 
 
 SOURCES = (bookshop, movielens, movielens_last, industrial, instruments, music)
@@ -75,7 +81,7 @@ def test_a_history_is_what_came_right_before_its_target(dataset):
             mine = events[example.user_id]
             target = (ids[example.target], example.time)
             ends = [end for end in range(1, len(mine)) if mine[end] == target]
-            assert any(mine[max(0, end - 20):end] == history for end in ends)
+            assert any(mine[max(0, end - 20) : end] == history for end in ends)
             if example.time is not None:
                 assert max(event.time for event in example.history) <= example.time
 

@@ -65,11 +65,18 @@ def test_a_wrong_memory_size_is_one_line(shop, many):
 @pytest.mark.slow
 def test_more_data_than_memory_spills_to_disk(tmp_path):
     rng, size = np.random.default_rng(0), 60_000
-    pq.write_table(pa.table({
-        "user_id": rng.integers(0, 6000, size), "item_id": rng.integers(0, 500, size),
-        "timestamp": 1_500_000_000 + rng.permutation(size),
-        "review": [rng.bytes(1000).hex() for _ in range(size)],  # 120 MB that do not compress
-    }), tmp_path / "events.parquet", row_group_size=2000)
+    pq.write_table(
+        pa.table(
+            {
+                "user_id": rng.integers(0, 6000, size),
+                "item_id": rng.integers(0, 500, size),
+                "timestamp": 1_500_000_000 + rng.permutation(size),
+                "review": [rng.bytes(1000).hex() for _ in range(size)],  # 120 MB that do not compress
+            }
+        ),
+        tmp_path / "events.parquet",
+        row_group_size=2000,
+    )
     source = Table(interactions=str(tmp_path / "events.parquet"))
     out = prepare(source, tmp_path / "out", memory="160MB", filters=Filters(k_core=5, dedupe="first"))
     dataset = Dataset.load(out)
@@ -79,8 +86,16 @@ def test_more_data_than_memory_spills_to_disk(tmp_path):
 
 def test_a_description_names_counts_splits_filters_and_an_example(shop, many):
     text = describe(shop(many, {item: f"Title of {item}" for _, item, _ in many}, k_core=2).path)
-    for part in ("users             10", "items             9", "interactions      60; per user 6 to 6", "temporal",
-                 "  train           ", "k-core            10 users", "1997-05-19 to 1997-06-02", "Title of i"):
+    for part in (
+        "users             10",
+        "items             9",
+        "interactions      60; per user 6 to 6",
+        "temporal",
+        "  train           ",
+        "k-core            10 users",
+        "1997-05-19 to 1997-06-02",
+        "Title of i",
+    ):
         assert part in text
 
 

@@ -10,14 +10,25 @@ from reckon.errors import DataError
 
 ITEMS = pa.table({"item_id": ["a", "b", "c", "d"], "title": ["A", "B", "C", "D"]})
 EVENTS = pa.table({"user_id": ["u"] * 4, "item_id": ["a", "b", "c", "d"], "timestamp": [1, 2, 3, 4]})
-ROWS = pa.table({"split": ["valid", "test"], "user_id": ["u", "u"], "history": [["a"], ["b", "c"]],
-                 "item_id": ["b", "d"]})
+ROWS = pa.table(
+    {"split": ["valid", "test"], "user_id": ["u", "u"], "history": [["a"], ["b", "c"]], "item_id": ["b", "d"]}
+)
 WORDS = {"item": "book", "items": "books", "action": "read"}
 
 
 def write(out, items=ITEMS, events=EVENTS, rows=None, split="leave-one-out", words=WORDS, **more):
-    return write_dataset(out, items, events, rows=rows, source={"name": "test"}, split=split, words=words,
-                         counts=[], tie_rule="none", **more)
+    return write_dataset(
+        out,
+        items,
+        events,
+        rows=rows,
+        source={"name": "test"},
+        split=split,
+        words=words,
+        counts=[],
+        tie_rule="none",
+        **more,
+    )
 
 
 def contents(folder):
@@ -42,8 +53,13 @@ def test_the_same_input_gives_the_same_directory(tmp_path):
 
 def test_item_order_follows_neither_id_nor_input(tmp_path):
     ids = [f"{number:04d}" for number in range(200)]
-    dataset = Dataset.load(write(tmp_path / "out", items=pa.table({"item_id": ids, "title": ids}),
-                                 events=pa.table({"user_id": ["u"] * 4, "item_id": ids[:4]})))
+    dataset = Dataset.load(
+        write(
+            tmp_path / "out",
+            items=pa.table({"item_id": ids, "title": ids}),
+            events=pa.table({"user_id": ["u"] * 4, "item_id": ids[:4]}),
+        )
+    )
     assert sorted(dataset.catalog.ids) == ids
     early = sum(int(item_id) < 100 for item_id in dataset.catalog.ids[:100])
     assert 35 < early < 65

@@ -47,6 +47,8 @@ def test_a_method_has_one_colour_in_every_chart():
 
 
 def test_step_time_adds_the_phases_up():
-    log = [{"step": 1, "time/rollout": 1.0, "time/reward": 0.5, "time/update": 2.0},
-           {"step": 2, "time/rollout": 2.0, "time/reward": 0.5, "time/update": 1.0}]
+    log = [
+        {"step": 1, "time/rollout": 1.0, "time/reward": 0.5, "time/update": 2.0},
+        {"step": 2, "time/rollout": 2.0, "time/reward": 0.5, "time/update": 1.0},
+    ]
     assert ">3.5 s<" in step_time({"r2ec": log})

@@ -69,7 +69,10 @@ def test_a_metric_that_is_no_number_is_never_written(tmp_path, value):
 def test_every_result_but_the_baseline_is_compared_with_it(results):
     pairs = compare(results, "no-reasoning", ["hit@5", "ndcg@10"])
     assert [(pair.name, pair.metric) for pair in pairs] == [
-        ("popularity", "hit@5"), ("popularity", "ndcg@10"), ("r2ec", "hit@5"), ("r2ec", "ndcg@10"),
+        ("popularity", "hit@5"),
+        ("popularity", "ndcg@10"),
+        ("r2ec", "hit@5"),
+        ("r2ec", "ndcg@10"),
     ]
     assert all(pair.clear for pair in pairs if pair.name == "r2ec")
     assert pairs[2].paired.difference > 0 > pairs[0].paired.difference

@@ -48,8 +48,20 @@ def result(name, seed=0, **fields):
 
 
 def history():
-    keys = ("reward/mean", "reward/std", "advantage/zero_groups", "reply/length", "reply/truncated", "entropy",
-            "clip_share", "logprob_gap", "time/rollout", "time/reward", "time/update", "loss")
+    keys = (
+        "reward/mean",
+        "reward/std",
+        "advantage/zero_groups",
+        "reply/length",
+        "reply/truncated",
+        "entropy",
+        "clip_share",
+        "logprob_gap",
+        "time/rollout",
+        "time/reward",
+        "time/update",
+        "loss",
+    )
     steps = [{"step": step, **{key: step / 50 for key in keys}} for step in range(1, 41)]
     return [*steps, {"step": 20, "eval_ndcg@10": 0.2}, {"step": 40, "eval_ndcg@10": 0.3}]
 
@@ -57,10 +69,14 @@ def history():
 def full(text="The Quiet Verdict", name="r2ec"):
     example = ExampleUser(text, [text], text, [("The Wedding", 1.5), (text, -0.5)], text, "length")
     return ReportData(
-        title=text, subtitle=text, results=[result("popularity"), result("no-reasoning", 1), result(name, 2)],
+        title=text,
+        subtitle=text,
+        results=[result("popularity"), result("no-reasoning", 1), result(name, 2)],
         best_possible={"hit@5": 0.7, "hit@10": 0.8, "ndcg@10": 0.5},
         histories={"no-reasoning": history(), name: history()},
-        examples=[example], facts={text: text, "config": f"training:\n  name: {text}"}, baseline_name="no-reasoning",
+        examples=[example],
+        facts={text: text, "config": f"training:\n  name: {text}"},
+        baseline_name="no-reasoning",
     )
 
 
@@ -73,8 +89,19 @@ def test_every_section_is_there(page):
     headings = re.findall(r"<h2>(.*?)</h2>", page)
     assert headings == ["Results", "Learning", "Replies", "Health of the training", "Example users", "Run facts"]
     panels = re.findall(r"<h3>(.*?)</h3>", page)
-    for panel in ("Hit@K", "NDCG@K", "Reward", "Validation NDCG@10", "Reply length", "Truncated replies", "Entropy",
-                  "Groups that taught nothing", "Clip share", "Log-prob gap", "Where a step&#39;s time goes"):
+    for panel in (
+        "Hit@K",
+        "NDCG@K",
+        "Reward",
+        "Validation NDCG@10",
+        "Reply length",
+        "Truncated replies",
+        "Entropy",
+        "Groups that taught nothing",
+        "Clip share",
+        "Log-prob gap",
+        "Where a step&#39;s time goes",
+    ):
         assert panel in panels or panel.replace("&#39;", "'") in panels
 
 

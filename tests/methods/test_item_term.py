@@ -56,8 +56,12 @@ def test_an_item_that_is_several_targets_is_one_column():
     assert term.columns.tolist() == [2, 5]
     with torch.no_grad():
         hidden = hidden_of(term.backbone, 4)
-        torch.testing.assert_close(term.target_logprobs(hidden, examples),
-                                   expected_logprobs(term, hidden, examples, [2, 5]), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(
+            term.target_logprobs(hidden, examples),
+            expected_logprobs(term, hidden, examples, [2, 5]),
+            rtol=1e-4,
+            atol=1e-4,
+        )
 
 
 def test_a_batch_of_one_item_has_nothing_to_learn():
@@ -97,8 +101,12 @@ def test_catalog_mode_scores_every_item():
     assert term.columns.tolist() == list(range(ITEMS))
     with torch.no_grad():
         hidden = hidden_of(term.backbone, 2)
-        torch.testing.assert_close(term.target_logprobs(hidden, examples),
-                                   expected_logprobs(term, hidden, examples, range(ITEMS)), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(
+            term.target_logprobs(hidden, examples),
+            expected_logprobs(term, hidden, examples, range(ITEMS)),
+            rtol=1e-4,
+            atol=1e-4,
+        )
 
 
 def test_catalog_mode_equals_the_scores_of_the_recommender():
@@ -189,14 +197,18 @@ class KeepGradients(TrainerCallback):
 
 
 @pytest.mark.parametrize("arm", ["full", "no-reasoning"])
-@pytest.mark.parametrize("changes", [{}, {"lora": 2}, {"head": {"tau": 0.1, "sampled_negatives": 3}}],
-                         ids=["plain", "lora", "sampled negatives"])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"lora": 2}, {"head": {"tau": 0.1, "sampled_negatives": 3}}],
+    ids=["plain", "lora", "sampled negatives"],
+)
 def test_micro_batch_size_does_not_change_the_gradient_of_a_training_step(arm, changes, tmp_path):
     found = []
     for size in (3, 8):
         torch.manual_seed(0)  # adapters start at random
-        model, data = recommender(tmp_path / str(size), arm, batch_size=8, micro_batch_size=size, max_steps=1,
-                                  max_grad_norm=1e9, **changes)
+        model, data = recommender(
+            tmp_path / str(size), arm, batch_size=8, micro_batch_size=size, max_steps=1, max_grad_norm=1e9, **changes
+        )
         callback = KeepGradients()
         fit(model, data, tmp_path / f"run{size}", progress=False, callbacks=[callback])
         found.append(callback.gradients)

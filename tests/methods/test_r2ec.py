@@ -191,8 +191,19 @@ def break_run(run, how, tmp_path):
         shutil.rmtree(run)
 
 
-@pytest.mark.parametrize("how", ["no r2ec.json", "half a r2ec.json", "no items", "half of the items", "no table",
-                                 "another catalog", "no weights", "nothing"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "no r2ec.json",
+        "half a r2ec.json",
+        "no items",
+        "half of the items",
+        "no table",
+        "another catalog",
+        "no weights",
+        "nothing",
+    ],
+)
 def test_a_broken_run_is_a_checkpoint_error(how, tmp_path):
     recommender(tmp_path)[0].save_pretrained(tmp_path / "run")
     break_run(tmp_path / "run", how, tmp_path)
@@ -295,8 +306,8 @@ def test_the_prompt_holds_the_latest_events_oldest_first(model):
 
 def test_users_and_items_are_read_at_the_same_marker(model):
     marker = model.engine.marker.ids
-    assert all(prompt[-len(marker):] == marker for prompt in model.item_prompts)
-    ends_with_marker = model.prompt_ids(model.example_of([0]))[-len(marker):] == marker
+    assert all(prompt[-len(marker) :] == marker for prompt in model.item_prompts)
+    ends_with_marker = model.prompt_ids(model.example_of([0]))[-len(marker) :] == marker
     assert ends_with_marker == (not model.config.reasons)
 
 

@@ -28,8 +28,17 @@ from reckon.rl.checkpoints import CheckpointedTrainer, last_checkpoint
 ARMS = ("full", "no-reasoning")
 STEP_KEYS = {"loss", "grad_norm", "learning_rate"}
 POLICY_KEYS = STEP_KEYS | {
-    "reward/mean", "reward/std", "advantage/zero_groups", "reply/length", "reply/truncated", "entropy", "clip_share",
-    "logprob_gap", "time/rollout", "time/reward", "time/update",
+    "reward/mean",
+    "reward/std",
+    "advantage/zero_groups",
+    "reply/length",
+    "reply/truncated",
+    "entropy",
+    "clip_share",
+    "logprob_gap",
+    "time/rollout",
+    "time/reward",
+    "time/update",
 }
 
 
@@ -83,8 +92,11 @@ def whole(tmp_path_factory):
 def log(path):
     """Logged entries without the run's summary and without times."""
     entries = json.loads((path / "log.json").read_text())
-    return [{name: value for name, value in entry.items() if not name.startswith("time/")}
-            for entry in entries if "train_runtime" not in entry]
+    return [
+        {name: value for name, value in entry.items() if not name.startswith("time/")}
+        for entry in entries
+        if "train_runtime" not in entry
+    ]
 
 
 def steps(path):
@@ -125,10 +137,16 @@ def assert_same_run(left, right):
 # -- stop and go on -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("arm", "changes"), [
-    ("full", {}), ("no-reasoning", {}), ("full", {"lora": 2}),
-    ("full", {"item_refresh_steps": 3, "head": {"sampled_negatives": 3}}),
-], ids=["full", "no-reasoning", "lora", "refresh"])
+@pytest.mark.parametrize(
+    ("arm", "changes"),
+    [
+        ("full", {}),
+        ("no-reasoning", {}),
+        ("full", {"lora": 2}),
+        ("full", {"item_refresh_steps": 3, "head": {"sampled_negatives": 3}}),
+    ],
+    ids=["full", "no-reasoning", "lora", "refresh"],
+)
 @pytest.mark.parametrize(("step", "stop"), [(5, "kill"), (3, "ctrl-c")])
 def test_a_run_that_was_stopped_goes_on_bit_for_bit(arm, changes, step, stop, tmp_path, whole):
     with pytest.raises(Killed if stop == "kill" else Interrupted):
@@ -178,6 +196,7 @@ def killed_while(moment, monkeypatch):
             original(self, *args, **kwargs)
             if self.state.global_step == 4:
                 raise Killed
+
         return run
 
     if moment == "weights":

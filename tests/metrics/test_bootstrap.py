@@ -94,15 +94,18 @@ def test_ten_thousand_users_need_little_memory():
     assert peak < 100e6
 
 
-@pytest.mark.parametrize(("call", "error"), [
-    (lambda: bootstrap_interval(np.array([])), ShapeError),
-    (lambda: bootstrap_interval(np.zeros((2, 2))), ShapeError),
-    (lambda: bootstrap_interval(np.array([0.0, np.nan])), DataError),
-    (lambda: bootstrap_interval(np.zeros(3), ["a"]), ShapeError),
-    (lambda: bootstrap_interval(np.zeros(3), resamples=10), ConfigError),
-    (lambda: bootstrap_interval(np.zeros(3), confidence=95), ConfigError),
-    (lambda: paired_interval(np.zeros(3), np.zeros(4)), ShapeError),
-])
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        (lambda: bootstrap_interval(np.array([])), ShapeError),
+        (lambda: bootstrap_interval(np.zeros((2, 2))), ShapeError),
+        (lambda: bootstrap_interval(np.array([0.0, np.nan])), DataError),
+        (lambda: bootstrap_interval(np.zeros(3), ["a"]), ShapeError),
+        (lambda: bootstrap_interval(np.zeros(3), resamples=10), ConfigError),
+        (lambda: bootstrap_interval(np.zeros(3), confidence=95), ConfigError),
+        (lambda: paired_interval(np.zeros(3), np.zeros(4)), ShapeError),
+    ],
+)
 def test_bad_input_is_refused(call, error):
     with pytest.raises(error):
         call()

@@ -112,8 +112,11 @@ def test_metrics_grow_with_k(random_result):
 def test_the_order_of_rows_does_not_matter(random_result):
     order = np.random.default_rng(0).permutation(len(random_result))
     shuffled = RankingResult(
-        "method", random_result.ranks[order], 100,
-        recommended=random_result.recommended[order], user_ids=random_result.user_ids[order],
+        "method",
+        random_result.ranks[order],
+        100,
+        recommended=random_result.recommended[order],
+        user_ids=random_result.user_ids[order],
     )
     for key, value in summary(random_result).items():
         assert summary(shuffled)[key] == pytest.approx(value), key
@@ -143,17 +146,29 @@ def test_the_summary_has_exactly_the_keys_of_metrics_json(random_result):
         assert lo <= row[metric] <= hi
 
 
-@pytest.mark.parametrize(("ranks", "error"), [
-    ([0], DataError), ([102], DataError), ([1.5], DataError), ([], ShapeError), ([[1]], ShapeError),
-])
+@pytest.mark.parametrize(
+    ("ranks", "error"),
+    [
+        ([0], DataError),
+        ([102], DataError),
+        ([1.5], DataError),
+        ([], ShapeError),
+        ([[1]], ShapeError),
+    ],
+)
 def test_ranks_that_cannot_be_are_refused(ranks, error):
     with pytest.raises(error, match="ranks"):
         result(ranks)
 
 
-@pytest.mark.parametrize("fields", [
-    {"user_ids": ["a"]}, {"recommended": np.zeros((1, 5), dtype=int)}, {"recommended": np.full((2, 5), 100)},
-])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"user_ids": ["a"]},
+        {"recommended": np.zeros((1, 5), dtype=int)},
+        {"recommended": np.full((2, 5), 100)},
+    ],
+)
 def test_fields_that_do_not_fit_the_ranks_are_refused(fields):
     with pytest.raises((ShapeError, DataError), match=next(iter(fields))):
         result([1, 2], **fields)
@@ -172,12 +187,16 @@ def test_a_paired_difference_is_the_difference_of_the_metrics():
     assert paired_difference(worse, better, "hit@5").difference == -0.5
 
 
-@pytest.mark.parametrize("other", [
-    result([1, 2], user_ids=["b", "a"]),
-    result([1, 2, 3], user_ids=["a", "b", "c"]),
-    result([1, 2]),
-    result([1, 2], catalog_size=50, user_ids=["a", "b"]),
-], ids=["order", "count", "no ids", "catalog"])
+@pytest.mark.parametrize(
+    "other",
+    [
+        result([1, 2], user_ids=["b", "a"]),
+        result([1, 2, 3], user_ids=["a", "b", "c"]),
+        result([1, 2]),
+        result([1, 2], catalog_size=50, user_ids=["a", "b"]),
+    ],
+    ids=["order", "count", "no ids", "catalog"],
+)
 def test_a_pair_of_results_on_other_rows_is_refused(other):
     with pytest.raises(DataError, match="against"):
         paired_difference(result([1, 2], user_ids=["a", "b"]), other, "hit@5")

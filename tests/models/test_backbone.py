@@ -87,7 +87,8 @@ def test_a_folder_of_adapters_loads_with_its_base(family, tmp_path):
     with torch.no_grad():
         torch.testing.assert_close(our_logits(loaded), our_logits(bone.model.eval() and bone))
     assert {name for name, parameter in loaded.model.named_parameters() if parameter.requires_grad} == {
-        name for name, parameter in bone.model.named_parameters() if parameter.requires_grad}
+        name for name, parameter in bone.model.named_parameters() if parameter.requires_grad
+    }
 
 
 def test_adapters_remember_their_base_from_another_working_directory(tmp_path, monkeypatch):
@@ -132,17 +133,27 @@ def test_gradient_checkpointing_changes_no_gradient(family, rank, tmp_path):
 def test_bfloat16_weights_sample_replies_and_stay_close_to_float32(family, tmp_path):
     bone = load_backbone(saved(tmp_path, family, spread=2.0), dtype="bfloat16", device="cpu")
     assert bone.causal_lm.dtype == torch.bfloat16
-    rolled = SharedPrefixEngine(bone, MARKER).sample([[5, 9], [7, 7, 12]], SamplingConfig(max_completion_length=4),
-                                                     num_generations=2, generator=torch.Generator().manual_seed(0))
+    rolled = SharedPrefixEngine(bone, MARKER).sample(
+        [[5, 9], [7, 7, 12]],
+        SamplingConfig(max_completion_length=4),
+        num_generations=2,
+        generator=torch.Generator().manual_seed(0),
+    )
     assert rolled.logprobs.dtype == torch.float32 and rolled.logprobs.isfinite().all()
     with torch.no_grad():
         plain = our_logits(load_backbone(tmp_path, device="cpu")).log_softmax(-1)
         assert (our_logits(bone).log_softmax(-1) - plain).abs().mean() < 0.1
 
 
-@pytest.mark.parametrize("make", [lambda path: None, lambda path: path.mkdir(),
-                                  lambda path: (path.mkdir(), (path / "config.json").write_text("{}"))],
-                         ids=["missing", "empty folder", "no model"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda path: None,
+        lambda path: path.mkdir(),
+        lambda path: (path.mkdir(), (path / "config.json").write_text("{}")),
+    ],
+    ids=["missing", "empty folder", "no model"],
+)
 def test_a_folder_without_a_model_is_a_checkpoint_error(make, tmp_path):
     make(tmp_path / "model")
     with pytest.raises(CheckpointError, match="cannot be loaded as a causal language model"):
@@ -160,8 +171,7 @@ def test_gemma2_caps_its_final_logits():
     bone = backbone("gemma2")
     with torch.no_grad():
         logits = our_logits(bone)
-        raw = bone.causal_lm.get_output_embeddings()(
-            bone.decoder(input_ids=IDS, use_cache=False).last_hidden_state)
+        raw = bone.causal_lm.get_output_embeddings()(bone.decoder(input_ids=IDS, use_cache=False).last_hidden_state)
     assert (logits - raw).abs().max() > 0.2, "these weights must reach where the cap bends"
     assert logits.abs().max() <= 3
     torch.testing.assert_close(logits, 3 * torch.tanh(raw / 3), rtol=1e-4, atol=1e-4)

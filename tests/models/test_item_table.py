@@ -46,12 +46,16 @@ def test_removing_keeps_the_order_of_the_others():
     assert vector(found, "c") == pytest.approx([0.6, 0.8])
 
 
-@pytest.mark.parametrize("change", [
-    lambda found: found.remove(["z"]),
-    lambda found: found.row("z"),
-    lambda found: found.put(["d", "d"], torch.zeros(2, 2)),
-    lambda found: ItemTable(["a", "a"], torch.zeros(2, 2)),
-], ids=["remove unknown", "row unknown", "put twice", "made twice"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda found: found.remove(["z"]),
+        lambda found: found.row("z"),
+        lambda found: found.put(["d", "d"], torch.zeros(2, 2)),
+        lambda found: ItemTable(["a", "a"], torch.zeros(2, 2)),
+    ],
+    ids=["remove unknown", "row unknown", "put twice", "made twice"],
+)
 def test_unknown_and_repeated_ids_are_refused_and_nothing_changes(change):
     found = table()
     with pytest.raises(DataError):

@@ -25,12 +25,22 @@ def shop(path, notes=None) -> Dataset:
     """60 items, every brand makes every thing; each user stays with one brand."""
     titles = [f"{brand} {thing} {number}-Pack" for number, brand in enumerate(BRANDS) for thing in THINGS]
     items = pa.table({"item_id": [f"i{n}" for n in range(len(titles))], "title": titles})
-    events = [(f"u{n}", f"i{n % len(BRANDS) * len(THINGS) + (n + step) % len(THINGS)}")
-              for n in range(20) for step in range(4)]
+    events = [
+        (f"u{n}", f"i{n % len(BRANDS) * len(THINGS) + (n + step) % len(THINGS)}")
+        for n in range(20)
+        for step in range(4)
+    ]
     interactions = pa.table({"user_id": [user for user, _ in events], "item_id": [item for _, item in events]})
-    write_dataset(path, items, interactions, source={"name": "toy"}, split="leave-one-out", tie_rule="in order",
-                  words={"item": "tool", "items": "tools", "action": "bought"},
-                  extra=None if notes is None else {"notes": notes})
+    write_dataset(
+        path,
+        items,
+        interactions,
+        source={"name": "toy"},
+        split="leave-one-out",
+        tie_rule="in order",
+        words={"item": "tool", "items": "tools", "action": "bought"},
+        extra=None if notes is None else {"notes": notes},
+    )
     return Dataset.load(path)
 
 
@@ -42,8 +52,10 @@ def dataset(tmp_path_factory) -> Dataset:
 @torch.no_grad()
 def vectors(model, tokenizer, texts: list[str]) -> torch.Tensor:
     """Final hidden state at the marker of each text."""
-    states = [model.model(input_ids=torch.tensor([tokenizer.encode(text + MARKER)])).last_hidden_state[0, -1]
-              for text in texts]
+    states = [
+        model.model(input_ids=torch.tensor([tokenizer.encode(text + MARKER)])).last_hidden_state[0, -1]
+        for text in texts
+    ]
     return normalize(torch.stack(states), dim=1)
 
 
@@ -151,4 +163,4 @@ def test_a_failure_while_pretraining_leaves_nothing_behind(dataset, tmp_path, mo
 @pytest.mark.parametrize("override", ["hidden_size=100", "steps=-1", "vocab_size=100", "half_life=0", "layer=3"])
 def test_a_wrong_setting_is_refused(override):
     with pytest.raises(ConfigError):
-        load_config(PretrainConfig, overrides=(override, ))
+        load_config(PretrainConfig, overrides=(override,))

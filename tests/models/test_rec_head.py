@@ -10,8 +10,10 @@ from reckon.models.rec_head import encode_items, encode_rows, item_logits, user_
 
 def prompts(count=9, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return [torch.randint(3, 300, (int(length),), generator=generator).tolist()
-            for length in torch.randint(1, 30, (count,), generator=generator)]
+    return [
+        torch.randint(3, 300, (int(length),), generator=generator).tolist()
+        for length in torch.randint(1, 30, (count,), generator=generator)
+    ]
 
 
 @pytest.mark.parametrize("family", FAMILIES)

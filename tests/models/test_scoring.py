@@ -52,8 +52,10 @@ def test_target_ranks_count_the_items_before_the_target(block, with_bias, with_e
     bias, exclude = bias if with_bias else None, exclude if with_exclusion else None
     scores = full_matrix(users, items, bias, exclude)
     targets = torch.arange(USERS) % ITEMS
-    expected = [ITEMS + 1 if np.isneginf(own) else int((row >= own).sum())
-                for row, own in zip(scores, scores[range(USERS), targets], strict=True)]
+    expected = [
+        ITEMS + 1 if np.isneginf(own) else int((row >= own).sum())
+        for row, own in zip(scores, scores[range(USERS), targets], strict=True)
+    ]
     assert target_ranks(users, items, targets, bias=bias, exclude=exclude).tolist() == expected
 
 
@@ -96,8 +98,10 @@ def test_more_items_than_there_are_give_the_whole_catalog():
 def test_nan_scores_are_refused(block, where):
     users, items, _, exclude = inputs()
     (users if where == "users" else items)[-1, 0] = torch.nan
-    for call in (lambda: top_k(users, items, 3, exclude=exclude),
-                 lambda: target_ranks(users, items, torch.zeros(USERS, dtype=torch.long), exclude=exclude)):
+    for call in (
+        lambda: top_k(users, items, 3, exclude=exclude),
+        lambda: target_ranks(users, items, torch.zeros(USERS, dtype=torch.long), exclude=exclude),
+    ):
         with pytest.raises(DataError, match="NaN"):
             call()
 

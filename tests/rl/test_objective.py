@@ -38,8 +38,12 @@ def batch(rewards, seed=0):
     item_shift = 0.3 * (torch.rand(len(LENGTHS), generator=generator, dtype=torch.float64) - 0.5)
     mask = torch.arange(6) < torch.tensor([sampled for sampled, _ in LENGTHS])[:, None]
     return SimpleNamespace(
-        rewards=torch.tensor(rewards, dtype=torch.float64), mask=mask, old=old, new=old + shift,
-        old_items=old_items, new_items=old_items + item_shift,
+        rewards=torch.tensor(rewards, dtype=torch.float64),
+        mask=mask,
+        old=old,
+        new=old + shift,
+        old_items=old_items,
+        new_items=old_items + item_shift,
     )
 
 
@@ -130,7 +134,9 @@ def test_the_trainers_own_loss_has_the_gradient_of_the_formula(rewards, best_cou
     trainer.item_term = SimpleNamespace(target_logprobs=lambda hidden, chosen: items[hidden[:, 0].long()])
     rollouts = SimpleNamespace(
         prompts=TokenBatch(torch.zeros(2, 3, dtype=torch.long), torch.tensor([3, 3])),
-        reply_ids=torch.zeros(8, 6, dtype=torch.long), sampled=data.mask, logprobs=data.old,
+        reply_ids=torch.zeros(8, 6, dtype=torch.long),
+        sampled=data.mask,
+        logprobs=data.old,
         lengths=torch.tensor([sum(lengths) for lengths in LENGTHS]),
     )
     token_loss, extra = trainer._losses(rollouts, slice(0, 2), ["a", "b"], group_advantages(data.rewards))

@@ -33,11 +33,14 @@ def test_the_fused_reward_mixes_both_parts():
     assert call(fused_reward(0.05), target_rank=[3], target_probability=[0.4]) == pytest.approx([0.495])
 
 
-@pytest.mark.parametrize(("arm", "expected"), [
-    ("full", 0.95 * 0.5 + 0.05 * 0.4),
-    ("no-ranking-reward", 0.4),
-    ("no-similarity-reward", 0.5),
-])
+@pytest.mark.parametrize(
+    ("arm", "expected"),
+    [
+        ("full", 0.95 * 0.5 + 0.05 * 0.4),
+        ("no-ranking-reward", 0.4),
+        ("no-similarity-reward", 0.5),
+    ],
+)
 def test_each_arm_keeps_its_part_of_the_reward(arm, expected):
     config = preset("paper", arm)
     reward = fused_reward(config.reward_share, config.recpo.reward_cutoff)
@@ -81,8 +84,12 @@ def test_a_step_of_trls_grpo_trainer_runs_with_the_reward_unchanged(tmp_path):
     from tiny import model, tokenizer
     from trl import GRPOConfig, GRPOTrainer
 
-    rows = Rows.from_list([{"prompt": "read: [The Quiet Harbour]", "target_rank": rank, "target_probability": 0.1}
-                           for rank in (1, 2, 5, 2000)])
+    rows = Rows.from_list(
+        [
+            {"prompt": "read: [The Quiet Harbour]", "target_rank": rank, "target_probability": 0.1}
+            for rank in (1, 2, 5, 2000)
+        ]
+    )
     seen = []
 
     def reward(*args, **columns):
@@ -90,9 +97,21 @@ def test_a_step_of_trls_grpo_trainer_runs_with_the_reward_unchanged(tmp_path):
         return seen[-1]
 
     trainer = GRPOTrainer(
-        model=model(), processing_class=tokenizer(), reward_funcs=reward, train_dataset=rows,
-        args=GRPOConfig(output_dir=str(tmp_path), per_device_train_batch_size=4, num_generations=2, max_steps=1,
-                        max_completion_length=4, report_to="none", use_cpu=True, bf16=False, disable_tqdm=True),
+        model=model(),
+        processing_class=tokenizer(),
+        reward_funcs=reward,
+        train_dataset=rows,
+        args=GRPOConfig(
+            output_dir=str(tmp_path),
+            per_device_train_batch_size=4,
+            num_generations=2,
+            max_steps=1,
+            max_completion_length=4,
+            report_to="none",
+            use_cpu=True,
+            bf16=False,
+            disable_tqdm=True,
+        ),
     )
     trainer.train()
     assert len(seen) == 1 and len(seen[0]) == 4

@@ -25,10 +25,14 @@ def teacher_forced(bone, prompt, reply):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("sampling", [
-    SamplingConfig(max_completion_length=12),
-    SamplingConfig(max_completion_length=12, temperature=1.7, top_k=20, top_p=0.9),
-], ids=["plain", "top-k-p"])
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        SamplingConfig(max_completion_length=12),
+        SamplingConfig(max_completion_length=12, temperature=1.7, top_k=20, top_p=0.9),
+    ],
+    ids=["plain", "top-k-p"],
+)
 def test_logprobs_and_hidden_state_equal_a_teacher_forced_pass(family, sampling):
     bone = backbone(family)
     rolled = rollouts(bone, sampling)
@@ -124,5 +128,7 @@ def test_top_p_keeps_the_fewest_tokens_that_reach_p():
 def test_streaming_reports_every_token_once():
     bone, seen = backbone(), []
     engine = SharedPrefixEngine(bone, MARKER)
-    rolled = engine.sample(PROMPTS[:1], SamplingConfig(max_completion_length=6), on_token=lambda t: seen.append(int(t[0])))
+    rolled = engine.sample(
+        PROMPTS[:1], SamplingConfig(max_completion_length=6), on_token=lambda t: seen.append(int(t[0]))
+    )
     assert [token for token in seen if token >= 0] == rolled.reply_ids[0].tolist()

@@ -31,13 +31,23 @@ class Popularity:
         """The k most frequent items, without those of the history where they are excluded."""
         exclude = self.exclude_seen if exclude_seen is None else exclude_seen
         users = torch.ones(len(histories), 1)
-        items, scores = top_k(users, self._table, k, exclude=[np.asarray(history, dtype=np.int64) for history in histories] if exclude else None)
+        items, scores = top_k(
+            users,
+            self._table,
+            k,
+            exclude=[np.asarray(history, dtype=np.int64) for history in histories] if exclude else None,
+        )
         answers = []
         for row in range(len(histories)):
             kept = [column for column in range(items.shape[1]) if items[row, column] >= 0]
             indices = [int(items[row, column]) for column in kept]
-            answers.append(Recommendation(indices, [self.catalog.ids[item] for item in indices],
-                                          [float(scores[row, column]) for column in kept]))
+            answers.append(
+                Recommendation(
+                    indices,
+                    [self.catalog.ids[item] for item in indices],
+                    [float(scores[row, column]) for column in kept],
+                )
+            )
         return answers
 
     def ranks(self, examples: Examples, k: int = 20) -> RankedExamples:

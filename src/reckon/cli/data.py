@@ -54,12 +54,8 @@ MinTitle = Annotated[int, typer.Option(min=0, help="Characters a title needs; 1 
 DedupeBy = Annotated[
     Dedupe, typer.Option(help="exact: same user, item and time once; first, last: one event per user and item.")
 ]
-Words = Annotated[
-    str | None, typer.Option(metavar="ITEM,ITEMS,ACTION", help="What prompts say, e.g. book,books,read.")
-]
-Unknown = Annotated[
-    UnknownItems | None, typer.Option(help="What to do with events whose item has no record.")
-]
+Words = Annotated[str | None, typer.Option(metavar="ITEM,ITEMS,ACTION", help="What prompts say, e.g. book,books,read.")]
+Unknown = Annotated[UnknownItems | None, typer.Option(help="What to do with events whose item has no record.")]
 Memory = Annotated[str, typer.Option(metavar="SIZE", help="What DuckDB may use before it spills to disk.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing dataset directory.")]
 
@@ -142,7 +138,11 @@ def amazon_2023(
     from reckon.data.sources.amazon2023 import MIRRORS, Amazon2023
 
     source = Amazon2023(
-        path=path, category=category, kind=kind.value, download=download, mirrors=(*(mirror or ()), *MIRRORS),
+        path=path,
+        category=category,
+        kind=kind.value,
+        download=download,
+        mirrors=(*(mirror or ()), *MIRRORS),
         sha256=_pairs("--sha256", sha256),
     )
     filters = _filters(k_core, since, until, min_title, dedupe)
@@ -170,14 +170,22 @@ def rows(
     "--map timestamp=ordered_at --items products.parquet --item-map item_id=sku --item-map title=name",
 )
 def table(
-    interactions: Annotated[str, typer.Argument(metavar="PATH", help="CSV, JSON lines, Parquet (.gz too), SQLite file "
-                                                                    "or postgresql:// address of the interactions.")],
+    interactions: Annotated[
+        str,
+        typer.Argument(
+            metavar="PATH",
+            help="CSV, JSON lines, Parquet (.gz too), SQLite file or postgresql:// address of the interactions.",
+        ),
+    ],
     out: Out,
     items: Annotated[str | None, typer.Option(metavar="PATH", help="The items, in any of these forms.")] = None,
     map_: Annotated[
         list[str] | None,
-        typer.Option("--map", metavar="OURS=THEIRS", help="user_id, item_id, timestamp or position (@row: row order), "
-                                                          "rating, review, title; repeatable."),
+        typer.Option(
+            "--map",
+            metavar="OURS=THEIRS",
+            help="user_id, item_id, timestamp or position (@row: row order), rating, review, title; repeatable.",
+        ),
     ] = None,
     item_map: Annotated[
         list[str] | None,
@@ -203,9 +211,14 @@ def table(
     from reckon.data.sources.table import Table
 
     source = Table(
-        interactions=interactions, items=items, columns=_pairs("--map", map_),
-        item_columns=_pairs("--item-map", item_map), table=name, items_table=items_table,
-        time_unit=time_unit.value, csv=CsvStyle(delimiter=delimiter),
+        interactions=interactions,
+        items=items,
+        columns=_pairs("--map", map_),
+        item_columns=_pairs("--item-map", item_map),
+        table=name,
+        items_table=items_table,
+        time_unit=time_unit.value,
+        csv=CsvStyle(delimiter=delimiter),
     )
     filters = _filters(k_core, since, until, min_title, dedupe)
     _prepare(source, out, split, filters, words, unknown_items, memory, overwrite)
@@ -235,8 +248,14 @@ def _prepare(
     from reckon.data.prepare import prepare
 
     prepare(
-        source, out, split=None if split is None else split.value, filters=filters, words=_words(words),
-        unknown_items=None if unknown_items is None else unknown_items.value, memory=memory, overwrite=overwrite,
+        source,
+        out,
+        split=None if split is None else split.value,
+        filters=filters,
+        words=_words(words),
+        unknown_items=None if unknown_items is None else unknown_items.value,
+        memory=memory,
+        overwrite=overwrite,
     )
     _done(out)
 
@@ -277,6 +296,10 @@ def _words(text: str | None) -> dict[str, str]:
         return {}
     parts = [part.strip() for part in text.split(",")]
     if len(parts) != 3 or not all(parts):
-        raise ConfigError("--words", text, "needs an item, its plural and an action in the past tense",
-                          "write it as --words book,books,read")
+        raise ConfigError(
+            "--words",
+            text,
+            "needs an item, its plural and an action in the past tense",
+            "write it as --words book,books,read",
+        )
     return dict(zip(("item", "items", "action"), parts, strict=True))

@@ -37,7 +37,13 @@ def evaluate(
     from reckon.evaluation import evaluate_run
 
     evaluation = evaluate_run(
-        run, split=split.value, ks=tuple(k or (5, 10, 20)), batch_size=batch_size, out=out, beside=beside or [], data=data
+        run,
+        split=split.value,
+        ks=tuple(k or (5, 10, 20)),
+        batch_size=batch_size,
+        out=out,
+        beside=beside or [],
+        data=data,
     )
     console = Console()
     for table in evaluation.tables():

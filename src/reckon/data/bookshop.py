@@ -128,7 +128,9 @@ def next_book_probabilities(shop: Bookshop, history: Sequence[int] | np.ndarray)
     return probabilities / probabilities.sum()
 
 
-def best_possible(shop: Bookshop, examples: Examples, book_of_item: np.ndarray, cutoffs: Sequence[int]) -> dict[str, float]:
+def best_possible(
+    shop: Bookshop, examples: Examples, book_of_item: np.ndarray, cutoffs: Sequence[int]
+) -> dict[str, float]:
     """Expected Hit@K and NDCG@K of the Bayes-optimal ranking of each row's own history.
 
     Args:
@@ -141,10 +143,12 @@ def best_possible(shop: Bookshop, examples: Examples, book_of_item: np.ndarray, 
         with these targets nor tie-breaking is in it.
     """
     deepest = max(cutoffs)
-    top = np.stack([
-        np.sort(next_book_probabilities(shop, book_of_item[examples.history(row)]))[::-1][:deepest]
-        for row in range(len(examples))
-    ])  # [R, K] probability that the target is the book at each rank
+    top = np.stack(
+        [
+            np.sort(next_book_probabilities(shop, book_of_item[examples.history(row)]))[::-1][:deepest]
+            for row in range(len(examples))
+        ]
+    )  # [R, K] probability that the target is the book at each rank
     discount = 1 / np.log2(np.arange(deepest) + 2)
     result = {f"hit@{k}": float(top[:, :k].sum(axis=1).mean()) for k in cutoffs}
     return result | {f"ndcg@{k}": float((top * discount)[:, :k].sum(axis=1).mean()) for k in cutoffs}
@@ -205,22 +209,34 @@ def write_bookshop(
     items = pa.table({"item_id": [ids[book] for book in order], "title": [shop.titles[book] for book in order]})
     events = [(f"train-{n:04d}", ids[book]) for n in range(train_readers) for book in reader()]
     interactions = pa.table({"user_id": [user for user, _ in events], "item_id": [item for _, item in events]})
-    given = [(split, f"{split}-{n:04d}", [ids[book] for book in reader()])
-             for split, count in (("valid", valid_readers), ("test", test_readers)) for n in range(count)]
-    rows = pa.table({
-        "split": [split for split, _, _ in given],
-        "user_id": [user for _, user, _ in given],
-        "history": [books[:-1] for _, _, books in given],
-        "item_id": [books[-1] for _, _, books in given],
-    })
+    given = [
+        (split, f"{split}-{n:04d}", [ids[book] for book in reader()])
+        for split, count in (("valid", valid_readers), ("test", test_readers))
+        for n in range(count)
+    ]
+    rows = pa.table(
+        {
+            "split": [split for split, _, _ in given],
+            "user_id": [user for _, user, _ in given],
+            "history": [books[:-1] for _, _, books in given],
+            "item_id": [books[-1] for _, _, books in given],
+        }
+    )
     texts = [item_card(shop, book) for book in range(len(shop.titles))] * CARDS_PER_BOOK
     texts += [reader_note(shop, reader()[:-1], rng) for _ in range(notes)]
     texts = [texts[i] for i in rng.permutation(len(texts))]
     pairs = pa.table({"prompt": [read for read, _ in texts], "text": [written for _, written in texts]})
     return write_dataset(
-        Path(out), items, interactions, rows=rows, split="given", words=WORDS, overwrite=overwrite,
+        Path(out),
+        items,
+        interactions,
+        rows=rows,
+        split="given",
+        words=WORDS,
+        overwrite=overwrite,
         source={"name": "bookshop", "seed": seed, "genre_map": shop.genre_map.tolist(), "titles": list(shop.titles)},
-        tie_rule="simulated one after the other; there are no ties", extra={"notes": pairs},
+        tie_rule="simulated one after the other; there are no ties",
+        extra={"notes": pairs},
     )
 
 
@@ -228,7 +244,9 @@ def shop_of(dataset: Dataset) -> tuple[Bookshop, np.ndarray]:
     """The hidden truth of a bookshop data set, and the shop's book number of each item index: [I]."""
     source = dataset.info["source"]
     if source["name"] != "bookshop":
-        raise DataError(str(dataset.path), "is not a bookshop, so the best possible is unknown", "use a simulated data set")
+        raise DataError(
+            str(dataset.path), "is not a bookshop, so the best possible is unknown", "use a simulated data set"
+        )
     shop = Bookshop(np.array(source["genre_map"]), tuple(source["titles"]))
     number = {title: book for book, title in enumerate(shop.titles)}
     return shop, np.array([number[title] for title in dataset.catalog.titles])

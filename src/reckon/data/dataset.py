@@ -48,8 +48,11 @@ class Catalog:
         try:
             return self._index[item_id]
         except KeyError:
-            raise DataError(f"item_id {item_id!r}", "is not in the catalog",
-                            "use an id of items.parquet, or prepare the data again with this item") from None
+            raise DataError(
+                f"item_id {item_id!r}",
+                "is not in the catalog",
+                "use an id of items.parquet, or prepare the data again with this item",
+            ) from None
 
     def indices(self, item_ids: list[str]) -> IntArray:
         """Item indices of many ids: [n] int32."""
@@ -181,8 +184,11 @@ class Dataset:
         assert self.rows is not None
         rows = self.rows.filter(pc.equal(self.rows["split"], split))
         if not rows.num_rows:
-            raise DataError(str(self.path / "rows.parquet"), f"has no {split} rows",
-                            f"use {'valid' if split == 'test' else 'test'}, or prepare the data with {split} rows")
+            raise DataError(
+                str(self.path / "rows.parquet"),
+                f"has no {split} rows",
+                f"use {'valid' if split == 'test' else 'test'}, or prepare the data with {split} rows",
+            )
         histories: list[list[str]] = rows["history"].to_pylist()
         lengths = np.array([len(history) for history in histories], dtype=np.int64)
         end = np.cumsum(lengths)

@@ -83,8 +83,11 @@ def download(
             _note(part).unlink(missing_ok=True)
             part.replace(target)
             return target
-    raise DataError(str(target), f"could not be fetched from {'; '.join(problems) or 'any mirror (none given)'}",
-                    "check the network, name another mirror, or put the file there yourself; a later call resumes")
+    raise DataError(
+        str(target),
+        f"could not be fetched from {'; '.join(problems) or 'any mirror (none given)'}",
+        "check the network, name another mirror, or put the file there yourself; a later call resumes",
+    )
 
 
 def _fetch(url: str, part: Path, attempts: int, pause: float, timeout: float) -> None:

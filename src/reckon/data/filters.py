@@ -15,8 +15,10 @@ Dedupe = Literal["none", "exact", "first", "last"]
 DEDUPES: tuple[Dedupe, ...] = ("none", "exact", "first", "last")
 # Users who act several times in one moment are common; ids and row numbers would order them by release or shelf.
 TIE_KEY = "md5(user_id || chr(31) || item_id)"
-TIE_RULE = ("Events of one user at one time are ordered by md5(user_id + unit separator + item_id), in hex; "
-            "what is still equal by rating, then md5 of the review.")
+TIE_RULE = (
+    "Events of one user at one time are ordered by md5(user_id + unit separator + item_id), in hex; "
+    "what is still equal by rating, then md5 of the review."
+)
 # The last keys only make the order complete; a whole review as a key would make every sort carry it twice.
 LAST_KEYS = {"rating": "rating NULLS LAST", "review": "md5(review) NULLS LAST"}
 
@@ -81,15 +83,20 @@ def _unknown(workspace: Workspace, policy: str) -> None:
         return
     line, item_id = unknown[0]
     if policy == "error":
-        raise DataError(f"{workspace.origin}, row {line}", f"item_id {item_id!r} is not among the items",
-                        "add the item, or pass --unknown-items drop (its interactions) or add (without a title)")
+        raise DataError(
+            f"{workspace.origin}, row {line}",
+            f"item_id {item_id!r} is not among the items",
+            "add the item, or pass --unknown-items drop (its interactions) or add (without a title)",
+        )
     if policy == "drop":
         _keep(workspace, "item_id IN (SELECT item_id FROM items)", "dropping unknown items")
         _record(workspace, "unknown items", "interactions with an item that has no record were dropped")
         return
     workspace.run(
         """INSERT INTO items (line, item_id, title) SELECT min(line), item_id, '' FROM interactions
-        ANTI JOIN items USING (item_id) GROUP BY item_id""", doing="adding unknown items")
+        ANTI JOIN items USING (item_id) GROUP BY item_id""",
+        doing="adding unknown items",
+    )
     _record(workspace, "unknown items", "items without a record were added without a title")
 
 
@@ -101,8 +108,11 @@ def _min_title(workspace: Workspace, length: int) -> None:
 
 def _time_window(workspace: Workspace, filters: Filters) -> None:
     if not workspace.timed:
-        raise DataError(workspace.origin, "a time window needs timestamps and this data knows only the order",
-                        "leave out since and until, or map a timestamp column")
+        raise DataError(
+            workspace.origin,
+            "a time window needs timestamps and this data knows only the order",
+            "leave out since and until, or map a timestamp column",
+        )
     start, end = filters.window
     inside = [f"moment >= {start}"] if start is not None else []
     inside += [f"moment < {end}"] if end is not None else []
@@ -136,7 +146,8 @@ def _k_core(workspace: Workspace, k: int) -> None:
             workspace.run(
                 f"""CREATE OR REPLACE TABLE core AS SELECT * FROM core WHERE {column} IN
                 (SELECT {column} FROM core GROUP BY {column} HAVING count(*) >= {k})""",
-                doing=f"{k}-core, round {rounds}")
+                doing=f"{k}-core, round {rounds}",
+            )
     users, items = "SELECT DISTINCT user_id FROM core", "SELECT DISTINCT item_id FROM core"
     _keep(workspace, f"user_id IN ({users}) AND item_id IN ({items})", f"{k}-core")
     workspace.run(f"DELETE FROM items WHERE item_id NOT IN ({items})", doing=f"{k}-core")
@@ -154,8 +165,9 @@ def _record(workspace: Workspace, step: str, rule: str) -> None:
     left = workspace.counts[-1]
     if not left["interactions"] or not left["items"]:
         before = workspace.counts[-2]
-        raise DataError(f"filter {step}", f"leaves nothing of {before['interactions']} interactions ({rule})",
-                        "loosen this filter")
+        raise DataError(
+            f"filter {step}", f"leaves nothing of {before['interactions']} interactions ({rule})", "loosen this filter"
+        )
 
 
 def _microseconds(name: str, text: str | None) -> int | None:

@@ -82,9 +82,15 @@ def _write(
         rows = workspace.table("SELECT split, user_id, history, item_id FROM rows ORDER BY split DESC, line")
     with phase("writing"):
         return write_dataset(
-            folder, items, _ordered_interactions(workspace), rows=rows,
-            source={"name": source.name, **record}, split=split, words={**source.words, **words},
-            counts=workspace.counts, tie_rule=TIE_RULE,
+            folder,
+            items,
+            _ordered_interactions(workspace),
+            rows=rows,
+            source={"name": source.name, **record},
+            split=split,
+            words={**source.words, **words},
+            counts=workspace.counts,
+            tie_rule=TIE_RULE,
         )
 
 

@@ -46,21 +46,30 @@ def split_of_events(protocol: Protocol, user_index: IntArray, time: IntArray | N
         split[long_enough & (remaining == 0)] = 2
         split[long_enough & (remaining == 1)] = 1
     elif time is None:
-        raise DataError("interactions", "a temporal split needs timestamps and this data set knows only the order",
-                        "use the split leave-one-out, or map a timestamp column")
+        raise DataError(
+            "interactions",
+            "a temporal split needs timestamps and this data set knows only the order",
+            "use the split leave-one-out, or map a timestamp column",
+        )
     else:
         targets = np.sort(time[position > 0])
         if len(targets) == 0:
-            raise DataError("interactions", "no user has two interactions, so nothing can be predicted",
-                            "lower the filters or bring more data")
+            raise DataError(
+                "interactions",
+                "no user has two interactions, so nothing can be predicted",
+                "lower the filters or bring more data",
+            )
         first_cut, second_cut = targets[int(0.8 * len(targets))], targets[int(0.9 * len(targets))]
         split[time >= first_cut] = 1
         split[time >= second_cut] = 2
     split[position == 0] = NO_TARGET
     for code, name in enumerate(SPLITS):
         if not (split == code).any():
-            raise DataError("interactions", f"the {protocol} split leaves no {name} targets",
-                            "bring more data or choose another split")
+            raise DataError(
+                "interactions",
+                f"the {protocol} split leaves no {name} targets",
+                "bring more data or choose another split",
+            )
     return split
 
 

@@ -35,22 +35,50 @@ def moment_sql(workspace: Workspace, table: str, column: str, where: str, unit: 
         expression = f"epoch_us(TRY_CAST({column} AS TIMESTAMPTZ))"
     else:
         number = f"TRY_CAST({column} AS DOUBLE)"
-        _refuse(workspace, table, f"{number} IS NULL OR NOT isfinite({number})", column, where, "is not a time",
-                "give seconds since 1970, or dates such as 2024-05-31 or 2024-05-31T18:00:00Z")
+        _refuse(
+            workspace,
+            table,
+            f"{number} IS NULL OR NOT isfinite({number})",
+            column,
+            where,
+            "is not a time",
+            "give seconds since 1970, or dates such as 2024-05-31 or 2024-05-31T18:00:00Z",
+        )
         if unit == "auto":
             unit = _guess_unit(workspace, table, column, where)
         # Decimals, because a double cannot hold nanoseconds: events of one user would fall together.
         expression = f"CAST(floor(TRY_CAST({column} AS DECIMAL(26, 6)) * {MICROSECONDS[unit]}) AS BIGINT)"
         limit = LATEST * 1e6 / float(MICROSECONDS[unit])
-        _refuse(workspace, table, f"{number} > {limit}", column, where, f"is after the year 2200 in unit {unit}",
-                "pass the right unit with --time-unit, or correct the row")
+        _refuse(
+            workspace,
+            table,
+            f"{number} > {limit}",
+            column,
+            where,
+            f"is after the year 2200 in unit {unit}",
+            "pass the right unit with --time-unit, or correct the row",
+        )
         _refuse(workspace, table, f"{number} < 0", column, where, "is before 1970", "correct or remove the row")
         return expression
-    _refuse(workspace, table, f"{expression} IS NULL", column, where, "is not a time",
-            "write dates such as 2024-05-31 or 2024-05-31T18:00:00Z, all of them, or seconds since 1970")
+    _refuse(
+        workspace,
+        table,
+        f"{expression} IS NULL",
+        column,
+        where,
+        "is not a time",
+        "write dates such as 2024-05-31 or 2024-05-31T18:00:00Z, all of them, or seconds since 1970",
+    )
     _refuse(workspace, table, f"{expression} < 0", column, where, "is before 1970", "correct or remove the row")
-    _refuse(workspace, table, f"{expression} > {LATEST * 1_000_000}", column, where, "is after the year 2200",
-            "correct or remove the row")
+    _refuse(
+        workspace,
+        table,
+        f"{expression} > {LATEST * 1_000_000}",
+        column,
+        where,
+        "is after the year 2200",
+        "correct or remove the row",
+    )
     return expression
 
 
@@ -69,16 +97,22 @@ def _guess_unit(workspace: Workspace, table: str, column: str, where: str) -> Li
     if high is None or low < 0:
         return "s"  # the caller refuses the negative row
     if high < EARLIEST_SECONDS:
-        raise DataError(where, f"ends at {high:.0f}, which as seconds is before 1973",
-                        "map a row number as position, write dates as 2014-03-15, or pass --time-unit s if right")
+        raise DataError(
+            where,
+            f"ends at {high:.0f}, which as seconds is before 1973",
+            "map a row number as position, write dates as 2014-03-15, or pass --time-unit s if right",
+        )
     unit = _unit_of(high)
     if _unit_of(low) != unit:
         line, value = workspace.row(
             f"SELECT line, {column} FROM {table} WHERE TRY_CAST({column} AS DOUBLE) < {SMALLEST[unit]} "
             "ORDER BY line LIMIT 1"
         )
-        raise DataError(f"{where}, row {line}", f"{value} is too small for the unit {unit} that other rows have",
-                        f"bring all rows to one unit, or pass --time-unit {unit} if it is right")
+        raise DataError(
+            f"{where}, row {line}",
+            f"{value} is too small for the unit {unit} that other rows have",
+            f"bring all rows to one unit, or pass --time-unit {unit} if it is right",
+        )
     return unit
 
 
@@ -90,9 +124,7 @@ def _unit_of(value: float) -> Literal["s", "ms", "us", "ns"]:
     return "ms" if value >= SMALLEST["ms"] else "s"
 
 
-def _refuse(
-    workspace: Workspace, table: str, condition: str, column: str, where: str, problem: str, fix: str
-) -> None:
+def _refuse(workspace: Workspace, table: str, condition: str, column: str, where: str, problem: str, fix: str) -> None:
     bad = workspace.rows(f"SELECT line, {column} FROM {table} WHERE {condition} ORDER BY line LIMIT 1")
     if bad:
         line, value = bad[0]

@@ -40,19 +40,28 @@ class Workspace:
         self.counts: list[dict[str, Any]] = []
         """What every step left over, oldest first."""
         try:
-            self.db = duckdb.connect(str(folder / "work.duckdb"), config={
-                "memory_limit": memory,
-                "temp_directory": str(folder / "spill"),
-                "autoinstall_known_extensions": "false",  # nothing is fetched behind the user's back
-            })
+            self.db = duckdb.connect(
+                str(folder / "work.duckdb"),
+                config={
+                    "memory_limit": memory,
+                    "temp_directory": str(folder / "spill"),
+                    "autoinstall_known_extensions": "false",  # nothing is fetched behind the user's back
+                },
+            )
         except duckdb.Error as error:
             raise DataError(f"memory {memory!r}", one_line(error), "give a size such as 2GB") from None
         self.db.execute("SET enable_progress_bar = true")  # measured for `phase`, which draws it
         self.db.execute("SET enable_progress_bar_print = false")
         self.db.execute("SET TimeZone = 'UTC'")  # of dates that name no zone
         for name, kind in (("clean", "VARCHAR"), ("clean_list", "VARCHAR[]")):
-            self.db.create_function(name, clean_array, [kind], kind, type=func.PythonUDFType.ARROW,
-                                    null_handling=func.FunctionNullHandling.SPECIAL)
+            self.db.create_function(
+                name,
+                clean_array,
+                [kind],
+                kind,
+                type=func.PythonUDFType.ARROW,
+                null_handling=func.FunctionNullHandling.SPECIAL,
+            )
 
     def run(self, sql: str, parameters: Sequence[Any] = (), *, doing: str, where: str | None = None) -> None:
         """Execute a statement under a progress bar.
@@ -90,8 +99,14 @@ class Workspace:
             "SELECT count(DISTINCT user_id), count(DISTINCT item_id), count(*) FROM interactions"
         )
         (items,) = self.row("SELECT count(*) FROM items")
-        record = {"step": step, "rule": rule, "users": users, "items": items, "items_with_interactions": seen,
-                  "interactions": interactions}
+        record = {
+            "step": step,
+            "rule": rule,
+            "users": users,
+            "items": items,
+            "items_with_interactions": seen,
+            "interactions": interactions,
+        }
         if self.counts:
             before = self.counts[-1]
             record |= {f"removed_{name}": before[name] - record[name] for name in ("users", "items", "interactions")}

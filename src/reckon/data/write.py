@@ -177,8 +177,9 @@ def _write_items(items: pa.Table, path: Path) -> pa.Table:
     repeated = counts.filter(pc.greater(counts.field("counts"), 1))
     if len(repeated):
         first = repeated[0].as_py()
-        raise DataError(f"items: item_id {first['values']!r}", f"occurs {first['counts']} times",
-                        "keep one row per item")
+        raise DataError(
+            f"items: item_id {first['values']!r}", f"occurs {first['counts']} times", "keep one row per item"
+        )
     keys = np.array([hashlib.md5(item_id.encode()).hexdigest() for item_id in ids])
     items = items.take(pa.array(np.argsort(keys)))
     first_columns = ["item_id", "title"]
@@ -187,9 +188,7 @@ def _write_items(items: pa.Table, path: Path) -> pa.Table:
     return items
 
 
-def _write_interactions(
-    interactions: pa.Table | pa.RecordBatchReader, known: pa.Array, path: Path
-) -> dict[str, int]:
+def _write_interactions(interactions: pa.Table | pa.RecordBatchReader, known: pa.Array, path: Path) -> dict[str, int]:
     """Check and write batch by batch; return the totals."""
     if isinstance(interactions, pa.Table):
         interactions = interactions.to_reader(max_chunksize=1_000_000)
@@ -256,8 +255,11 @@ def _require_known(ids: pa.ChunkedArray, known: pa.Array, where: str, offset: in
     unknown = pc.invert(pc.is_in(ids, value_set=known))
     row = pc.index(unknown, True).as_py()
     if row >= 0:
-        raise DataError(f"{where}: row {offset + row + 1}", f"item_id {ids[row].as_py()!r} is not among the items",
-                        "add the item, or drop its interactions")
+        raise DataError(
+            f"{where}: row {offset + row + 1}",
+            f"item_id {ids[row].as_py()!r} is not among the items",
+            "add the item, or drop its interactions",
+        )
 
 
 def _check_words(words: Mapping[str, str]) -> None:

@@ -79,13 +79,25 @@ def metric_bars(
             axes.vlines(places, [i.lo for i in intervals], [i.hi for i in intervals], color=INK, linewidth=1.3)
             if len(results) <= LABELLED_METHODS:
                 for place, interval in zip(places, intervals, strict=True):
-                    axes.annotate(_short(interval.mean), (place, interval.hi), (0, 2), textcoords="offset points",
-                                  ha="center", fontsize=8.5, color=INK)
+                    axes.annotate(
+                        _short(interval.mean),
+                        (place, interval.hi),
+                        (0, 2),
+                        textcoords="offset points",
+                        ha="center",
+                        fontsize=8.5,
+                        color=INK,
+                    )
         for group, k in enumerate(cutoffs):
             best = (best_possible or {}).get(f"{family}@{k}")
             if best is not None:
-                axes.plot([group - 0.45, group + 0.45], [best, best], color=BEST, **BEST_LINE,
-                          label=None if best_labelled else "best possible")
+                axes.plot(
+                    [group - 0.45, group + 0.45],
+                    [best, best],
+                    color=BEST,
+                    **BEST_LINE,
+                    label=None if best_labelled else "best possible",
+                )
                 best_labelled = True
         axes.set_xticks(range(len(cutoffs)), [f"@{k}" for k in cutoffs])
         axes.set_ylim(bottom=0)
@@ -146,8 +158,14 @@ def curves(
             smooth = moving_mean(values) if not markers and len(values) >= SMOOTH_FROM else values
             if smooth is not values:
                 axes.plot(steps, values, color=color, alpha=0.28, linewidth=1)
-            axes.plot(steps, smooth, color=color, label=name, marker="o" if markers or len(values) == 1 else None,
-                      markersize=4.5)
+            axes.plot(
+                steps,
+                smooth,
+                color=color,
+                label=name,
+                marker="o" if markers or len(values) == 1 else None,
+                markersize=4.5,
+            )
             if spread:
                 _band(axes, histories[name], spread, steps, smooth, color)
         if best is not None:
@@ -172,8 +190,10 @@ def _band(
 def step_time(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> str | None:
     """Mean seconds per step spent in rollout, reward and update: one bar per arm. None where nobody logged them."""
     means = {
-        name: [float(np.nanmean(values)) if np.isfinite(values).any() else 0.0
-               for values in (series(history, f"time/{phase}")[1] for phase in PHASES)]
+        name: [
+            float(np.nanmean(values)) if np.isfinite(values).any() else 0.0
+            for values in (series(history, f"time/{phase}")[1] for phase in PHASES)
+        ]
         for name, history in histories.items()
     }
     means = {name: times for name, times in means.items() if sum(times) > 0}
@@ -238,8 +258,17 @@ def _legend(figure: "Figure", axes: "Axes") -> None:
     handles, labels = [handles[place] for place in order], [labels[place] for place in order]
     one_row = sum(5 * len(label) + 32 for label in labels) < PANEL_WIDTH  # 5 units per letter, 32 for its key
     ncols = len(labels) if one_row else 2
-    figure.legend(handles, labels, loc="outside lower left", ncols=ncols, fontsize=10, handlelength=1.4,
-                  columnspacing=1.2, labelcolor=INK, borderaxespad=0.2)
+    figure.legend(
+        handles,
+        labels,
+        loc="outside lower left",
+        ncols=ncols,
+        fontsize=10,
+        handlelength=1.4,
+        columnspacing=1.2,
+        labelcolor=INK,
+        borderaxespad=0.2,
+    )
 
 
 def _inline(svg: str, title: str) -> str:

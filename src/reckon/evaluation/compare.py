@@ -40,8 +40,12 @@ class Pair:
         """An entry of `paired` in `metrics.json`."""
         pair = self.paired
         return {
-            "name": self.name, "baseline": self.baseline, "metric": self.metric,
-            "difference": pair.difference, "ci": [pair.lo, pair.hi], "p_value": pair.p_value,
+            "name": self.name,
+            "baseline": self.baseline,
+            "metric": self.metric,
+            "difference": pair.difference,
+            "ci": [pair.lo, pair.hi],
+            "p_value": pair.p_value,
         }
 
 
@@ -56,8 +60,12 @@ class Grid:
     def to_rich(self) -> Table:
         """For a terminal."""
         table = Table(
-            box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0),
-            caption=self.caption or None, caption_justify="left",
+            box=box.SIMPLE_HEAD,
+            show_edge=False,
+            pad_edge=False,
+            padding=(0, 1, 0, 0),
+            caption=self.caption or None,
+            caption_justify="left",
         )
         for number, heading in enumerate(self.headings):
             table.add_column(heading, justify="left" if number == 0 else "right", overflow="fold")
@@ -127,7 +135,8 @@ def compare(
     baseline = find_result(results, baseline_name)
     return [
         Pair(result.name, baseline.name, metric, paired_difference(result, baseline, metric))
-        for result in results if result is not baseline
+        for result in results
+        if result is not baseline
         for metric in metrics
     ]
 
@@ -143,8 +152,13 @@ def find_result(results: Sequence[RankingResult], name: str) -> RankingResult:
 def pairs_table(pairs: Sequence[Pair]) -> Grid:
     """One row per paired difference, with its interval and p-value."""
     rows = tuple(
-        (f"{pair.name} − {pair.baseline}", metric_label(pair.metric), signed(pair.paired.difference),
-         f"{signed(pair.paired.lo)} to {signed(pair.paired.hi)}", format_p(pair.paired.p_value))
+        (
+            f"{pair.name} − {pair.baseline}",
+            metric_label(pair.metric),
+            signed(pair.paired.difference),
+            f"{signed(pair.paired.lo)} to {signed(pair.paired.hi)}",
+            format_p(pair.paired.p_value),
+        )
         for pair in pairs
     )
     return Grid(("paired difference", "metric", "mean", "95 % interval", "p"), rows)

@@ -189,15 +189,25 @@ def results_section(data: ReportData) -> Section:
         Chart(title, Markup(charts.metric_bars(data.results, name, data.cutoffs, data.best_possible, data.names)), why)
         for name, title, why in METRIC_BARS
     ]
-    by_cutoff = Chart("Hit@K for every K", Markup(charts.hit_by_cutoff(data.results, data.names)),
-                      "Where in the list each method finds the target.")
+    by_cutoff = Chart(
+        "Hit@K for every K",
+        Markup(charts.hit_by_cutoff(data.results, data.names)),
+        "Where in the list each method finds the target.",
+    )
     return Section("results", "Results", lead, tables=tables, charts=[*bars, by_cutoff])
 
 
 def learning_section(data: ReportData) -> Section | None:
     """Reward and validation curves."""
-    panels = [_curve(data, "reward/mean", "Reward", "Mean over the step's trajectories; the band is one standard "
-                     "deviation on each side.", spread="reward/std")]
+    panels = [
+        _curve(
+            data,
+            "reward/mean",
+            "Reward",
+            "Mean over the step's trajectories; the band is one standard deviation on each side.",
+            spread="reward/std",
+        )
+    ]
     keys = {key for history in data.histories.values() for entry in history for key in entry}
     for key in sorted(key for key in keys if key.startswith(EVAL_PREFIX) and "@" in key):
         metric = key.removeprefix(EVAL_PREFIX)
@@ -212,11 +222,19 @@ def learning_section(data: ReportData) -> Section | None:
 
 def replies_section(data: ReportData) -> Section | None:
     """How long replies were and how many were cut off."""
-    found = [panel for panel in (
-        _curve(data, "reply/length", "Reply length", "Tokens per reply, mean over the step's trajectories."),
-        _curve(data, "reply/truncated", "Truncated replies", "Share of replies that hit the length limit; each "
-               "is counted and scored, none is dropped."),
-    ) if panel is not None]
+    found = [
+        panel
+        for panel in (
+            _curve(data, "reply/length", "Reply length", "Tokens per reply, mean over the step's trajectories."),
+            _curve(
+                data,
+                "reply/truncated",
+                "Truncated replies",
+                "Share of replies that hit the length limit; each is counted and scored, none is dropped.",
+            ),
+        )
+        if panel is not None
+    ]
     return Section("replies", "Replies", charts=found) if found else None
 
 

@@ -45,13 +45,22 @@ class Evaluation:
 
     def tables(self) -> list[Grid]:
         """Metrics with intervals, rates, paired differences."""
-        return [comparison_table(self.results, self.cutoffs, self.best_possible), rates_table(self.results),
-                pairs_table(self.pairs)]
+        return [
+            comparison_table(self.results, self.cutoffs, self.best_possible),
+            rates_table(self.results),
+            pairs_table(self.pairs),
+        ]
 
 
 def evaluate_run(
-    run: str | Path, *, split: Split = "test", ks: Sequence[int] = (5, 10, 20), batch_size: int = 64,
-    out: str | Path | None = None, beside: Sequence[str | Path] = (), data: str | Path | None = None,
+    run: str | Path,
+    *,
+    split: Split = "test",
+    ks: Sequence[int] = (5, 10, 20),
+    batch_size: int = 64,
+    out: str | Path | None = None,
+    beside: Sequence[str | Path] = (),
+    data: str | Path | None = None,
 ) -> Evaluation:
     """Evaluate a finished run; writes `metrics.json` and `report.html`.
 
@@ -91,14 +100,22 @@ def evaluate_run(
     metrics = [f"{metric}@{k}" for k in ks for metric in ("hit", "ndcg")]
     pairs = [pair for result in results[:-1] for pair in compare([result, results[-1]], result.name, metrics[:4])]
     folder = Path(out) if out is not None else run / "evaluation"
-    write_metrics(folder / "metrics.json", [summary(result, ks) for result in results], None,
-                  time.perf_counter() - started, pairs)
-    write_report(folder / "report.html", ReportData(
-        title=f"R²ec on {dataset.info['source'].get('name', 'data')}",
-        subtitle=f"{len(examples):,} {split} rows, full ranking of {len(dataset.catalog):,} items",
-        results=results, histories=_histories([*beside, run]), baseline_name=results[-2].name, cutoffs=ks,
-        examples=example_users(model, examples, ranked), facts=facts_of(run),
-    ))
+    write_metrics(
+        folder / "metrics.json", [summary(result, ks) for result in results], None, time.perf_counter() - started, pairs
+    )
+    write_report(
+        folder / "report.html",
+        ReportData(
+            title=f"R²ec on {dataset.info['source'].get('name', 'data')}",
+            subtitle=f"{len(examples):,} {split} rows, full ranking of {len(dataset.catalog):,} items",
+            results=results,
+            histories=_histories([*beside, run]),
+            baseline_name=results[-2].name,
+            cutoffs=ks,
+            examples=example_users(model, examples, ranked),
+            facts=facts_of(run),
+        ),
+    )
     return Evaluation(results, pairs, ks)
 
 
@@ -113,8 +130,11 @@ def ranking_result(
         ranked = model.ranks(examples, batch_size=batch_size, on_batch=lambda rows: bar.advance(task, rows))
     rates = {"seconds_per_user": (time.perf_counter() - started) / len(examples)}
     if model.config.reasons:
-        rates |= {"truncated": float(ranked.truncated.mean()), "parsed": float(1 - ranked.truncated.mean()),
-                  "reply_length": float(ranked.lengths.mean())}
+        rates |= {
+            "truncated": float(ranked.truncated.mean()),
+            "parsed": float(1 - ranked.truncated.mean()),
+            "reply_length": float(ranked.lengths.mean()),
+        }
     return result_of(name, ranked, examples, model.catalog, rates), ranked
 
 
@@ -130,16 +150,21 @@ def run_name(run: Path, model: R2ec) -> str:
     return "r2ec" if model.config.arm == "full" else model.config.arm
 
 
-def example_users(model: R2ec, examples: Examples, ranked: RankedExamples, count: int = SHOWN_USERS) -> list[ExampleUser]:
+def example_users(
+    model: R2ec, examples: Examples, ranked: RankedExamples, count: int = SHOWN_USERS
+) -> list[ExampleUser]:
     """The first rows of the split, whatever came of them: picked examples would flatter the model."""
     titles = model.catalog.titles
     rows = range(min(count, len(examples)))
     answers = model.recommend([examples.history(row) for row in rows], k=5)
     return [
         ExampleUser(
-            user_id=str(examples.user_ids[row]), history=[titles[item] for item in examples.history(row)],
-            reasoning=ranked.reasonings[row], items=[(titles[item], score) for item, score in zip(a.items, a.scores, strict=True)],
-            target=titles[int(examples.targets[row])], finish="length" if ranked.truncated[row] else "marker",
+            user_id=str(examples.user_ids[row]),
+            history=[titles[item] for item in examples.history(row)],
+            reasoning=ranked.reasonings[row],
+            items=[(titles[item], score) for item, score in zip(a.items, a.scores, strict=True)],
+            target=titles[int(examples.targets[row])],
+            finish="length" if ranked.truncated[row] else "marker",
         )
         for row, a in zip(rows, answers, strict=True)
     ]
@@ -174,6 +199,9 @@ def _dataset_of(run: Path, model: R2ec, data: str | Path | None) -> Dataset:
     dataset = Dataset.load(path)
     trained_on = json.loads((run / "manifest.json").read_text())["data"]["checksum"]
     if dataset.checksum != trained_on:
-        raise CheckpointError(run, f"was trained on other data than {path} (checksums differ)",
-                              "give the data set of the training with --data")
+        raise CheckpointError(
+            run,
+            f"was trained on other data than {path} (checksums differ)",
+            "give the data set of the training with --data",
+        )
     return dataset

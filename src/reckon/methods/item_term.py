@@ -25,7 +25,9 @@ from reckon.models.rec_head import encode_rows, item_logits, user_vectors
 class ItemTerm:
     """Target log-probabilities over the batch's items, a sample, or the whole catalog."""
 
-    def __init__(self, backbone: Backbone, head: HeadConfig, item_prompts: Sequence[list[int]], log_prior: Tensor) -> None:
+    def __init__(
+        self, backbone: Backbone, head: HeadConfig, item_prompts: Sequence[list[int]], log_prior: Tensor
+    ) -> None:
         self.backbone, self.head, self.item_prompts = backbone, head, item_prompts
         self.log_prior = log_prior  # [I] log training frequency
         self._columns = torch.empty(0, dtype=torch.long)  # [m] item indices that are scored, ascending

@@ -48,7 +48,12 @@ class R2ec:
     """A recommender that reasons, then ranks."""
 
     def __init__(
-        self, backbone: Backbone, catalog: Catalog, counts: IntArray, words: dict[str, str], config: R2ecConfig,
+        self,
+        backbone: Backbone,
+        catalog: Catalog,
+        counts: IntArray,
+        words: dict[str, str],
+        config: R2ecConfig,
         table: ItemTable | None = None,
     ) -> None:
         self.backbone, self.catalog, self.counts, self.words, self.config = backbone, catalog, counts, words, config
@@ -72,8 +77,12 @@ class R2ec:
         """
         config = config or preset("paper")
         if not isinstance(backbone, Backbone):
-            backbone = load_backbone(backbone, dtype=config.training.dtype, lora=config.lora,
-                                     gradient_checkpointing=config.training.gradient_checkpointing)
+            backbone = load_backbone(
+                backbone,
+                dtype=config.training.dtype,
+                lora=config.lora,
+                gradient_checkpointing=config.training.gradient_checkpointing,
+            )
         model = cls(backbone, dataset.catalog, dataset.train_counts, dataset.words, config)
         model.data_path = dataset.path
         return model
@@ -107,8 +116,11 @@ class R2ec:
         return ids if self.config.reasons else ids + self.engine.marker.ids
 
     def read(
-        self, examples: Sequence[Example], sampling: SamplingConfig | None = None,
-        generator: torch.Generator | None = None, on_token: Callable[[Tensor], None] | None = None,
+        self,
+        examples: Sequence[Example],
+        sampling: SamplingConfig | None = None,
+        generator: torch.Generator | None = None,
+        on_token: Callable[[Tensor], None] | None = None,
     ) -> tuple[Tensor, Rollouts | None]:
         """States at the marker [n, D], and the replies where the model reasons (greedy unless `sampling` is given)."""
         prompts = [self.prompt_ids(example) for example in examples]
@@ -138,7 +150,11 @@ class R2ec:
     # -- answering --------------------------------------------------------------------------------------------
 
     def ranks(
-        self, examples: Examples, k: int = 20, *, batch_size: int = READERS_AT_ONCE,
+        self,
+        examples: Examples,
+        k: int = 20,
+        *,
+        batch_size: int = READERS_AT_ONCE,
         on_batch: Callable[[int], None] | None = None,
     ) -> RankedExamples:
         """Rank of every row's target over the whole catalog, with the reply that led to it."""
@@ -179,7 +195,11 @@ class R2ec:
         return answers
 
     def recommend_streaming(
-        self, history: IntArray | Sequence[int], k: int = 10, exclude_seen: bool | None = None, *,
+        self,
+        history: IntArray | Sequence[int],
+        k: int = 10,
+        exclude_seen: bool | None = None,
+        *,
         on_text: Callable[[str], None],
     ) -> Recommendation:
         """As `recommend` for one history; `on_text` gets the reasoning piece by piece while it is written."""
@@ -206,29 +226,43 @@ class R2ec:
         return self._answer([history], k, exclude_seen, *read)[0]
 
     def _answer(
-        self, histories: Sequence[IntArray | Sequence[int]], k: int, exclude_seen: bool | None, hidden: Tensor,
+        self,
+        histories: Sequence[IntArray | Sequence[int]],
+        k: int,
+        exclude_seen: bool | None,
+        hidden: Tensor,
         rollouts: Rollouts | None,
     ) -> list[Recommendation]:
         if k < 1:
             raise ConfigError("k", k, "a list needs at least one item", "ask for 1 or more")
         exclude = self.config.head.exclude_seen if exclude_seen is None else exclude_seen
         seen = [np.array(history, dtype=np.int64) for history in histories]  # whole, also before the prompt's window
-        items, scores = top_k(self.queries(hidden), self.table.vectors, k, bias=self.bias,
-                              exclude=seen if exclude else None)
+        items, scores = top_k(
+            self.queries(hidden), self.table.vectors, k, bias=self.bias, exclude=seen if exclude else None
+        )
         texts = self.reasonings(rollouts) if rollouts is not None else [None] * len(histories)
         cut = rollouts.truncated.tolist() if rollouts is not None else [False] * len(histories)
         answers = []
         for row in range(len(histories)):
             kept = [i for i in range(items.shape[1]) if items[row, i] >= 0]
             indices = [int(items[row, i]) for i in kept]
-            answers.append(Recommendation(indices, [self.table.item_ids[i] for i in indices],
-                                          [float(scores[row, i]) for i in kept], texts[row], cut[row]))
+            answers.append(
+                Recommendation(
+                    indices,
+                    [self.table.item_ids[i] for i in indices],
+                    [float(scores[row, i]) for i in kept],
+                    texts[row],
+                    cut[row],
+                )
+            )
         return answers
 
     def reasonings(self, rollouts: Rollouts) -> list[str]:
         """The text of each reply before its marker."""
-        return [self._text(ids[:length].tolist()).strip()
-                for ids, length in zip(rollouts.reply_ids, rollouts.lengths, strict=True)]
+        return [
+            self._text(ids[:length].tolist()).strip()
+            for ids, length in zip(rollouts.reply_ids, rollouts.lengths, strict=True)
+        ]
 
     def _text(self, reply: list[int]) -> str:
         """What was written before the marker, without end-of-turn tokens."""
@@ -239,8 +273,11 @@ class R2ec:
         latest = [int(item) for item in history][-self.config.prompt.window :]
         for item in map(int, history):
             if not 0 <= item < len(self.catalog):
-                raise DataError(f"history item {item}", f"is not an item index (0 .. {len(self.catalog) - 1})",
-                                "use Catalog.index to turn an item id into its index")
+                raise DataError(
+                    f"history item {item}",
+                    f"is not an item index (0 .. {len(self.catalog) - 1})",
+                    "use Catalog.index to turn an item id into its index",
+                )
         return Example("", tuple(Event(item, None, None) for item in latest), -1, None)
 
     # -- the catalog moves --------------------------------------------------------------------------------------
@@ -259,8 +296,12 @@ class R2ec:
                 raise DataError("items", f"need a {name} each", f"give the table a column {name!r} without nulls")
         table = self.table
         known = self.catalog.table
-        columns = {name: items[name].cast(known[name].type) if name in items.column_names
-                   else pa.nulls(len(items), known[name].type) for name in known.column_names}
+        columns = {
+            name: items[name].cast(known[name].type)
+            if name in items.column_names
+            else pa.nulls(len(items), known[name].type)
+            for name in known.column_names
+        }
         fresh = Catalog(pa.table(columns))
         texts = [item_text(fresh.record(i), self.config.prompt.item_words) + MARKER for i in range(len(fresh))]
         prompts = self.backbone.tokenize(texts)
@@ -317,15 +358,21 @@ class R2ec:
         """
         path = Path(path)
         if not (path / "r2ec.json").exists():
-            raise CheckpointError(path, "is not a finished R2ec run (no r2ec.json)",
-                                  "give the directory of `reckon train r2ec`, after it has ended")
+            raise CheckpointError(
+                path,
+                "is not a finished R2ec run (no r2ec.json)",
+                "give the directory of `reckon train r2ec`, after it has ended",
+            )
         try:
             meta = json.loads((path / "r2ec.json").read_text())
             items = pq.read_table(path / "items.parquet")
             catalog = Catalog(items.drop_columns("reckon_train_count"))
         except (OSError, ValueError, KeyError) as error:
-            raise CheckpointError(path, f"r2ec.json or items.parquet is missing or damaged ({error})",
-                                  "copy the whole run directory again") from error
+            raise CheckpointError(
+                path,
+                f"r2ec.json or items.parquet is missing or damaged ({error})",
+                "copy the whole run directory again",
+            ) from error
         config = load_config(R2ecConfig, path / "config.yaml")
         backbone = load_backbone(path / "model", dtype=config.training.dtype, device=device)
         table = ItemTable.load(path / "item_table.safetensors", catalog.ids)

@@ -99,11 +99,19 @@ class RecPOConfig:
 
     def __post_init__(self) -> None:
         if self.num_generations < 2:
-            raise ConfigError("recpo.num_generations", self.num_generations,
-                              "advantages need at least two trajectories per prompt", "set it to 2 or more (default 4)")
+            raise ConfigError(
+                "recpo.num_generations",
+                self.num_generations,
+                "advantages need at least two trajectories per prompt",
+                "set it to 2 or more (default 4)",
+            )
         if not 1 <= self.item_trajectories <= self.num_generations:
-            raise ConfigError("recpo.item_trajectories", self.item_trajectories,
-                              f"must lie in 1 .. num_generations ({self.num_generations})", "use 1 as in the paper")
+            raise ConfigError(
+                "recpo.item_trajectories",
+                self.item_trajectories,
+                f"must lie in 1 .. num_generations ({self.num_generations})",
+                "use 1 as in the paper",
+            )
         if not 0 <= self.reward_beta <= 1:
             raise ConfigError("recpo.reward_beta", self.reward_beta, "must lie in [0, 1]", "use 0.05 as in the paper")
 
@@ -223,8 +231,17 @@ def preset(name: PresetName, arm: Arm = "full") -> R2ecConfig:
             rollout=SamplingConfig(temperature=1.0, max_completion_length=16),
             recpo=RecPOConfig(num_generations=8),
             lora=LoraSettings(r=0),
-            training=TrainingConfig(learning_rate=3e-4, embedding_lr_scale=10.0, warmup_steps=10, batch_size=16, micro_batch_size=16,
-                                    num_epochs=30, eval_steps=25, validation_size=500, patience=4),
+            training=TrainingConfig(
+                learning_rate=3e-4,
+                embedding_lr_scale=10.0,
+                warmup_steps=10,
+                batch_size=16,
+                micro_batch_size=16,
+                num_epochs=30,
+                eval_steps=25,
+                validation_size=500,
+                patience=4,
+            ),
         )
         if small.reasons:
             return small

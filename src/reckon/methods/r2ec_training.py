@@ -57,8 +57,9 @@ class _R2ecTrainer(StepTrainer):
     def attach(self, recommender: R2ec, validation: Examples, trajectories: TrajectoryLog) -> None:
         """Give the trainer its recommender and its fixed validation sample; encodes the item table."""
         self.recommender, self.validation, self.trajectories = recommender, validation, trajectories
-        self.item_term = ItemTerm(recommender.backbone, recommender.config.head, recommender.item_prompts,
-                                  recommender.log_prior)
+        self.item_term = ItemTerm(
+            recommender.backbone, recommender.config.head, recommender.item_prompts, recommender.log_prior
+        )
         self.refresh_table()
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
@@ -124,8 +125,13 @@ class RecPOTrainer(_R2ecTrainer, PolicyTrainer):
         ranks, probabilities = target_columns(self.recommender, rollouts.hidden, rows)
         texts = self.recommender.reasonings(rollouts)
         reward = fused_reward(config.reward_share, config.recpo.reward_cutoff)
-        rewards = reward([None] * len(rows), texts, rollouts.reply_ids.tolist(),
-                         target_rank=ranks.tolist(), target_probability=probabilities.tolist())
+        rewards = reward(
+            [None] * len(rows),
+            texts,
+            rollouts.reply_ids.tolist(),
+            target_rank=ranks.tolist(),
+            target_probability=probabilities.tolist(),
+        )
         self.trajectories.add(self.state.global_step, rows, texts, rewards, ranks.tolist(), rollouts)
         return torch.tensor(rewards, device=rollouts.hidden.device)
 
@@ -139,8 +145,14 @@ class RecPOTrainer(_R2ecTrainer, PolicyTrainer):
         rows = [example for example in examples[groups] for _ in range(recpo.num_generations)]
         chosen = [example for example, kept in zip(rows, best.tolist(), strict=True) if kept]
         logprobs = self.item_term.target_logprobs(hidden[best], chosen)
-        losses = item_losses(logprobs, logprobs.detach(), advantages[groups].flatten()[best],
-                             torch.ones_like(logprobs, dtype=torch.bool), recpo.epsilon, recpo.epsilon_high)
+        losses = item_losses(
+            logprobs,
+            logprobs.detach(),
+            advantages[groups].flatten()[best],
+            torch.ones_like(logprobs, dtype=torch.bool),
+            recpo.epsilon,
+            recpo.epsilon_high,
+        )
         return recpo.item_weight * losses.sum()
 
     def end_update(self) -> None:
@@ -184,8 +196,9 @@ def target_columns(recommender: R2ec, hidden: Tensor, examples: Sequence[Example
     """What rewards ask of the rec head: rank [n] and softmax probability [n] of each target over the catalog."""
     targets = torch.tensor([example.target for example in examples], device=hidden.device)
     ranks, probabilities = torch.empty_like(targets), hidden.new_empty(len(targets), dtype=torch.float32)
-    blocks = score_blocks(recommender.queries(hidden), recommender.table.vectors, recommender.bias,
-                          recommender.seen(examples))
+    blocks = score_blocks(
+        recommender.queries(hidden), recommender.table.vectors, recommender.bias, recommender.seen(examples)
+    )
     for rows, scores in blocks:
         own = scores.gather(1, targets[rows, None])  # [n, 1]
         missed = own[:, 0] == -torch.inf  # the target is in a history that may not be recommended
@@ -228,7 +241,12 @@ def training_arguments(config: R2ecConfig, out: Path, device: torch.device, prog
 
 
 def fit(
-    recommender: R2ec, dataset: Dataset, out: Path, *, resume: bool = False, progress: bool = True,
+    recommender: R2ec,
+    dataset: Dataset,
+    out: Path,
+    *,
+    resume: bool = False,
+    progress: bool = True,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> None:
     """Train the recommender in place, keep its best state, and write the run directory.
@@ -249,8 +267,9 @@ def fit(
     train = dataset.examples("train", config.prompt.window)
     validation = dataset.examples("valid", config.prompt.window).sample(config.training.validation_size, config.seed)
     if len(train) < config.training.batch_size:
-        raise ConfigError("training.batch_size", config.training.batch_size,
-                          f"there are only {len(train)} training rows", "lower it")
+        raise ConfigError(
+            "training.batch_size", config.training.batch_size, f"there are only {len(train)} training rows", "lower it"
+        )
     shared = dict(
         model=backbone.model,
         args=training_arguments(config, out, backbone.device, progress),
@@ -260,10 +279,19 @@ def fit(
     )
     trainer: RecPOTrainer | ItemTrainer
     if config.reasons:
-        trainer = RecPOTrainer(**shared, backbone=backbone, marker=MARKER, settings=PolicySettings(
-            config.rollout, config.recpo.num_generations, config.recpo.advantage, config.recpo.epsilon,
-            config.recpo.epsilon_high, config.training.micro_batch_size,
-        ))
+        trainer = RecPOTrainer(
+            **shared,
+            backbone=backbone,
+            marker=MARKER,
+            settings=PolicySettings(
+                config.rollout,
+                config.recpo.num_generations,
+                config.recpo.advantage,
+                config.recpo.epsilon,
+                config.recpo.epsilon_high,
+                config.training.micro_batch_size,
+            ),
+        )
     else:
         trainer = ItemTrainer(**shared)
     trainer.attach(recommender, validation, TrajectoryLog(out / "trajectories"))
@@ -296,8 +324,15 @@ def quiet_transformers() -> Iterator[None]:
 
 
 def train_run(
-    *, data: str | Path, backbone: str | Path, out: str | Path, config_file: Path | None = None,
-    preset: PresetName = "paper", arm: Arm = "full", overrides: Sequence[str] = (), resume: bool = False,
+    *,
+    data: str | Path,
+    backbone: str | Path,
+    out: str | Path,
+    config_file: Path | None = None,
+    preset: PresetName = "paper",
+    arm: Arm = "full",
+    overrides: Sequence[str] = (),
+    resume: bool = False,
     seed: int | None = None,
 ) -> R2ec:
     """Train from a dataset directory and a backbone into a run directory; behind `reckon train r2ec`.

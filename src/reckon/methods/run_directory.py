@@ -67,8 +67,13 @@ class TrajectoryLog:
         self._columns: dict[str, list[Any]] = {}
 
     def add(
-        self, step: int, examples: Sequence[Example], texts: Sequence[str], rewards: Sequence[float],
-        ranks: Sequence[int], rollouts: Rollouts,
+        self,
+        step: int,
+        examples: Sequence[Example],
+        texts: Sequence[str],
+        rewards: Sequence[float],
+        ranks: Sequence[int],
+        rollouts: Rollouts,
     ) -> None:
         """One step's N trajectories."""
         count = len(texts)

@@ -56,9 +56,11 @@ class RankingResult:
         outside = (ranks < 1) | (ranks > self.catalog_size + 1)
         if outside.any():
             row = int(outside.argmax())
-            raise DataError(f"{self.name}: ranks[{row}] = {ranks[row]}",
-                            f"lies outside 1..{self.catalog_size + 1} (catalog size + 1 is a miss)",
-                            "ranks start at 1 and count items of this catalog only")
+            raise DataError(
+                f"{self.name}: ranks[{row}] = {ranks[row]}",
+                f"lies outside 1..{self.catalog_size + 1} (catalog size + 1 is a miss)",
+                "ranks start at 1 and count items of this catalog only",
+            )
         object.__setattr__(self, "ranks", ranks.astype(np.int64, copy=False))
         if self.user_ids is not None:
             users = np.asarray(self.user_ids, dtype=object)
@@ -77,8 +79,11 @@ def _checked_items(name: str, recommended: IntArray, result: RankingResult) -> I
     if items.ndim != 2 or len(items) != len(result.ranks):
         raise ShapeError(f"{name}: recommended", items.shape, f"[{len(result.ranks)}, K], one row per rank")
     if items.size and (items.min() < NO_ITEM or items.max() >= result.catalog_size):
-        raise DataError(f"{name}: recommended", f"has an item index outside 0..{result.catalog_size - 1}",
-                        "recommend items of this catalog, -1 where a row has fewer")
+        raise DataError(
+            f"{name}: recommended",
+            f"has an item index outside 0..{result.catalog_size - 1}",
+            "recommend items of this catalog, -1 where a row has fewer",
+        )
     return items
 
 
@@ -122,8 +127,11 @@ def ranks_from_scores(
     missed = exclude[rows, targets]  # [U]
     if masked_target == "error" and missed.any():
         row = int(missed.argmax())
-        raise DataError(f"row {row}", f"excludes its own target (item index {targets[row]}), so it can never be found",
-                        "do not exclude it, or pass masked_target='miss' to count it as a miss")
+        raise DataError(
+            f"row {row}",
+            f"excludes its own target (item index {targets[row]}), so it can never be found",
+            "do not exclude it, or pass masked_target='miss' to count it as a miss",
+        )
     ranks = (ahead & ~exclude).sum(axis=1, dtype=np.int64)
     return np.where(missed, catalog_size + 1, ranks)
 
@@ -131,8 +139,11 @@ def ranks_from_scores(
 def _refuse_nan(scores: FloatArray) -> None:
     if np.isnan(scores).any():
         row, item = np.argwhere(np.isnan(scores))[0]
-        raise DataError(f"scores[{row}, {item}]", "is NaN: a model that diverged has no ranking",
-                        "look at the loss and the item table of this checkpoint")
+        raise DataError(
+            f"scores[{row}, {item}]",
+            "is NaN: a model that diverged has no ranking",
+            "look at the loss and the item table of this checkpoint",
+        )
 
 
 def metric_values(result: RankingResult, metric: str) -> FloatArray:
@@ -228,11 +239,17 @@ def paired_difference(
     if result.user_ids is None or baseline.user_ids is None:
         raise DataError(where, "a paired difference needs user_ids in both results", "keep user_ids with the ranks")
     if not np.array_equal(result.user_ids, baseline.user_ids):
-        raise DataError(where, f"the users differ ({len(result)} and {len(baseline)} rows, or another order)",
-                        "evaluate both on the same test rows in the same order")
+        raise DataError(
+            where,
+            f"the users differ ({len(result)} and {len(baseline)} rows, or another order)",
+            "evaluate both on the same test rows in the same order",
+        )
     if result.catalog_size != baseline.catalog_size:
-        raise DataError(where, f"the catalogs have {result.catalog_size} and {baseline.catalog_size} items",
-                        "rank the same catalog in both")
+        raise DataError(
+            where,
+            f"the catalogs have {result.catalog_size} and {baseline.catalog_size} items",
+            "rank the same catalog in both",
+        )
     return paired_interval(
         metric_values(result, metric), metric_values(baseline, metric), result.user_ids, resamples=resamples, seed=seed
     )

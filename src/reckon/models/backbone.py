@@ -70,8 +70,12 @@ class Backbone:
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
         if tokenizer.pad_token_id is None:
-            raise ConfigError("backbone", tokenizer.name_or_path, "its tokenizer has neither a pad nor an end token",
-                              "set tokenizer.pad_token and save the tokenizer again")
+            raise ConfigError(
+                "backbone",
+                tokenizer.name_or_path,
+                "its tokenizer has neither a pad nor an end token",
+                "set tokenizer.pad_token and save the tokenizer again",
+            )
         self._check_head()
 
     @property
@@ -148,8 +152,12 @@ class Backbone:
             ours = self.logits(self._decode(ids, self._positions(ids), None))
             theirs = self.causal_lm(input_ids=ids).logits.float()
         if not torch.allclose(ours, theirs, rtol=1e-2, atol=1e-2):
-            raise ConfigError("backbone", self.causal_lm.config.model_type, "computes its logits in an unknown way",
-                              "use a Qwen, Llama, Mistral or Gemma model, or report the family")
+            raise ConfigError(
+                "backbone",
+                self.causal_lm.config.model_type,
+                "computes its logits in an unknown way",
+                "use a Qwen, Llama, Mistral or Gemma model, or report the family",
+            )
 
 
 def gather_rows(hidden: Tensor, positions: Tensor) -> Tensor:
@@ -185,8 +193,11 @@ def load_backbone(
         if base is None:
             model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype))
     except (OSError, ValueError, SafetensorError) as error:
-        raise CheckpointError(path, f"cannot be loaded as a causal language model ({_first_line(error)})",
-                              "give a hub id or a folder with config.json, weights and tokenizer") from error
+        raise CheckpointError(
+            path,
+            f"cannot be loaded as a causal language model ({_first_line(error)})",
+            "give a hub id or a folder with config.json, weights and tokenizer",
+        ) from error
     if base is not None:
         if lora is not None and lora.r > 0:
             raise ConfigError("lora.r", lora.r, f"{path} holds adapters already", "set it to 0 to go on training those")
@@ -194,10 +205,16 @@ def load_backbone(
     elif lora is not None and lora.r > 0:
         from peft import LoraConfig, get_peft_model
 
-        model = get_peft_model(model, LoraConfig(
-            r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules="all-linear",
-            task_type="CAUSAL_LM",
-        ))
+        model = get_peft_model(
+            model,
+            LoraConfig(
+                r=lora.r,
+                lora_alpha=lora.alpha,
+                lora_dropout=lora.dropout,
+                target_modules="all-linear",
+                task_type="CAUSAL_LM",
+            ),
+        )
     if gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         if hasattr(model, "peft_config"):
@@ -217,8 +234,11 @@ def _load_adapters(path: Path, base: str, dtype: DType) -> Any:
     try:
         model = AutoModelForCausalLM.from_pretrained(base, dtype=getattr(torch, dtype))
     except (OSError, ValueError, SafetensorError) as error:
-        raise CheckpointError(path, f"holds adapters of {base}, which cannot be loaded ({_first_line(error)})",
-                              "put that model back, or set base_model_name_or_path in adapter_config.json") from error
+        raise CheckpointError(
+            path,
+            f"holds adapters of {base}, which cannot be loaded ({_first_line(error)})",
+            "put that model back, or set base_model_name_or_path in adapter_config.json",
+        ) from error
     return PeftModel.from_pretrained(model, path, is_trainable=True)
 
 

@@ -96,8 +96,11 @@ class ItemTable:
             raise CheckpointError(path, f"is not an item table ({error})", "encode the items again") from None
         wanted = stored if item_ids is None else item_ids
         if stored_hash != catalog_hash(wanted) or len(vectors) != len(stored):
-            raise CheckpointError(path, "was made for another catalog (its hash differs)",
-                                  "use the data set it was trained on, or add and remove items on the loaded model")
+            raise CheckpointError(
+                path,
+                "was made for another catalog (its hash differs)",
+                "use the data set it was trained on, or add and remove items on the loaded model",
+            )
         return cls(stored, vectors)
 
 

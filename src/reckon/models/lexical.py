@@ -38,8 +38,12 @@ ROPE_ANGLE = 1e-3  # radians per token, about; -sin stays monotonic up to distan
 
 
 def start_from_words(
-    model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, documents: Sequence[str], *,
-    half_life: float, seed: int,
+    model: Qwen2ForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    documents: Sequence[str],
+    *,
+    half_life: float,
+    seed: int,
 ) -> None:
     """Overwrite the weights of an untrained model in place.
 
@@ -56,8 +60,12 @@ def start_from_words(
     """
     config = model.config
     if config.num_key_value_heads != config.num_attention_heads:
-        raise ConfigError("num_key_value_heads", config.num_key_value_heads, "a lexical start needs one per head",
-                          f"use {config.num_attention_heads}")
+        raise ConfigError(
+            "num_key_value_heads",
+            config.num_key_value_heads,
+            "a lexical start needs one per head",
+            f"use {config.num_attention_heads}",
+        )
     if not documents:
         raise DataError("documents", "there are none, so words have no statistics", "give at least one item text")
     words = _words(tokenizer, config.vocab_size)
@@ -76,9 +84,7 @@ def _words(tokenizer: PreTrainedTokenizerFast, vocab_size: int) -> list[str | No
     return [None if i in special else str(tokenizer.decode([i])).strip().lower() for i in range(vocab_size)]
 
 
-def _log_weights(
-    tokenizer: PreTrainedTokenizerFast, documents: Sequence[str], words: Sequence[str | None]
-) -> Tensor:
+def _log_weights(tokenizer: PreTrainedTokenizerFast, documents: Sequence[str], words: Sequence[str | None]) -> Tensor:
     """Log IDF of each token's word: [V]. Silent: punctuation, words nearly everywhere, words in no document."""
     numbers = {word: number for number, word in enumerate(dict.fromkeys(words))}
     word_of_token = np.array([numbers[word] for word in words])  # [V]

@@ -85,11 +85,16 @@ class PretrainConfig:
             if getattr(self, name) < (name != "item_words"):
                 raise ConfigError(name, getattr(self, name), "must be at least 1", "use the default")
         if self.hidden_size % (2 * self.heads):
-            raise ConfigError("hidden_size", self.hidden_size, f"must be a multiple of 2 * heads ({2 * self.heads})",
-                              f"use {2 * self.heads * max(1, round(self.hidden_size / (2 * self.heads)))}")
+            raise ConfigError(
+                "hidden_size",
+                self.hidden_size,
+                f"must be a multiple of 2 * heads ({2 * self.heads})",
+                f"use {2 * self.heads * max(1, round(self.hidden_size / (2 * self.heads)))}",
+            )
         if self.lexical and self.hidden_size // self.heads < 8:
-            raise ConfigError("heads", self.heads, "a lexical start needs heads of at least 8 channels",
-                              "use fewer heads")
+            raise ConfigError(
+                "heads", self.heads, "a lexical start needs heads of at least 8 channels", "use fewer heads"
+            )
         if self.vocab_size < SMALLEST_VOCABULARY:
             raise ConfigError("vocab_size", self.vocab_size, f"must be at least {SMALLEST_VOCABULARY}", "use 8000")
         if self.max_tokens < 2 or self.steps < 0:
@@ -107,8 +112,14 @@ SIZES: dict[Size, PretrainConfig] = {
 
 
 def new_backbone(
-    dataset: Dataset, out: str | Path, *, size: Size = "tiny", seed: int = 0, overrides: Sequence[str] = (),
-    config: PretrainConfig | None = None, progress: bool = True,
+    dataset: Dataset,
+    out: str | Path,
+    *,
+    size: Size = "tiny",
+    seed: int = 0,
+    overrides: Sequence[str] = (),
+    config: PretrainConfig | None = None,
+    progress: bool = True,
 ) -> Path:
     """Make a backbone for one data set.
 
@@ -149,20 +160,34 @@ def build_decoder(
     """An untrained decoder for this vocabulary, started from the words of the documents if so configured."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = Qwen2ForCausalLM(Qwen2Config(
-            vocab_size=len(tokenizer), hidden_size=config.hidden_size, num_hidden_layers=config.layers,
-            num_attention_heads=config.heads, num_key_value_heads=config.heads,
-            intermediate_size=config.intermediate_size, max_position_embeddings=4096, tie_word_embeddings=True,
-            pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id, bos_token_id=None,
-        ))
+        model = Qwen2ForCausalLM(
+            Qwen2Config(
+                vocab_size=len(tokenizer),
+                hidden_size=config.hidden_size,
+                num_hidden_layers=config.layers,
+                num_attention_heads=config.heads,
+                num_key_value_heads=config.heads,
+                intermediate_size=config.intermediate_size,
+                max_position_embeddings=4096,
+                tie_word_embeddings=True,
+                pad_token_id=tokenizer.pad_token_id,
+                eos_token_id=tokenizer.eos_token_id,
+                bos_token_id=None,
+            )
+        )
     if config.lexical:
         start_from_words(model, tokenizer, documents, half_life=config.half_life, seed=seed)
     return model
 
 
 def pretrain(
-    model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, texts: Sequence[PretrainingText],
-    config: PretrainConfig, seed: int, *, progress: bool = True,
+    model: Qwen2ForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    texts: Sequence[PretrainingText],
+    config: PretrainConfig,
+    seed: int,
+    *,
+    progress: bool = True,
 ) -> list[float]:
     """Next-token training on the written parts; returns the loss of each step in nats per token."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=0.0)
@@ -215,15 +240,20 @@ def _batches(
         prompts = tokenizer([text.prompt for text in chosen])["input_ids"]
         written = tokenizer([text.written for text in chosen])["input_ids"]
         ends = [[] if text.ends_at_marker else [tokenizer.eos_token_id] for text in chosen]
-        whole = [(read + said + end)[-config.max_tokens :]
-                 for read, said, end in zip(prompts, written, ends, strict=True)]
+        whole = [
+            (read + said + end)[-config.max_tokens :] for read, said, end in zip(prompts, written, ends, strict=True)
+        ]
         ids = torch.full((len(chosen), max(map(len, whole))), tokenizer.pad_token_id)
         counts = torch.zeros(ids.shape, dtype=torch.bool)
         for row, (tokens, said, end) in enumerate(zip(whole, written, ends, strict=True)):
             ids[row, : len(tokens)] = torch.tensor(tokens)
             counts[row, max(0, len(tokens) - len(said) - len(end)) : len(tokens)] = True
-        yield _Batch(ids, counts, torch.tensor([len(tokens) for tokens in whole]),
-                     torch.tensor([text.ends_at_marker for text in chosen]))
+        yield _Batch(
+            ids,
+            counts,
+            torch.tensor([len(tokens) for tokens in whole]),
+            torch.tensor([text.ends_at_marker for text in chosen]),
+        )
 
 
 def _next_token_loss(model: Qwen2ForCausalLM, hidden: Tensor, batch: _Batch) -> Tensor:

@@ -28,8 +28,9 @@ def encode_rows(backbone: Backbone, prompts: Sequence[Sequence[int]], tokens_at_
     In batches of similar length: one long title would pad hundreds of short ones, and padding costs as much as text.
     """
     batches = list(length_batches(prompts, tokens_at_once))
-    rows = torch.cat([user_vectors(backbone.last_hidden(backbone.pad([prompts[row] for row in batch])))
-                      for batch in batches])
+    rows = torch.cat(
+        [user_vectors(backbone.last_hidden(backbone.pad([prompts[row] for row in batch]))) for batch in batches]
+    )
     order = torch.tensor([row for batch in batches for row in batch], device=rows.device)
     return rows[order.argsort()]
 

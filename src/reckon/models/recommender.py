@@ -53,8 +53,13 @@ class RankedExamples:
     @classmethod
     def empty(cls, rows: int, k: int) -> "RankedExamples":
         """Room for R rows."""
-        return cls(np.zeros(rows, dtype=np.int64), np.full((rows, k), -1, dtype=np.int64),
-                   np.zeros(rows, dtype=bool), np.zeros(rows, dtype=np.int64), [""] * rows)
+        return cls(
+            np.zeros(rows, dtype=np.int64),
+            np.full((rows, k), -1, dtype=np.int64),
+            np.zeros(rows, dtype=bool),
+            np.zeros(rows, dtype=np.int64),
+            [""] * rows,
+        )
 
     def put_items(self, rows: slice | IntArray, items: IntArray) -> None:
         """The best items of some rows; a catalog smaller than K leaves the rest at -1."""

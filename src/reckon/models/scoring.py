@@ -69,7 +69,11 @@ def top_k(
 
 
 def target_ranks(
-    users: Tensor, items: Tensor, targets: Tensor, *, bias: Tensor | None = None,
+    users: Tensor,
+    items: Tensor,
+    targets: Tensor,
+    *,
+    bias: Tensor | None = None,
     exclude: Sequence[IntArray] | None = None,
 ) -> Tensor:
     """Rank of each user's target among the allowed items: [U] int64, from 1.

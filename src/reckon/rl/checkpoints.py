@@ -80,8 +80,12 @@ class CheckpointedTrainer(Trainer):
             shutil.rmtree(run / name, ignore_errors=True)
             os.replace(staged, run / name)
             shutil.rmtree(run / STAGING, ignore_errors=True)
-            rotate_checkpoints(output_dir=str(run), save_total_limit=self.args.save_total_limit,
-                               best_model_checkpoint=self.state.best_model_checkpoint, use_mtime=False)
+            rotate_checkpoints(
+                output_dir=str(run),
+                save_total_limit=self.args.save_total_limit,
+                best_model_checkpoint=self.state.best_model_checkpoint,
+                use_mtime=False,
+            )
 
 
 def last_checkpoint(run: Path) -> Path | None:

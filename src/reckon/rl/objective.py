@@ -32,8 +32,11 @@ def token_losses(
     if advantages.ndim != 1 or logprobs.shape[:1] != advantages.shape:
         raise ShapeError("advantages", tuple(advantages.shape), f"[N] for log-probabilities {tuple(logprobs.shape)}")
     if not logprobs.shape == old_logprobs.shape == mask.shape:
-        raise ShapeError("old_logprobs", tuple(old_logprobs.shape),
-                         f"{tuple(logprobs.shape)}, as the log-probabilities and the mask {tuple(mask.shape)}")
+        raise ShapeError(
+            "old_logprobs",
+            tuple(old_logprobs.shape),
+            f"{tuple(logprobs.shape)}, as the log-probabilities and the mask {tuple(mask.shape)}",
+        )
     ratio = torch.exp(logprobs - old_logprobs)
     gain = clipped_gain(ratio, advantages[:, None], epsilon, epsilon_high) * mask
     return -gain.sum(dim=1) / mask.sum(dim=1).clamp_min(1)

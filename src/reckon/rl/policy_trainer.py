@@ -84,8 +84,10 @@ class StepTrainer(CheckpointedTrainer):
     def checked(self, loss: Tensor) -> Tensor:
         """A loss that is not finite stops the run; it must never become a number in a log."""
         if not bool(torch.isfinite(loss)):
-            raise ReckonError(f"step {self.state.global_step}: the loss is {loss.item()}: training has diverged. "
-                              "Fix: lower training.learning_rate, or resume from the last checkpoint.")
+            raise ReckonError(
+                f"step {self.state.global_step}: the loss is {loss.item()}: training has diverged. "
+                "Fix: lower training.learning_rate, or resume from the last checkpoint."
+            )
         return loss
 
 
@@ -122,8 +124,12 @@ class PolicyTrainer(StepTrainer):
         started = time.perf_counter()
 
         # 1. Sample. Rows i*G .. (i+1)*G - 1 share prompt i.
-        rollouts = self.engine.sample([self.prompt_ids(example) for example in examples], settings.sampling,
-                                      num_generations=settings.num_generations, generator=self.step_generator())
+        rollouts = self.engine.sample(
+            [self.prompt_ids(example) for example in examples],
+            settings.sampling,
+            num_generations=settings.num_generations,
+            generator=self.step_generator(),
+        )
         sampled = time.perf_counter()
 
         # 2. Reward, and compare within each group.
@@ -145,8 +151,11 @@ class PolicyTrainer(StepTrainer):
 
         # 4. Report what a person needs to trust the step.
         self._report_step(rollouts, rewards, advantages)
-        self.report(time__rollout=sampled - started, time__reward=rewarded - sampled,
-                    time__update=time.perf_counter() - rewarded)
+        self.report(
+            time__rollout=sampled - started,
+            time__reward=rewarded - sampled,
+            time__update=time.perf_counter() - rewarded,
+        )
         return total / self.current_gradient_accumulation_steps
 
     def _losses(

@@ -17,16 +17,25 @@ RewardFunction = Callable[..., list[float]]
 
 
 def ranking_reward(
-    prompts: Sequence[Any], completions: Sequence[Any], completion_ids: Sequence[Any], *,
-    target_rank: Sequence[int], cutoff: int = 1000, **_: Any,
+    prompts: Sequence[Any],
+    completions: Sequence[Any],
+    completion_ids: Sequence[Any],
+    *,
+    target_rank: Sequence[int],
+    cutoff: int = 1000,
+    **_: Any,
 ) -> list[float]:
     """R_d = NDCG@K with one relevant item, in [0, 1]: 1 / log2(1 + rank), 0 beyond rank K."""
     return [1 / math.log2(1 + rank) if rank <= cutoff else 0.0 for rank in target_rank]
 
 
 def similarity_reward(
-    prompts: Sequence[Any], completions: Sequence[Any], completion_ids: Sequence[Any], *,
-    target_probability: Sequence[float], **_: Any,
+    prompts: Sequence[Any],
+    completions: Sequence[Any],
+    completion_ids: Sequence[Any],
+    *,
+    target_probability: Sequence[float],
+    **_: Any,
 ) -> list[float]:
     """R_c = probability of the target under the softmax over the catalog, in [0, 1]."""
     return [float(probability) for probability in target_probability]

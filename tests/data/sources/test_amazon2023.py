@@ -16,16 +16,36 @@ from reckon.errors import DataError
 
 CATEGORY = "All_Beauty"
 META = [
-    {"main_category": "All Beauty", "title": f"Soap &amp; Co {n}", "average_rating": 4.8, "rating_number": 10,
-     "features": ["Soft", "Mild"], "description": ["First.", "<b>Second</b>."], "price": 9.5 if n % 2 else None,
-     "images": [{"thumb": "x"}], "store": "Brand", "categories": ["Beauty", "Soap"], "details": {"Size": "1"},
-     "parent_asin": f"B{n:03d}", "bought_together": None}
+    {
+        "main_category": "All Beauty",
+        "title": f"Soap &amp; Co {n}",
+        "average_rating": 4.8,
+        "rating_number": 10,
+        "features": ["Soft", "Mild"],
+        "description": ["First.", "<b>Second</b>."],
+        "price": 9.5 if n % 2 else None,
+        "images": [{"thumb": "x"}],
+        "store": "Brand",
+        "categories": ["Beauty", "Soap"],
+        "details": {"Size": "1"},
+        "parent_asin": f"B{n:03d}",
+        "bought_together": None,
+    }
     for n in range(12)
 ]
 REVIEWS = [
-    {"rating": float(1 + n % 5), "title": "Nice", "text": f"No.<br />{n}", "images": [], "asin": f"V{n:03d}",
-     "parent_asin": f"B{n % 12:03d}", "user_id": f"U{n % 5}", "timestamp": 1_600_000_000_000 + 1000 * n + 3,
-     "helpful_vote": 0, "verified_purchase": True}
+    {
+        "rating": float(1 + n % 5),
+        "title": "Nice",
+        "text": f"No.<br />{n}",
+        "images": [],
+        "asin": f"V{n:03d}",
+        "parent_asin": f"B{n % 12:03d}",
+        "user_id": f"U{n % 5}",
+        "timestamp": 1_600_000_000_000 + 1000 * n + 3,
+        "helpful_vote": 0,
+        "verified_purchase": True,
+    }
     for n in range(60)
 ]
 
@@ -64,8 +84,14 @@ def test_reviews_and_ratings_hold_the_same_events(raw, tmp_path):
 def test_item_text_is_clean_and_tells_no_ratings(raw, tmp_path):
     catalog = Dataset.load(prepare(amazon(raw), tmp_path / "out")).catalog
     assert catalog.record(catalog.index("B001")) == {
-        "item_id": "B001", "title": "Soap & Co 1", "store": "Brand", "categories": ["Beauty", "Soap"],
-        "features": "Soft. Mild", "description": "First. Second .", "price": 9.5}
+        "item_id": "B001",
+        "title": "Soap & Co 1",
+        "store": "Brand",
+        "categories": ["Beauty", "Soap"],
+        "features": "Soft. Mild",
+        "description": "First. Second .",
+        "price": 9.5,
+    }
 
 
 def test_reviews_of_products_without_metadata_are_dropped_and_counted(raw, tmp_path):

@@ -8,10 +8,14 @@ from reckon.data.prepare import prepare
 from reckon.data.sources.movielens import MovieLens
 from reckon.errors import DataError
 
-MOVIES = [("1", "Toy Story (1995)", "Animation|Children"), ("2", 'The "Quoted" One (1990)', "Drama"),
-          ("3", "Café (2001)", "(no genres listed)")] + [(str(n), f"Film {n}", "Drama") for n in range(4, 30)]
-RATINGS = [(user, movie, "3.5", 1_000_000_000 + user * 7 + 50 * (movie // 6))
-           for user in (1, 2) for movie in range(1, 30)]
+MOVIES = [
+    ("1", "Toy Story (1995)", "Animation|Children"),
+    ("2", 'The "Quoted" One (1990)', "Drama"),
+    ("3", "Café (2001)", "(no genres listed)"),
+] + [(str(n), f"Film {n}", "Drama") for n in range(4, 30)]
+RATINGS = [
+    (user, movie, "3.5", 1_000_000_000 + user * 7 + 50 * (movie // 6)) for user in (1, 2) for movie in range(1, 30)
+]
 
 
 @pytest.fixture
@@ -30,7 +34,10 @@ def test_the_folder_and_its_zip_give_the_same_data(published, tmp_path):
     second = Dataset.load(prepare(MovieLens(tmp_path / "ml-test.zip"), tmp_path / "2"))
     assert first.checksum == second.checksum
     assert first.catalog.record(first.catalog.index("1")) == {
-        "item_id": "1", "title": "Toy Story (1995)", "genres": ["Animation", "Children"]}
+        "item_id": "1",
+        "title": "Toy Story (1995)",
+        "genres": ["Animation", "Children"],
+    }
     assert first.catalog.record(first.catalog.index("3"))["genres"] is None
 
 
@@ -47,7 +54,7 @@ def test_ties_in_time_are_not_ordered_by_movie_id(published, tmp_path):
     dataset = Dataset.load(prepare(MovieLens(published), tmp_path / "out"))
     assert "md5" in dataset.info["tie_rule"]
     ids = [int(dataset.catalog.ids[index]) for index in dataset.events.item_index[dataset.user_index == 0]]
-    tied = [ids[start:start + 6] for start in (5, 11, 17)]  # movies 6 to 11, 12 to 17, 18 to 23 share a second each
+    tied = [ids[start : start + 6] for start in (5, 11, 17)]  # movies 6 to 11, 12 to 17, 18 to 23 share a second each
     assert [sorted(group) for group in tied] == [list(range(6, 12)), list(range(12, 18)), list(range(18, 24))]
     assert all(group != sorted(group) for group in tied)
 

@@ -41,11 +41,20 @@ def server():
         port = probe.getsockname()[1]
     process = None
     try:
-        subprocess.run([initdb, "-D", folder / "data", "-U", "reckon", "-A", "trust", "-N"], check=True,
-                       capture_output=True, cwd=folder, **user)
+        subprocess.run(
+            [initdb, "-D", folder / "data", "-U", "reckon", "-A", "trust", "-N"],
+            check=True,
+            capture_output=True,
+            cwd=folder,
+            **user,
+        )
         process = subprocess.Popen(
             [postgres, "-D", folder / "data", "-p", str(port), "-k", folder, "-h", "127.0.0.1", "-F"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder, **user)
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=folder,
+            **user,
+        )
         address = f"postgresql://reckon:secret@127.0.0.1:{port}/postgres"
         with wait_for(psycopg, address, process) as connection:
             fill(connection)
@@ -77,7 +86,8 @@ def fill(connection):
     connection.execute(
         """INSERT INTO sales.orders SELECT u, md5(n::text)::uuid,
         '2020-01-01 01:00+01'::timestamptz + make_interval(secs => 100 * u + n), nullif(n % 5, 0)
-        FROM generate_series(1, 5) u, generate_series(1, 12) n ORDER BY random()""")
+        FROM generate_series(1, 5) u, generate_series(1, 12) n ORDER BY random()"""
+    )
     connection.commit()
 
 

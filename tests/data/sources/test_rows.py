@@ -8,12 +8,14 @@ from reckon.data.sources.rows import Rows
 from reckon.errors import DataError
 
 ITEMS = pa.table({"item_id": [0, 1, 2, 3, 4], "title": ["A", "B", "C", "D", "E"], "brand": ["", "x", "x", "y", ""]})
-EVENTS = pa.table({
-    "user_id": ["u", "u", "u", "u", "v", "v"],
-    "item_id": [0, 1, 2, 3, 1, 4],
-    "position": pa.array([0, 1, 2, 3, 0, 1], pa.int32()),
-    "origin": ["history", "history", "valid", "test", "history", "history"],
-})
+EVENTS = pa.table(
+    {
+        "user_id": ["u", "u", "u", "u", "v", "v"],
+        "item_id": [0, 1, 2, 3, 1, 4],
+        "position": pa.array([0, 1, 2, 3, 0, 1], pa.int32()),
+        "origin": ["history", "history", "valid", "test", "history", "history"],
+    }
+)
 VALID = pa.table({"user_id": ["u"], "history_item_id": [[0, 1]], "item_id": [2]})
 TEST = pa.table({"user_id": ["u"], "history_item_id": [[0, 1, 2]], "item_id": [3]})
 

@@ -14,9 +14,15 @@ from reckon.errors import ConfigError, DataError
 
 HEADER = ("customer", "sku", "ordered at", "stars", "said")
 EVENTS = [
-    (f"u{user}", f"{item:04d}", str(1_500_000_000 + 100 * user + item), "4.5" if item % 2 else "",
-     f"No. {item} &amp; more")
-    for user in range(5) for item in range(user, user + 6)
+    (
+        f"u{user}",
+        f"{item:04d}",
+        str(1_500_000_000 + 100 * user + item),
+        "4.5" if item % 2 else "",
+        f"No. {item} &amp; more",
+    )
+    for user in range(5)
+    for item in range(user, user + 6)
 ]
 PRODUCTS = [(f"{item:04d}", f"Thing &quot;{item}&quot;", "9.50") for item in range(12)]
 MAP = {"user_id": "customer", "item_id": "sku", "timestamp": "ordered at", "rating": "stars", "review": "said"}
@@ -93,8 +99,11 @@ def test_every_form_of_input_gives_the_same_data(tmp_path, items, kind):
 
 
 def test_without_a_table_of_items_titles_come_from_the_interactions(tmp_path, csv_file):
-    rows = [(f"u{user}", item, 1_500_000_000 + item + user, "" if user == 1 else f"Thing {item}")
-            for user in range(3) for item in range(8)]
+    rows = [
+        (f"u{user}", item, 1_500_000_000 + item + user, "" if user == 1 else f"Thing {item}")
+        for user in range(3)
+        for item in range(8)
+    ]
     path = csv_file("events.csv", ("user_id", "item_id", "timestamp", "title"), rows)
     catalog = Dataset.load(prepare(Table(interactions=str(path)), tmp_path / "out")).catalog
     assert dict(zip(catalog.ids, catalog.titles, strict=True)) == {str(item): f"Thing {item}" for item in range(8)}
@@ -119,8 +128,12 @@ def test_row_order_may_be_the_order_of_events(tmp_path, csv_file):
 def test_json_of_mixed_types_is_not_rounded(tmp_path):
     path = tmp_path / "events.jsonl"
     stars = [*[4] * 30, 4.5]
-    path.write_text("\n".join(json.dumps({"user_id": 7, "item_id": n, "timestamp": 1_500_000_000 + n, "rating": star})
-                              for n, star in enumerate(stars)))
+    path.write_text(
+        "\n".join(
+            json.dumps({"user_id": 7, "item_id": n, "timestamp": 1_500_000_000 + n, "rating": star})
+            for n, star in enumerate(stars)
+        )
+    )
     dataset = Dataset.load(prepare(Table(interactions=str(path)), tmp_path / "out"))
     assert dataset.events.rating.tolist() == stars
 
@@ -131,19 +144,31 @@ BAD = {
     "long row": ("events.csv", "user_id,item_id,timestamp\nu,a,1500000000\nu,b,1500000001,x\n", r"Line: 3"),
     "open quote": ("events.csv", 'user_id,item_id,timestamp\nu,"a,1500000000\nu,b,1500000001\n', r"quote"),
     "no UTF-8": ("events.csv", b"user_id,item_id,timestamp\nu,a\xff,1500000000\n", r"Fix: save the file as UTF-8"),
-    "empty id": ("events.csv", "user_id,item_id,timestamp\nu,a,1500000000\n,b,1500000001\n",
-                 r"row 2, field user_id: is empty"),
-    "bad rating": ("events.csv", "user_id,item_id,timestamp,rating\nu,a,1500000000,4\nu,b,1500000001,good\n",
-                   r"field rating, row 2: 'good' is not a number"),
-    "bad time": ("events.csv", "user_id,item_id,timestamp\nu,a,1500000000\nu,b,never\n",
-                 r"field timestamp, row 2: 'never'"),
+    "empty id": (
+        "events.csv",
+        "user_id,item_id,timestamp\nu,a,1500000000\n,b,1500000001\n",
+        r"row 2, field user_id: is empty",
+    ),
+    "bad rating": (
+        "events.csv",
+        "user_id,item_id,timestamp,rating\nu,a,1500000000,4\nu,b,1500000001,good\n",
+        r"field rating, row 2: 'good' is not a number",
+    ),
+    "bad time": (
+        "events.csv",
+        "user_id,item_id,timestamp\nu,a,1500000000\nu,b,never\n",
+        r"field timestamp, row 2: 'never'",
+    ),
     "no time": ("events.csv", "user_id,item_id\nu,a\n", r"no column gives the order.*timestamp=COLUMN"),
     "no rows": ("events.csv", "user_id,item_id,timestamp\n", r"has no rows"),
     "empty file": ("events.csv", "", r"is empty"),
     "column twice": ("events.csv", "user_id,item_id,item_id\nu,a,b\n", r"column 'item_id' twice"),
     "bad JSON": ("events.jsonl", '{"user_id": 1, "item_id": 2, "timestamp": 1500000000}\n{"user_id": 1, \n', r"line"),
-    "JSON list": ("events.jsonl", '{"user_id": 1, "item_id": 2, "timestamp": 1500000000}\n[1, 2]\n',
-                  r"expected records"),
+    "JSON list": (
+        "events.jsonl",
+        '{"user_id": 1, "item_id": 2, "timestamp": 1500000000}\n[1, 2]\n',
+        r"expected records",
+    ),
     "no Parquet": ("events.parquet", "hello", r"events\.parquet"),
     "unknown kind": ("events.xlsx", "hello", r"unknown kind '.xlsx'"),
     "no SQLite": ("events.db", "this is no database, but long enough to look like one", r"cannot be read"),

@@ -33,10 +33,23 @@ REMOTE = {
 }
 # average_rating and rating_number are left out: they count ratings of the whole period, the test period included, so
 # in an item's text they would tell the future.
-META = {"parent_asin": "VARCHAR", "title": "VARCHAR", "store": "VARCHAR", "categories": "VARCHAR[]",
-        "features": "VARCHAR[]", "description": "VARCHAR[]", "price": "VARCHAR"}
-REVIEW = {"user_id": "VARCHAR", "parent_asin": "VARCHAR", "timestamp": "VARCHAR", "rating": "VARCHAR",
-          "title": "VARCHAR", "text": "VARCHAR"}
+META = {
+    "parent_asin": "VARCHAR",
+    "title": "VARCHAR",
+    "store": "VARCHAR",
+    "categories": "VARCHAR[]",
+    "features": "VARCHAR[]",
+    "description": "VARCHAR[]",
+    "price": "VARCHAR",
+}
+REVIEW = {
+    "user_id": "VARCHAR",
+    "parent_asin": "VARCHAR",
+    "timestamp": "VARCHAR",
+    "rating": "VARCHAR",
+    "title": "VARCHAR",
+    "text": "VARCHAR",
+}
 RATING = ("user_id", "parent_asin", "rating", "timestamp")
 
 
@@ -67,17 +80,25 @@ class Amazon2023:
         for found in files:
             wanted = self.sha256.get(found["name"])
             if wanted is not None and wanted.lower() != found["sha256"]:
-                raise DataError(str(self.path / found["name"]), f"has sha256 {found['sha256']}, not {wanted}",
-                                "fetch the file again, or correct the digest")
-        store_items(workspace, json_relation(meta, META), {
-            "item_id": "parent_asin",
-            "title": "title",
-            "store": "store",
-            "categories": "categories",
-            "features": "array_to_string(features, '. ')",
-            "description": "array_to_string(description, ' ')",
-            "price": "TRY_CAST(ltrim(price, '$') AS DOUBLE)",
-        }, str(meta))
+                raise DataError(
+                    str(self.path / found["name"]),
+                    f"has sha256 {found['sha256']}, not {wanted}",
+                    "fetch the file again, or correct the digest",
+                )
+        store_items(
+            workspace,
+            json_relation(meta, META),
+            {
+                "item_id": "parent_asin",
+                "title": "title",
+                "store": "store",
+                "categories": "categories",
+                "features": "array_to_string(features, '. ')",
+                "description": "array_to_string(description, ' ')",
+                "price": "TRY_CAST(ltrim(price, '$') AS DOUBLE)",
+            },
+            str(meta),
+        )
         if self.kind == "ratings":
             sql = relation(workspace, events)
             columns = columns_of(workspace, events, sql)
@@ -100,7 +121,10 @@ class Amazon2023:
                 return path
         target = self.path / name
         if not self.download:
-            raise DataError(str(target), "does not exist",
-                            f"put it there, or pass --download to fetch it from {self.mirrors[0]}/{remote}")
+            raise DataError(
+                str(target),
+                "does not exist",
+                f"put it there, or pass --download to fetch it from {self.mirrors[0]}/{remote}",
+            )
         download([f"{base.rstrip('/')}/{remote}" for base in self.mirrors], target, sha256=self.sha256.get(name))
         return target

@@ -53,8 +53,11 @@ def relation(workspace: Workspace, path: Path, style: CsvStyle | None = None) ->
         return _json(workspace, path)
     if suffix in PARQUET_SUFFIXES:
         return f"read_parquet({literal(str(path))})"
-    raise DataError(str(path), f"is of an unknown kind {suffix!r}",
-                    "use .csv, .tsv, .jsonl, .parquet (each may be .gz), .db or a postgresql:// address")
+    raise DataError(
+        str(path),
+        f"is of an unknown kind {suffix!r}",
+        "use .csv, .tsv, .jsonl, .parquet (each may be .gz), .db or a postgresql:// address",
+    )
 
 
 def json_relation(path: Path, columns: dict[str, str]) -> str:
@@ -113,8 +116,9 @@ def _json(workspace: Workspace, path: Path) -> str:
         guessed = workspace.columns(
             f"read_json({literal(str(path))}, format = 'auto', records = 'true', sample_size = {JSON_SAMPLE})"
         )
-    kinds = {name: "VARCHAR[]" if kind.endswith("[]") and "(" not in kind else "VARCHAR"
-             for name, kind in guessed.items()}
+    kinds = {
+        name: "VARCHAR[]" if kind.endswith("[]") and "(" not in kind else "VARCHAR" for name, kind in guessed.items()
+    }
     return json_relation(path, kinds)
 
 

@@ -28,8 +28,11 @@ def store_items(workspace: Workspace, relation: str, columns: Mapping[str, str],
         if name == "item_id":
             continue
         selected.append(f"{_cleaned(expression, kinds[name])} AS {quoted(name)}")
-    workspace.run(f"CREATE TABLE items AS SELECT row_number() OVER () AS line, {', '.join(selected)} FROM {relation}",
-                  doing="reading items", where=where)
+    workspace.run(
+        f"CREATE TABLE items AS SELECT row_number() OVER () AS line, {', '.join(selected)} FROM {relation}",
+        doing="reading items",
+        where=where,
+    )
     workspace.run("UPDATE items SET title = '' WHERE title IS NULL", doing="reading items")
     _refuse_empty(workspace, "items", "item_id", columns, where)
     twice = workspace.rows(
@@ -38,8 +41,9 @@ def store_items(workspace: Workspace, relation: str, columns: Mapping[str, str],
     )
     if twice:
         item_id, (first, second) = twice[0]
-        raise DataError(f"{where}, row {second}", f"item_id {item_id!r} was already in row {first}",
-                        "keep one row per item")
+        raise DataError(
+            f"{where}, row {second}", f"item_id {item_id!r} was already in row {first}", "keep one row per item"
+        )
     if not workspace.row("SELECT count(*) FROM items")[0]:
         raise DataError(where, "has no rows", "check the file")
 
@@ -60,11 +64,17 @@ def store_interactions(
     order = next((name for name in ("timestamp", "position") if name in columns), None)
     listed = kinds["item_id"].endswith("[]")
     if order is None and not listed:
-        raise DataError(where, "no column gives the order of events",
-                        "map timestamp=COLUMN or position=COLUMN, or position=@row for the order of the rows")
+        raise DataError(
+            where,
+            "no column gives the order of events",
+            "map timestamp=COLUMN or position=COLUMN, or position=@row for the order of the rows",
+        )
     selected = [f"{expression} AS raw_{name}" for name, expression in columns.items() if expression != ROW_ORDER]
-    workspace.run(f"CREATE TABLE staged AS SELECT row_number() OVER () AS line, {', '.join(selected)} FROM {relation}",
-                  doing="reading interactions", where=where)
+    workspace.run(
+        f"CREATE TABLE staged AS SELECT row_number() OVER () AS line, {', '.join(selected)} FROM {relation}",
+        doing="reading interactions",
+        where=where,
+    )
     if listed:
         _unroll(workspace, order, where)
         order = "position"
@@ -80,8 +90,12 @@ def store_interactions(
         moment = moment_sql(workspace, "staged", "raw_timestamp", field, time_unit)
     else:
         moment = _number(workspace, "raw_position", field, "BIGINT")
-    kept = ["line", "CAST(raw_user_id AS VARCHAR) AS user_id", "CAST(raw_item_id AS VARCHAR) AS item_id",
-            f"{moment} AS moment"]
+    kept = [
+        "line",
+        "CAST(raw_user_id AS VARCHAR) AS user_id",
+        "CAST(raw_item_id AS VARCHAR) AS item_id",
+        f"{moment} AS moment",
+    ]
     if "rating" in columns:
         field = f"{where}, field {_plain(columns['rating'])}"
         kept.append(f"{_number(workspace, 'raw_rating', field, 'DOUBLE', required=False)} AS rating")
@@ -101,8 +115,10 @@ def items_from_interactions(workspace: Workspace, title: str | None, relation: s
         item_id: SQL expression of the id.
     """
     if title is None:
-        workspace.run("CREATE TABLE items AS SELECT min(line) AS line, item_id, '' AS title FROM interactions "
-                      "GROUP BY item_id", doing="collecting items")
+        workspace.run(
+            "CREATE TABLE items AS SELECT min(line) AS line, item_id, '' AS title FROM interactions GROUP BY item_id",
+            doing="collecting items",
+        )
         return
     # The title seen most often, the first in alphabetical order among equals: the same on every run.
     workspace.run(
@@ -112,14 +128,16 @@ def items_from_interactions(workspace: Workspace, title: str | None, relation: s
              counted AS (SELECT item_id, title, count(*) AS times FROM titled GROUP BY ALL)
         SELECT 0 AS line, item_id, coalesce(first(title ORDER BY title IS NULL, times DESC, title), '') AS title
         FROM counted GROUP BY item_id""",
-        doing="collecting items", where=where,
+        doing="collecting items",
+        where=where,
     )
 
 
 def _kinds(workspace: Workspace, relation: str, columns: Mapping[str, str], where: str) -> dict[str, str]:
     """DuckDB types of the mapped expressions."""
-    selected = ", ".join(f"{expression} AS {quoted(name)}" for name, expression in columns.items()
-                         if expression != ROW_ORDER)
+    selected = ", ".join(
+        f"{expression} AS {quoted(name)}" for name, expression in columns.items() if expression != ROW_ORDER
+    )
     with named(where):
         return workspace.columns(f"(SELECT {selected} FROM {relation})")
 
@@ -136,12 +154,15 @@ def _cleaned(expression: str, kind: str) -> str:
 
 def _unroll(workspace: Workspace, order: str | None, where: str) -> None:
     if order is not None:
-        raise DataError(where, f"item_id is a list, which already has an order, and {order} is mapped too",
-                        f"leave {order} out")
+        raise DataError(
+            where, f"item_id is a list, which already has an order, and {order} is mapped too", f"leave {order} out"
+        )
     others = [name for name in workspace.columns("staged") if name != "raw_item_id"]
     workspace.run(
-        f"""CREATE TABLE unrolled AS SELECT {', '.join(others)}, unnest(raw_item_id) AS raw_item_id,
-        generate_subscripts(raw_item_id, 1) AS raw_position FROM staged""", doing="unrolling histories")
+        f"""CREATE TABLE unrolled AS SELECT {", ".join(others)}, unnest(raw_item_id) AS raw_item_id,
+        generate_subscripts(raw_item_id, 1) AS raw_position FROM staged""",
+        doing="unrolling histories",
+    )
     workspace.run("DROP TABLE staged", doing="unrolling histories")
     workspace.run("ALTER TABLE unrolled RENAME TO staged", doing="unrolling histories")
 
@@ -158,16 +179,15 @@ def _number(workspace: Workspace, column: str, where: str, kind: str, *, require
     return value
 
 
-def _refuse_empty(
-    workspace: Workspace, table: str, column: str, columns: Mapping[str, str], where: str
-) -> None:
+def _refuse_empty(workspace: Workspace, table: str, column: str, columns: Mapping[str, str], where: str) -> None:
     bad = workspace.rows(
         f"SELECT line FROM {table} WHERE {column} IS NULL OR CAST({column} AS VARCHAR) = '' ORDER BY line LIMIT 1"
     )
     if bad:
         field = _plain(columns[column.removeprefix("raw_")])
-        raise DataError(f"{where}, row {bad[0][0]}, field {field}", "is empty",
-                        "give every row an id, or remove the row")
+        raise DataError(
+            f"{where}, row {bad[0][0]}, field {field}", "is empty", "give every row an id, or remove the row"
+        )
 
 
 def _plain(expression: str) -> str:

@@ -36,14 +36,28 @@ class MovieLens:
         folder = self._unpacked(workspace) if self.path.is_file() else self.path
         read = {name: self._read(workspace, folder, name) for name in COLUMNS}
         movies, ratings = read["movies"], read["ratings"]
-        store_items(workspace, movies[1], {
-            "item_id": "movieId",
-            "title": "title",
-            "genres": f"nullif(string_split(nullif(genres, {literal(NO_GENRES)}), '|'), [])",
-        }, movies[0].name)
-        store_interactions(workspace, ratings[1], {
-            "user_id": "userId", "item_id": "movieId", "timestamp": '"timestamp"', "rating": "rating",
-        }, ratings[0].name, time_unit="s")
+        store_items(
+            workspace,
+            movies[1],
+            {
+                "item_id": "movieId",
+                "title": "title",
+                "genres": f"nullif(string_split(nullif(genres, {literal(NO_GENRES)}), '|'), [])",
+            },
+            movies[0].name,
+        )
+        store_interactions(
+            workspace,
+            ratings[1],
+            {
+                "user_id": "userId",
+                "item_id": "movieId",
+                "timestamp": '"timestamp"',
+                "rating": "rating",
+            },
+            ratings[0].name,
+            time_unit="s",
+        )
         inputs = [self.path] if self.path.is_file() else [movies[0], ratings[0]]
         return {"edition": self.path.stem, "files": [fingerprint(path) for path in inputs]}
 
@@ -64,8 +78,11 @@ class MovieLens:
                 if column not in found:
                     raise DataError(str(path), f"has no column {column!r}", "use the file as it was published")
             return published, sql
-        raise DataError(str(self.path), f"holds no {name}.csv or {name}.dat",
-                        "name the folder or zip of a MovieLens edition, e.g. ml-latest-small.zip")
+        raise DataError(
+            str(self.path),
+            f"holds no {name}.csv or {name}.dat",
+            "name the folder or zip of a MovieLens edition, e.g. ml-latest-small.zip",
+        )
 
     def _unpacked(self, workspace: Workspace) -> Path:
         """The folder of the two needed files, unpacked into the workspace."""
@@ -97,7 +114,10 @@ def _as_csv(path: Path, folder: Path) -> Path:
         for number, line in enumerate(text.splitlines(), start=1):
             fields = line.split("::")
             if len(fields) != len(COLUMNS["movies"]):
-                raise DataError(f"{path}, row {number}", f"has {len(fields)} fields, not {len(COLUMNS['movies'])}",
-                                "use the file as it was published")
+                raise DataError(
+                    f"{path}, row {number}",
+                    f"has {len(fields)} fields, not {len(COLUMNS['movies'])}",
+                    "use the file as it was published",
+                )
             writer.writerow(fields)
     return target

@@ -47,8 +47,11 @@ class Rows:
         items, interactions, valid = (self._file(name) for name in ("items", "interactions", "valid"))
         test = self._find("test")
         if test is None and not self.without_test:
-            raise DataError(str(self.path / "test.parquet"), "does not exist, so there is nothing to test on",
-                            "add the file, or pass --without-test to prepare validation rows only")
+            raise DataError(
+                str(self.path / "test.parquet"),
+                "does not exist, so there is nothing to test on",
+                "add the file, or pass --without-test to prepare validation rows only",
+            )
         self._items(workspace, items)
         record = self._interactions(workspace, interactions)
         columns = "split VARCHAR, line BIGINT, user_id VARCHAR, history VARCHAR[], item_id VARCHAR"
@@ -66,8 +69,11 @@ class Rows:
     def _file(self, name: str) -> Path:
         path = self._find(name)
         if path is None:
-            raise DataError(str(self.path / f"{name}.parquet"), "does not exist",
-                            "name a folder with items, interactions, valid and test")
+            raise DataError(
+                str(self.path / f"{name}.parquet"),
+                "does not exist",
+                "name a folder with items, interactions, valid and test",
+            )
         return path
 
     def _items(self, workspace: Workspace, path: Path) -> None:
@@ -85,43 +91,62 @@ class Rows:
         left_out: dict[str, int] = {}
         if "origin" in found:
             with named(str(path)):
-                left_out = dict(workspace.rows(
-                    f"SELECT coalesce(origin, 'null'), count(*) FROM {sql} WHERE origin IS DISTINCT FROM 'history' "
-                    "GROUP BY ALL ORDER BY ALL"))
+                left_out = dict(
+                    workspace.rows(
+                        f"SELECT coalesce(origin, 'null'), count(*) FROM {sql} WHERE origin IS DISTINCT FROM 'history' "
+                        "GROUP BY ALL ORDER BY ALL"
+                    )
+                )
             sql = f"(SELECT * FROM {sql} WHERE origin = 'history')"
         store_interactions(workspace, sql, columns, str(path))
-        return {"training": "interactions of origin history" if "origin" in found else "all interactions",
-                "left_out_by_origin": left_out}
+        return {
+            "training": "interactions of origin history" if "origin" in found else "all interactions",
+            "left_out_by_origin": left_out,
+        }
 
     def _rows(self, workspace: Workspace, path: Path, split: str) -> None:
         sql = relation(workspace, path)
         found = columns_of(workspace, path, sql)
         _require(found, ("user_id", HISTORY, "item_id"), path)
         if not found[HISTORY].endswith("[]"):
-            raise DataError(f"{path}, field {HISTORY}", f"is {found[HISTORY].lower()}, not a list",
-                            "store histories as lists, in Parquet or JSON lines")
+            raise DataError(
+                f"{path}, field {HISTORY}",
+                f"is {found[HISTORY].lower()}, not a list",
+                "store histories as lists, in Parquet or JSON lines",
+            )
         workspace.run(
             f"""INSERT INTO rows SELECT '{split}', row_number() OVER (), CAST(user_id AS VARCHAR),
             CAST({HISTORY} AS VARCHAR[]), CAST(item_id AS VARCHAR) FROM {sql}""",
-            doing=f"reading {split} rows", where=str(path))
+            doing=f"reading {split} rows",
+            where=str(path),
+        )
         for condition, problem in BAD_ROWS.items():
             _refuse(workspace, split, path, f"SELECT line FROM rows WHERE split = '{split}' AND ({condition})", problem)
         for field_name, ids in (("item_id", "item_id"), (HISTORY, "unnest(history)")):
-            unknown = (f"SELECT line, id FROM (SELECT line, {ids} AS id FROM rows WHERE split = '{split}') "
-                       "WHERE id NOT IN (SELECT item_id FROM items)")
+            unknown = (
+                f"SELECT line, id FROM (SELECT line, {ids} AS id FROM rows WHERE split = '{split}') "
+                "WHERE id NOT IN (SELECT item_id FROM items)"
+            )
             bad = workspace.rows(f"{unknown} ORDER BY line LIMIT 1")
             if bad:
-                raise DataError(f"{path}, row {bad[0][0]}, field {field_name}",
-                                f"item_id {bad[0][1]!r} is not among the items", "add the item, or remove the row")
+                raise DataError(
+                    f"{path}, row {bad[0][0]}, field {field_name}",
+                    f"item_id {bad[0][1]!r} is not among the items",
+                    "add the item, or remove the row",
+                )
 
     def _refuse_leak(self, workspace: Workspace, path: Path) -> None:
         """Repeat purchases put some targets among a user's earlier items; most of them there means a leak."""
-        share, = workspace.row(
+        (share,) = workspace.row(
             """SELECT coalesce(avg(CAST((user_id, item_id) IN (SELECT (user_id, item_id) FROM interactions) AS INT)), 0)
-            FROM rows""")
+            FROM rows"""
+        )
         if share > MOST_TARGETS:
-            raise DataError(str(path), f"holds {share:.0%} of the rows' targets, so training would see the answers",
-                            "add a column origin with 'history' for what came before the rows, or remove the rest")
+            raise DataError(
+                str(path),
+                f"holds {share:.0%} of the rows' targets, so training would see the answers",
+                "add a column origin with 'history' for what came before the rows, or remove the rest",
+            )
 
 
 def _require(found: dict[str, str], columns: tuple[str, ...], path: Path) -> None:

@@ -80,8 +80,9 @@ class Table:
     def _interaction_columns(self, found: dict[str, str], where: str) -> dict[str, str]:
         for ours in self.columns:
             if ours not in OURS:
-                raise ConfigError(f"map {ours}", self.columns[ours], "is no field of interactions",
-                                  f"map one of {', '.join(OURS)}")
+                raise ConfigError(
+                    f"map {ours}", self.columns[ours], "is no field of interactions", f"map one of {', '.join(OURS)}"
+                )
         if "timestamp" in self.columns and "position" in self.columns:
             raise ConfigError("map position", self.columns["position"], "timestamp is mapped too", "map one of the two")
         named = {ours: self.columns.get(ours, ours) for ours in OURS}
@@ -114,6 +115,7 @@ def _pick(
         elif theirs in found:
             picked[ours] = quoted(theirs)
         elif ours in asked or ours in required:
-            raise DataError(where, f"has no column {theirs!r}",
-                            f"pass {option} {ours}=COLUMN with one of {', '.join(found)}")
+            raise DataError(
+                where, f"has no column {theirs!r}", f"pass {option} {ours}=COLUMN with one of {', '.join(found)}"
+            )
     return picked
