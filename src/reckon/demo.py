@@ -32,19 +32,23 @@ from reckon.methods.r2ec_training import fit
 from reckon.metrics import CUTOFFS, summary
 from reckon.models.pretrain import new_backbone
 
-UPDATES = {"full": 150, "no-reasoning": 200}  # at most; early stopping ends the arm that stops gaining
+UPDATES: dict[Arm, int] = {"full": 175, "no-reasoning": 200}  # at most; early stopping ends the arm that stops gaining
 
 
 def demo_config(arm: Arm, seed: int) -> R2ecConfig:
     """The `small` preset for a catalog that fits whole into the item loss, without a popularity prior."""
     small = preset("small", arm)
+    training = replace(small.training, embedding_lr_scale=1.0, validation_size=300, max_steps=UPDATES[arm])
+    if arm == "no-reasoning":
+        training = replace(training, learning_rate=5e-4)
+    else:  # many prompts with few replies each: the item term learns from one reply per prompt
+        training = replace(training, learning_rate=3e-4, batch_size=48, micro_batch_size=48)
     return replace(
         small,
         seed=seed,
         head=HeadConfig(tau=0.05, negatives="catalog"),
-        training=replace(
-            small.training, learning_rate=5e-4, embedding_lr_scale=1.0, validation_size=300, max_steps=UPDATES[arm]
-        ),
+        recpo=replace(small.recpo, num_generations=4),
+        training=training,
     )
 
 

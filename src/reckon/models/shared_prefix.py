@@ -78,9 +78,9 @@ class ReadPrefix:
         grouped = query.reshape(B, G, kv_heads, R * T, d).transpose(1, 2).reshape(B, kv_heads, G * R * T, d) * scaling
         own_key, own_value = (side.view(B, G, kv_heads, T, d).transpose(1, 2) for side in (key, value))
         own_key, own_value = self._with_cache(module.layer_idx, own_key, own_value)  # [B, Hkv, G, S, d]
-        to_prefix = (grouped @ prefix_key.transpose(-1, -2)).view(B, kv_heads, G, R * T, P)
-        to_own = grouped.view(B, kv_heads, G, R * T, d) @ own_key.transpose(-1, -2)
-        scores = torch.cat([to_prefix, to_own], dim=-1).view(B, kv_heads, G, R, T, -1)
+        to_prefix = (grouped @ prefix_key.transpose(-1, -2)).view(B, kv_heads, G, R, T, P)
+        to_own = (grouped.view(B, kv_heads, G, R * T, d) @ own_key.transpose(-1, -2)).view(B, kv_heads, G, R, T, -1)
+        scores = torch.cat([to_prefix, to_own], dim=-1)  # no view of it: adding in place to one costs a copy
         if softcap is not None:
             scores = torch.tanh(scores / softcap) * softcap
         scores = scores.add_(self._additive_mask(T, own_key.shape[-2], P, sliding_window, scores))
