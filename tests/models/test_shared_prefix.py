@@ -73,3 +73,17 @@ def test_our_causal_attention_equals_the_models_own(family):
         ours = bone.causal_lm(input_ids=ids).logits
         bone.causal_lm.set_attn_implementation("eager")
         torch.testing.assert_close(ours, bone.causal_lm(input_ids=ids).logits, rtol=1e-4, atol=1e-4)
+
+
+def test_prompts_of_one_length_that_are_all_padded_hide_their_padding():
+    """A micro-batch of short prompts keeps the width of the longest prompt of its batch."""
+    bone = backbone("llama")
+    prompts, replies = batch()
+    short, replies = prompts[1:], replies[GROUP:]
+    wide = bone.pad(prompts)
+    padded = type(wide)(wide.ids[1:], wide.lengths[1:])
+    with torch.no_grad():
+        states, last = bone.read_prompts(padded)
+        hidden = bone.read_replies(replies, ReadPrefix(states, GROUP))
+        shared = torch.cat([last.repeat_interleave(GROUP, 0)[:, None], hidden], dim=1)
+        torch.testing.assert_close(shared, unshared_hidden(bone, short, replies), rtol=1e-4, atol=1e-4)

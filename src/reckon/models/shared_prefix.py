@@ -57,7 +57,8 @@ class ReadPrefix:
         self.states, self.group_size, self.capacity = states, group_size, capacity
         self.filled = 0  # reply tokens already in the cache
         self._own: dict[int, tuple[Tensor, Tensor]] = {}
-        self._masks: dict[int | None, Tensor] = {}
+        self._masks: dict[int | None, tuple[Tensor | None, Tensor | None]] = {}
+        self._padded: bool | None = None  # whether a prompt is padded; known from the first pass on
 
     def advance(self, tokens: int) -> None:
         """The call that just ended added this many tokens to every reply's cache."""
@@ -80,11 +81,12 @@ class ReadPrefix:
         own_key, own_value = self._with_cache(module.layer_idx, own_key, own_value)  # [B, Hkv, G, S, d]
         to_prefix = (grouped @ prefix_key.transpose(-1, -2)).view(B, kv_heads, G, R, T, P)
         to_own = (grouped.view(B, kv_heads, G, R * T, d) @ own_key.transpose(-1, -2)).view(B, kv_heads, G, R, T, -1)
-        scores = torch.cat([to_prefix, to_own], dim=-1)  # no view of it: adding in place to one costs a copy
         if softcap is not None:
-            scores = torch.tanh(scores / softcap) * softcap
-        scores = scores.add_(self._additive_mask(T, own_key.shape[-2], P, sliding_window, scores))
-        weights = scores.softmax(dim=-1, dtype=torch.float32).to(query.dtype)
+            to_prefix, to_own = (torch.tanh(part / softcap) * softcap for part in (to_prefix, to_own))
+        prefix_mask, own_mask = self._additive_masks(T, own_key.shape[-2], P, sliding_window, query)
+        to_prefix = to_prefix if prefix_mask is None else to_prefix + prefix_mask
+        to_own = to_own if own_mask is None else to_own + own_mask
+        weights = torch.cat([to_prefix, to_own], dim=-1).softmax(dim=-1, dtype=torch.float32).to(query.dtype)
         weights = apply_dropout(weights, dropout, training=module.training)
         on_prefix, on_own = weights.view(B, kv_heads, G, R * T, -1).split([P, own_key.shape[-2]], dim=-1)
         from_prefix = on_prefix.reshape(B, kv_heads, G * R * T, P) @ prefix_value
@@ -103,23 +105,36 @@ class ReadPrefix:
         keys[..., self.filled : end, :], values[..., self.filled : end, :] = key, value
         return keys[..., :end, :], values[..., :end, :]
 
-    def _additive_mask(self, T: int, S: int, P: int, window: int | None, like: Tensor) -> Tensor:
-        """[B, 1, 1, 1, T, P + S]: 0 where a reply token may look, the lowest number elsewhere."""
+    def _additive_masks(
+        self, T: int, S: int, P: int, window: int | None, like: Tensor
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """[B, 1, 1, 1, T, P] and [1, 1, 1, 1, T, S]: 0 where a reply token may look, the lowest number elsewhere.
+
+        None where it may look everywhere, so that prompts of one length and single tokens cost no mask.
+        """
+        if self._padded is None:
+            self._padded = bool((self.states.lengths < P).any())  # a part of a larger batch may be so in every row
         if window not in self._masks:
             device, lengths = like.device, self.states.lengths[:, None, None]
             own_position = self.filled + torch.arange(T, device=device)[None, :, None]  # [1, T, 1] within the reply
             prefix_position = torch.arange(P, device=device)[None, None]
             own_key = torch.arange(S, device=device)[None, None]
-            sees_prefix = (prefix_position < lengths).expand(-1, T, -1)
-            sees_own = (own_key <= own_position).expand(len(self.states.lengths), -1, -1)
+            sees_prefix = (prefix_position < lengths).expand(-1, T, -1)  # [B, T, P]
+            sees_own = own_key <= own_position  # [1, T, S]
             if window is not None:
                 sees_prefix = sees_prefix & (lengths + own_position - prefix_position < window)
                 sees_own = sees_own & (own_position - own_key < window)
-            allowed = torch.cat([sees_prefix, sees_own], dim=-1)[:, None, None, None]
-            self._masks[window] = torch.zeros(allowed.shape, dtype=like.dtype, device=device).masked_fill(
-                ~allowed, torch.finfo(like.dtype).min
+            self._masks[window] = (
+                additive(sees_prefix, like.dtype) if self._padded or window is not None else None,
+                additive(sees_own, like.dtype) if T > 1 or window is not None else None,
             )
         return self._masks[window]
+
+
+def additive(allowed: Tensor, dtype: torch.dtype) -> Tensor:
+    """Where a token may look [b, T, K] to what is added to its scores [b, 1, 1, 1, T, K]."""
+    zeros = torch.zeros(allowed.shape, dtype=dtype, device=allowed.device)
+    return zeros.masked_fill_(~allowed, torch.finfo(dtype).min)[:, None, None, None]
 
 
 def causal_attention(
