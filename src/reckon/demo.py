@@ -30,9 +30,10 @@ from reckon.methods.r2ec import R2ec
 from reckon.methods.r2ec_config import Arm, HeadConfig, R2ecConfig, preset
 from reckon.methods.r2ec_training import fit
 from reckon.metrics import CUTOFFS, summary
-from reckon.models.pretrain import new_backbone
+from reckon.models.pretrain import SIZES, new_backbone
 
-UPDATES: dict[Arm, int] = {"full": 175, "no-reasoning": 200}  # at most; early stopping ends the arm that stops gaining
+BACKBONE = replace(SIZES["tiny"], layers=2, steps=300)  # enough for books told by two words, in a minute
+UPDATES: dict[Arm, int] = {"full": 200, "no-reasoning": 200}  # at most; early stopping ends the arm that stops gaining
 
 
 def demo_config(arm: Arm, seed: int) -> R2ecConfig:
@@ -65,7 +66,7 @@ def run_demo(out: str | Path, seed: int = 0) -> Path:
     with _step(console, "Simulating the bookshop"):
         dataset = Dataset.load(write_bookshop(out / "data", seed=seed))
     with _step(console, "Pretraining a small language model on its cards and notes"):
-        backbone = new_backbone(dataset, out / "backbone", size="tiny", seed=seed)
+        backbone = new_backbone(dataset, out / "backbone", size="tiny", seed=seed, config=BACKBONE)
     models: dict[Arm, R2ec] = {}
     arms: tuple[tuple[Arm, str], ...] = (("no-reasoning", "without reasoning"), ("full", "with RecPO"))
     for arm, words in arms:
