@@ -97,7 +97,9 @@ def step(side: Side, shape: StepShape, steps: int) -> dict[str, Any]:
         gc.collect()
         if on_gpu:
             torch.cuda.empty_cache()
-    medians = {phase: median(one[phase] for one in spent[WARM_UP:]) for phase in spent[0]}
+    medians = {
+        phase: median(one[phase] for one in spent[WARM_UP:]) for phase in ("rollout", "reward", "update", "total")
+    }
     sampled = shape.rows * shape.reply_tokens
     return {
         "side": side,

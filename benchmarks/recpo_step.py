@@ -19,6 +19,7 @@ from measure import MIB, Memory, environment, installed, start, table, write_jso
 
 SIDES = ("reckon", "unshared", "trl")
 NAMES = {"reckon": "reckon, shared prefix", "unshared": "reckon, unshared", "trl": "TRL GRPOTrainer"}
+PHASES = ("rollout", "update", "total", "cpu")  # `cpu`: of the step, on all cores; other programs disturb it less
 WARM_UP = 2  # steps that are not counted: they allocate AdamW's moments and fill allocator caches
 
 
@@ -57,7 +58,7 @@ def measure(sides: tuple[str, ...], repetitions: int, quick: bool) -> dict[str, 
         side: {"extra_memory_mib": round(extra[side] / MIB, 1)} | {
             phase: {"min": round(min(values), 4), "median": round(median(values), 4),
                     "all": [round(value, 4) for value in values]}
-            for phase in ("rollout", "update", "total")
+            for phase in PHASES
             for values in [[step[phase] for step in seconds[side]]]
         }
         for side in sides
@@ -70,7 +71,7 @@ def ratios(sides: dict[str, Any]) -> dict[str, dict[str, float]]:
     return {
         side: {
             **{f"{phase}_{kind}": round(theirs[phase][kind] / ours[phase][kind], 2)
-               for phase in ("rollout", "update", "total") for kind in ("min", "median")},
+               for phase in PHASES for kind in ("min", "median")},
             "extra_memory": round(theirs["extra_memory_mib"] / max(ours["extra_memory_mib"], 0.1), 2),
         }
         for side, theirs in sides.items() if side != "reckon"
@@ -82,11 +83,22 @@ def render(result: dict[str, Any]) -> str:
     shape, sides = result["shape"], result["sides"]
     rows = [
         [NAMES[side]]
-        + [f"{numbers[phase][kind]:.3f}" for phase in ("rollout", "update", "total") for kind in ("min", "median")]
+        + [f"{numbers[phase][kind]:.3f}" for phase in PHASES for kind in ("min", "median")]
         + [f"{numbers['extra_memory_mib']:.0f}"]
         for side, numbers in sides.items()
     ]
-    header = ["side", "rollout min", "median", "update min", "median", "step min", "median", "extra MiB"]
+    header = [
+        "side",
+        "rollout min",
+        "median",
+        "update min",
+        "median",
+        "step min",
+        "median",
+        "CPU min",
+        "median",
+        "extra MiB",
+    ]
     lines = [
         f"{shape['prompts']} prompts x {shape['prompt_tokens']} tokens x {shape['group']} replies x "
         f"{shape['reply_tokens']} tokens; seconds of {result['repetitions']} steps; {result['hardware']}",
@@ -96,7 +108,8 @@ def render(result: dict[str, Any]) -> str:
     ]
     for side, ratio in result["ratios"].items():
         lines.append(
-            f"{NAMES[side]} / reckon: step {ratio['total_median']:.2f}x (median), {ratio['total_min']:.2f}x (min); "
+            f"{NAMES[side]} / reckon: step {ratio['total_median']:.2f}x (median), {ratio['total_min']:.2f}x (min), "
+            f"CPU time {ratio['cpu_median']:.2f}x (median), {ratio['cpu_min']:.2f}x (min); "
             f"rollout {ratio['rollout_median']:.2f}x, update {ratio['update_median']:.2f}x; "
             f"extra memory {ratio['extra_memory']:.2f}x"
         )

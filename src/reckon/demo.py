@@ -33,7 +33,8 @@ from reckon.metrics import CUTOFFS, summary
 from reckon.models.pretrain import SIZES, new_backbone
 
 BACKBONE = replace(SIZES["tiny"], layers=2, steps=300)  # enough for books told by two words, in a minute
-UPDATES: dict[Arm, int] = {"full": 200, "no-reasoning": 200}  # at most; early stopping ends the arm that stops gaining
+# At most; early stopping ends the arm that stops gaining.
+UPDATES: dict[Arm, int] = {"full": 200, "no-reasoning": 300}
 
 
 def demo_config(arm: Arm, seed: int) -> R2ecConfig:

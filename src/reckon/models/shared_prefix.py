@@ -10,7 +10,7 @@ are plain counts; only a reply's view of its prompt needs a mask.
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -37,8 +37,10 @@ class RecordPrefix:
     def __init__(self, states: PrefixStates) -> None:
         self.states = states
 
-    def attend(self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **options: Any):
-        layer = module.layer_idx
+    def attend(
+        self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **options: Any
+    ) -> tuple[Tensor, None]:
+        layer = cast(int, module.layer_idx)
         # Gradient checkpointing runs a layer twice; the first run's tensors carry the graph.
         if layer not in self.states.keys:
             # Contiguous, or every product with them would copy them again: once per token in generation.
@@ -67,18 +69,28 @@ class ReadPrefix:
             self._masks.clear()
 
     def attend(
-        self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, *,
-        scaling: float, dropout: float = 0.0, sliding_window: int | None = None, softcap: float | None = None,
+        self,
+        module: nn.Module,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor | None,
+        *,
+        scaling: float,
+        dropout: float = 0.0,
+        sliding_window: int | None = None,
+        softcap: float | None = None,
         **_: Any,
     ) -> tuple[Tensor, None]:
-        prefix_key, prefix_value = self.states.keys[module.layer_idx], self.states.values[module.layer_idx]
+        layer = cast(int, module.layer_idx)
+        prefix_key, prefix_value = self.states.keys[layer], self.states.values[layer]
         B, kv_heads, P, d = prefix_key.shape
-        N, heads, T, _ = query.shape
+        N, heads, T = query.shape[:3]
         G, R = self.group_size, heads // kv_heads
         # Queries of one group and one key head side by side: [B, Hkv, G, R * T, d].
         grouped = query.reshape(B, G, kv_heads, R * T, d).transpose(1, 2).reshape(B, kv_heads, G * R * T, d) * scaling
         own_key, own_value = (side.view(B, G, kv_heads, T, d).transpose(1, 2) for side in (key, value))
-        own_key, own_value = self._with_cache(module.layer_idx, own_key, own_value)  # [B, Hkv, G, S, d]
+        own_key, own_value = self._with_cache(layer, own_key, own_value)  # [B, Hkv, G, S, d]
         to_prefix = (grouped @ prefix_key.transpose(-1, -2)).view(B, kv_heads, G, R, T, P)
         to_own = (grouped.view(B, kv_heads, G, R * T, d) @ own_key.transpose(-1, -2)).view(B, kv_heads, G, R, T, -1)
         if softcap is not None:
@@ -155,8 +167,13 @@ def causal_attention(
 
 
 def reckon_attention(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None,
-    prefix: RecordPrefix | ReadPrefix | None = None, **options: Any,
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    prefix: RecordPrefix | ReadPrefix | None = None,
+    **options: Any,
 ) -> tuple[Tensor, None]:
     """The attention function transformers calls in every layer; `prefix` says which role this pass has."""
     attend = causal_attention if prefix is None else prefix.attend

@@ -109,8 +109,10 @@ class SharedPrefixEngine:
             batch = backbone.pad(prompts)
             states, last = backbone.read_prompts(batch)
             if not bool(torch.isfinite(last).all()):
-                raise ReckonError("the model's hidden states are not finite: training has diverged. "
-                                  "Fix: lower training.learning_rate, or resume from an earlier checkpoint.")
+                raise ReckonError(
+                    "the model's hidden states are not finite: training has diverged. "
+                    "Fix: lower training.learning_rate, or resume from an earlier checkpoint."
+                )
             forced = torch.tensor(self.marker.ids, device=backbone.device)
             capacity = sampling.max_completion_length + len(forced)
             reader = ReadPrefix(states, num_generations, capacity)
@@ -126,9 +128,7 @@ class SharedPrefixEngine:
                     break
             return rows.rollouts(batch)
 
-    def _place(
-        self, rows: "_Rows", step: int, tokens: Tensor, logprobs: Tensor, forced: Tensor, budget: int
-    ) -> None:
+    def _place(self, rows: "_Rows", step: int, tokens: Tensor, logprobs: Tensor, forced: Tensor, budget: int) -> None:
         """Write one token into every row that has not ended: the sampled one, or the marker's next."""
         active = rows.finished_at < 0
         if step == budget:

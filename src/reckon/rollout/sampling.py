@@ -43,13 +43,17 @@ class SamplingConfig:
 
     def __post_init__(self) -> None:
         if self.temperature < 0:
-            raise ConfigError("rollout.temperature", self.temperature, "must not be negative", "use 1.0, or 0 for greedy")
+            raise ConfigError(
+                "rollout.temperature", self.temperature, "must not be negative", "use 1.0, or 0 for greedy"
+            )
         if self.top_k < 0:
             raise ConfigError("rollout.top_k", self.top_k, "must not be negative", "use 0 to keep all tokens")
         if not 0 < self.top_p <= 1:
             raise ConfigError("rollout.top_p", self.top_p, "must lie in (0, 1]", "use 1.0 to keep all tokens")
         if self.max_completion_length < 1:
-            raise ConfigError("rollout.max_completion_length", self.max_completion_length, "must be at least 1", "use 512")
+            raise ConfigError(
+                "rollout.max_completion_length", self.max_completion_length, "must be at least 1", "use 512"
+            )
 
 
 def sampled_logprobs(logits: Tensor, sampling: SamplingConfig, kept: Tensor | None = None) -> Tensor:
@@ -106,7 +110,9 @@ def token_logprobs(
     if len(ids) * backbone.config.vocab_size <= SMALL_LOGITS:
         parts = [chunk_logprobs(states, ids)]
     else:
-        parts = [checkpoint(chunk_logprobs, s, i, use_reentrant=False)
-                 for s, i in zip(states.split(CHUNK_TOKENS), ids.split(CHUNK_TOKENS), strict=True)]
+        parts = [
+            checkpoint(chunk_logprobs, s, i, use_reentrant=False)
+            for s, i in zip(states.split(CHUNK_TOKENS), ids.split(CHUNK_TOKENS), strict=True)
+        ]
     logprobs, entropy = (torch.cat(column) for column in zip(*parts, strict=True))
     return empty.masked_scatter(mask, logprobs), empty.masked_scatter(mask, entropy)
