@@ -34,7 +34,7 @@ from reckon.models.pretrain import SIZES, new_backbone
 
 BACKBONE = replace(SIZES["tiny"], layers=2, steps=300)  # enough for books told by two words, in a minute
 # At most; early stopping ends the arm that stops gaining.
-UPDATES: dict[Arm, int] = {"full": 200, "no-reasoning": 300}
+UPDATES: dict[Arm, int] = {"full": 200, "no-reasoning": 200}
 
 
 def demo_config(arm: Arm, seed: int) -> R2ecConfig:
