@@ -133,7 +133,6 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="tiny sizes, one repetition: does it run at all?")
     options = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count()))  # inherited by the sides
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # a side that waits for its turn must not spin on a core
     shape, repetitions = (QUICK, 1) if options.quick else (SHAPE, options.repetitions)
     result = {"benchmark": "evaluate", **environment(), "shape": shape, "top_k": TOP_K, "repetitions": repetitions}
     result |= measure(shape, repetitions)

@@ -123,7 +123,6 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="tiny sizes, one repetition: does it run at all?")
     options = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count()))  # inherited by the sides
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # a side that waits for its turn must not spin on a core
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     sides = tuple(side for side in SIDES if side != "trl" or installed("trl"))
     if "trl" not in sides:

@@ -116,4 +116,4 @@ class StopOnInterrupt(TrainerCallback):
 
     def _request(self, *_: Any) -> None:
         self.interrupted = True
-        signal.signal(signal.SIGINT, self._previous)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a second one stops, even where SIGINT was ignored
