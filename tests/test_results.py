@@ -1,0 +1,55 @@
+"""What the committed results say, and that the page of results says the same."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "docs" / "results"
+DEMOS = sorted(RESULTS.glob("demo-seed-*.json"))
+
+
+def tables():
+    spec = importlib.util.spec_from_file_location("results_table", ROOT / "benchmarks" / "results_table.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def holds(file: Path) -> bool:
+    """80 % of the best possible, an interval above popularity's, a clear paired gain over the no-reasoning arm."""
+    content = json.loads(file.read_text())
+    rows = {row["name"]: row for row in content["rows"]}
+    gain = next(
+        pair
+        for pair in content["paired"]
+        if (pair["name"], pair["baseline"], pair["metric"]) == ("r2ec", "no-reasoning", "hit@5")
+    )
+    return (
+        rows["r2ec"]["hit@5"] >= 0.8 * content["best_possible"]["hit@5"]
+        and rows["r2ec"]["hit@5_ci"][0] > rows["popularity"]["hit@5_ci"][1]
+        and gain["ci"][0] > 0
+    )
+
+
+def test_the_demo_holds_in_at_least_four_fifths_of_the_committed_seeds():
+    assert DEMOS
+    assert sum(map(holds, DEMOS)) >= 0.8 * len(DEMOS)
+
+
+@pytest.mark.parametrize("file", sorted(RESULTS.glob("*.json")), ids=lambda file: file.stem)
+def test_no_committed_evaluation_has_ndcg_above_hit(file):
+    for row in json.loads(file.read_text()).get("rows", []):
+        for metric in [name for name in row if name.startswith("hit@") and not name.endswith("_ci")]:
+            assert row[metric.replace("hit", "ndcg")] <= row[metric] + 1e-12
+
+
+def test_the_page_of_results_shows_the_committed_files():
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    module = tables()
+    assert module.demo_table(DEMOS) in page
+    for name in ("industrial", "movielens"):
+        if (RESULTS / f"{name}.json").exists():
+            assert module.run_table(RESULTS / f"{name}.json") in page
