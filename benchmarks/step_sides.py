@@ -192,7 +192,7 @@ class UnsharedTrainer(SharedTrainer):
         self.engine = PlainEngine(self.backbone)  # type: ignore[assignment]
 
     def _losses(
-        self, rollouts: Rollouts, groups: slice, examples: Sequence[Any], advantages: Tensor
+        self, rollouts: Rollouts, groups: slice, examples: Sequence[Any], advantages: Tensor, weights: Tensor
     ) -> tuple[Tensor, Tensor]:
         size = self.settings.num_generations
         rows = slice(groups.start * size, groups.stop * size)
@@ -202,7 +202,7 @@ class UnsharedTrainer(SharedTrainer):
         predicting = hidden[:, prompts.shape[1] - 1 : -1]  # [n, T, D]
         mask, old = rollouts.sampled[rows], rollouts.logprobs[rows]
         logprobs, entropy = token_logprobs(self.backbone, predicting, replies, mask, self.settings.sampling)
-        losses = token_losses(logprobs, old, mask, advantages[groups].flatten(), EPSILON, EPSILON)
+        losses = token_losses(logprobs, old, weights[rows], advantages[groups].flatten(), EPSILON, EPSILON)
         self.report(entropy=entropy.mean(), logprob_gap=(logprobs.detach() - old).abs().mean())
         return losses.sum(), losses.new_zeros(())
 

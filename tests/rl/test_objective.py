@@ -13,7 +13,7 @@ from reckon.methods.r2ec_training import RecPOTrainer
 from reckon.models.backbone import TokenBatch
 from reckon.rl import policy_trainer
 from reckon.rl.advantages import group_advantages
-from reckon.rl.objective import best_of_group, clip_share, clipped_gain, item_losses, token_losses
+from reckon.rl.objective import best_of_group, clip_share, clipped_gain, item_losses, token_losses, token_weights
 from reckon.rl.policy_trainer import PolicySettings
 from reckon.rollout import SamplingConfig
 
@@ -98,7 +98,7 @@ def our_gradients(data, best_count=1, estimator="grpo"):
     new, items = data.new.clone().requires_grad_(), data.new_items.clone().requires_grad_()
     advantages = group_advantages(data.rewards, estimator)
     best = best_of_group(advantages, best_count).flatten()
-    tokens = token_losses(new, data.old, data.mask, advantages.flatten(), EPSILON, EPSILON_HIGH)
+    tokens = token_losses(new, data.old, token_weights(data.mask), advantages.flatten(), EPSILON, EPSILON_HIGH)
     recommending = item_losses(items, data.old_items, advantages.flatten(), best, EPSILON, EPSILON_HIGH)
     (tokens.sum() / tokens.numel() + recommending.sum() / len(advantages)).backward()
     return new.grad, items.grad
@@ -123,7 +123,7 @@ def test_the_trainers_own_loss_has_the_gradient_of_the_formula(rewards, best_cou
     monkeypatch.setattr(policy_trainer, "token_logprobs", lambda *_: (new, torch.zeros_like(new)))
     monkeypatch.setattr(policy_trainer, "gather_rows", lambda *_: rows)  # the state at the marker names its trajectory
     trainer = RecPOTrainer.__new__(RecPOTrainer)
-    trainer._reports = defaultdict(list)
+    trainer._reports, trainer.reference = defaultdict(list), None
     trainer.settings = PolicySettings(SamplingConfig(), 4, "grpo", EPSILON, EPSILON_HIGH, micro_batch_size=2)
     trainer.backbone = SimpleNamespace(
         read_prompts=lambda prompts: (SimpleNamespace(lengths=prompts.lengths), torch.zeros(2, 1)),
@@ -139,7 +139,9 @@ def test_the_trainers_own_loss_has_the_gradient_of_the_formula(rewards, best_cou
         logprobs=data.old,
         lengths=torch.tensor([sum(lengths) for lengths in LENGTHS]),
     )
-    token_loss, extra = trainer._losses(rollouts, slice(0, 2), ["a", "b"], group_advantages(data.rewards))
+    token_loss, extra = trainer._losses(
+        rollouts, slice(0, 2), ["a", "b"], group_advantages(data.rewards), token_weights(data.mask)
+    )
     (token_loss / 8 + extra / 2).backward()
     expected = finite_differences(data, data.old_items, best_count=best_count)
     torch.testing.assert_close((new.grad, items.grad), expected, rtol=1e-6, atol=1e-8)
@@ -165,7 +167,9 @@ def test_padding_and_appended_markers_get_no_gradient():
 def test_a_reply_without_one_sampled_token_teaches_nothing_and_breaks_nothing():
     logprobs = torch.zeros(2, 3, dtype=torch.float64, requires_grad=True)
     mask = torch.tensor([[True, True, False], [False, False, False]])
-    losses = token_losses(logprobs, torch.zeros(2, 3), mask, torch.tensor([1.0, -1.0]), EPSILON, EPSILON_HIGH)
+    losses = token_losses(
+        logprobs, torch.zeros(2, 3), token_weights(mask), torch.tensor([1.0, -1.0]), EPSILON, EPSILON_HIGH
+    )
     losses.sum().backward()
     assert losses.tolist() == [-1.0, 0.0]
     assert logprobs.grad.tolist() == [[-0.5, -0.5, 0.0], [0.0, 0.0, 0.0]]
@@ -198,12 +202,12 @@ def test_the_public_releases_broadcast_fault_is_refused_and_our_tokens_get_gradi
     torch.testing.assert_close(released.grad, torch.zeros_like(released), rtol=0, atol=1e-15)  # what was published
 
     ours = data.old.clone().requires_grad_()
-    token_losses(ours, data.old, data.mask, advantages, EPSILON, EPSILON_HIGH).sum().backward()
+    token_losses(ours, data.old, token_weights(data.mask), advantages, EPSILON, EPSILON_HIGH).sum().backward()
     assert (ours.grad[data.mask] != 0).all(), "every sampled token of a group with a winner must learn"
     for shape in ((8, 1, 1), (8, 1), (1,), (1, 8)):
         wrong = advantages[:1].view(1) if shape == (1,) else advantages.view(shape)
         with pytest.raises(ShapeError):
-            token_losses(data.new, data.old, data.mask, wrong, EPSILON, EPSILON_HIGH)
+            token_losses(data.new, data.old, token_weights(data.mask), wrong, EPSILON, EPSILON_HIGH)
 
 
 @pytest.mark.parametrize("broken", ["old", "mask"])
@@ -211,7 +215,7 @@ def test_log_probabilities_that_would_broadcast_are_refused(broken):
     data = batch(GROUPS["mixed"])
     setattr(data, broken, getattr(data, broken)[:1])
     with pytest.raises(ShapeError):
-        token_losses(data.new, data.old, data.mask, torch.zeros(8), EPSILON, EPSILON_HIGH)
+        token_losses(data.new, data.old, token_weights(data.mask), torch.zeros(8), EPSILON, EPSILON_HIGH)
 
 
 def test_item_losses_that_would_broadcast_are_refused():

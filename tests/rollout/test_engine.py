@@ -132,3 +132,29 @@ def test_streaming_reports_every_token_once():
         PROMPTS[:1], SamplingConfig(max_completion_length=6), on_token=lambda t: seen.append(int(t[0]))
     )
     assert [token for token in seen if token >= 0] == rolled.reply_ids[0].tolist()
+
+
+def test_without_appending_a_reply_ends_where_the_policy_stopped():
+    bone = backbone()
+    engine = SharedPrefixEngine(bone, MARKER, appends_marker=False)
+    sampling = SamplingConfig(max_completion_length=4, top_k=5)
+    rolled = engine.sample(PROMPTS, sampling, num_generations=3, generator=torch.Generator().manual_seed(0))
+    marker = engine.marker.ids[0]
+    cut = [row for row, reason in enumerate(rolled.finish) if reason == "length"]
+    assert cut, "this seed must truncate at least one reply"
+    for row, reason in enumerate(rolled.finish):
+        reply = rolled.reply_ids[row, : rolled.lengths[row]].tolist()
+        assert rolled.sampled[row].sum() == rolled.lengths[row] <= 4, "nothing is appended"
+        assert (reply[-1] == marker) == (reason == "marker")
+    assert rolled.truncated.tolist() == [reason != "marker" for reason in rolled.finish]
+
+
+@pytest.mark.parametrize("written", ["marker", "end"])
+def test_without_appending_a_written_end_ends_the_reply(written):
+    bone = backbone()
+    engine = SharedPrefixEngine(bone, MARKER, appends_marker=False)
+    last = engine.marker.ids[0] if written == "marker" else bone.tokenizer.eos_token_id
+    forced_model(bone, [7, 9, last])
+    rolled = engine.sample(PROMPTS, SamplingConfig(max_completion_length=8))
+    assert rolled.finish == (written,) * len(PROMPTS)
+    assert rolled.reply_ids.tolist() == [[7, 9, last]] * len(PROMPTS)

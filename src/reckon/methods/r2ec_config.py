@@ -91,6 +91,10 @@ class RecPOConfig:
     epsilon_high: float = 0.2
     """See `epsilon`."""
 
+    beta: float = 0.0
+    """Weight of the KL term against the policy that training began with, >= 0; 0 as in the paper. It keeps replies
+    readable while the item term moves token vectors that the language head shares."""
+
     item_trajectories: int = 1
     """How many best trajectories of a group carry the item term, 1 .. num_generations."""
 
@@ -112,6 +116,8 @@ class RecPOConfig:
                 f"must lie in 1 .. num_generations ({self.num_generations})",
                 "use 1 as in the paper",
             )
+        if self.beta < 0:
+            raise ConfigError("recpo.beta", self.beta, "must not be negative", "use 0 as in the paper")
         if not 0 <= self.reward_beta <= 1:
             raise ConfigError("recpo.reward_beta", self.reward_beta, "must lie in [0, 1]", "use 0.05 as in the paper")
 

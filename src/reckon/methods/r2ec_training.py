@@ -290,6 +290,7 @@ def fit(
                 config.recpo.epsilon,
                 config.recpo.epsilon_high,
                 config.training.micro_batch_size,
+                beta=config.recpo.beta,
             ),
         )
     else:

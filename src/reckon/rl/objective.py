@@ -1,15 +1,19 @@
 """Losses of policy optimisation: one number per trajectory, to be minimised.
 
-Entry points: `clipped_gain` (l_epsilon), `token_losses` (every trajectory's tokens) and `item_losses` (the
-recommending action of the best trajectories). Pure functions of log-probabilities and advantages.
+Entry points: `clipped_gain` (l_epsilon), `token_weights` and `token_losses` (every trajectory's tokens) and
+`item_losses` (the recommending action of the best trajectories). Pure functions of log-probabilities and advantages.
 
 Source: R2ec (arXiv 2505.16994) section 3.2 (RecPO), with PPO's clip (arXiv 1707.06347).
 """
 
+from typing import Literal, get_args
+
 import torch
 from torch import Tensor
 
-from reckon.errors import ShapeError
+from reckon.errors import ConfigError, ShapeError
+
+LossType = Literal["grpo", "dr_grpo", "dapo", "bnpo"]
 
 
 def clipped_gain(ratio: Tensor, advantage: Tensor, epsilon: float, epsilon_high: float) -> Tensor:
@@ -17,29 +21,79 @@ def clipped_gain(ratio: Tensor, advantage: Tensor, epsilon: float, epsilon_high:
     return torch.minimum(ratio * advantage, ratio.clamp(1 - epsilon, 1 + epsilon_high) * advantage)
 
 
+def token_weights(mask: Tensor, loss_type: LossType = "grpo", max_completion_length: int | None = None) -> Tensor:
+    """What each token counts in its trajectory's loss, so that the mean over N trajectories is the loss: [N, T].
+
+    `grpo` gives every trajectory the same weight; `dr_grpo`, `dapo` and `bnpo` every token, dividing by the length
+    budget or by the tokens of the whole batch. On one process and one batch per update `dapo` and `bnpo` are the same.
+
+    Args:
+        mask: [N, T] True where the policy chose the token, for ALL trajectories of the update: a part of them would
+            have other totals.
+        loss_type: as in TRL's GRPOConfig.
+        max_completion_length: the length budget in tokens; `dr_grpo` needs it.
+
+    Source: `grpo` DeepSeekMath (arXiv 2402.03300) eq. 3; `dr_grpo` arXiv 2503.20783 section 3.2; `dapo` arXiv
+    2503.14476 eq. 8.
+    """
+    match loss_type:
+        case "grpo":
+            return mask / mask.sum(dim=1, keepdim=True).clamp_min(1)
+        case "dr_grpo":
+            if max_completion_length is None:
+                raise ConfigError("loss_type", loss_type, "divides by the length budget", "pass max_completion_length")
+            return mask / max_completion_length
+        case "dapo" | "bnpo":
+            return mask * (len(mask) / mask.sum().clamp_min(1))
+    raise ConfigError("loss_type", loss_type, "is unknown", f"use one of {', '.join(get_args(LossType))}")
+
+
 def token_losses(
-    logprobs: Tensor, old_logprobs: Tensor, mask: Tensor, advantages: Tensor, epsilon: float, epsilon_high: float
+    logprobs: Tensor,
+    old_logprobs: Tensor,
+    weights: Tensor,
+    advantages: Tensor,
+    epsilon: float,
+    epsilon_high: float,
+    *,
+    reference_logprobs: Tensor | None = None,
+    beta: float = 0.0,
 ) -> Tensor:
-    """-1/T_i sum_t l_eps(r_it, A_i) of each trajectory: [N].
+    """-sum_t w_it (l_eps(r_it, A_i) - beta * KL_it) of each trajectory: [N].
 
     Args:
         logprobs: [N, T] under the policy being trained.
         old_logprobs: [N, T] under the policy that sampled; no gradient.
-        mask: [N, T] True where the policy chose the token. Padding and appended markers teach nothing.
+        weights: [N, T] from `token_weights`; zero where the policy did not choose the token.
         advantages: [N] one per trajectory. A shape [N, 1, 1] here is how a public release lost its gradient.
         epsilon, epsilon_high: the clip range 1 - epsilon .. 1 + epsilon_high.
+        reference_logprobs: [N, T] under the frozen reference policy; needed where beta > 0.
+        beta: weight of the KL term, >= 0: r * (exp(d) - d - 1) per token, d = reference - policy. The ratio r, 1 in
+            value on the first update, makes its gradient that of the divergence itself (arXiv 2512.02556 section 3.1).
     """
     if advantages.ndim != 1 or logprobs.shape[:1] != advantages.shape:
         raise ShapeError("advantages", tuple(advantages.shape), f"[N] for log-probabilities {tuple(logprobs.shape)}")
-    if not logprobs.shape == old_logprobs.shape == mask.shape:
+    if not logprobs.shape == old_logprobs.shape == weights.shape:
         raise ShapeError(
             "old_logprobs",
             tuple(old_logprobs.shape),
-            f"{tuple(logprobs.shape)}, as the log-probabilities and the mask {tuple(mask.shape)}",
+            f"{tuple(logprobs.shape)}, as the log-probabilities and the weights {tuple(weights.shape)}",
         )
     ratio = torch.exp(logprobs - old_logprobs)
-    gain = clipped_gain(ratio, advantages[:, None], epsilon, epsilon_high) * mask
-    return -gain.sum(dim=1) / mask.sum(dim=1).clamp_min(1)
+    gain = clipped_gain(ratio, advantages[:, None], epsilon, epsilon_high)
+    if beta > 0:
+        assert reference_logprobs is not None
+        gain = gain - beta * ratio * token_kl(logprobs, reference_logprobs)
+    return -(gain * weights).sum(dim=1)
+
+
+def token_kl(logprobs: Tensor, reference_logprobs: Tensor) -> Tensor:
+    """Estimate of KL(policy || reference) at sampled tokens, >= 0: exp(d) - d - 1, d = reference - policy. [N, T].
+
+    Source: arXiv 2402.03300 eq. 4 (Schulman's third estimator).
+    """
+    gap = reference_logprobs - logprobs
+    return torch.exp(gap) - gap - 1
 
 
 def item_losses(

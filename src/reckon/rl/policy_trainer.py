@@ -20,7 +20,8 @@ from reckon.models.backbone import Backbone, gather_rows
 from reckon.models.shared_prefix import ReadPrefix
 from reckon.rl.advantages import Estimator, group_advantages
 from reckon.rl.checkpoints import CheckpointedTrainer
-from reckon.rl.objective import clip_share, token_losses
+from reckon.rl.objective import LossType, clip_share, token_kl, token_losses, token_weights
+from reckon.rl.reference import ReferencePolicy
 from reckon.rollout import Rollouts, SamplingConfig, SharedPrefixEngine, token_logprobs
 
 
@@ -35,6 +36,10 @@ class PolicySettings:
     epsilon_high: float
     micro_batch_size: int
     """Prompts per forward pass."""
+    loss_type: LossType = "grpo"
+    """What each token counts, as in TRL's GRPOConfig."""
+    beta: float = 0.0
+    """Weight of the KL term against the reference policy; 0 leaves it out, and needs no reference."""
 
 
 class ExampleRows(torch.utils.data.Dataset[Example]):
@@ -94,10 +99,14 @@ class StepTrainer(CheckpointedTrainer):
 class PolicyTrainer(StepTrainer):
     """Policy optimisation over groups of replies that share a prompt."""
 
+    appends_marker = True
+    """Whether replies that end without the marker get one: for methods that read the state there."""
+
     def __init__(self, *, backbone: Backbone, settings: PolicySettings, marker: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.backbone, self.settings = backbone, settings
-        self.engine = SharedPrefixEngine(backbone, marker)
+        self.engine = SharedPrefixEngine(backbone, marker, appends_marker=self.appends_marker)
+        self.reference = ReferencePolicy(backbone) if settings.beta > 0 else None
 
     def prompt_ids(self, example: Example) -> list[int]:
         """Token ids of one example's prompt."""
@@ -116,6 +125,11 @@ class PolicyTrainer(StepTrainer):
 
     def end_update(self) -> None:
         """Called after their backward passes."""
+
+    def token_weights(self, rollouts: Rollouts) -> Tensor:
+        """What each reply token counts: [N, T]."""
+        settings = self.settings
+        return token_weights(rollouts.sampled, settings.loss_type, settings.sampling.max_completion_length)
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         """One update over N = B * G trajectories: sample, reward, update, report."""
@@ -139,11 +153,12 @@ class PolicyTrainer(StepTrainer):
 
         # 3. Update. Each loss belongs to one trajectory and N is fixed, so micro_batch_size changes
         #    memory and nothing else.
+        weights = self.token_weights(rollouts)  # [N, T]
         self.begin_update(examples)
         total = rewards.new_zeros(())
         for start in range(0, len(examples), settings.micro_batch_size):
             groups = slice(start, min(start + settings.micro_batch_size, len(examples)))
-            token_loss, extra = self._losses(rollouts, groups, examples, advantages)
+            token_loss, extra = self._losses(rollouts, groups, examples, advantages, weights)
             loss = self.checked(token_loss / len(rollouts) + extra / len(examples))
             self.accelerator.backward(loss / self.current_gradient_accumulation_steps)
             total += loss.detach()
@@ -159,7 +174,7 @@ class PolicyTrainer(StepTrainer):
         return total / self.current_gradient_accumulation_steps
 
     def _losses(
-        self, rollouts: Rollouts, groups: slice, examples: Sequence[Example], advantages: Tensor
+        self, rollouts: Rollouts, groups: slice, examples: Sequence[Example], advantages: Tensor, weights: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Summed token loss and extra term of some groups; the groups' replies share their prompts' pass."""
         settings, size = self.settings, self.settings.num_generations
@@ -170,10 +185,22 @@ class PolicyTrainer(StepTrainer):
         hidden = self.backbone.read_replies(ids, ReadPrefix(states, size))  # [n, T, D]
         predicting = torch.cat([last.repeat_interleave(size, 0)[:, None], hidden[:, :-1]], dim=1)
         logprobs, entropy = token_logprobs(self.backbone, predicting, ids, mask, settings.sampling)  # [n, T]
-        flat = advantages[groups].flatten()  # [n]
-        losses = token_losses(logprobs, old, mask, flat, settings.epsilon, settings.epsilon_high)
-        at_marker = gather_rows(hidden, rollouts.lengths[rows] - 1)  # [n, D]
         tokens = mask.sum().clamp_min(1)
+        reference = None
+        if self.reference is not None:
+            reference = self.reference.logprobs(prompts, ids, mask, size, settings.sampling)
+            self.report(kl=token_kl(logprobs.detach(), reference).sum() / tokens)
+        losses = token_losses(
+            logprobs,
+            old,
+            weights[rows],
+            advantages[groups].flatten(),
+            settings.epsilon,
+            settings.epsilon_high,
+            reference_logprobs=reference,
+            beta=settings.beta,
+        )
+        at_marker = gather_rows(hidden, rollouts.lengths[rows] - 1)  # [n, D]
         self.report(
             entropy=entropy.sum() / tokens,
             clip_share=clip_share(logprobs.detach(), old, mask, settings.epsilon, settings.epsilon_high),

@@ -1,9 +1,9 @@
 """The in-process rollout engine: prefill each prompt once, sample a group of replies from it.
 
 Entry point: `SharedPrefixEngine.sample`. A reply ends at the marker. When the token budget runs out, or the model
-ends its turn without a marker, the marker is appended: those tokens are not the policy's choice, so they are outside
-`sampled`, and the trajectory counts as truncated. The hidden state at the marker falls out of the decoding: no extra
-pass. Knows nothing about rewards or items.
+ends its turn without a marker, the trajectory counts as truncated. Where a state at the marker is wanted, the marker is
+then appended: those tokens are not the policy's choice, so they are outside `sampled`. That state falls out of the
+decoding: no extra pass. Knows nothing about rewards or items.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,11 +27,11 @@ class Rollouts:
 
     prompts: TokenBatch
     """B prompts."""
-    reply_ids: Tensor  # [N, T] reply tokens up to and including the marker, then padding
+    reply_ids: Tensor  # [N, T] reply tokens, then padding; the marker is the last where one was written or appended
     sampled: Tensor  # [N, T] True where the policy chose the token
     logprobs: Tensor  # [N, T] of the sampled distribution; zero outside `sampled`
-    lengths: Tensor  # [N] tokens up to and including the marker
-    hidden: Tensor  # [N, D] final hidden state at the marker's last token
+    lengths: Tensor  # [N] reply tokens
+    hidden: Tensor  # [N, D] final hidden state at the reply's last token, which is the marker's where there is one
     finish: tuple[str, ...]
     """Why each reply ended: `marker`, `end` (end of turn without a marker) or `length` (out of budget)."""
 
@@ -44,7 +44,7 @@ class Rollouts:
 
     @property
     def truncated(self) -> Tensor:
-        """[N] True where the marker had to be appended."""
+        """[N] True where the policy did not write the marker."""
         return torch.tensor([reason != MARKER_FINISH for reason in self.finish], device=self.reply_ids.device)
 
 
@@ -78,8 +78,9 @@ class StopMarker:
 class SharedPrefixEngine:
     """Samples replies from a backbone that lives in this process."""
 
-    def __init__(self, backbone: Backbone, marker: str) -> None:
-        self.backbone = backbone
+    def __init__(self, backbone: Backbone, marker: str, *, appends_marker: bool = True) -> None:
+        """A reply ends at `marker`; `appends_marker` puts it under replies that end without it."""
+        self.backbone, self.appends_marker = backbone, appends_marker
         self.marker = StopMarker(marker, backbone)
         ends = {backbone.tokenizer.eos_token_id}
         configured = backbone.config.eos_token_id
@@ -114,7 +115,7 @@ class SharedPrefixEngine:
                     "Fix: lower training.learning_rate, or resume from an earlier checkpoint."
                 )
             forced = torch.tensor(self.marker.ids, device=backbone.device)
-            capacity = sampling.max_completion_length + len(forced)
+            capacity = sampling.max_completion_length + (len(forced) if self.appends_marker else 0)
             reader = ReadPrefix(states, num_generations, capacity)
             rows = _Rows(last.repeat_interleave(num_generations, 0), capacity, backbone.tokenizer.pad_token_id)
             for step in range(capacity):
@@ -141,12 +142,19 @@ class SharedPrefixEngine:
         rows.logprobs[:, step] = torch.where(chosen, logprobs, 0.0)
         rows.forcing[forcing] += 1
         ended = chosen & self.marker.ended(tokens, rows.ids[:, : step + 1])
-        rows.finish(ended | (rows.forcing == len(forced)) & active, step)
-        rows.force(chosen & ~ended & torch.isin(tokens, self._ends), END_FINISH)
+        gave_up = chosen & ~ended & torch.isin(tokens, self._ends)
+        if self.appends_marker:
+            rows.finish(ended | (rows.forcing == len(forced)) & active, step)
+            rows.force(gave_up, END_FINISH)
+            return
+        rows.finish(ended, step)
+        rows.finish(gave_up, step, END_FINISH)
+        if step == budget - 1:
+            rows.finish(chosen & ~ended & ~gave_up, step, LENGTH_FINISH)
 
 
 class _Rows:
-    """The replies while they grow. A row ends at `finished_at`, the position of the marker's last token."""
+    """The replies while they grow. A row ends at `finished_at`, the position of its last token."""
 
     def __init__(self, predicting: Tensor, capacity: int, pad_id: int) -> None:
         rows, device = len(predicting), predicting.device
@@ -161,11 +169,16 @@ class _Rows:
 
     def force(self, which: Tensor, reason: str) -> None:
         self.forcing[which] = 0
+        self._because(which, reason)
+
+    def finish(self, which: Tensor, step: int, reason: str | None = None) -> None:
+        self.finished_at[which] = step
+        if reason is not None:
+            self._because(which, reason)
+
+    def _because(self, which: Tensor, reason: str) -> None:
         for row in which.nonzero()[:, 0].tolist():
             self.reasons[row] = reason
-
-    def finish(self, which: Tensor, step: int) -> None:
-        self.finished_at[which] = step
 
     def read(self, step: int, hidden: Tensor) -> bool:
         """Take the states after feeding this step's tokens; True when every row has ended."""
