@@ -8,7 +8,7 @@ from tiny import model, tokenizer
 from reckon.data import Dataset
 from reckon.data.write import write_dataset
 from reckon.methods.r2ec import R2ec
-from reckon.methods.r2ec_config import HeadConfig, PromptConfig, R2ecConfig, RecPOConfig, TrainingConfig
+from reckon.methods.r2ec_config import HeadConfig, PromptConfig, R2ecConfig, R2ecTrainingConfig, RecPOConfig
 from reckon.models.backbone import LoraSettings
 from reckon.rollout import SamplingConfig
 
@@ -78,7 +78,7 @@ def settings(arm="full", seed=0, head=None, recpo=None, prompt=None, rollout=Non
         lora=LoraSettings(r=lora),
         rollout=SamplingConfig(temperature=1.0, max_completion_length=5),
         recpo=RecPOConfig(num_generations=3),
-        training=TrainingConfig(**training),
+        training=R2ecTrainingConfig(**training),
     )
     changes = {"head": head, "recpo": recpo, "prompt": prompt, "rollout": rollout}
     return replace(base, **{name: replace(getattr(base, name), **values) for name, values in changes.items() if values})

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from reckon.errors import ConfigError
-from reckon.models.backbone import DType, LoraSettings
+from reckon.methods.training import TrainingConfig
+from reckon.models.backbone import LoraSettings
 from reckon.prompts.r2ec import Style
 from reckon.rl.advantages import Estimator
 from reckon.rollout.sampling import SamplingConfig
@@ -123,63 +124,12 @@ class RecPOConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingConfig:
-    """Optimisation. Section `training`."""
-
-    learning_rate: float = 1e-5
-    """Peak learning rate of AdamW, > 0; constant after the warm-up."""
-
-    warmup_steps: int = 32
-    """Steps of linear warm-up."""
-
-    embedding_lr_scale: float = 1.0
-    """The token embedding learns at learning_rate times this, > 0. A lexical start gains from 10: word vectors must
-    move far while the layers that pool them must not."""
-
-    weight_decay: float = 0.0
-    """AdamW's decoupled weight decay, >= 0."""
-
-    max_grad_norm: float = 1.0
-    """Gradients are scaled down to this norm, > 0."""
-
-    batch_size: int = 24
-    """Prompts per update (B); with reasoning each has num_generations trajectories."""
-
-    micro_batch_size: int = 24
-    """Prompts per forward pass. Changes memory and nothing else."""
-
-    num_epochs: float = 3.0
-    """Passes over the training rows, unless max_steps is set."""
-
-    max_steps: int = -1
-    """Updates; -1 lets num_epochs decide."""
-
-    eval_steps: int = 50
-    """Updates between validations; a checkpoint is saved at each."""
-
-    validation_size: int = 500
-    """Validation rows in the fixed sample that early stopping looks at."""
-
-    patience: int = 3
-    """Validations without a better NDCG@10 after which training stops."""
+class R2ecTrainingConfig(TrainingConfig):
+    """Optimisation, and when items are encoded again. Section `training`."""
 
     item_refresh_steps: int = 0
     """Updates between re-encodings of the whole item table; 0 does it at validations only, as in the paper. The
     rows of a batch's targets are re-encoded after every update in any case."""
-
-    dtype: DType = "float32"
-    """Dtype of the weights."""
-
-    gradient_checkpointing: bool = False
-    """Recompute activations in the backward pass: less memory, about a third more time."""
-
-    def __post_init__(self) -> None:
-        for name in ("batch_size", "micro_batch_size", "eval_steps", "patience", "validation_size"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"training.{name}", getattr(self, name), "must be at least 1", "use the default")
-        for name in ("learning_rate", "embedding_lr_scale"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"training.{name}", getattr(self, name), "must be positive", "use the default")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,7 +147,7 @@ class R2ecConfig:
     rollout: SamplingConfig = field(default_factory=lambda: SamplingConfig(temperature=1.5, top_k=200))
     recpo: RecPOConfig = field(default_factory=RecPOConfig)
     lora: LoraSettings = field(default_factory=lambda: LoraSettings(r=4))
-    training: TrainingConfig = field(default_factory=TrainingConfig)
+    training: R2ecTrainingConfig = field(default_factory=R2ecTrainingConfig)
 
     def __post_init__(self) -> None:
         if self.reasons and self.rollout.temperature == 0:
@@ -237,7 +187,7 @@ def preset(name: PresetName, arm: Arm = "full") -> R2ecConfig:
             rollout=SamplingConfig(temperature=1.0, max_completion_length=16),
             recpo=RecPOConfig(num_generations=8),
             lora=LoraSettings(r=0),
-            training=TrainingConfig(
+            training=R2ecTrainingConfig(
                 learning_rate=3e-4,
                 embedding_lr_scale=10.0,
                 warmup_steps=10,

@@ -6,24 +6,14 @@ table that is refreshed as the model moves, and the run directory.
 Source: R2ec (arXiv 2505.16994) section 3.2.
 """
 
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import (
-    EarlyStoppingCallback,
-    PrinterCallback,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
-)
-from transformers.utils import logging
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from reckon.config import load_config, save_config
 from reckon.data import Dataset, Example, Examples
@@ -32,11 +22,11 @@ from reckon.methods.item_term import ItemTerm
 from reckon.methods.r2ec import R2ec
 from reckon.methods.r2ec_config import Arm, PresetName, R2ecConfig
 from reckon.methods.r2ec_config import preset as constants
-from reckon.methods.run_directory import Interrupted, TrajectoryLog, starting_point, write_run
+from reckon.methods.run_directory import TrajectoryLog, starting_point, write_run
+from reckon.methods.training import adamw, run_trainer, training_arguments
 from reckon.models.item_table import ItemTable
 from reckon.models.scoring import score_blocks
 from reckon.prompts.r2ec import MARKER
-from reckon.rl.checkpoints import StopOnInterrupt
 from reckon.rl.objective import best_of_group, item_losses
 from reckon.rl.policy_trainer import ExampleRows, PolicySettings, PolicyTrainer, StepTrainer
 from reckon.rl.rewards import fused_reward
@@ -63,14 +53,7 @@ class _R2ecTrainer(StepTrainer):
         self.refresh_table()
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """AdamW; the token embedding may have a learning rate of its own."""
-        training, backbone = self.recommender.config.training, self.recommender.backbone
-        embedding = backbone.causal_lm.get_input_embeddings().weight
-        others = [p for p in backbone.model.parameters() if p.requires_grad and p is not embedding]
-        groups = [{"params": others, "lr": training.learning_rate}]
-        if embedding.requires_grad:
-            groups.append({"params": [embedding], "lr": training.learning_rate * training.embedding_lr_scale})
-        self.optimizer = torch.optim.AdamW(groups, lr=training.learning_rate, weight_decay=training.weight_decay)
+        self.optimizer = adamw(self.recommender.backbone, self.recommender.config.training)
         return self.optimizer
 
     def refresh_table(self) -> None:
@@ -132,7 +115,15 @@ class RecPOTrainer(_R2ecTrainer, PolicyTrainer):
             target_rank=ranks.tolist(),
             target_probability=probabilities.tolist(),
         )
-        self.trajectories.add(self.state.global_step, rows, texts, rewards, ranks.tolist(), rollouts)
+        self.trajectories.add(
+            self.state.global_step,
+            rollouts,
+            user_id=[example.user_id for example in rows],
+            target=[example.target for example in rows],
+            reasoning=texts,
+            reward=rewards,
+            target_rank=ranks.tolist(),
+        )
         return torch.tensor(rewards, device=rollouts.hidden.device)
 
     def begin_update(self, examples: Sequence[Example]) -> None:
@@ -207,39 +198,6 @@ def target_columns(recommender: R2ec, hidden: Tensor, examples: Sequence[Example
     return ranks, probabilities
 
 
-def training_arguments(config: R2ecConfig, out: Path, device: torch.device, progress: bool) -> TrainingArguments:
-    """Reckon's settings as transformers' TrainingArguments."""
-    training = config.training
-    return TrainingArguments(
-        output_dir=str(out),
-        per_device_train_batch_size=training.batch_size,
-        learning_rate=training.learning_rate,
-        weight_decay=training.weight_decay,
-        max_grad_norm=training.max_grad_norm,
-        warmup_steps=training.warmup_steps,
-        lr_scheduler_type="constant_with_warmup",
-        num_train_epochs=training.num_epochs,
-        max_steps=training.max_steps,
-        logging_steps=1,
-        logging_nan_inf_filter=False,  # a loss that is not finite must stop the run, not vanish in an average
-        eval_strategy="steps",
-        eval_steps=training.eval_steps,
-        eval_on_start=True,
-        save_strategy="steps",
-        save_steps=training.eval_steps,
-        save_total_limit=2,
-        load_best_model_at_end=True,
-        metric_for_best_model=SELECTION_METRIC,
-        greater_is_better=True,
-        remove_unused_columns=False,
-        dataloader_drop_last=True,
-        report_to="none",
-        disable_tqdm=not progress,
-        seed=config.seed,
-        use_cpu=device.type == "cpu",
-    )
-
-
 def fit(
     recommender: R2ec,
     dataset: Dataset,
@@ -272,10 +230,10 @@ def fit(
         )
     shared = dict(
         model=backbone.model,
-        args=training_arguments(config, out, backbone.device, progress),
+        args=training_arguments(config.training, config.seed, out, backbone.device, SELECTION_METRIC, progress),
         train_dataset=ExampleRows(train),
         eval_dataset=ExampleRows(validation),
-        callbacks=[EarlyStoppingCallback(config.training.patience), interrupt := StopOnInterrupt(), *callbacks],
+        callbacks=list(callbacks),
     )
     trainer: RecPOTrainer | ItemTrainer
     if config.reasons:
@@ -297,31 +255,11 @@ def fit(
         trainer = ItemTrainer(**shared)
     trainer.attach(recommender, validation, TrajectoryLog(out / "trajectories"))
     trainer.add_callback(_AfterUpdate(trainer))
-    trainer.remove_callback(PrinterCallback)  # log lines belong in log.json; a person gets the bar
     save_config(config, out / "config.yaml")
-    began = time.perf_counter()
-    with quiet_transformers():
-        trainer.train(resume_from_checkpoint=None if start is None else str(start))
-    trainer.trajectories.flush(trainer.state.global_step)
-    if interrupt.interrupted:
-        raise Interrupted(out)
+    seconds = run_trainer(trainer, out, config.training.patience, start)
     trainer.refresh_table()
     recommender.save_pretrained(out)
-    write_run(out, recommender, dataset, trainer.state.log_history, time.perf_counter() - began)
-
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """No bar for every saved shard and no word on tied weights that are rightly absent from a checkpoint."""
-    bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
+    write_run(out, "r2ec", config, backbone, dataset, trainer.state.log_history, seconds)
 
 
 def train_run(

@@ -2,12 +2,12 @@
 
     config.yaml            the resolved config
     checkpoint-N/          whole checkpoints (weights, optimiser, item table, trainer state)
-    model/, item_table.safetensors, items.parquet, r2ec.json    the best model, for `from_pretrained`
+    model/, METHOD.json    the best model, for `from_pretrained`; R2ec adds item_table.safetensors and items.parquet
     manifest.json          versions, seed, dataset checksum, hardware, seconds
     log.json               every logged step and validation
-    trajectories/          Parquet parts: prompt's user, reply, reward, rank, finish reason of every trajectory
+    trajectories/          Parquet parts: user, reply, reward and finish reason of every trajectory
 
-Entry points: `starting_point`, `TrajectoryLog`, `write_run`.
+Entry points: `starting_point`, `TrajectoryLog`, `write_run`, `method_of`.
 """
 
 import json
@@ -16,20 +16,18 @@ import platform
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from reckon.data import Dataset, Example
+from reckon.data import Dataset
 from reckon.errors import CheckpointError
 from reckon.files import write_text
+from reckon.models.backbone import Backbone
 from reckon.rl.checkpoints import last_checkpoint
 from reckon.rollout import Rollouts
-
-if TYPE_CHECKING:
-    from reckon.methods.r2ec import R2ec
 
 FLUSH_ROWS = 50_000  # trajectories held in memory before a part is written
 
@@ -53,7 +51,7 @@ def starting_point(out: Path, resume: bool) -> Path | None:
         if checkpoint is None:
             raise CheckpointError(out, "holds no whole checkpoint to resume", "start it without --resume")
         return checkpoint
-    if checkpoint is not None or (out / "r2ec.json").exists():
+    if checkpoint is not None or (out / "manifest.json").exists():
         raise CheckpointError(out, "already holds a run", "continue it with --resume, or choose another directory")
     out.mkdir(parents=True, exist_ok=True)
     return None
@@ -66,26 +64,13 @@ class TrajectoryLog:
         self.folder = folder
         self._columns: dict[str, list[Any]] = {}
 
-    def add(
-        self,
-        step: int,
-        examples: Sequence[Example],
-        texts: Sequence[str],
-        rewards: Sequence[float],
-        ranks: Sequence[int],
-        rollouts: Rollouts,
-    ) -> None:
-        """One step's N trajectories."""
-        count = len(texts)
-        rows: dict[str, list[Any]] = {
-            "step": [step] * count,
-            "user_id": [example.user_id for example in examples],
-            "target": [example.target for example in examples],
-            "reasoning": list(texts),
-            "reward": list(rewards),
-            "target_rank": list(ranks),
+    def add(self, step: int, rollouts: Rollouts, **columns: Sequence[Any]) -> None:
+        """One step's N trajectories: what the method knows of each, beside how long it was and why it ended."""
+        rows: dict[str, Sequence[Any]] = {
+            "step": [step] * len(rollouts),
+            **columns,
             "reply_length": rollouts.sampled.sum(dim=1).tolist(),
-            "finish": list(rollouts.finish),
+            "finish": rollouts.finish,
         }
         for name, values in rows.items():
             self._columns.setdefault(name, []).extend(values)
@@ -103,23 +88,39 @@ class TrajectoryLog:
         self._columns = {}
 
 
-def write_run(out: Path, recommender: "R2ec", dataset: Dataset, log: list[dict[str, Any]], seconds: float) -> None:
-    """Write `log.json` and `manifest.json`."""
-    config = recommender.config
+def write_run(
+    out: Path, method: str, config: Any, backbone: Backbone, dataset: Dataset, log: list[dict[str, Any]], seconds: float
+) -> None:
+    """Write `log.json` and `manifest.json`; `config` has a seed and an arm."""
+    parameters = list(backbone.model.parameters())
     manifest = {
-        "method": "r2ec",
+        "method": method,
         "arm": config.arm,
         "seed": config.seed,
         "data": {"source": dataset.info["source"].get("name"), "checksum": dataset.checksum, "split": dataset.protocol},
         "training_seconds": round(seconds, 1),
-        "parameters": sum(p.numel() for p in recommender.backbone.model.parameters()),
-        "trainable_parameters": sum(p.numel() for p in recommender.backbone.model.parameters() if p.requires_grad),
+        "parameters": sum(p.numel() for p in parameters),
+        "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
         "versions": {name: version(name) for name in ("torch", "transformers", "accelerate", "peft", "safetensors")},
         "python": platform.python_version(),
         "hardware": hardware(),
     }
     write_json(out / "log.json", log)
     write_json(out / "manifest.json", manifest)
+
+
+def method_of(run: Path) -> str:
+    """Which method made a finished run.
+
+    Raises:
+        CheckpointError: there is no finished run.
+    """
+    try:
+        return json.loads((run / "manifest.json").read_text())["method"]
+    except (OSError, ValueError, KeyError):
+        raise CheckpointError(
+            run, "is not a finished run (no readable manifest.json)", "give the directory of `reckon train`, once ended"
+        ) from None
 
 
 def hardware() -> str:

@@ -9,12 +9,11 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from reckon.data.examples import Example, Examples
 from reckon.errors import ReckonError
 from reckon.models.backbone import Backbone, gather_rows
 from reckon.models.shared_prefix import ReadPrefix
@@ -42,20 +41,31 @@ class PolicySettings:
     """Weight of the KL term against the reference policy; 0 leaves it out, and needs no reference."""
 
 
-class ExampleRows(torch.utils.data.Dataset[Example]):
-    """Examples as a map-style dataset; each row is an `Example`."""
+Row = Any  # one training row: an `Example` or a `RatingExample`, which its method alone looks into
 
-    def __init__(self, examples: Examples) -> None:
+
+class Rows(Protocol):
+    """Training rows by number."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, row: int, /) -> Row: ...
+
+
+class ExampleRows(torch.utils.data.Dataset[Row]):
+    """Rows as a map-style dataset."""
+
+    def __init__(self, examples: Rows) -> None:
         self.examples = examples
 
     def __len__(self) -> int:
         return len(self.examples)
 
-    def __getitem__(self, row: int) -> Example:
+    def __getitem__(self, row: int) -> Row:
         return self.examples[row]
 
 
-def collate(examples: list[Example]) -> dict[str, Any]:
+def collate(examples: list[Row]) -> dict[str, Any]:
     """A batch stays a list of examples; prompts are tokenised in the step."""
     return {"examples": examples}
 
@@ -108,19 +118,19 @@ class PolicyTrainer(StepTrainer):
         self.engine = SharedPrefixEngine(backbone, marker, appends_marker=self.appends_marker)
         self.reference = ReferencePolicy(backbone) if settings.beta > 0 else None
 
-    def prompt_ids(self, example: Example) -> list[int]:
+    def prompt_ids(self, example: Row) -> list[int]:
         """Token ids of one example's prompt."""
         raise NotImplementedError(f"{type(self).__name__} must say how an example becomes a prompt")
 
-    def score(self, rollouts: Rollouts, examples: Sequence[Example]) -> Tensor:
+    def score(self, rollouts: Rollouts, examples: Sequence[Row]) -> Tensor:
         """Rewards of all trajectories: [N]."""
         raise NotImplementedError(f"{type(self).__name__} must say what a trajectory is worth")
 
-    def extra_loss(self, hidden: Tensor, groups: slice, examples: Sequence[Example], advantages: Tensor) -> Tensor:
+    def extra_loss(self, hidden: Tensor, groups: slice, examples: Sequence[Row], advantages: Tensor) -> Tensor:
         """A term of the method's own for some groups, given their states at the marker [n, D]; a scalar sum."""
         return hidden.new_zeros(())
 
-    def begin_update(self, examples: Sequence[Example]) -> None:
+    def begin_update(self, examples: Sequence[Row]) -> None:
         """Called before the forward passes of an update."""
 
     def end_update(self) -> None:
@@ -174,7 +184,7 @@ class PolicyTrainer(StepTrainer):
         return total / self.current_gradient_accumulation_steps
 
     def _losses(
-        self, rollouts: Rollouts, groups: slice, examples: Sequence[Example], advantages: Tensor, weights: Tensor
+        self, rollouts: Rollouts, groups: slice, examples: Sequence[Row], advantages: Tensor, weights: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Summed token loss and extra term of some groups; the groups' replies share their prompts' pass."""
         settings, size = self.settings, self.settings.num_generations

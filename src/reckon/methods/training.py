@@ -1,0 +1,167 @@
+"""What training has in common, whatever the method: its settings, its optimiser, and how a trainer is run to its end.
+
+Entry points: `TrainingConfig`, `training_arguments` and `adamw` before training, `run_trainer` for the run itself.
+Knows nothing about rewards or about what a method predicts.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import EarlyStoppingCallback, PrinterCallback, TrainingArguments
+from transformers.utils import logging
+
+from reckon.errors import ConfigError
+from reckon.methods.run_directory import Interrupted
+from reckon.models.backbone import Backbone, DType
+from reckon.rl.checkpoints import StopOnInterrupt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingConfig:
+    """Optimisation. Section `training`."""
+
+    learning_rate: float = 1e-5
+    """Peak learning rate of AdamW, > 0; constant after the warm-up."""
+
+    warmup_steps: int = 32
+    """Steps of linear warm-up."""
+
+    embedding_lr_scale: float = 1.0
+    """The token embedding learns at learning_rate times this, > 0. A lexical start gains from 10: word vectors must
+    move far while the layers that pool them must not."""
+
+    weight_decay: float = 0.0
+    """AdamW's decoupled weight decay, >= 0."""
+
+    max_grad_norm: float = 1.0
+    """Gradients are scaled down to this norm, > 0."""
+
+    batch_size: int = 24
+    """Prompts per update (B); with reasoning each has num_generations trajectories."""
+
+    micro_batch_size: int = 24
+    """Prompts per forward pass. Changes memory and nothing else."""
+
+    num_epochs: float = 3.0
+    """Passes over the training rows, unless max_steps is set."""
+
+    max_steps: int = -1
+    """Updates; -1 lets num_epochs decide."""
+
+    eval_steps: int = 50
+    """Updates between validations; a checkpoint is saved at each."""
+
+    validation_size: int = 500
+    """Validation rows in the fixed sample that early stopping looks at."""
+
+    patience: int = 3
+    """Validations without a better result after which training stops."""
+
+    dtype: DType = "float32"
+    """Dtype of the weights."""
+
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, about a third more time."""
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "micro_batch_size", "eval_steps", "patience", "validation_size"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"training.{name}", getattr(self, name), "must be at least 1", "use the default")
+        for name in ("learning_rate", "embedding_lr_scale"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"training.{name}", getattr(self, name), "must be positive", "use the default")
+
+
+def training_arguments(
+    training: TrainingConfig,
+    seed: int,
+    out: Path,
+    device: torch.device,
+    metric: str,
+    progress: bool,
+    *,
+    greater_is_better: bool = True,
+) -> TrainingArguments:
+    """Reckon's settings as transformers' TrainingArguments; the best validated `metric` decides what is kept."""
+    return TrainingArguments(
+        output_dir=str(out),
+        per_device_train_batch_size=training.batch_size,
+        learning_rate=training.learning_rate,
+        weight_decay=training.weight_decay,
+        max_grad_norm=training.max_grad_norm,
+        warmup_steps=training.warmup_steps,
+        lr_scheduler_type="constant_with_warmup",
+        num_train_epochs=training.num_epochs,
+        max_steps=training.max_steps,
+        logging_steps=1,
+        logging_nan_inf_filter=False,  # a loss that is not finite must stop the run, not vanish in an average
+        eval_strategy="steps",
+        eval_steps=training.eval_steps,
+        eval_on_start=True,
+        save_strategy="steps",
+        save_steps=training.eval_steps,
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        metric_for_best_model=metric,
+        greater_is_better=greater_is_better,
+        remove_unused_columns=False,
+        dataloader_drop_last=True,
+        report_to="none",
+        disable_tqdm=not progress,
+        seed=seed,
+        use_cpu=device.type == "cpu",
+    )
+
+
+def adamw(backbone: Backbone, training: TrainingConfig) -> torch.optim.Optimizer:
+    """AdamW over what is trained; the token embedding may have a learning rate of its own."""
+    embedding = backbone.causal_lm.get_input_embeddings().weight
+    others = [p for p in backbone.model.parameters() if p.requires_grad and p is not embedding]
+    groups = [{"params": others, "lr": training.learning_rate}]
+    if embedding.requires_grad:
+        groups.append({"params": [embedding], "lr": training.learning_rate * training.embedding_lr_scale})
+    return torch.optim.AdamW(groups, lr=training.learning_rate, weight_decay=training.weight_decay)
+
+
+def run_trainer(trainer: Any, out: Path, patience: int, start: Path | None) -> float:
+    """Train until the end, until `patience` validations bring nothing, or until Ctrl-C; returns the seconds.
+
+    Args:
+        trainer: a `StepTrainer` with a `trajectories` log; it ends holding its best validated weights.
+        out: run directory, for the message.
+        patience: validations without a better result after which training stops.
+        start: the checkpoint to go on from.
+
+    Raises:
+        Interrupted: Ctrl-C, after the state was saved.
+    """
+    interrupt = StopOnInterrupt()
+    for callback in (EarlyStoppingCallback(patience), interrupt):
+        trainer.add_callback(callback)
+    trainer.remove_callback(PrinterCallback)  # log lines belong in log.json; a person gets the bar
+    began = time.perf_counter()
+    with quiet_transformers():
+        trainer.train(resume_from_checkpoint=None if start is None else str(start))
+    trainer.trajectories.flush(trainer.state.global_step)
+    if interrupt.interrupted:
+        raise Interrupted(out)
+    return time.perf_counter() - began
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """No bar for every saved shard and no word on tied weights that are rightly absent from a checkpoint."""
+    bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
