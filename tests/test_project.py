@@ -15,7 +15,10 @@ from reckon.config import load_config
 from reckon.config_docs import describe, markdown_table
 from reckon.errors import ConfigError
 from reckon.methods.r2ec_config import R2ecConfig
+from reckon.methods.recone import RecOneConfig
+from reckon.methods.reczero_config import RecZeroConfig
 
+CONFIGS = {"r2ec": R2ecConfig, "reczero": RecZeroConfig, "recone": RecOneConfig}
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
@@ -62,8 +65,8 @@ def test_a_documented_command_parses(line):
         command, path, rest = command.commands[rest[0]], f"{path} {rest[0]}", rest[1:]
     context = command.make_context(path, rest)
     for override in context.params.get("overrides") or ():
-        if path == "reckon train r2ec":
-            load_config(R2ecConfig, overrides=[override])
+        if path.startswith("reckon train "):
+            load_config(CONFIGS[path.split()[2]], overrides=[override])
 
 
 @pytest.mark.parametrize("line", documented("make"))
@@ -87,14 +90,17 @@ def test_every_command_is_documented_and_explains_itself(command):
     assert all(getattr(option, "help", None) or option.name == "help" for option in found.params), command
 
 
-def test_the_page_of_settings_is_current():
+@pytest.mark.parametrize("method", CONFIGS)
+def test_the_page_of_settings_is_current(method):
     page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
-    table = page.partition("a test compares -->\n")[2].partition("<!-- end of settings -->")[0]
-    assert table == markdown_table(describe(R2ecConfig)), "paste the output of `reckon config r2ec --format markdown`"
+    command = f"reckon config {method} --format markdown"
+    table = page.partition(f"by `{command}`; a test compares -->\n")[2].partition("<!-- end of settings -->")[0]
+    assert table == markdown_table(describe(CONFIGS[method])), f"paste the output of `{command}`"
 
 
-def test_every_setting_has_a_meaning():
-    assert [row.path for row in describe(R2ecConfig) if not row.doc] == []
+@pytest.mark.parametrize("method", CONFIGS)
+def test_every_setting_has_a_meaning(method):
+    assert [row.path for row in describe(CONFIGS[method]) if not row.doc] == []
 
 
 def test_documented_yaml_is_a_config():

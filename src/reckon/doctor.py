@@ -32,7 +32,8 @@ class Extra:
 # A test holds these names equal to the extras of pyproject.toml.
 EXTRAS = (
     Extra("postgres", ("psycopg",), "reading tables from a PostgreSQL server"),
-    Extra("vllm", ("vllm",), "sampling replies with vLLM"),
+    Extra("baselines", ("surprise",), "matrix factorization among the rating baselines"),
+    Extra("recone", ("openai", "trl"), "RecOne: a teacher's traces, and fine-tuning on them"),
     Extra("tensorboard", ("tensorboard",), "training curves in TensorBoard"),
     Extra("dev", ("pytest", "xdist", "hypothesis", "ruff", "mypy", "trl"), "tests, lint and the TRL comparison"),
 )

@@ -36,7 +36,13 @@ def run(*arguments: str) -> str:
 def test_demo(library):
     run_demo = library("reckon.demo", "run_demo", Path("d/report.html"))
     assert "d/report.html" in run("demo", "--out", "d", "--seed", "3")
-    run_demo.assert_called_once_with(Path("d"), 3)
+    run_demo.assert_called_once_with(Path("d"), 3, "ranking")
+
+
+def test_demo_of_the_rating_task(library):
+    run_demo = library("reckon.demo", "run_demo", Path("d/report.html"))
+    run("demo", "--out", "d", "--task", "rating")
+    run_demo.assert_called_once_with(Path("d"), 0, "rating")
 
 
 def test_backbone_new(library, monkeypatch):
@@ -62,23 +68,74 @@ def test_train_r2ec(library):
     assert list(call["overrides"]) == ["training.max_steps=5", "seed=2"]
 
 
-def test_evaluate(library):
-    table = SimpleNamespace(to_rich=lambda: "the table")
-    evaluate_run = library("reckon.evaluation", "evaluate_run", SimpleNamespace(tables=lambda: [table]))
-    assert "the table" in run("evaluate", "r", "--split", "valid", "-k", "3", "-k", "7")
-    assert evaluate_run.call_args.args == (Path("r"),)
+def test_train_reczero(library):
+    train_run = library("reckon.methods.reczero_training", "train_run")
+    run(
+        *("train", "reczero", "--data", "d", "--backbone", "org/name", "--out", "r", "--preset", "small", "--arm"),
+        *("exact-answer", "--set", "training.max_steps=5", "--seed", "2", "--config", "c.yaml"),
+    )
+    call = train_run.call_args.kwargs
+    assert (call["data"], call["backbone"], call["out"]) == (Path("d"), "org/name", Path("r"))
+    assert (call["preset"], call["arm"], call["resume"], call["seed"]) == ("small", "exact-answer", False, 2)
+    assert (call["config_file"], list(call["overrides"])) == (Path("c.yaml"), ["training.max_steps=5"])
+
+
+TABLES = SimpleNamespace(tables=lambda: [SimpleNamespace(to_rich=lambda: "the table")])
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """A directory that looks like a finished run of the named method."""
+
+    def make(method: str) -> str:
+        (tmp_path / f"{method}.json").touch()
+        return str(tmp_path)
+
+    return make
+
+
+def test_evaluate_a_run_that_ranks(library, trained):
+    evaluate_run = library("reckon.evaluation", "evaluate_run", TABLES)
+    path = trained("r2ec")
+    assert "the table" in run("evaluate", path, "--split", "valid", "-k", "3", "-k", "7")
+    assert evaluate_run.call_args.args == (Path(path),)
     assert evaluate_run.call_args.kwargs["split"] == "valid"
     assert evaluate_run.call_args.kwargs["ks"] == (3, 7)
 
 
-@pytest.mark.parametrize("preset", ["paper", "as_released", "small"])
-def test_config_lists_every_setting_with_the_presets_value(preset):
-    from reckon.config_docs import describe
-    from reckon.methods.r2ec_config import R2ecConfig
-    from reckon.methods.r2ec_config import preset as preset_config
+def test_evaluate_a_run_that_predicts_ratings(library, trained):
+    evaluate_rating_run = library("reckon.evaluation", "evaluate_rating_run", TABLES)
+    path = trained("reczero")
+    assert "the table" in run("evaluate", path, "--samples", "8", "--beside", "other", "--out", "o")
+    assert evaluate_rating_run.call_args.args == (Path(path),)
+    call = evaluate_rating_run.call_args.kwargs
+    assert (call["samples"], call["beside"], call["out"], call["split"]) == (8, [Path("other")], Path("o"), "test")
 
-    lines = run("config", "r2ec", "--preset", preset).splitlines()
-    for setting in describe(R2ecConfig, preset_config(preset)):
+
+@pytest.mark.parametrize(
+    ("method", "option", "why"),
+    [("reczero", ["-k", "3"], "predicts ratings"), ("r2ec", ["--samples", "8"], "ranks items")],
+)
+def test_evaluate_refuses_the_other_tasks_options_in_one_line(trained, method, option, why):
+    result = runner.invoke(app, ["evaluate", trained(method), *option])
+    assert result.exit_code == 2 and result.stderr.count("\n") == 1
+    assert why in result.stderr and "leave" in result.stderr
+
+
+@pytest.mark.parametrize("command", [["evaluate"], ["recommend", "--user", "1"]], ids=lambda command: command[0])
+def test_a_directory_that_is_no_run_is_named(command, tmp_path):
+    result = runner.invoke(app, [command[0], str(tmp_path), *command[1:]])
+    assert result.exit_code == 2 and "is not a finished run" in result.stderr
+
+
+@pytest.mark.parametrize("preset", ["paper", "as_released", "small"])
+@pytest.mark.parametrize(("method", "config"), [("r2ec", "R2ecConfig"), ("reczero", "RecZeroConfig")])
+def test_config_lists_every_setting_with_the_presets_value(method, config, preset):
+    from reckon.config_docs import describe
+
+    settings = importlib.import_module(f"reckon.methods.{method}_config")
+    lines = run("config", method, "--preset", preset).splitlines()
+    for setting in describe(getattr(settings, config), settings.preset(preset)):
         assert any(line.startswith(f"{setting.path} = {setting.default}") for line in lines), setting
 
 

@@ -4,7 +4,7 @@ from typer.testing import CliRunner
 from reckon.cli import app
 from reckon.data import Dataset
 
-SOURCES = ("bookshop", "movielens", "amazon-2023", "rows", "table")
+SOURCES = ("bookshop", "rated-bookshop", "movielens", "amazon-2023", "rows", "table")
 
 
 @pytest.fixture
@@ -56,6 +56,8 @@ def test_a_users_error_is_one_line_and_status_two(reckon, orders, tmp_path):
         (("--words", "thing"), "book,books,read"),
         ((*MAP, "--map", "item_id=name"), "already given"),
         ((*MAP, "--since", "once"), "is not a date"),
+        ((*MAP, "--scale", "1-5"), "write it as 1:5"),
+        ((*MAP, "--scale", "1:5"), "no ratings for the scale given"),
     ],
 )
 def test_wrong_options_say_how_to_write_them(reckon, orders, tmp_path, options, message):
@@ -67,6 +69,13 @@ def test_wrong_options_say_how_to_write_them(reckon, orders, tmp_path, options, 
 def test_every_source_has_help_with_an_example(reckon, source):
     result = reckon("prepare", source, "--help")
     assert result.exit_code == 0 and f"reckon data prepare {source}" in " ".join(result.output.split())
+
+
+def test_the_rated_bookshop_needs_no_input_and_its_ratings_are_described(reckon, tmp_path):
+    result = reckon("prepare", "rated-bookshop", tmp_path / "shop", "--seed", "3")
+    assert result.exit_code == 0, result.output
+    described = reckon("describe", tmp_path / "shop")
+    assert "scale           1 to 5" in described.output and "distribution    1 1" in described.output
 
 
 def test_the_bookshop_needs_no_input(reckon, tmp_path):

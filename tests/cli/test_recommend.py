@@ -39,8 +39,11 @@ class FakeR2ec:
 
 
 @pytest.fixture(autouse=True)
-def fake_model(monkeypatch):
+def fake_model(monkeypatch, tmp_path):
     monkeypatch.setattr("reckon.methods.r2ec.R2ec", FakeR2ec)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "r2ec.json").touch()
 
 
 def run(*arguments: str, code: int = 0):
@@ -83,3 +86,10 @@ def test_an_unknown_title_suggests_the_nearest_ones():
     assert result.stderr == (
         "reckon: title 'The Quite Harbor': is not in the catalog. Fix: did you mean 'The Quiet Harbour'.\n"
     )
+
+
+@pytest.mark.parametrize("option", [("--rate", "A Map of Sand"), ("--samples", "8"), ("--data", "d")], ids=" ".join)
+def test_a_run_that_ranks_refuses_the_options_of_ratings_in_one_line(option):
+    result = run("--user", "7", *option, code=2)
+    assert result.stderr.count("\n") == 1
+    assert f"{option[0]} = " in result.stderr and "ranks items and predicts no ratings" in result.stderr

@@ -33,6 +33,8 @@ def write_inputs(folder: Path) -> None:
 
     csv("orders.csv", "customer,sku,ordered_at", EVENTS)
     csv("products.csv", "sku,name,maker", [(f"s{n}", f"Thing {n}", "Maker") for n in range(12)])
+    reviews = [(*event, 1 + n % 5, "Good", "Works well") for n, event in enumerate(EVENTS)]
+    csv("reviews.csv", "customer,sku,written_at,stars,headline,text", reviews)
     csv("steps.csv", "user_id,item_id,step", EVENTS)
     csv("log.csv", "user_id,item_id", [event[:2] for event in EVENTS])
     plays = [
@@ -53,7 +55,7 @@ def write_inputs(folder: Path) -> None:
 
 
 def test_the_page_has_the_commands():
-    assert len(commands()) == 6
+    assert len(commands()) == 7
 
 
 @pytest.mark.parametrize("command", commands(), ids=lambda command: command.split()[4])

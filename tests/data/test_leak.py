@@ -5,11 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from rating_laws import Laws
 from scipy.stats import spearmanr
 
 from reckon.data import Dataset
 from reckon.data.bookshop import write_bookshop
+from reckon.data.bookshop_ratings import write_rated_bookshop
 from reckon.data.prepare import prepare
+from reckon.data.ratings import rating_examples, training_ratings
 from reckon.data.sources.movielens import MovieLens
 from reckon.data.sources.rows import Rows
 from reckon.data.sources.table import Table
@@ -20,6 +23,10 @@ SAMPLE = 300  # examples of each split
 
 def bookshop(real_data, out):
     return write_bookshop(out, notes=50)
+
+
+def rated_bookshop(real_data, out):
+    return write_rated_bookshop(out, readers=100)
 
 
 def movielens(real_data, out):
@@ -39,19 +46,28 @@ def instruments(real_data, out):
     return prepare(Table(interactions=path, columns={"item_id": "item_ids"}), out, split="leave-one-out")
 
 
-def music(real_data, out):
+def reviews(real_data, out, name, **settings):
     folder = real_data("amazon-reviews")
     return prepare(
         Table(
-            interactions=str(folder / "digital-music-reviews.parquet"),
+            interactions=str(folder / f"{name}-reviews.parquet"),
             columns={"review": "text"},
-            items=str(folder / "digital-music-items.parquet"),
+            items=str(folder / f"{name}-items.parquet"),
         ),
         out,
+        **settings,
     )
 
 
-SOURCES = (bookshop, movielens, movielens_last, industrial, instruments, music)
+def music(real_data, out):
+    return reviews(real_data, out, "digital-music")
+
+
+def magazines(real_data, out):
+    return reviews(real_data, out, "magazines", unknown_items="add")
+
+
+SOURCES = (bookshop, rated_bookshop, movielens, movielens_last, industrial, instruments, music, magazines)
 
 
 @pytest.fixture(scope="module", params=SOURCES, ids=lambda source: source.__name__)
@@ -84,6 +100,23 @@ def test_a_history_is_what_came_right_before_its_target(dataset):
             assert any(mine[max(0, end - 20) : end] == history for end in ends)
             if example.time is not None:
                 assert max(event.time for event in example.history) <= example.time
+
+
+def test_a_rating_example_shows_only_what_is_strictly_older(dataset):
+    if dataset.events.rating is None:
+        pytest.skip("this source has no ratings")
+    laws = Laws(dataset)
+    for split in ("train", "valid", "test") if dataset.rows is None else ("train",):
+        examples = rating_examples(dataset, split)
+        assert len(examples) + examples.skipped == len(dataset.examples(split))
+        for example in examples.sample(SAMPLE, seed=0):
+            laws.check(example, window=10, item_window=10)
+
+
+def test_training_ratings_are_older_than_every_held_out_target(dataset):
+    if dataset.events.rating is None or dataset.protocol != "temporal":
+        pytest.skip("no ratings, or not split by time")
+    assert training_ratings(dataset).time.max() < rating_examples(dataset, "valid").times.min()
 
 
 def test_given_rows_train_on_none_of_their_targets(dataset):

@@ -7,6 +7,7 @@ from reckon.data import Dataset
 from reckon.data.describe import describe
 from reckon.data.filters import Filters
 from reckon.data.prepare import prepare
+from reckon.data.scale import Scale
 from reckon.data.sources.table import Table
 from reckon.errors import ConfigError, DataError
 
@@ -97,6 +98,20 @@ def test_a_description_names_counts_splits_filters_and_an_example(shop, many):
         "Title of i",
     ):
         assert part in text
+
+
+@pytest.mark.parametrize(
+    ("ratings", "scale", "shares"),
+    [
+        ([1, 2, 2, 5], None, "1 to 5\n  distribution    1 25.0%, 2 50.0%, 3 0.0%, 4 0.0%, 5 25.0%"),
+        ([0, 1, 9.95, 10], Scale(0, 10), "0 to 10\n  distribution    0-1 25.0%, 1-2 25.0%, 2-3 0.0%"),
+    ],
+)
+def test_a_description_shows_the_scale_and_how_ratings_are_spread(tmp_path, csv_file, ratings, scale, shares):
+    rows = [("u", n, 1_500_000_000 + n, ratings[n % 4]) for n in range(12)]
+    path = csv_file("events.csv", ("user_id", "item_id", "timestamp", "rating"), rows)
+    out = prepare(Table(interactions=str(path), scale=scale), tmp_path / "out")
+    assert f"  scale           {shares}" in describe(out)
 
 
 def test_an_interruption_inside_duckdb_is_one(shop, many, tmp_path, monkeypatch):

@@ -3,67 +3,20 @@
 import re
 import subprocess
 import sys
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from pages import HOSTILE, Page, history
 
 from reckon.errors import ConfigError
 from reckon.evaluation import ExampleUser, ReportData, write_report
 from reckon.evaluation.report import render_report
 from reckon.metrics import RankingResult
 
-HOSTILE = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
-VOID = {"meta", "br", "img", "link", "input", "hr"}
-
-
-class Page(HTMLParser):
-    """Collects tags, attributes and text, and checks that every tag is closed."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.open, self.tags, self.attributes, self.text = [], [], [], ""
-        self.feed(html)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += attrs
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += attrs
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text += data
-
 
 def result(name, seed=0, **fields):
     ranks = np.random.default_rng(seed).integers(1, 60, size=100)
     return RankingResult(name, ranks, 100, user_ids=[f"u{n}" for n in range(100)], **fields)
-
-
-def history():
-    keys = (
-        "reward/mean",
-        "reward/std",
-        "advantage/zero_groups",
-        "reply/length",
-        "reply/truncated",
-        "entropy",
-        "clip_share",
-        "logprob_gap",
-        "time/rollout",
-        "time/reward",
-        "time/update",
-        "loss",
-    )
-    steps = [{"step": step, **{key: step / 50 for key in keys}} for step in range(1, 41)]
-    return [*steps, {"step": 20, "eval_ndcg@10": 0.2}, {"step": 40, "eval_ndcg@10": 0.3}]
 
 
 def full(text="The Quiet Verdict", name="r2ec"):

@@ -164,3 +164,43 @@ def test_a_failure_while_pretraining_leaves_nothing_behind(dataset, tmp_path, mo
 def test_a_wrong_setting_is_refused(override):
     with pytest.raises(ConfigError):
         load_config(PretrainConfig, overrides=(override,))
+
+
+def test_a_backbone_that_goes_on_from_another_keeps_its_tokenizer_and_its_states(dataset, tmp_path):
+    first = new_backbone(dataset, tmp_path / "first", overrides=(*FAST, "steps=0"), progress=False)
+    second = new_backbone(
+        dataset, tmp_path / "second", start=first, overrides=("steps=30", "batch_size=4"), progress=False
+    )
+    documents = item_documents(dataset, 0)
+    states = []
+    for folder in (first, second):
+        tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
+        states.append(vectors(model.eval(), tokenizer, documents))
+    assert (tmp_path / "first" / "tokenizer.json").read_text() == (tmp_path / "second" / "tokenizer.json").read_text()
+    assert not torch.equal(states[0], states[1])
+    assert float((states[0] * states[1]).sum(dim=1).mean()) > 0.8, "the anchor holds what the start knew"
+
+
+def test_lists_of_labels_are_what_notes_tell_of_the_next_item(tmp_path):
+    genres = [["Sea"], ["War", "Sea"], None, ["Sea"], ["Sea"]]
+    items = pa.table({"item_id": list("abcde"), "title": list("ABCDE"), "genres": genres})
+    events = pa.table({"user_id": ["u"] * 5 + ["v"] * 5, "item_id": list("abcde") + list("bcade")})
+    words = {"item": "book", "items": "books", "action": "read"}
+    write_dataset(
+        tmp_path / "x", items, events, source={"name": "toy"}, split="leave-one-out", tie_rule="order", words=words
+    )
+    texts = pretraining_texts(Dataset.load(tmp_path / "x"), item_words=0, seed=0)
+    told = {text.written for text in texts if text.prompt and text.written}
+    assert told and told <= {f"Sea{MARKER}", f"War Sea{MARKER}", f"unknown{MARKER}"}
+
+
+def test_the_folder_is_read_back_with_the_same_tokens_as_it_was_pretrained_on(dataset, tmp_path):
+    """AutoTokenizer puts other rules in place for some architectures; a model then reads tokens that it does not know."""
+    folder = new_backbone(dataset, tmp_path / "b", overrides=FAST, progress=False)
+    documents = item_documents(dataset, 24)
+    texts = documents + [text.prompt + text.written for text in pretraining_texts(dataset, item_words=24, seed=0)]
+    trained = train_tokenizer(texts, 600)
+    loaded = AutoTokenizer.from_pretrained(folder)
+    assert len(loaded) == len(trained)
+    for text in [*texts, "It's 1/2-Inch, 2012\nnaïve\n\n x"]:
+        assert loaded.encode(text) == trained.encode(text)

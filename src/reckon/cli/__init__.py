@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from reckon import __version__
-from reckon.cli import backbone, config, data, train
+from reckon.cli import backbone, config, data, traces, train
 from reckon.cli.demo import demo
 from reckon.cli.doctor import doctor
 from reckon.cli.evaluate import evaluate
@@ -64,6 +64,7 @@ def _root(
 app.command()(demo)
 app.add_typer(data.app, name="data", help="Prepare data sets from a source, and describe them.")
 app.add_typer(backbone.app, name="backbone", help="Make a small language model where no open one can be downloaded.")
+app.add_typer(traces.app, name="traces", help="Ask a teacher for the reasoning that RecOne starts from.")
 app.add_typer(train.app, name="train", help="Train a recommender.")
 app.command()(evaluate)
 app.command()(recommend)

@@ -11,6 +11,11 @@ from reckon.cli.options import DataDir, OutDir, Overrides, Seed
 app = typer.Typer(no_args_is_help=True)
 
 
+class Task(StrEnum):
+    RANKING = "ranking"
+    RATING = "rating"
+
+
 class Size(StrEnum):
     TINY = "tiny"
     SMALL = "small"
@@ -26,6 +31,13 @@ def new(
     data: DataDir,
     out: OutDir,
     size: Annotated[Size, typer.Option(help="Width and depth of the decoder.")] = Size.TINY,
+    task: Annotated[
+        Task, typer.Option(help="What it will be trained for: ranking (R2ec), or rating (RecZero, RecOne).")
+    ] = Task.RANKING,
+    start: Annotated[
+        Path | None,
+        typer.Option(metavar="MODEL", help="Go on from a small backbone or RUN/model: it learns to write again."),
+    ] = None,
     seed: Seed = 0,
     overrides: Overrides = None,
 ) -> None:
@@ -33,5 +45,14 @@ def new(
     from reckon.data import Dataset
     from reckon.models.pretrain import new_backbone
 
-    path: Path = new_backbone(Dataset.load(data), out, size=size.value, seed=seed, overrides=overrides or [])
-    typer.echo(f"Wrote {path}. Next: reckon train r2ec --data {data} --backbone {path} --out RUN")
+    path: Path = new_backbone(
+        Dataset.load(data),
+        out,
+        size=size.value,
+        task=task.value,
+        seed=seed,
+        overrides=overrides or [],
+        start=start,
+    )
+    method = "r2ec" if task is Task.RANKING else "reczero"
+    typer.echo(f"Wrote {path}. Next: reckon train {method} --data {data} --backbone {path} --out RUN")

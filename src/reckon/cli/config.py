@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from reckon.cli.train import Arm, Preset
+from reckon.cli.train import Arm, Preset, RatingArm
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -26,19 +26,46 @@ def _group() -> None:
     """List every setting of a method, with its default and meaning."""
 
 
+PresetOption = Annotated[Preset, typer.Option(help="Show this preset's values as the defaults.")]
+FormOption = Annotated[Form, typer.Option("--format", help="yaml: a complete config file; markdown: a table.")]
+
+
 @app.command()
 def r2ec(
-    preset: Annotated[Preset, typer.Option(help="Show this preset's values as the defaults.")] = Preset.PAPER,
+    preset: PresetOption = Preset.PAPER,
     arm: Annotated[Arm, typer.Option(help="The whole method, or one of its parts left out.")] = Arm.FULL,
-    form: Annotated[
-        Form, typer.Option("--format", help="yaml: a complete config file; markdown: a table.")
-    ] = Form.TEXT,
+    form: FormOption = Form.TEXT,
 ) -> None:
     """List every setting of `reckon train r2ec`."""
     from reckon.methods.r2ec_config import R2ecConfig
     from reckon.methods.r2ec_config import preset as preset_config
 
     show(R2ecConfig, preset_config(preset.value, arm.value), form)
+
+
+@app.command()
+def reczero(
+    preset: PresetOption = Preset.PAPER,
+    arm: Annotated[RatingArm, typer.Option(help="The whole method, or another reward.")] = RatingArm.FULL,
+    form: FormOption = Form.TEXT,
+) -> None:
+    """List every setting of `reckon train reczero`."""
+    from reckon.methods.reczero_config import RecZeroConfig
+    from reckon.methods.reczero_config import preset as preset_config
+
+    show(RecZeroConfig, preset_config(preset.value, arm.value), form)
+
+
+@app.command()
+def recone(
+    preset: PresetOption = Preset.PAPER,
+    arm: Annotated[RatingArm, typer.Option(help="The whole method, or another reward.")] = RatingArm.FULL,
+    form: FormOption = Form.TEXT,
+) -> None:
+    """List every setting of `reckon train recone`."""
+    from reckon.methods.recone import RecOneConfig, constants
+
+    show(RecOneConfig, constants(preset.value, arm.value), form)
 
 
 def show(cls: type, base: object, form: Form) -> None:

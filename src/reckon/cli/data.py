@@ -86,6 +86,19 @@ def bookshop(
     _done(out)
 
 
+@prepare_app.command("rated-bookshop", epilog="Example: reckon data prepare rated-bookshop data/rated --seed 1")
+def rated_bookshop(
+    out: Out,
+    seed: Annotated[int, typer.Option(help="Everything in the shop follows from it.")] = 0,
+    overwrite: Overwrite = False,
+) -> None:
+    """Simulate a bookshop with rated reviews, whose best possible MAE and RMSE are known exactly."""
+    from reckon.data.bookshop_ratings import write_rated_bookshop
+
+    write_rated_bookshop(out, seed=seed, overwrite=overwrite)
+    _done(out)
+
+
 @prepare_app.command(
     "movielens", epilog="Example: reckon data prepare movielens ml-latest-small.zip data/movielens --k-core 5"
 )
@@ -184,7 +197,8 @@ def table(
         typer.Option(
             "--map",
             metavar="OURS=THEIRS",
-            help="user_id, item_id, timestamp or position (@row: row order), rating, review, title; repeatable.",
+            help="user_id, item_id, timestamp or position (@row: row order), rating, summary, review, title; "
+            "repeatable.",
         ),
     ] = None,
     item_map: Annotated[
@@ -194,6 +208,10 @@ def table(
     name: Annotated[str | None, typer.Option("--table", help="Table of the interactions in a database.")] = None,
     items_table: Annotated[str | None, typer.Option(help="Table of the items in a database.")] = None,
     time_unit: Annotated[TimeUnit, typer.Option(help="Unit of numeric timestamps.")] = TimeUnit.AUTO,
+    scale: Annotated[
+        str | None,
+        typer.Option(metavar="LOW:HIGH[:STEP]", help="Of the ratings, e.g. 1:5:1; told from the ratings if left out."),
+    ] = None,
     delimiter: Annotated[str | None, typer.Option(help="Field separator of CSV files, if not plain.")] = None,
     split: SplitBy = Split.TEMPORAL,
     k_core: KCore = 0,
@@ -207,6 +225,7 @@ def table(
     overwrite: Overwrite = False,
 ) -> None:
     """Your own interactions and items, with a mapping of their columns."""
+    from reckon.data.scale import Scale
     from reckon.data.sources.files import CsvStyle
     from reckon.data.sources.table import Table
 
@@ -219,6 +238,7 @@ def table(
         items_table=items_table,
         time_unit=time_unit.value,
         csv=CsvStyle(delimiter=delimiter),
+        scale=None if scale is None else Scale.parse(scale),
     )
     filters = _filters(k_core, since, until, min_title, dedupe)
     _prepare(source, out, split, filters, words, unknown_items, memory, overwrite)

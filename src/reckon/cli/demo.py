@@ -1,15 +1,31 @@
-"""`reckon demo`: the whole main job on a simulated bookshop, with no network."""
+"""`reckon demo`: the whole main job on simulated data, with no network."""
 
+from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from reckon.cli.options import OutDir, Seed
 
 
-def demo(out: OutDir = Path("demo"), seed: Seed = 0) -> None:
-    """Simulate a bookshop, train R2ec on it and compare it with simpler arms and with the best possible."""
+class Task(StrEnum):
+    RANKING = "ranking"
+    RATING = "rating"
+
+
+def demo(
+    out: OutDir = Path("demo"),
+    seed: Seed = 0,
+    task: Annotated[
+        Task, typer.Option(help="ranking: R2ec recommends the next book; rating: RecZero predicts its rating.")
+    ] = Task.RANKING,
+) -> None:
+    """Simulate a bookshop, train on it, and compare with simpler methods and with the best possible.
+
+    Examples: reckon demo; reckon demo --task rating --out rating-demo
+    """
     from reckon.demo import run_demo
 
-    report = run_demo(out, seed)
+    report = run_demo(out, seed, task.value)
     typer.echo(f"Open {report} in a browser. Numbers: {out / 'metrics.json'}")

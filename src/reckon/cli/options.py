@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from reckon.errors import ConfigError
+
 DataDir = Annotated[
     Path, typer.Option("--data", metavar="DIR", help="Data set directory, made by `reckon data prepare`.")
 ]
@@ -19,4 +21,12 @@ Overrides = Annotated[
         help="Change one setting, e.g. training.max_steps=50; may be repeated. `reckon config` lists them all.",
     ),
 ]
-TopK = Annotated[int, typer.Option("--k", "-k", min=1, help="How many items to recommend.")]
+TopK = Annotated[
+    int | None, typer.Option("--k", "-k", min=1, help="Rankings: how many items to recommend. Default: 10.")
+]
+
+
+def refuse_option(name: str, value: object, why: str) -> None:
+    """Refuse an option that means nothing for this run, if it was given."""
+    if value not in (None, False):
+        raise ConfigError(name, value, why, f"leave {name} out")

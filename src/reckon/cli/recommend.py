@@ -1,5 +1,6 @@
-"""`reckon recommend RUN`: the reasoning, then the ranked items, for one user or one typed history."""
+"""`reckon recommend RUN`: the reasoning, then ranked items or one predicted rating, for a user or a typed history."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,31 +10,70 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from reckon.cli.options import RunDir, TopK
+from reckon.cli.options import RunDir, TopK, refuse_option
 
 if TYPE_CHECKING:
     from reckon.data import Catalog
+    from reckon.evaluation import RatingNow
     from reckon.models.recommender import Recommendation
+
+DEFAULT_K = 10
 
 
 def recommend(
     run: RunDir,
     user: Annotated[str | None, typer.Option("--user", metavar="ID", help="A user of the run's data set.")] = None,
     history: Annotated[
-        str | None, typer.Option("--history", metavar='"TITLE; TITLE"', help="Titles or item ids, oldest first.")
+        str | None,
+        typer.Option(
+            "--history",
+            metavar='"TITLE; TITLE"',
+            help='Titles or item ids, oldest first; for --rate with ratings: "TITLE=4; TITLE=5".',
+        ),
     ] = None,
-    k: TopK = 10,
-    stream: Annotated[bool, typer.Option("--stream", help="Show the reasoning while it is written.")] = False,
+    k: TopK = None,
+    stream: Annotated[bool, typer.Option("--stream", help="Rankings: show the reasoning while it is written.")] = False,
+    rate: Annotated[
+        str | None, typer.Option("--rate", metavar="ITEM", help="Ratings: the title or id of the item to rate.")
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=2, help="Ratings: predict by the mean of so many sampled replies.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="DIR", help="Ratings: the data set, where it has moved since training."),
+    ] = None,
 ) -> None:
-    """Recommend K items to a user of the data set, or to a history given as titles; says why first."""
-    from reckon.data.titles import parse_history
-    from reckon.methods.r2ec import R2ec
+    """Recommend items to a user of the data set or to a typed history, or predict a rating; says why first."""
+    from reckon.errors import ConfigError
+    from reckon.methods.finished_run import task_of
 
     if (user is None) == (history is None):
         raise typer.BadParameter("give exactly one of --user and --history")
+    console = Console()
+    if task_of(run) == "ranking":
+        for name, value in (("--rate", rate), ("--samples", samples), ("--data", data)):
+            refuse_option(name, value, f"{run} ranks items and predicts no ratings")
+        _recommend_items(console, run, user, history, DEFAULT_K if k is None else k, stream)
+        return
+    for name, option in (("--k", k), ("--stream", stream)):
+        refuse_option(name, option, f"{run} predicts ratings and ranks no items")
+    if rate is None:
+        raise ConfigError("--rate", None, f"{run} predicts the rating of one item", "name it: --rate ITEM")
+
+    from reckon.evaluation import rate_now
+
+    with console.status("Reasoning"):
+        rated = rate_now(run, rate, user=user, history=history, samples=samples or 1, data=data)
+    render_rating(console, rated)
+
+
+def _recommend_items(console: Console, run: Path, user: str | None, history: str | None, k: int, stream: bool) -> None:
+    from reckon.data.titles import parse_history
+    from reckon.methods.r2ec import R2ec
+
     model = R2ec.from_pretrained(run)
     items = model.history_of(user) if user is not None else parse_history(model.catalog, history or "")
-    console = Console()
     render_history(console, model.catalog, items)
     if stream and model.config.reasons:
         console.print("[bold]Reasoning[/bold]")
@@ -70,3 +110,46 @@ def render_items(console: Console, catalog: "Catalog", recommendation: "Recommen
     for rank, (item, score) in enumerate(zip(recommendation.items, recommendation.scores, strict=True), start=1):
         table.add_row(str(rank), Text(catalog.titles[int(item)]), Text(catalog.ids[int(item)]), f"{score:.3f}")
     console.print(table)
+
+
+def render_rating(console: Console, rated: "RatingNow") -> None:
+    """What was known, the reasoning step by step, and the predicted rating on its scale."""
+    shown = rated.shown
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column("rated", justify="right", style="bold")
+    table.add_column("oldest first")
+    for title, rating, review in shown.history:
+        table.add_row(f"{rating:g}", Text.assemble(title, (f"  {review}", "dim") if review else ""))
+    console.print(table if shown.history else Text("No ratings yet.", style="dim"))
+    console.print()
+    others = ", ".join(f"{rating:g}" for rating, _ in shown.others) or "nobody yet"
+    mean = "" if shown.item_mean is None else f" (mean of all {shown.item_mean:.2f})"
+    console.print(Text.assemble((shown.item, "bold"), f"  rated by others: {others}{mean}"))
+    if rated.own is not None:
+        console.print(Text(f"The user rated it {rated.own:g} already, and the prompt says so.", style="yellow"))
+    console.print(Panel(_steps(rated), title=_panel_title(rated), title_align="left"))
+    console.print(Text(verdict(rated), style="bold"))
+
+
+def _steps(rated: "RatingNow") -> Text:
+    # Text, not markup: the model may well write square brackets.
+    if not rated.shown.steps:
+        return Text(rated.shown.reply.strip() or "(nothing)")
+    return Text("\n\n").join(Text.assemble((heading, "bold cyan"), f"\n{text}") for heading, text in rated.shown.steps)
+
+
+def _panel_title(rated: "RatingNow") -> str:
+    title = "Reasoning" if rated.samples == 1 else f"Reasoning, the first of {rated.samples}"
+    return f"{title}, cut off at its longest" if rated.shown.truncated else title
+
+
+def verdict(rated: "RatingNow") -> str:
+    """The prediction in one line, or why there is none."""
+    if rated.prediction is None:
+        why = f"the reply has a wrong form ({rated.shown.problem})"
+        return f"No rating: {why if rated.samples == 1 else f'none of {rated.samples} replies has the right form'}."
+    line = f"Predicted rating: {rated.prediction:.3g} on a scale of {rated.scale}"
+    if rated.samples == 1:
+        return f"{line}."
+    spread = "" if rated.spread is None else f"; spread {rated.spread:.2f}"
+    return f"{line}, the mean of {rated.parsed} of {rated.samples} replies{spread}."

@@ -24,6 +24,27 @@ class Arm(StrEnum):
     NO_SIMILARITY_REWARD = "no-similarity-reward"
 
 
+class RatingArm(StrEnum):
+    FULL = "full"
+    EXACT_ANSWER = "exact-answer"
+    NO_FORMAT = "no-format"
+
+
+Backbone = Annotated[
+    str, typer.Option("--backbone", metavar="PATH_OR_ID", help="Hugging Face causal LM: a folder or a hub id.")
+]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="YAML file over the preset; --set wins over it.")
+]
+PresetOption = Annotated[
+    Preset, typer.Option(help="paper: the published method; as_released: the authors' code; small: two CPU cores.")
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on from the last checkpoint of the run directory, bit for bit.")
+]
+RunSeed = Annotated[int | None, typer.Option(min=0, help="Seed of everything random; overrides the config's.")]
+
+
 @app.callback()
 def _group() -> None:
     """Train a recommender."""
@@ -32,22 +53,14 @@ def _group() -> None:
 @app.command()
 def r2ec(
     data: DataDir,
-    backbone: Annotated[
-        str, typer.Option("--backbone", metavar="PATH_OR_ID", help="Hugging Face causal LM: a folder or a hub id.")
-    ],
+    backbone: Backbone,
     out: OutDir,
-    config: Annotated[
-        Path | None, typer.Option("--config", metavar="FILE", help="YAML file over the preset; --set wins over it.")
-    ] = None,
-    preset: Annotated[
-        Preset, typer.Option(help="paper: the published method; as_released: the authors' code; small: two CPU cores.")
-    ] = Preset.PAPER,
+    config: ConfigFile = None,
+    preset: PresetOption = Preset.PAPER,
     arm: Annotated[Arm, typer.Option(help="The whole method, or one of its parts left out.")] = Arm.FULL,
     overrides: Overrides = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the last checkpoint of the run directory, bit for bit.")
-    ] = False,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random; overrides the config's.")] = None,
+    resume: Resume = False,
+    seed: RunSeed = None,
 ) -> None:
     """Train R2ec with RecPO: one model that writes its reasoning and ranks the catalog from where it ends."""
     from reckon.methods.r2ec_training import train_run
@@ -55,6 +68,66 @@ def r2ec(
     train_run(
         data=data,
         backbone=backbone,
+        out=out,
+        config_file=config,
+        preset=preset.value,
+        arm=arm.value,
+        overrides=overrides or [],
+        resume=resume,
+        seed=seed,
+    )
+    typer.echo(f"Wrote {out}. Next: reckon evaluate {out}")
+
+
+@app.command()
+def reczero(
+    data: DataDir,
+    backbone: Backbone,
+    out: OutDir,
+    config: ConfigFile = None,
+    preset: PresetOption = Preset.PAPER,
+    arm: Annotated[RatingArm, typer.Option(help="The whole method, or another reward.")] = RatingArm.FULL,
+    overrides: Overrides = None,
+    resume: Resume = False,
+    seed: RunSeed = None,
+) -> None:
+    """Train RecZero: a model that predicts a rating after four steps of reasoning, by reinforcement alone."""
+    from reckon.methods.reczero_training import train_run
+
+    train_run(
+        data=data,
+        backbone=backbone,
+        out=out,
+        config_file=config,
+        preset=preset.value,
+        arm=arm.value,
+        overrides=overrides or [],
+        resume=resume,
+        seed=seed,
+    )
+    typer.echo(f"Wrote {out}. Next: reckon evaluate {out}")
+
+
+@app.command()
+def recone(
+    data: DataDir,
+    backbone: Backbone,
+    traces: Annotated[Path, typer.Option(metavar="DIR", help="Kept traces, made by `reckon traces make`.")],
+    out: OutDir,
+    config: ConfigFile = None,
+    preset: PresetOption = Preset.PAPER,
+    arm: Annotated[RatingArm, typer.Option(help="The whole method, or another reward.")] = RatingArm.FULL,
+    overrides: Overrides = None,
+    resume: Resume = False,
+    seed: RunSeed = None,
+) -> None:
+    """Train RecOne: fine-tune on a teacher's traces, then reinforce as RecZero does."""
+    from reckon.methods.recone import train_run
+
+    train_run(
+        data=data,
+        backbone=backbone,
+        traces=traces,
         out=out,
         config_file=config,
         preset=preset.value,

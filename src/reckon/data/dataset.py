@@ -3,7 +3,7 @@
 Entry point: `Dataset.load(path)`. The directory is written by `reckon.data.write.write_dataset`:
 
     items.parquet         item_id (string, unique), title, any further text or number columns
-    interactions.parquet  user_id (string), item_id, timestamp (int64 seconds, or absent), rating?, review?
+    interactions.parquet  user_id (string), item_id, timestamp (int64 seconds, or absent), rating?, summary?, review?
                           Row order is the order of events: a tie in time is already resolved here.
     rows.parquet          optional given evaluation rows: split, user_id, history (list of item_id), item_id.
                           With it, every interaction is training data.
@@ -16,7 +16,7 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -24,10 +24,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from reckon.data.examples import EventLog, Examples, FloatArray, IntArray
+from reckon.data.rating_log import RatingLog
 from reckon.data.splits import SPLITS, Protocol, Split, split_of_events
 from reckon.errors import DataError
 
-EVENT_COLUMNS = ("timestamp", "rating")  # reviews stay on disk
+EVENT_COLUMNS = ("timestamp", "rating")  # summaries and reviews stay on disk until `Dataset.texts` asks for them
+TextColumn = Literal["summary", "review"]
 DEFAULT_WINDOW = 20  # events; R2ec (arXiv 2505.16994) reads the last 20
 
 
@@ -133,7 +135,11 @@ class Dataset:
             raise DataError(f"split {split!r}", "is unknown", "use train, valid or test")
         if self.rows is not None and split != "train":
             return self._given_examples(split, window)
-        return self._event_examples(np.flatnonzero(self._event_splits == SPLITS.index(split)), window)
+        return self._event_examples(self.split_events(split), window)
+
+    def split_events(self, split: Split) -> IntArray:
+        """Places in the event log of the events that are targets of a split."""
+        return np.flatnonzero(self._event_splits == SPLITS.index(split))
 
     def histories(self, window: int = DEFAULT_WINDOW) -> Examples:
         """One row per user with everything known, for recommending now. Targets are -1."""
@@ -151,7 +157,35 @@ class Dataset:
     @cached_property
     def train_counts(self) -> IntArray:
         """[I] how often each item occurs in training events (first events of users included)."""
-        return np.bincount(self.events.item_index[self._is_training_event], minlength=len(self.catalog))
+        return np.bincount(self.events.item_index[self.is_training_event], minlength=len(self.catalog))
+
+    @cached_property
+    def rating_log(self) -> RatingLog:
+        """Every rated event, findable by user and by item. Raises DataError where there are no ratings."""
+        rating = self.events.rating
+        if rating is None or np.isnan(rating).all():
+            raise DataError(
+                str(self.path),
+                "has no ratings",
+                "prepare it again with a column of ratings (for a table: --map rating=COLUMN), or use other data",
+            )
+        return RatingLog(self.user_index, self.events.item_index, self.events.time, rating, len(self.catalog))
+
+    def texts(self, name: TextColumn) -> pa.ChunkedArray | None:
+        """The headline or the body of every event's review, in the order of the event log; None where there are none.
+
+        Read from disk on first use and kept as Arrow text, a few bytes more than the characters.
+        """
+        if name not in self._texts:
+            self._texts[name] = self._read_texts(name)
+        return self._texts[name]
+
+    def find_user(self, user_id: str) -> int:
+        """Row of `user_ids`. Raises DataError for an id the data lacks."""
+        row = int(np.searchsorted(self.user_ids, user_id))
+        if row == len(self.user_ids) or self.user_ids[row] != user_id:
+            raise DataError(f"user_id {user_id!r}", "is not in the data", "use an id of interactions.parquet")
+        return row
 
     @cached_property
     def _event_splits(self) -> IntArray:
@@ -161,12 +195,25 @@ class Dataset:
         return split_of_events(self.protocol, self.user_index, self.events.time)
 
     @property
-    def _is_training_event(self) -> np.ndarray:
-        """Training targets, and users' first events when they are older than every validation target."""
+    def is_training_event(self) -> np.ndarray:
+        """[E] training targets, and users' first events when they are older than every validation target."""
         split = self._event_splits
         if self.protocol == "temporal" and self.events.time is not None:
             return self.events.time < self.events.time[split >= 1].min()
         return split <= 0
+
+    @cached_property
+    def _texts(self) -> dict[TextColumn, pa.ChunkedArray | None]:
+        return {}
+
+    def _read_texts(self, name: TextColumn) -> pa.ChunkedArray | None:
+        path = self.path / "interactions.parquet"
+        table = _read_parquet(path, required=("user_id", "item_id"), optional=(name,))
+        if name not in table.column_names:
+            return None
+        by_user = np.argsort(_users(table["user_id"])[1], kind="stable")  # as in `load`
+        texts = table[name].cast(pa.large_string())  # a 32-bit string array holds 2 GB, and `take` makes one of all
+        return texts if (np.diff(by_user) == 1).all() else texts.take(pa.array(by_user))
 
     def _event_examples(self, targets: IntArray, window: int) -> Examples:
         first = np.flatnonzero(np.r_[True, self.user_index[1:] != self.user_index[:-1]])

@@ -4,6 +4,7 @@ Entry point: `describe`.
 """
 
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ import pyarrow.compute as pc
 
 from reckon.data.dataset import DEFAULT_WINDOW, Dataset
 from reckon.data.examples import Example
+from reckon.data.ratings import rating_scale
 from reckon.data.splits import SPLITS
 from reckon.errors import DataError
 
 WIDTH = 100  # characters of a text shown in an example
 SHOWN_EVENTS = 5
 SAMPLE = 10_000  # examples looked at one by one
+MOST_VALUES = 21  # values of a scale shown one by one
 LABEL = 18  # characters of the left column
 
 
@@ -60,9 +63,24 @@ def _head(dataset: Dataset) -> list[str]:
         known = events.rating[~np.isnan(events.rating)]
         values = f"{known.min():g} to {known.max():g}, mean {known.mean():.3f}" if len(known) else "none"
         lines.append(_line("ratings", f"{values}; {len(events.rating) - len(known):,} missing"))
+        lines += _rating_lines(dataset) if len(known) else []
     lines.append(_line("tie rule", info.get("tie_rule", "not stated")))
     lines.append(_line("checksum", str(info.get("checksum"))[:16]))
     return lines
+
+
+def _rating_lines(dataset: Dataset) -> list[str]:
+    """The scale, and the share of ratings at each of its values (in tenths of the scale where it has no or many)."""
+    scale, ratings = rating_scale(dataset), dataset.rating_log.rating
+    values = scale.values()
+    if scale.step is None or len(values) > MOST_VALUES:
+        counts, edges = np.histogram(ratings, bins=10, range=(scale.lowest, scale.highest))
+        names = [f"{low:g}-{high:g}" for low, high in pairwise(edges)]
+    else:
+        steps = np.rint((ratings - scale.lowest) / scale.step).astype(np.int64)
+        counts, names = np.bincount(steps, minlength=len(values)), [f"{value:g}" for value in values]
+    shares = ", ".join(f"{name} {share:.1%}" for name, share in zip(names, counts / len(ratings), strict=True))
+    return [_line("  scale", str(scale)), _line("  distribution", shares)]
 
 
 def _splits(dataset: Dataset, window: int) -> list[str]:

@@ -17,10 +17,14 @@ DEDUPES: tuple[Dedupe, ...] = ("none", "exact", "first", "last")
 TIE_KEY = "md5(user_id || chr(31) || item_id)"
 TIE_RULE = (
     "Events of one user at one time are ordered by md5(user_id + unit separator + item_id), in hex; "
-    "what is still equal by rating, then md5 of the review."
+    "what is still equal by rating, then md5 of the review, then of its summary."
 )
 # The last keys only make the order complete; a whole review as a key would make every sort carry it twice.
-LAST_KEYS = {"rating": "rating NULLS LAST", "review": "md5(review) NULLS LAST"}
+LAST_KEYS = {
+    "rating": "rating NULLS LAST",
+    "review": "md5(review) NULLS LAST",
+    "summary": "md5(summary) NULLS LAST",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -91,6 +91,7 @@ def _write(
             words={**source.words, **words},
             counts=workspace.counts,
             tie_rule=TIE_RULE,
+            rating_scale=source.scale,
         )
 
 
@@ -100,7 +101,7 @@ def _ordered_interactions(workspace: Workspace) -> pa.RecordBatchReader:
     kept = ["user_id", "item_id"]
     kept += ["moment // 1000000 AS timestamp"] if workspace.timed else []
     kept += ["CAST(rating AS FLOAT) AS rating"] if "rating" in found else []
-    kept += ["review"] if "review" in found else []
+    kept += [name for name in ("summary", "review") if name in found]
     order = ", ".join(["user_id", "moment", TIE_KEY, *(key for name, key in LAST_KEYS.items() if name in found)])
     query = f"SELECT {', '.join(kept)} FROM interactions ORDER BY {order}"
     return workspace.db.sql(query).to_arrow_reader(BATCH)

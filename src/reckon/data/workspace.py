@@ -5,7 +5,7 @@ shrink them; `reckon.data.prepare` orders and writes them. DuckDB spills to disk
 may be larger than memory.
 
     items         item_id, title, further columns; `line` is the row of the input
-    interactions  user_id, item_id, moment (microseconds since 1970, or a position), rating?, review?, line
+    interactions  user_id, item_id, moment (microseconds since 1970, or a position), rating?, summary?, review?, line
     rows          split, user_id, history, item_id, line
 """
 

@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 import reckon
+from reckon.data.scale import DECIMALS, Scale
 from reckon.data.splits import Protocol
 from reckon.errors import DataError
 
@@ -43,6 +44,7 @@ def write_dataset(
     words: Mapping[str, str],
     counts: Sequence[Mapping[str, Any]] = (),
     tie_rule: str,
+    rating_scale: Scale | None = None,
     extra: Mapping[str, pa.Table] | None = None,
     overwrite: bool = False,
 ) -> Path:
@@ -51,14 +53,16 @@ def write_dataset(
     Args:
         out: the directory to make. It may exist if it is empty, or if it is a dataset and `overwrite` is set.
         items: `item_id`, `title` and further columns in the order in which they appear in prompts.
-        interactions: `user_id`, `item_id`, `timestamp` (seconds since 1970) or none, optional `rating`, `review`; each
-            user's in the order of events. A reader is written batch by batch, so it need not fit in memory.
+        interactions: `user_id`, `item_id`, `timestamp` (seconds since 1970) or none, optional `rating`, `summary`
+            (a review's headline) and `review` (its body); each user's in the order of events. A reader is written
+            batch by batch, so it need not fit in memory.
         rows: given evaluation rows `split` (valid, test), `user_id`, `history` (list of item ids), `item_id`.
         source: how the data came about: name and settings, as JSON.
         split: `temporal`, `leave-one-out`, or `given` (exactly when there are rows).
         words: what prompts call things: `item`, `items`, `action`.
         counts: one record per step of the preparation (see `reckon.data.filters`).
         tie_rule: a sentence on how events of one user at one time were ordered.
+        rating_scale: of the ratings, where they do not tell it; None: `Scale.of_ratings` of them all.
         extra: further tables, written as NAME.parquet. Not part of the checksum of the data.
         overwrite: replace an existing dataset directory.
 
@@ -91,6 +95,7 @@ def write_dataset(
             "words": dict(words),
             "tie_rule": tie_rule,
             "item_order": "md5 of item_id",
+            "rating_scale": _rating_scale(folder / "interactions.parquet", rating_scale),
             "totals": totals,
             "counts": [dict(count) for count in counts],
             "schema": {name: _schema(folder / name) for name in files},
@@ -278,6 +283,22 @@ def _check_split(split: Protocol, rows: pa.Table | None) -> None:
         others = set(pc.unique(rows["split"]).to_pylist()) - set(GIVEN_SPLITS)
         if others:
             raise DataError("rows.split", f"holds {sorted(map(str, others))}", "use valid and test")
+
+
+def _rating_scale(path: Path, given: Scale | None) -> dict[str, float | None] | None:
+    """The scale for the manifest; None where there are no ratings."""
+    if "rating" not in pq.read_schema(path).names:
+        return None
+    ratings = pc.unique(pq.read_table(path, columns=["rating"])["rating"].drop_null()).to_numpy()
+    if not len(ratings):
+        return None
+    scale = given or Scale.of_ratings(ratings)
+    for end in (ratings.min(), ratings.max()):
+        if not scale.contains(round(float(end), DECIMALS)):
+            raise DataError(
+                f"interactions.rating {end:g}", f"is not on the scale {scale}", "give a scale that holds it"
+            )
+    return scale.record
 
 
 def _schema(path: Path) -> dict[str, str]:

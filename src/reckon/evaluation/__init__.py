@@ -1,6 +1,18 @@
 """Evaluations: compare results, write `metrics.json`, and show everything in one self-contained page."""
 
 from reckon.evaluation.compare import Pair, compare, comparison_table, pairs_table, rates_table, write_metrics
+from reckon.evaluation.live_rating import RatingNow, rate_now
+from reckon.evaluation.rating_examples import ShownRating, shown_rating
+from reckon.evaluation.rating_report import RatingReportData
+from reckon.evaluation.rating_run import (
+    RatingEvaluation,
+    baseline_results,
+    evaluate_rating_run,
+    problems_of,
+    rating_result,
+    shown_rows,
+)
+from reckon.evaluation.rating_tables import RatingRow, measure, rating_pairs
 from reckon.evaluation.report import ExampleUser, ReportData, write_report
 from reckon.evaluation.run import Evaluation, evaluate_run, ranking_result, result_of
 
@@ -8,14 +20,28 @@ __all__ = [
     "Evaluation",
     "ExampleUser",
     "Pair",
+    "RatingEvaluation",
+    "RatingNow",
+    "RatingReportData",
+    "RatingRow",
     "ReportData",
+    "ShownRating",
+    "baseline_results",
     "compare",
     "comparison_table",
+    "evaluate_rating_run",
     "evaluate_run",
+    "measure",
     "pairs_table",
+    "problems_of",
     "ranking_result",
+    "rate_now",
     "rates_table",
+    "rating_pairs",
+    "rating_result",
     "result_of",
+    "shown_rating",
+    "shown_rows",
     "write_metrics",
     "write_report",
 ]

@@ -1,6 +1,7 @@
 """Charts as SVG text to put straight into a page.
 
-Entry points: `metric_bars`, `hit_by_cutoff`, `curves`, `step_time`; each returns one `<svg>` element.
+Entry points: `metric_bars`, `hit_by_cutoff`, `curves`, `step_time`; each returns one `<svg>` element. `panel` and
+`legend` are what further charts are made with (`reckon.evaluation.rating_charts`).
 
 Every chart is PANEL_WIDTH units wide, about the width of a telephone, so that its text stays readable when the page
 stacks panels in one column. Colours are CSS variables of the page (`--ink`, `--series-0`, …), so a chart follows the
@@ -69,7 +70,7 @@ def metric_bars(
     """
     width = 0.8 / len(results)
     best_labelled = False
-    with _panel(f"{family} by method and cut-off") as (figure, axes, drawn):
+    with panel(f"{family} by method and cut-off") as (figure, axes, drawn):
         for number, result in enumerate(results):
             places = np.arange(len(cutoffs)) + (number - (len(results) - 1) / 2) * width
             intervals = [metric_interval(result, f"{family}@{k}") for k in cutoffs]
@@ -101,14 +102,14 @@ def metric_bars(
                 best_labelled = True
         axes.set_xticks(range(len(cutoffs)), [f"@{k}" for k in cutoffs])
         axes.set_ylim(bottom=0)
-        _legend(figure, axes)
+        legend(figure, axes)
     return drawn[0]
 
 
 def hit_by_cutoff(results: Sequence[RankingResult], names: Sequence[str], deepest: int = 100) -> str:
     """Hit@K for every K up to `deepest`: where in the list each method finds the target."""
     cutoffs = np.arange(1, min(deepest, min(result.catalog_size for result in results)) + 1)
-    with _panel("Hit@K at every K") as (figure, axes, drawn):
+    with panel("Hit@K at every K") as (figure, axes, drawn):
         for result in results:
             at_rank = np.bincount(result.ranks, minlength=len(cutoffs) + 1)[1 : len(cutoffs) + 1]
             share = at_rank.cumsum() / len(result)
@@ -119,7 +120,7 @@ def hit_by_cutoff(results: Sequence[RankingResult], names: Sequence[str], deepes
         axes.minorticks_off()
         axes.set_xlabel("K")
         axes.set_ylim(bottom=0)
-        _legend(figure, axes)
+        legend(figure, axes)
     return drawn[0]
 
 
@@ -152,7 +153,7 @@ def curves(
     logged = {name: (steps, values) for name, (steps, values) in logged.items() if len(steps)}
     if not logged:
         return None
-    with _panel(title) as (figure, axes, drawn):
+    with panel(title) as (figure, axes, drawn):
         for name, (steps, values) in logged.items():
             color = series_color(names, name)
             smooth = moving_mean(values) if not markers and len(values) >= SMOOTH_FROM else values
@@ -173,7 +174,7 @@ def curves(
         axes.set_xlabel("step")
         axes.locator_params(axis="x", integer=True)
         axes.margins(x=0.02)
-        _legend(figure, axes)
+        legend(figure, axes)
     return drawn[0]
 
 
@@ -199,7 +200,7 @@ def step_time(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> str | N
     means = {name: times for name, times in means.items() if sum(times) > 0}
     if not means:
         return None
-    with _panel("Seconds per step", height=110 + 46 * len(means)) as (figure, axes, drawn):
+    with panel("Seconds per step", height=110 + 46 * len(means)) as (figure, axes, drawn):
         left = np.zeros(len(means))
         for number, phase in enumerate(PHASES):
             spans = np.array([times[number] for times in means.values()])
@@ -211,7 +212,7 @@ def step_time(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> str | N
         axes.grid(axis="x", visible=True)
         axes.invert_yaxis()
         axes.set_xlim(0, left.max() * 1.18)
-        _legend(figure, axes)
+        legend(figure, axes)
     return drawn[0]
 
 
@@ -232,7 +233,7 @@ def moving_mean(values: FloatArray) -> FloatArray:
 
 
 @contextmanager
-def _panel(title: str, height: float = PANEL_HEIGHT) -> Iterator[tuple["Figure", "Axes", list[str]]]:
+def panel(title: str, height: float = PANEL_HEIGHT) -> Iterator[tuple["Figure", "Axes", list[str]]]:
     """A styled figure to draw on; the list holds its SVG once the block has ended. The page writes the title."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -251,7 +252,8 @@ def _panel(title: str, height: float = PANEL_HEIGHT) -> Iterator[tuple["Figure",
     drawn.append(_inline(buffer.getvalue(), title))
 
 
-def _legend(figure: "Figure", axes: "Axes") -> None:
+def legend(figure: "Figure", axes: "Axes") -> None:
+    """What the colours mean, beneath the plot."""
     handles, labels = axes.get_legend_handles_labels()
     # Methods in their own order, the best possible last: matplotlib lists lines before bars.
     order = sorted(range(len(labels)), key=lambda place: labels[place] == "best possible")

@@ -1,7 +1,8 @@
 """Put results side by side: numbers with intervals, paired differences, and the file `metrics.json`.
 
 Entry points: `comparison_table`, `rates_table` and `pairs_table` (each renders for a terminal or as Markdown),
-`compare` for the paired differences themselves, `write_metrics` for the file.
+`compare` for the paired differences themselves, `write_metrics` for the file. `Grid`, `Pair`, `pairs_table` and
+`write_metrics` serve every task; what is about ratings alone is in `rating_tables`.
 Does not rank anything: it reads `RankingResult`s.
 """
 
@@ -20,6 +21,7 @@ from reckon.files import write_text
 from reckon.metrics import CUTOFFS, PairedDifference, RankingResult, coverage, metric_interval, mrr, paired_difference
 
 SHARES = ("truncated", "parsed", "finished")  # rates that are shares of replies; so is every name ending in _rate
+LABELS = {"hit": "Hit", "ndcg": "NDCG", "mrr": "MRR", "mae": "MAE", "rmse": "RMSE", "parse_rate": "parse rate"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +66,11 @@ class Grid:
             show_edge=False,
             pad_edge=False,
             padding=(0, 1, 0, 0),
-            caption=self.caption or None,
+            caption=Text(self.caption) if self.caption else None,  # text, not rich markup
             caption_justify="left",
         )
         for number, heading in enumerate(self.headings):
-            table.add_column(heading, justify="left" if number == 0 else "right", overflow="fold")
+            table.add_column(Text(heading), justify="left" if number == 0 else "right", overflow="fold")
         for row in self.rows:
             table.add_row(*map(Text, row))  # a name is text, not rich markup
         return table
@@ -175,7 +177,7 @@ def write_metrics(
 
     Args:
         path: the file.
-        rows: one `reckon.metrics.summary` per result.
+        rows: one `reckon.metrics.summary` per result, or one `RatingRow.to_dict` per predictor of ratings.
         best_possible: metric names to values, None where no bound is known.
         seconds: wall time of everything the file reports on.
         paired: paired differences between the rows.
@@ -199,7 +201,7 @@ def write_metrics(
 def metric_label(metric: str) -> str:
     """`hit@5` as it is written in tables and charts: `Hit@5`."""
     name, _, cutoff = metric.partition("@")
-    label = {"hit": "Hit", "ndcg": "NDCG", "mrr": "MRR"}.get(name, name.capitalize())
+    label = LABELS.get(name, name.capitalize())
     return f"{label}@{cutoff}" if cutoff else label
 
 

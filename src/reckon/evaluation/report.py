@@ -1,21 +1,17 @@
-"""One self-contained page about a run: what was reached, how training went, what single users were shown.
+"""The report on rankings: what was reached, how training went, what single users were recommended.
 
-Entry point: `write_report`. The page needs no network and no script. It is a list of sections; a section is a
-function from `ReportData` to a `Section`, or to None where the run has nothing to show for it. To show more, write
-one more such function and name it in SECTIONS.
+Entry points: `ReportData`, and `write_report` for it (as for the data of any other task). What a page is, and what it
+shows of a training, is in `reckon.evaluation.page`.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from reckon.errors import ConfigError
 from reckon.evaluation import charts
 from reckon.evaluation.compare import (
-    Grid,
     compare,
     comparison_table,
     find_result,
@@ -27,23 +23,27 @@ from reckon.evaluation.compare import (
     rates_table,
     signed,
 )
-from reckon.files import write_text
+from reckon.evaluation.page import (
+    Chart,
+    PageData,
+    Section,
+    SectionMaker,
+    Tile,
+    facts_section,
+    health_section,
+    learning_section,
+    render_report,
+    replies_section,
+    write_report,
+)
 from reckon.metrics import CUTOFFS, RankingResult, coverage, metric_interval, paired_difference
 
-TEMPLATE = "report.html.jinja"
+__all__ = ["ExampleUser", "ReportData", "render_report", "write_report"]
+
 HEADLINE = "hit@10"
-EVAL_PREFIX = "eval_"
 METRIC_BARS = (
     ("hit", "Hit@K", "Share of rows whose target is in the top K."),
     ("ndcg", "NDCG@K", "The same, a target further down being worth less: 1 / log2(1 + rank)."),
-)
-HEALTH = (
-    ("advantage/zero_groups", "Groups that taught nothing", "Share of groups whose advantages are all zero."),
-    ("entropy", "Entropy", "Mean over reply tokens, in nats. A fall to zero means the policy says one thing only."),
-    ("clip_share", "Clip share", "Share of tokens whose probability ratio was clipped."),
-    ("logprob_gap", "Log-prob gap", "Mean distance between the log-probabilities of trainer and rollout."),
-    ("kl", "KL", "Distance of the policy from the reference policy, in nats per token."),
-    ("loss", "Loss", ""),
 )
 
 
@@ -65,20 +65,12 @@ class ExampleUser:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReportData:
-    """Everything the page can show. Only `title` and one result are needed."""
+class ReportData(PageData):
+    """Everything the page about rankings can show. Only `title` and one result are needed."""
 
-    title: str
-    subtitle: str = ""
     results: Sequence[RankingResult]
     """In the order of the table. The last one is what the report is about: its numbers head the page."""
-    best_possible: Mapping[str, float] | None = None
-    """Metric names to values, where the best a recommender can do is known."""
-    histories: Mapping[str, Sequence[Mapping[str, float]]] = field(default_factory=dict)
-    """Per arm, the trainer's `log_history`. Keys that are missing leave their panel out."""
     examples: Sequence[ExampleUser] = ()
-    facts: Mapping[str, str] = field(default_factory=dict)
-    """Config, versions, seed, dataset checksum, hardware. A value of several lines is shown as it stands."""
     baseline_name: str | None = None
     """The result that paired differences are taken from; None leaves them out."""
     cutoffs: Sequence[int] = CUTOFFS
@@ -95,60 +87,10 @@ class ReportData:
         main = self.results[-1].name
         return list(dict.fromkeys([main, *(result.name for result in self.results), *self.histories]))
 
-
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """One headline number."""
-
-    label: str
-    value: str
-    note: str
-
-
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """One chart with its words."""
-
-    title: str
-    svg: Markup
-    caption: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """One part of the page: what the template can draw, in the order it draws it."""
-
-    anchor: str
-    title: str
-    lead: str = ""
-    tiles: Sequence[Tile] = ()
-    tables: Sequence[Grid] = ()
-    charts: Sequence[Chart] = ()
-    examples: Sequence[ExampleUser] = ()
-    facts: Mapping[str, str] = field(default_factory=dict)
-
-
-def write_report(path: str | Path, data: ReportData) -> Path:
-    """Write the page, whole or not at all.
-
-    Args:
-        path: the HTML file.
-        data: what to show; whatever is missing leaves its section out.
-    """
-    return write_text(path, render_report(data))
-
-
-def render_report(data: ReportData) -> str:
-    """The page as text."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,  # titles, reviews and replies are other people's text
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    sections = [section for section in (make(data) for make in SECTIONS) if section is not None]
-    return environment.get_template(TEMPLATE).render(data=data, sections=sections, series=range(charts.SERIES))
+    @property
+    def sections(self) -> Sequence[SectionMaker]:
+        """The sections of a report on rankings."""
+        return SECTIONS
 
 
 def headline_section(data: ReportData) -> Section:
@@ -197,67 +139,12 @@ def results_section(data: ReportData) -> Section:
     return Section("results", "Results", lead, tables=tables, charts=[*bars, by_cutoff])
 
 
-def learning_section(data: ReportData) -> Section | None:
-    """Reward and validation curves."""
-    panels = [
-        _curve(
-            data,
-            "reward/mean",
-            "Reward",
-            "Mean over the step's trajectories; the band is one standard deviation on each side.",
-            spread="reward/std",
-        )
-    ]
-    keys = {key for history in data.histories.values() for entry in history for key in entry}
-    for key in sorted(key for key in keys if key.startswith(EVAL_PREFIX) and "@" in key):
-        metric = key.removeprefix(EVAL_PREFIX)
-        best = (data.best_possible or {}).get(metric)
-        caption = "On a fixed sample of validation rows."
-        if best is not None:
-            caption += " The best possible is that of the test rows."
-        panels.append(_curve(data, key, f"Validation {metric_label(metric)}", caption, best=best, markers=True))
-    found = [panel for panel in panels if panel is not None]
-    return Section("learning", "Learning", charts=found) if found else None
-
-
-def replies_section(data: ReportData) -> Section | None:
-    """How long replies were and how many were cut off."""
-    found = [
-        panel
-        for panel in (
-            _curve(data, "reply/length", "Reply length", "Tokens per reply, mean over the step's trajectories."),
-            _curve(
-                data,
-                "reply/truncated",
-                "Truncated replies",
-                "Share of replies that hit the length limit; each is counted and scored, none is dropped.",
-            ),
-        )
-        if panel is not None
-    ]
-    return Section("replies", "Replies", charts=found) if found else None
-
-
-def health_section(data: ReportData) -> Section | None:
-    """What a person needs to trust the steps."""
-    found = [panel for panel in (_curve(data, *panel) for panel in HEALTH) if panel is not None]
-    times = charts.step_time(data.histories)
-    if times is not None:
-        found.append(Chart("Where a step's time goes", Markup(times), "Mean over all logged steps."))
-    return Section("health", "Health of the training", charts=found) if found else None
-
-
 def examples_section(data: ReportData) -> Section | None:
     """Single users: history, reasoning, recommendation, and what they really took."""
     if not data.examples:
         return None
     lead = f"What {data.results[-1].name} recommended to single test users, and what they really took next."
     return Section("examples", "Example users", lead, examples=data.examples)
-
-
-def facts_section(data: ReportData) -> Section | None:
-    """What it takes to repeat the run."""
-    return Section("facts", "Run facts", facts=data.facts) if data.facts else None
 
 
 SECTIONS = (
@@ -269,17 +156,3 @@ SECTIONS = (
     examples_section,
     facts_section,
 )
-
-
-def _curve(
-    data: ReportData,
-    key: str,
-    title: str,
-    caption: str,
-    *,
-    best: float | None = None,
-    spread: str | None = None,
-    markers: bool = False,
-) -> Chart | None:
-    svg = charts.curves(data.histories, key, title, data.names, best=best, spread=spread, markers=markers)
-    return None if svg is None else Chart(title, Markup(svg), caption)

@@ -4,19 +4,17 @@ Entry points: `evaluate_run` for a run directory, `ranking_result` for one recom
 Test rows are read here and nowhere else.
 """
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from reckon.baselines import Popularity
-from reckon.data import Catalog, Dataset, Examples
+from reckon.data import Catalog, Examples
 from reckon.data.splits import Split
-from reckon.errors import CheckpointError, DataError
+from reckon.errors import DataError
 from reckon.evaluation.compare import (
     Grid,
     Pair,
@@ -27,9 +25,12 @@ from reckon.evaluation.compare import (
     write_metrics,
 )
 from reckon.evaluation.report import ExampleUser, ReportData, write_report
+from reckon.methods.finished_run import check_trained_on, dataset_of, facts_of, histories_of, names_of
 from reckon.methods.r2ec import R2ec
 from reckon.metrics import RankingResult, summary
 from reckon.models.recommender import RankedExamples
+
+__all__ = ["Evaluation", "evaluate_run", "example_users", "facts_of", "ranking_result", "result_of", "run_name"]
 
 SHOWN_USERS = 8  # example users in the report
 
@@ -80,20 +81,22 @@ def evaluate_run(
         CheckpointError: a run is not finished, or was trained on other data.
     """
     run, started = Path(run), time.perf_counter()
+    named = names_of(run, [Path(path) for path in beside])
     model = R2ec.from_pretrained(run)
-    dataset = _dataset_of(run, model, data)
+    dataset = dataset_of(run, model.data_path, data)
     examples = dataset.examples(split, model.config.prompt.window)
     if len(examples) == 0:
         raise DataError(str(dataset.path), f"has no {split} rows", "prepare the data with such rows, or choose --split")
     exclude = model.config.head.exclude_seen
     results = [result_of("popularity", Popularity.fit(dataset, exclude).ranks(examples), examples, dataset.catalog)]
-    others = [(path, R2ec.from_pretrained(path)) for path in map(Path, beside)]
+    others = [(name, R2ec.from_pretrained(path)) for name, path in named.items() if path != run]
+    for path in map(Path, beside):
+        check_trained_on(path, dataset)
     if model.config.reasons:
         config = replace(model.config, arm="no-reasoning")
-        others.append((run, R2ec(model.backbone, model.catalog, model.counts, model.words, config, model.table)))
-    for path, other in others:
-        _dataset_of(path, other, dataset.path)
-        name = f"{run_name(path, other)}" if path != run else f"{run_name(run, model)}, reasoning left out"
+        without = f"{run_name(run, model)}, reasoning left out"
+        others.append((without, R2ec(model.backbone, model.catalog, model.counts, model.words, config, model.table)))
+    for name, other in others:
         results.append(ranking_result(name, other, examples, batch_size=batch_size)[0])
     result, ranked = ranking_result(run_name(run, model), model, examples, batch_size=batch_size)
     results.append(result)
@@ -109,7 +112,7 @@ def evaluate_run(
             title=f"R²ec on {dataset.info['source'].get('name', 'data')}",
             subtitle=f"{len(examples):,} {split} rows, full ranking of {len(dataset.catalog):,} items",
             results=results,
-            histories=_histories([*beside, run]),
+            histories=histories_of(named),
             baseline_name=results[-2].name,
             cutoffs=ks,
             examples=example_users(model, examples, ranked),
@@ -168,40 +171,3 @@ def example_users(
         )
         for row, a in zip(rows, answers, strict=True)
     ]
-
-
-def facts_of(run: Path) -> dict[str, str]:
-    """What identifies a run: its manifest and its resolved config."""
-    manifest = json.loads((run / "manifest.json").read_text())
-    facts = {name.replace("_", " "): _plain(value) for name, value in manifest.items()}
-    return facts | {"config": (run / "config.yaml").read_text().strip()}
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {part}" for name, part in value.items())
-    return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def _histories(runs: Sequence[str | Path]) -> dict[str, list[dict[str, float]]]:
-    logs = {}
-    for run in map(Path, runs):
-        manifest = json.loads((run / "manifest.json").read_text())
-        logs["r2ec" if manifest["arm"] == "full" else manifest["arm"]] = json.loads((run / "log.json").read_text())
-    return logs
-
-
-def _dataset_of(run: Path, model: R2ec, data: str | Path | None) -> Dataset:
-    """The data a run was trained on; refuses other data, on which its test rows may have been training rows."""
-    path = Path(data) if data is not None else model.data_path
-    if path is None:
-        raise CheckpointError(run, "does not name its data set", "give it with --data")
-    dataset = Dataset.load(path)
-    trained_on = json.loads((run / "manifest.json").read_text())["data"]["checksum"]
-    if dataset.checksum != trained_on:
-        raise CheckpointError(
-            run,
-            f"was trained on other data than {path} (checksums differ)",
-            "give the data set of the training with --data",
-        )
-    return dataset

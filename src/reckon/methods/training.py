@@ -62,6 +62,9 @@ class TrainingConfig:
     patience: int = 3
     """Validations without a better result after which training stops."""
 
+    report_to: str = "none"
+    """Tracker that also gets every logged number, by transformers' names: `tensorboard`, `wandb`, `mlflow`, `none`."""
+
     dtype: DType = "float32"
     """Dtype of the weights."""
 
@@ -111,7 +114,7 @@ def training_arguments(
         greater_is_better=greater_is_better,
         remove_unused_columns=False,
         dataloader_drop_last=True,
-        report_to="none",
+        report_to=training.report_to,
         disable_tqdm=not progress,
         seed=seed,
         use_cpu=device.type == "cpu",

@@ -1,7 +1,8 @@
 """Bootstrap intervals over users: how much a mean would move with other users from the same population.
 
-Entry points: `bootstrap_interval` for one mean, `paired_interval` for the difference of two on the same rows.
-Works on one number per row; knows nothing of ranks or ratings.
+Entry points: `bootstrap_interval` for one mean, `paired_interval` for the difference of two on the same rows,
+`paired_root_interval` for the difference of two root means. Works on one number per row; knows nothing of ranks or
+ratings.
 
 A user is the unit that is resampled. Where a user has several rows they are drawn together, since one person's rows
 resemble each other; treating them as independent makes the interval too narrow.
@@ -81,16 +82,54 @@ def paired_interval(
         values, baseline: [U] one number per row of each method.
         users, confidence, resamples, seed: as in `bootstrap_interval`.
     """
+    values, baseline = _checked_pair(values, baseline)
+    differences = values - baseline
+    means = _resampled_means(differences, users, resamples, seed)
+    return _paired(float(differences.mean()), means, confidence)
+
+
+def paired_root_interval(
+    values: FloatArray,
+    baseline: FloatArray,
+    users: Users | None = None,
+    *,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> PairedDifference:
+    """Percentile interval of sqrt(mean(values)) - sqrt(mean(baseline)): the difference of two RMSEs.
+
+    Both means are taken of the same resampled users before their roots are subtracted.
+
+    Args:
+        values, baseline: [U] one squared error per row of each method, >= 0.
+        users, confidence, resamples, seed: as in `bootstrap_interval`.
+    """
+    values, baseline = _checked_pair(values, baseline)
+    both = np.stack([values, baseline], axis=1)  # [U, 2]
+    if both.min() < 0:
+        row = int(both.min(axis=1).argmin())
+        raise DataError(
+            f"values[{row}]", f"is {both[row].min()}, and a mean below 0 has no root", "pass squared errors"
+        )
+    roots = np.sqrt(_resampled_means(both, users, resamples, seed))  # [resamples, 2]
+    difference = float(np.sqrt(values.mean()) - np.sqrt(baseline.mean()))
+    return _paired(difference, roots[:, 0] - roots[:, 1], confidence)
+
+
+def _checked_pair(values: FloatArray, baseline: FloatArray) -> tuple[FloatArray, FloatArray]:
     values, baseline = _checked(values), _checked(baseline)
     if values.shape != baseline.shape:
         raise ShapeError("baseline", baseline.shape, f"{list(values.shape)}, the same rows as values")
-    differences = values - baseline
-    means = _resampled_means(differences, users, resamples, seed)
-    lo, hi = _percentiles(means, confidence)
+    return values, baseline
+
+
+def _paired(difference: float, resampled: FloatArray, confidence: float) -> PairedDifference:
+    lo, hi = _percentiles(resampled, confidence)
     # One is added to both counts: no finite number of resamples can show that a chance is zero.
-    not_above, not_below = ((means <= 0).sum() + 1, (means >= 0).sum() + 1)
-    p_value = min(1.0, 2 * float(min(not_above, not_below)) / (resamples + 1))
-    return PairedDifference(float(differences.mean()), lo, hi, p_value)
+    not_above, not_below = ((resampled <= 0).sum() + 1, (resampled >= 0).sum() + 1)
+    p_value = min(1.0, 2 * float(min(not_above, not_below)) / (len(resampled) + 1))
+    return PairedDifference(difference, lo, hi, p_value)
 
 
 def _checked(values: FloatArray) -> FloatArray:
@@ -111,29 +150,34 @@ def _percentiles(means: FloatArray, confidence: float) -> tuple[float, float]:
 
 
 def _resampled_means(values: FloatArray, users: Users | None, resamples: int, seed: int) -> FloatArray:
-    """Means over rows of `resamples` samples of users with replacement: [resamples]."""
+    """Means over rows of `resamples` samples of users with replacement: [resamples].
+
+    Values [U, C] give the means of C columns under the same draws: [resamples, C].
+    """
     if resamples < 100:
         raise ConfigError("resamples", resamples, "too few for a 95 % interval", "use 100 or more (default 2000)")
-    sums, rows = _per_user(values, users)
-    kinds, counts = np.unique(np.stack([sums, rows], axis=1), axis=0, return_counts=True)  # [D, 2], [D]
+    columns = values[:, None] if values.ndim == 1 else values
+    sums, rows = _per_user(columns, users)
+    kinds, counts = np.unique(np.column_stack([sums, rows]), axis=0, return_counts=True)  # [D, C + 1], [D]
     rng = np.random.default_rng(seed)
     block = max(1, BLOCK_CELLS // len(kinds))
     means = []
     for start in range(0, resamples, block):
         size = min(block, resamples - start)
         drawn = rng.multinomial(len(sums), counts / len(sums), size=size)  # [size, D]
-        total = drawn @ kinds  # [size, 2] sum of values, number of rows
-        means.append(total[:, 0] / total[:, 1])
-    return np.concatenate(means)
+        total = drawn @ kinds  # [size, C + 1] sums of values, number of rows
+        means.append(total[:, :-1] / total[:, -1:])
+    return np.concatenate(means).reshape(-1, *values.shape[1:])
 
 
 def _per_user(values: FloatArray, users: Users | None) -> tuple[FloatArray, FloatArray]:
-    """Each user's sum of values and number of rows."""
+    """Each user's sums of the columns of values [U, C], and its number of rows."""
     if users is None:
-        return values, np.ones_like(values)
+        return values, np.ones(len(values))
     users = np.asarray(users, dtype=object)
-    if users.shape != values.shape:
-        raise ShapeError("users", users.shape, f"{list(values.shape)}, one per row")
+    if users.shape != values.shape[:1]:
+        raise ShapeError("users", users.shape, f"[{len(values)}], one per row")
     _, user_index = np.unique(users.astype(str), return_inverse=True)
     rows = np.bincount(user_index).astype(np.float64)
-    return np.round(np.bincount(user_index, weights=values), DECIMALS), rows
+    sums = [np.bincount(user_index, weights=column) for column in values.T]
+    return np.round(np.stack(sums, axis=1), DECIMALS), rows

@@ -12,7 +12,8 @@ recency-weighted TF-IDF mean of the text's word vectors, so a history lies near 
 - All else is random and small.
 
 A small decoder that starts at random needs far more interactions than a shop has to find out that two items with the
-same words are alike. Needs a Qwen2 architecture: the constant part of queries and keys is their bias.
+same words are alike. Needs a Llama architecture with attention biases: the constant part of queries
+and keys is their bias.
 """
 
 import math
@@ -23,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
-from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from reckon.errors import ConfigError, DataError
 
@@ -38,7 +39,7 @@ ROPE_ANGLE = 1e-3  # radians per token, about; -sin stays monotonic up to distan
 
 
 def start_from_words(
-    model: Qwen2ForCausalLM,
+    model: LlamaForCausalLM,
     tokenizer: PreTrainedTokenizerFast,
     documents: Sequence[str],
     *,
@@ -48,7 +49,7 @@ def start_from_words(
     """Overwrite the weights of an untrained model in place.
 
     Args:
-        model: Qwen2 with as many key-value heads as heads and tied embeddings.
+        model: a Llama with attention biases, as many key-value heads as heads and tied embeddings.
         tokenizer: its tokenizer; special tokens come first in its vocabulary.
         documents: one text per item; IDF is taken over them.
         half_life: tokens after which the weight of a word halves, > 0.
@@ -113,7 +114,7 @@ def _token_vectors(words: Sequence[str | None], log_weight: Tensor, width: int, 
     return vectors
 
 
-def _pool_by_weight(model: Qwen2ForCausalLM, half_life: float) -> None:
+def _pool_by_weight(model: LlamaForCausalLM, half_life: float) -> None:
     """Make every head of the first layer a recency-weighted mean by the weight channel."""
     config, attention = model.config, model.model.layers[0].self_attn
     width, heads = config.hidden_size, config.num_attention_heads

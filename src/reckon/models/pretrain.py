@@ -1,7 +1,8 @@
 """A small language model made on the spot, where no open one can be downloaded.
 
 Entry point: `new_backbone`, behind `reckon backbone new`. It trains a tokenizer on the data set's own text, builds a
-small Qwen2 decoder, starts it from the catalog's word statistics (`lexical`) and pretrains it on `pretrain_texts`.
+small Llama decoder, starts it from the catalog's word statistics (`lexical`) and pretrains it on `pretrain_texts`, or
+on `pretrain_rating_texts` where it will predict ratings.
 The result is an ordinary Hugging Face folder: `AutoModelForCausalLM` and `AutoTokenizer` read it.
 
 It stands in for an open LLM; it knows this data set's words and nothing else. Ranking is not trained here.
@@ -9,26 +10,30 @@ It stands in for an open LLM; it knows this data set's words and nothing else. R
 
 import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import torch
 from rich.progress import Progress
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, cross_entropy
-from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from reckon.config import load_config, save_config
 from reckon.data import Dataset
 from reckon.data.write import check_target, new_directory
-from reckon.errors import ConfigError
+from reckon.errors import CheckpointError, ConfigError
+from reckon.models.backbone import load_backbone
 from reckon.models.lexical import start_from_words
+from reckon.models.pretrain_rating_texts import rating_texts
 from reckon.models.pretrain_texts import PretrainingText, item_documents, pretraining_texts, shuffled
 from reckon.models.tokenizer import train_tokenizer
+from reckon.prompts.rating import BAD, GOOD, TAGS
 
 Size = Literal["tiny", "small"]
+Task = Literal["ranking", "rating"]
 CONFIG_FILE = "reckon_backbone.yaml"
 SMALLEST_VOCABULARY = 260  # bytes and special tokens
 
@@ -75,8 +80,8 @@ class PretrainConfig:
     """Peak learning rate of AdamW, > 0; linear warm-up, then linear decay."""
 
     anchor: float = 10.0
-    """Weight of 1 - cosine between the state at a final marker and the same state at the lexical start, >= 0. Without
-    it, next-token training soon loses what the start knew about ranking. Unused where `lexical` is False."""
+    """Weight of 1 - cosine between the state at a final marker and the same state before pretraining, >= 0. Without it,
+    next-token training soon loses what the start knew about ranking. A random start knows nothing: it has none."""
 
     def __post_init__(self) -> None:
         if self.anchor < 0:
@@ -116,9 +121,11 @@ def new_backbone(
     out: str | Path,
     *,
     size: Size = "tiny",
+    task: Task = "ranking",
     seed: int = 0,
     overrides: Sequence[str] = (),
     config: PretrainConfig | None = None,
+    start: str | Path | None = None,
     progress: bool = True,
 ) -> Path:
     """Make a backbone for one data set.
@@ -127,9 +134,13 @@ def new_backbone(
         dataset: its catalog, training interactions and, where it has them, notes are the text.
         out: the model folder to make; must not exist, or be empty.
         size: `tiny` (0.9 M parameters beside the embeddings) or `small` (5 M).
+        task: what it will be trained for, `ranking` (R2ec) or `rating` (RecZero, RecOne): they read other prompts.
         seed: of weights and batches; the same seed on the same machine gives the same weights.
         overrides: `field=value` strings for `PretrainConfig`.
         config: where to start instead of `size`.
+        start: a small backbone, or the `model` of a run trained from one, to go on from: its tokenizer and weights are
+            taken, and the anchor holds to its states. So a model that was trained to rank learns to write again,
+            which ranking alone makes it forget.
         progress: show a progress bar.
 
     Returns:
@@ -137,15 +148,23 @@ def new_backbone(
 
     Raises:
         ConfigError: an override is unknown or breaks a rule.
-        DataError: `out` is in the way, or the notes are unreadable. Nothing is left behind then.
+        DataError: `out` is in the way, the notes are unreadable, or `rating` without ratings. Nothing is left behind.
     """
     out = Path(out)
     config = load_config(PretrainConfig, overrides=overrides, base=config or SIZES[size])
     check_target(out, overwrite=False)
     documents = item_documents(dataset, config.item_words)
-    texts = pretraining_texts(dataset, item_words=config.item_words, seed=seed)
-    tokenizer = train_tokenizer(documents + [text.prompt + text.written for text in texts], config.vocab_size)
-    model = build_decoder(tokenizer, documents, config, seed)
+    if task == "rating":
+        texts, tags = rating_texts(dataset, seed=seed), [*TAGS, GOOD, BAD]
+    else:
+        texts, tags = pretraining_texts(dataset, item_words=config.item_words, seed=seed), []
+    if start is None:
+        tokenizer = train_tokenizer(documents + [text.prompt + text.written for text in texts], config.vocab_size, tags)
+        model = build_decoder(tokenizer, documents, config, seed)
+        if not config.lexical:
+            config = replace(config, anchor=0)  # random states are worth no anchor
+    else:
+        tokenizer, model = _started(Path(start))
     pretrain(model, tokenizer, texts, config, seed, progress=progress)
     with new_directory(out) as folder:
         model.save_pretrained(folder)
@@ -154,14 +173,28 @@ def new_backbone(
     return out
 
 
+def _started(path: Path) -> tuple[PreTrainedTokenizerFast, LlamaForCausalLM]:
+    """Tokenizer and weights of an earlier small backbone."""
+    backbone = load_backbone(path, device="cpu")
+    if not isinstance(backbone.causal_lm, LlamaForCausalLM):
+        raise CheckpointError(
+            path, "is no small backbone", "give one that `reckon backbone new` made, or a run's model"
+        )
+    backbone.causal_lm.set_attn_implementation("sdpa")
+    return cast(PreTrainedTokenizerFast, backbone.tokenizer), backbone.causal_lm
+
+
 def build_decoder(
     tokenizer: PreTrainedTokenizerFast, documents: Sequence[str], config: PretrainConfig, seed: int
-) -> Qwen2ForCausalLM:
-    """An untrained decoder for this vocabulary, started from the words of the documents if so configured."""
+) -> LlamaForCausalLM:
+    """An untrained decoder for this vocabulary, started from the words of the documents if so configured.
+
+    Llama, not Qwen2: for a Qwen2 folder AutoTokenizer puts Qwen2's own rules in place of the tokenizer's.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = Qwen2ForCausalLM(
-            Qwen2Config(
+        model = LlamaForCausalLM(
+            LlamaConfig(
                 vocab_size=len(tokenizer),
                 hidden_size=config.hidden_size,
                 num_hidden_layers=config.layers,
@@ -169,6 +202,7 @@ def build_decoder(
                 num_key_value_heads=config.heads,
                 intermediate_size=config.intermediate_size,
                 max_position_embeddings=4096,
+                attention_bias=True,
                 tie_word_embeddings=True,
                 pad_token_id=tokenizer.pad_token_id,
                 eos_token_id=tokenizer.eos_token_id,
@@ -181,7 +215,7 @@ def build_decoder(
 
 
 def pretrain(
-    model: Qwen2ForCausalLM,
+    model: LlamaForCausalLM,
     tokenizer: PreTrainedTokenizerFast,
     texts: Sequence[PretrainingText],
     config: PretrainConfig,
@@ -196,7 +230,7 @@ def pretrain(
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min((step + 1) / warmup, max(0.0, (config.steps - step) / decay))
     )
-    start = copy.deepcopy(model).eval() if config.lexical and config.anchor > 0 else None
+    start = copy.deepcopy(model).eval() if config.anchor > 0 else None
     losses: list[float] = []
     model.train()
     with Progress(disable=not progress, transient=True) as bar:
@@ -256,7 +290,7 @@ def _batches(
         )
 
 
-def _next_token_loss(model: Qwen2ForCausalLM, hidden: Tensor, batch: _Batch) -> Tensor:
+def _next_token_loss(model: LlamaForCausalLM, hidden: Tensor, batch: _Batch) -> Tensor:
     """Negative log-likelihood per counted token, averaged over each text and then over texts; logits are made for
     counted tokens alone. Averaged over all tokens at once, long item prompts would drown the short reasonings."""
     said = batch.counts[:, 1:]
@@ -266,7 +300,7 @@ def _next_token_loss(model: Qwen2ForCausalLM, hidden: Tensor, batch: _Batch) -> 
     return (losses * weights).sum() / (per_text > 0).sum().clamp_min(1)
 
 
-def _distance_from_start(start: Qwen2ForCausalLM, hidden: Tensor, batch: _Batch) -> Tensor:
+def _distance_from_start(start: LlamaForCausalLM, hidden: Tensor, batch: _Batch) -> Tensor:
     """Mean of 1 - cosine between the states [n, L, D] at final markers and those of the untrained model."""
     with torch.no_grad():
         before = start.model(input_ids=batch.ids).last_hidden_state

@@ -2,7 +2,7 @@
 
 Entry point: `pretraining_texts`. A data set may bring its own in `notes.parquet` (columns `text` and, if wanted,
 `prompt`). Otherwise they are made of the catalog and the training histories: item prompts to be learned by heart, and
-compact prompts followed by key words of the next item. All of these end at the marker, where users and items are read.
+compact prompts followed by a few words on the next item. All end at the marker, where users and items are read.
 
 Only training interactions are used. Does not know about models.
 """
@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from reckon.data import Dataset
+from reckon.data import Catalog, Dataset
 from reckon.errors import DataError
 from reckon.prompts import item_text
 from reckon.prompts.r2ec import MARKER, messages
@@ -83,7 +83,7 @@ def _item_cards(dataset: Dataset, item_words: int) -> list[PretrainingText]:
 
 
 def _history_notes(dataset: Dataset, seed: int) -> list[PretrainingText]:
-    key_words = _key_words(dataset.catalog.titles)
+    told = _labels(dataset.catalog) or _key_words(dataset.catalog.titles)
     titles = [" ".join(title.split()[:TITLE_WORDS]) for title in dataset.catalog.titles]
     notes = []
     for number, example in enumerate(dataset.examples("train", NOTE_WINDOW).sample(MAX_NOTES, seed)):
@@ -91,8 +91,18 @@ def _history_notes(dataset: Dataset, seed: int) -> list[PretrainingText]:
         if number % DIRECT_EVERY == DIRECT_EVERY - 1:
             notes.append(PretrainingText(prompt + MARKER, ""))
         else:
-            notes.append(PretrainingText(prompt, key_words[example.target] + MARKER))
+            notes.append(PretrainingText(prompt, told[example.target] + MARKER))
     return notes
+
+
+def _labels(catalog: Catalog) -> list[str] | None:
+    """The first labels of each item, where a column holds lists of them (genres, categories): unlike words of its title
+    they can be guessed from other items. None where there is no such column."""
+    for name in catalog.table.column_names:
+        if pa.types.is_list(catalog.table.schema.field(name).type):
+            lists: list[list[str] | None] = catalog.table[name].to_pylist()
+            return [" ".join(map(str, (labels or ["unknown"])[:KEY_WORDS])) for labels in lists]
+    return None
 
 
 def _key_words(titles: list[str]) -> list[str]:

@@ -9,7 +9,7 @@ Does not know about models.
 
 from collections.abc import Sequence
 
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from reckon.prompts.r2ec import MARKER
@@ -20,12 +20,13 @@ PIECES = r"\n| ?[\p{L}\p{M}\d]+| ?[^\s\p{L}\p{M}\d]|\s"
 MIN_FREQUENCY = 2  # a merge seen once would spend a vocabulary row on one item
 
 
-def train_tokenizer(texts: Sequence[str], vocab_size: int) -> PreTrainedTokenizerFast:
+def train_tokenizer(texts: Sequence[str], vocab_size: int, tags: Sequence[str] = ()) -> PreTrainedTokenizerFast:
     """A fast tokenizer for texts like these.
 
     Args:
         texts: what the vocabulary is learned from.
         vocab_size: the most rows it may have; at least 256 bytes and the special tokens.
+        tags: further texts that are one token each, and stay in decoded text.
 
     Returns:
         A tokenizer with `<pad>` (0), `<eos>` (1) and the marker (2), which adds no start token.
@@ -46,6 +47,7 @@ def train_tokenizer(texts: Sequence[str], vocab_size: int) -> PreTrainedTokenize
         show_progress=False,
     )
     bpe.train_from_iterator(texts, trainer)
+    bpe.add_tokens([AddedToken(tag, normalized=False, special=False) for tag in tags])
     return PreTrainedTokenizerFast(
         tokenizer_object=bpe,
         pad_token=PAD,

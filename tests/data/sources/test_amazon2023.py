@@ -8,9 +8,11 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pyarrow.parquet as pq
 import pytest
+from rating_laws import Laws
 
 from reckon.data import Dataset
 from reckon.data.prepare import prepare
+from reckon.data.ratings import rating_examples
 from reckon.data.sources.amazon2023 import REMOTE, Amazon2023
 from reckon.errors import DataError
 
@@ -78,7 +80,20 @@ def test_reviews_and_ratings_hold_the_same_events(raw, tmp_path):
     assert reviews.events.item_index.tolist() == ratings.events.item_index.tolist()
     assert reviews.events.time.tolist() == ratings.events.time.tolist()
     assert reviews.events.time.min() == 1_600_000_000
-    assert "Nice. No. 0" in pq.read_table(tmp_path / "reviews" / "interactions.parquet")["review"].to_pylist()
+    written = pq.read_table(tmp_path / "reviews" / "interactions.parquet")
+    assert ("Nice", "No. 0") in zip(written["summary"].to_pylist(), written["review"].to_pylist(), strict=True)
+    assert reviews.info["rating_scale"] == {"lowest": 1, "highest": 5, "step": 1}
+
+
+@pytest.mark.parametrize("kind", ["reviews", "ratings"])
+def test_a_rating_example_shows_only_what_is_strictly_older(raw, tmp_path, kind):
+    dataset = Dataset.load(prepare(amazon(raw, kind=kind), tmp_path / "out"))
+    laws = Laws(dataset)
+    for split in ("train", "valid", "test"):
+        for example in rating_examples(dataset, split):
+            laws.check(example, window=10, item_window=10)
+            shown = example.user_history + example.item_history
+            assert {rated.summary for rated in shown} <= {"Nice" if kind == "reviews" else ""}
 
 
 def test_item_text_is_clean_and_tells_no_ratings(raw, tmp_path):

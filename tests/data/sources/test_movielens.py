@@ -1,10 +1,12 @@
 import zipfile
 
 import pytest
+from rating_laws import Laws
 
 from reckon.data import Dataset
 from reckon.data.describe import describe
 from reckon.data.prepare import prepare
+from reckon.data.ratings import rating_examples
 from reckon.data.sources.movielens import MovieLens
 from reckon.errors import DataError
 
@@ -57,6 +59,15 @@ def test_ties_in_time_are_not_ordered_by_movie_id(published, tmp_path):
     tied = [ids[start : start + 6] for start in (5, 11, 17)]  # movies 6 to 11, 12 to 17, 18 to 23 share a second each
     assert [sorted(group) for group in tied] == [list(range(6, 12)), list(range(12, 18)), list(range(18, 24))]
     assert all(group != sorted(group) for group in tied)
+
+
+def test_a_rating_example_shows_only_what_is_strictly_older(published, tmp_path):
+    dataset = Dataset.load(prepare(MovieLens(published), tmp_path / "out"))
+    assert dataset.info["rating_scale"] == {"lowest": 1, "highest": 5, "step": 0.5}  # all are 3.5
+    laws = Laws(dataset)
+    for split in ("train", "valid", "test"):
+        for example in rating_examples(dataset, split, window=5):
+            laws.check(example, window=5, item_window=10)
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path):

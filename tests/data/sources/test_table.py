@@ -8,6 +8,8 @@ import pytest
 
 from reckon.data import Dataset
 from reckon.data.prepare import prepare
+from reckon.data.ratings import rating_examples, rating_scale
+from reckon.data.scale import Scale
 from reckon.data.sources.files import CsvStyle
 from reckon.data.sources.table import Table
 from reckon.errors import ConfigError, DataError
@@ -107,6 +109,44 @@ def test_without_a_table_of_items_titles_come_from_the_interactions(tmp_path, cs
     path = csv_file("events.csv", ("user_id", "item_id", "timestamp", "title"), rows)
     catalog = Dataset.load(prepare(Table(interactions=str(path)), tmp_path / "out")).catalog
     assert dict(zip(catalog.ids, catalog.titles, strict=True)) == {str(item): f"Thing {item}" for item in range(8)}
+
+
+def test_a_review_may_have_a_headline_and_a_body(tmp_path, csv_file):
+    rows = [("u", n, 1_500_000_000 + n, 1 + n % 5, f"Head <b>{n}</b>", f"Body &amp; {n}") for n in range(12)]
+    path = csv_file("events.csv", ("user_id", "item_id", "timestamp", "rating", "headline", "text"), rows)
+    source = Table(interactions=str(path), columns={"summary": "headline", "review": "text"})
+    dataset = Dataset.load(prepare(source, tmp_path / "out"))
+    assert pq.read_schema(tmp_path / "out" / "interactions.parquet").names[-2:] == ["summary", "review"]
+    [*_, latest] = rating_examples(dataset, "test")[0].user_history
+    assert latest.summary.startswith("Head ") and latest.text == f"Body & {latest.summary.removeprefix('Head ')}"
+
+
+def stars(csv_file, *ratings):
+    rows = [("u", n, 1_500_000_000 + n, rating) for n, rating in enumerate((*ratings, *[3] * 10))]
+    return str(csv_file("events.csv", ("user_id", "item_id", "timestamp", "stars"), rows))
+
+
+def test_a_given_scale_is_recorded(tmp_path, csv_file):
+    source = Table(interactions=stars(csv_file, 1, "", 5), columns={"rating": "stars"}, scale=Scale(0, 10, 0.5))
+    dataset = Dataset.load(prepare(source, tmp_path / "out"))
+    assert dataset.info["rating_scale"] == {"lowest": 0, "highest": 10, "step": 0.5}
+    assert rating_scale(dataset) == Scale(0, 10, 0.5)
+
+
+@pytest.mark.parametrize("rating", [0, 5.5, -1])
+def test_a_rating_outside_the_given_scale_is_named(tmp_path, csv_file, rating):
+    source = Table(interactions=stars(csv_file, 1, rating, 9), columns={"rating": "stars"}, scale=Scale(1, 5, 1))
+    message = (
+        rf"events\.csv, row 2, field stars: rating {rating} lies outside the scale 1 to 5\. Fix: .*--scale LOW:HIGH"
+    )
+    with pytest.raises(DataError, match=message):
+        prepare(source, tmp_path / "out")
+
+
+def test_a_scale_without_ratings_is_refused(tmp_path, csv_file):
+    source = Table(interactions=stars(csv_file, 1), scale=Scale(1, 5, 1))
+    with pytest.raises(DataError, match=r"no ratings for the scale given. Fix: map rating=COLUMN"):
+        prepare(source, tmp_path / "out")
 
 
 def test_lists_of_items_are_histories(tmp_path):

@@ -5,6 +5,7 @@ A source only reads. Filters, the order of events, splits and writing are the sa
 
 from typing import Any, Protocol
 
+from reckon.data.scale import Scale
 from reckon.data.splits import Protocol as SplitProtocol
 from reckon.data.workspace import Workspace
 
@@ -30,6 +31,11 @@ class Source(Protocol):
     @property
     def unknown_items(self) -> str:
         """`error`, `drop` or `add`: what an interaction without an item means, unless the user says otherwise."""
+        ...
+
+    @property
+    def scale(self) -> Scale | None:
+        """Of its ratings; None where the ratings themselves tell it."""
         ...
 
     def load(self, workspace: Workspace) -> dict[str, Any]:

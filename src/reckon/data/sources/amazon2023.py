@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from reckon.data.download import download
+from reckon.data.scale import Scale
 from reckon.data.sources.files import columns_of, fingerprint, json_relation, relation
 from reckon.data.sources.load import store_interactions, store_items
 from reckon.data.splits import Protocol
@@ -72,6 +73,7 @@ class Amazon2023:
     words: dict[str, str] = field(default_factory=lambda: {"item": "product", "items": "products", "action": "bought"})
     split: Protocol = "temporal"
     unknown_items: str = "drop"
+    scale: Scale | None = None
 
     def load(self, workspace: Workspace) -> dict[str, Any]:
         """Read metadata and reviews or ratings; see `Source.load`."""
@@ -109,7 +111,7 @@ class Amazon2023:
             sql = json_relation(events, REVIEW)
         mapped = {"user_id": "user_id", "item_id": "parent_asin", "timestamp": '"timestamp"', "rating": "rating"}
         if self.kind == "reviews":
-            mapped["review"] = "concat_ws('. ', nullif(title, ''), nullif(text, ''))"
+            mapped |= {"summary": "title", "review": "text"}
         store_interactions(workspace, sql, mapped, str(events), time_unit="ms")
         return {"category": self.category, "kind": self.kind, "files": files}
 

@@ -6,6 +6,7 @@ check the same things and word their errors the same way.
 
 from collections.abc import Mapping
 
+from reckon.data.scale import Scale
 from reckon.data.times import TimeUnit, moment_sql
 from reckon.data.workspace import Workspace, named, quoted
 from reckon.errors import DataError
@@ -55,8 +56,9 @@ def store_interactions(
 
     Args:
         relation: SQL to stand after FROM.
-        columns: `user_id`, `item_id`, one of `timestamp` and `position` (or `@row`), optional `rating`, `review`, each
-            to an SQL expression of the relation. An `item_id` that is a list stands for a whole history, oldest first.
+        columns: `user_id`, `item_id`, one of `timestamp` and `position` (or `@row`), optional `rating`, `summary`,
+            `review`, each to an SQL expression of the relation. An `item_id` that is a list stands for a whole
+            history, oldest first.
         where: the input, for messages.
         time_unit: of numeric timestamps.
     """
@@ -99,12 +101,28 @@ def store_interactions(
     if "rating" in columns:
         field = f"{where}, field {_plain(columns['rating'])}"
         kept.append(f"{_number(workspace, 'raw_rating', field, 'DOUBLE', required=False)} AS rating")
-    if "review" in columns:
-        kept.append("clean(CAST(raw_review AS VARCHAR)) AS review")
+    kept += [f"clean(CAST(raw_{name} AS VARCHAR)) AS {name}" for name in ("summary", "review") if name in columns]
     workspace.run(f"CREATE TABLE interactions AS SELECT {', '.join(kept)} FROM staged", doing="checking interactions")
     workspace.run("DROP TABLE staged", doing="checking interactions")
     if not workspace.row("SELECT count(*) FROM interactions")[0]:
         raise DataError(where, "has no rows", "check the file")
+
+
+def refuse_off_scale(workspace: Workspace, scale: Scale, columns: Mapping[str, str], where: str) -> None:
+    """Refuse the first rating in `interactions` that lies outside a given scale, and a scale of no ratings."""
+    if "rating" not in columns:
+        raise DataError(where, "has no ratings for the scale given", "map rating=COLUMN, or leave the scale out")
+    bad = workspace.rows(
+        "SELECT line, rating FROM interactions WHERE rating NOT BETWEEN ? AND ? ORDER BY line LIMIT 1",
+        [scale.lowest, scale.highest],
+    )
+    if bad:
+        line, rating = bad[0]
+        raise DataError(
+            f"{where}, row {line}, field {_plain(columns['rating'])}",
+            f"rating {rating:g} lies outside the scale {scale}",
+            "correct the row, or pass the scale it is on as --scale LOW:HIGH",
+        )
 
 
 def items_from_interactions(workspace: Workspace, title: str | None, relation: str, item_id: str, where: str) -> None:

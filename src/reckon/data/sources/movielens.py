@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from reckon.data.scale import Scale
 from reckon.data.sources.files import CsvStyle, columns_of, fingerprint, relation
 from reckon.data.sources.load import store_interactions, store_items
 from reckon.data.splits import Protocol
@@ -30,6 +31,7 @@ class MovieLens:
     words: dict[str, str] = field(default_factory=lambda: {"item": "movie", "items": "movies", "action": "watched"})
     split: Protocol = "temporal"
     unknown_items: str = "error"
+    scale: Scale | None = None
 
     def load(self, workspace: Workspace) -> dict[str, Any]:
         """Read movies (title, genres) and ratings; see `Source.load`."""

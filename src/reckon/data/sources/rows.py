@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from reckon.data.scale import Scale
 from reckon.data.sources.files import columns_of, fingerprint, relation
 from reckon.data.sources.load import store_interactions, store_items
 from reckon.data.splits import Protocol
@@ -41,6 +42,7 @@ class Rows:
     words: dict[str, str] = field(default_factory=lambda: {"item": "item", "items": "items", "action": "bought"})
     split: Protocol = "given"
     unknown_items: str = "error"
+    scale: Scale | None = None
 
     def load(self, workspace: Workspace) -> dict[str, Any]:
         """Read items, training interactions and rows; see `Source.load`."""

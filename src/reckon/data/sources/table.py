@@ -7,15 +7,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from reckon.data.scale import Scale
 from reckon.data.sources.databases import copy_table, is_database, public_name
 from reckon.data.sources.files import CsvStyle, columns_of, fingerprint, relation
-from reckon.data.sources.load import ROW_ORDER, items_from_interactions, store_interactions, store_items
+from reckon.data.sources.load import (
+    ROW_ORDER,
+    items_from_interactions,
+    refuse_off_scale,
+    store_interactions,
+    store_items,
+)
 from reckon.data.splits import Protocol
 from reckon.data.times import TimeUnit
 from reckon.data.workspace import Workspace, quoted
 from reckon.errors import ConfigError, DataError
 
-OURS = ("user_id", "item_id", "timestamp", "position", "rating", "review", "title")
+OURS = ("user_id", "item_id", "timestamp", "position", "rating", "summary", "review", "title")
 REQUIRED = ("user_id", "item_id")
 
 
@@ -28,8 +35,8 @@ class Table:
     items: str | None = None
     """A file or database with one row per item; None: items are collected from the interactions."""
     columns: dict[str, str] = field(default_factory=dict)
-    """Our name to the name in the interactions: user_id, item_id, timestamp or position, rating, review, and title
-    where there is no table of items. A column that already has our name needs no entry."""
+    """Our name to the name in the interactions: user_id, item_id, timestamp or position, rating, summary, review, and
+    title where there is no table of items. A column that already has our name needs no entry."""
     item_columns: dict[str, str] = field(default_factory=dict)
     """The same for items: item_id, title, and further columns under any name, in the order of the prompts. Columns not
     named here are left out, unless nothing is mapped: then all are taken."""
@@ -39,6 +46,8 @@ class Table:
     """The table of items in a database."""
     time_unit: TimeUnit = "auto"
     csv: CsvStyle = field(default_factory=CsvStyle)
+    scale: Scale | None = None
+    """Of the ratings; a rating outside is refused. None: the ratings tell it (`Scale.of_ratings`)."""
     unknown_items: str = "error"
     name: str = "table"
     words: dict[str, str] = field(default_factory=lambda: {"item": "item", "items": "items", "action": "chose"})
@@ -58,6 +67,8 @@ class Table:
         else:
             store_interactions(workspace, source, columns, where, self.time_unit)
             items_from_interactions(workspace, title, source, columns["item_id"], where)
+        if self.scale is not None:
+            refuse_off_scale(workspace, self.scale, columns, where)
         return record
 
     def _open(

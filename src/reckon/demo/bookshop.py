@@ -1,28 +1,22 @@
-"""The whole main job on a simulated bookshop, with no network: `reckon demo`.
+"""The ranking task on a simulated bookshop, with no network: `reckon demo`.
 
-Entry point: `run_demo`. Bookshop, backbone, no-reasoning arm, R2ec, evaluation, report. Because the readers' taste
-process is known, the best possible Hit and NDCG stand beside the results.
+Entry point: `run_ranking_demo`. Bookshop, backbone, no-reasoning arm, R2ec, evaluation, report. Because the readers'
+taste process is known, the best possible Hit and NDCG stand beside the results.
 """
 
 import json
-import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from transformers import TrainerCallback
 from transformers.utils import logging
 
 from reckon.baselines import Popularity
 from reckon.data import Dataset, Examples
 from reckon.data.bookshop import best_possible, shop_of, write_bookshop
-from reckon.errors import DataError
+from reckon.demo.live import LiveProgress, join_trajectories, make_room, step
 from reckon.evaluation import Evaluation, ReportData, ranking_result, result_of, write_metrics, write_report
 from reckon.evaluation.compare import compare
 from reckon.evaluation.run import example_users, facts_of
@@ -33,6 +27,7 @@ from reckon.metrics import CUTOFFS, summary
 from reckon.models.pretrain import SIZES, new_backbone
 
 BACKBONE = replace(SIZES["tiny"], layers=2, steps=300)  # enough for books told by two words, in a minute
+PARTS = {"data", "backbone", "no-reasoning", "full", "metrics.json", "report.html", "trajectories.parquet"}
 # At most; early stopping ends the arm that stops gaining.
 UPDATES: dict[Arm, int] = {"full": 200, "no-reasoning": 200}
 
@@ -54,7 +49,7 @@ def demo_config(arm: Arm, seed: int) -> R2ecConfig:
     )
 
 
-def run_demo(out: str | Path, seed: int = 0) -> Path:
+def run_ranking_demo(out: str | Path, seed: int = 0) -> Path:
     """Run everything into a directory and return the path of the report.
 
     Args:
@@ -62,18 +57,18 @@ def run_demo(out: str | Path, seed: int = 0) -> Path:
         seed: everything follows from it.
     """
     out, console, started = Path(out), Console(stderr=True), time.perf_counter()
-    _make_room(out)
+    make_room(out, PARTS)
     logging.disable_progress_bar()  # five small models: one bar per step of the demo is enough
-    with _step(console, "Simulating the bookshop"):
+    with step(console, "Simulating the bookshop"):
         dataset = Dataset.load(write_bookshop(out / "data", seed=seed))
-    with _step(console, "Pretraining a small language model on its cards and notes"):
+    with step(console, "Pretraining a small language model on its cards and notes"):
         backbone = new_backbone(dataset, out / "backbone", size="tiny", seed=seed, config=BACKBONE)
     models: dict[Arm, R2ec] = {}
     arms: tuple[tuple[Arm, str], ...] = (("no-reasoning", "without reasoning"), ("full", "with RecPO"))
     for arm, words in arms:
-        with _step(console, f"Training R2ec {words}"):
+        with step(console, f"Training R2ec {words}"):
             models[arm] = _train(arm, seed, dataset, backbone, out / arm)
-    with _step(console, "Ranking 480 books for 1,000 test readers"):
+    with step(console, "Ranking 480 books for 1,000 test readers"):
         examples = dataset.examples("test", models["full"].config.prompt.window)
         evaluation, ranked = _evaluate(dataset, models, examples)
     seconds = time.perf_counter() - started
@@ -84,7 +79,7 @@ def run_demo(out: str | Path, seed: int = 0) -> Path:
         seconds,
         evaluation.pairs,
     )
-    _join_trajectories(out / "full" / "trajectories", out / "trajectories.parquet")
+    join_trajectories(out / "full" / "trajectories", out / "trajectories.parquet")
     report = write_report(
         out / "report.html",
         ReportData(
@@ -126,64 +121,3 @@ def _evaluate(dataset: Dataset, models: dict[Arm, R2ec], examples: Examples) -> 
     ]
     best = best_possible(shop, examples, book_of_item, CUTOFFS)
     return Evaluation((popularity, plain, full), pairs, CUTOFFS, best), ranked
-
-
-class LiveProgress(TrainerCallback):
-    """One line that moves while a trainer works: step, reward or loss, validation."""
-
-    def __init__(self) -> None:
-        columns = (
-            TextColumn("  "),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.description}"),
-        )
-        self._bar = Progress(*columns, transient=True)
-        self._last: dict[str, str] = {}
-
-    def __enter__(self) -> "LiveProgress":
-        self._bar.start()
-        self._task = self._bar.add_task("", total=None)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
-        for key, label in (("loss", "loss"), ("reward/mean", "reward"), ("eval_ndcg@10", "validation NDCG@10")):
-            if logs and key in logs:
-                self._last[label] = f"{label} {logs[key]:.3f}"
-        self._bar.update(
-            self._task, total=state.max_steps, completed=state.global_step, description="  ".join(self._last.values())
-        )
-
-
-@contextmanager
-def _step(console: Console, words: str) -> Iterator[None]:
-    started = time.perf_counter()
-    console.print(words)
-    yield
-    console.print(f"  {time.perf_counter() - started:.0f} s", style="dim")
-
-
-def _make_room(out: Path) -> None:
-    """An earlier demo is replaced; anything else is not touched."""
-    parts = {"data", "backbone", "no-reasoning", "full", "metrics.json", "report.html", "trajectories.parquet"}
-    if out.exists():
-        strangers = sorted(path.name for path in out.iterdir() if path.name not in parts)
-        if strangers:
-            raise DataError(
-                str(out), f"holds files that are not a demo's ({strangers[0]})", "choose a new directory with --out"
-            )
-        for path in out.iterdir():
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-    out.mkdir(parents=True, exist_ok=True)
-
-
-def _join_trajectories(parts: Path, out: Path) -> None:
-    """One Parquet file of every trajectory the policy was trained on."""
-    table = pq.ParquetDataset(sorted(parts.glob("part-*.parquet"))).read()
-    part = out.with_name(f".{out.name}.part")
-    pq.write_table(table, part, compression="zstd")
-    part.replace(out)

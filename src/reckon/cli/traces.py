@@ -1,0 +1,151 @@
+"""`reckon traces make`: a teacher's reasoning for training rows, for RecOne's cold start."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reckon.cli.options import DataDir, OutDir, Seed
+from reckon.errors import ConfigError
+
+if TYPE_CHECKING:
+    from reckon.methods.teachers import Teacher
+
+app = typer.Typer(no_args_is_help=True)
+
+
+class Kind(StrEnum):
+    OPENAI = "openai"
+    LOCAL = "local"
+    FILE = "file"
+
+
+class PromptStyle(StrEnum):
+    INSTRUCT = "instruct"
+    COMPACT = "compact"
+
+
+@app.callback()
+def _group() -> None:
+    """Ask a teacher for reasoning traces."""
+
+
+@app.command()
+def make(
+    data: DataDir,
+    out: OutDir,
+    teacher: Annotated[
+        Kind,
+        typer.Option(help="openai: any OpenAI-compatible endpoint; local: a model here; file: replies made elsewhere."),
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option("--model", metavar="NAME", help="The endpoint's model name; local: a folder or hub id."),
+    ] = None,
+    base_url: Annotated[
+        str | None,
+        typer.Option(
+            "--base-url", metavar="URL", help="Endpoint, e.g. http://localhost:8000/v1; default: OpenAI's own."
+        ),
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", metavar="FILE", help="JSON lines with user_id, item_id and reply.")
+    ] = None,
+    rows: Annotated[
+        int, typer.Option("--rows", min=1, help="Training rows to ask about, drawn under the seed.")
+    ] = 1000,
+    seed: Seed = 0,
+    style: Annotated[PromptStyle, typer.Option(help="Style of the prompt the teacher reads.")] = PromptStyle.INSTRUCT,
+    window: Annotated[int, typer.Option("--window", min=0, help="Earlier ratings of the user in a prompt.")] = 10,
+    item_window: Annotated[
+        int, typer.Option("--item-window", min=0, help="Earlier ratings of the item by others in a prompt.")
+    ] = 10,
+    review_words: Annotated[int, typer.Option("--review-words", min=0, help="Words of each review in a prompt.")] = 64,
+    max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, help="Tokens of a reply at most.")] = 2048,
+    temperature: Annotated[
+        float | None,
+        typer.Option("--temperature", min=0, help="Sampling temperature; default: the endpoint's, local 0.7."),
+    ] = None,
+    parallel: Annotated[int, typer.Option("--parallel", min=1, help="Questions at one time.")] = 8,
+    requests_per_minute: Annotated[
+        float | None, typer.Option("--requests-per-minute", metavar="N", help="The most requests per minute.")
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option("--timeout", help="Seconds of silence after which a request failed.")
+    ] = 120.0,
+    retries: Annotated[int, typer.Option("--retries", min=0, help="Further requests after one that failed.")] = 5,
+    ask_failed_again: Annotated[
+        bool, typer.Option("--ask-failed-again", help="Going on: ask rows again that failed after all retries.")
+    ] = False,
+    price_in: Annotated[
+        float | None, typer.Option("--price-in", min=0, help="Price of a million prompt tokens, to count cost.")
+    ] = None,
+    price_out: Annotated[
+        float | None, typer.Option("--price-out", min=0, help="Price of a million reply tokens, to count cost.")
+    ] = None,
+) -> None:
+    """Ask a teacher how users come to their ratings; keep what is right, ask again with a hint, drop the rest.
+
+    The key of an endpoint comes from the environment variable OPENAI_API_KEY alone. Repeat the same command to go on
+    after a stop: nothing is asked twice.
+
+    \b
+    reckon traces make --data data/music --out traces --teacher openai --model gpt-5-mini --price-in 0.25 --price-out 2
+    reckon traces make --data data/music --out traces --teacher openai --model qwen --base-url http://localhost:8000/v1
+    reckon traces make --data data/music --out traces --teacher local --model Qwen/Qwen2.5-7B-Instruct --rows 200
+    reckon traces make --data data/music --out traces --teacher file --file replies.jsonl
+    """
+    from reckon.data import Dataset
+    from reckon.methods.asking import Patience
+    from reckon.methods.traces import TraceSettings, make_traces
+
+    patience = Patience(parallel=parallel, requests_per_minute=requests_per_minute, retries=retries)
+    settings = TraceSettings(
+        rows=rows,
+        seed=seed,
+        style=style.value,
+        window=window,
+        item_window=item_window,
+        review_words=review_words,
+        patience=patience,
+        ask_failed_again=ask_failed_again,
+        price_in=price_in,
+        price_out=price_out,
+    )
+    asked = _teacher(teacher, model, base_url, file, max_tokens, temperature, timeout, seed)
+    summary = make_traces(Dataset.load(data), asked, out, settings)
+    for line in summary.lines():
+        typer.echo(line)
+    typer.echo(f"Wrote {out}")
+
+
+def _teacher(
+    kind: Kind,
+    model: str | None,
+    base_url: str | None,
+    file: Path | None,
+    max_tokens: int,
+    temperature: float | None,
+    timeout: float,
+    seed: int,
+) -> "Teacher":
+    """The teacher that was named, or ConfigError where an option is missing or means nothing to it."""
+    from reckon.methods.teachers import FileTeacher, LocalTeacher, OpenAITeacher
+
+    for option, value, kinds in (
+        ("--base-url", base_url, (Kind.OPENAI,)),
+        ("--file", file, (Kind.FILE,)),
+        ("--model", model, (Kind.OPENAI, Kind.LOCAL)),
+    ):
+        if value is not None and kind not in kinds:
+            raise ConfigError(option, str(value), f"means nothing to --teacher {kind.value}", "leave it out")
+    if kind is Kind.FILE:
+        if file is None:
+            raise ConfigError("--file", None, "is missing", "name the file of replies")
+        return FileTeacher(file)
+    if model is None:
+        raise ConfigError("--model", None, "is missing", "name the model to ask")
+    if kind is Kind.LOCAL:
+        return LocalTeacher(model, max_tokens=max_tokens, temperature=temperature, seed=seed)
+    return OpenAITeacher(model, base_url=base_url, max_tokens=max_tokens, temperature=temperature, timeout=timeout)

@@ -1,0 +1,86 @@
+"""What a person sees of a demo while it runs, and the directory it writes.
+
+Entry points: `LiveProgress` for a trainer, `step` for each part of the demo, `make_room` and `join_trajectories`.
+"""
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from transformers import TrainerCallback
+
+from reckon.errors import DataError
+
+SHOWN = (
+    ("loss", "loss"),
+    ("reward/mean", "reward"),
+    ("eval_ndcg@10", "validation NDCG@10"),
+    ("eval_mae", "validation MAE"),
+)
+
+
+class LiveProgress(TrainerCallback):
+    """One line that moves while a trainer works: step, reward or loss, validation."""
+
+    def __init__(self) -> None:
+        columns = (
+            TextColumn("  "),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.description}"),
+        )
+        self._bar = Progress(*columns, transient=True)
+        self._last: dict[str, str] = {}
+
+    def __enter__(self) -> "LiveProgress":
+        self._bar.start()
+        self._task = self._bar.add_task("", total=None)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+        for key, label in SHOWN:
+            if logs and key in logs:
+                self._last[label] = f"{label} {logs[key]:.3f}"
+        self._bar.update(
+            self._task, total=state.max_steps, completed=state.global_step, description="  ".join(self._last.values())
+        )
+
+
+@contextmanager
+def step(console: Console, words: str) -> Iterator[None]:
+    """Say what begins, and how long it took."""
+    started = time.perf_counter()
+    console.print(words)
+    yield
+    console.print(f"  {time.perf_counter() - started:.0f} s", style="dim")
+
+
+def make_room(out: Path, parts: set[str]) -> None:
+    """An earlier demo, which consists of these parts, is replaced; anything else is not touched."""
+    if out.exists():
+        strangers = sorted(path.name for path in out.iterdir() if path.name not in parts)
+        if strangers:
+            raise DataError(
+                str(out), f"holds files that are not a demo's ({strangers[0]})", "choose a new directory with --out"
+            )
+        for path in out.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    out.mkdir(parents=True, exist_ok=True)
+
+
+def join_trajectories(parts: Path, out: Path) -> None:
+    """One Parquet file of every trajectory the policy was trained on."""
+    table = pq.ParquetDataset(sorted(parts.glob("part-*.parquet"))).read()
+    part = out.with_name(f".{out.name}.part")
+    pq.write_table(table, part, compression="zstd")
+    part.replace(out)

@@ -1,0 +1,116 @@
+"""RecOne: RecZero with a cold start. Fine-tune on a teacher's traces, then reinforce.
+
+Entry point: `train_run`, behind `reckon train recone`. The traces come from `reckon traces make`.
+
+Source: RecZero (arXiv 2510.23077), RecOne.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+
+from reckon.config import load_config
+from reckon.data import Dataset
+from reckon.data.ratings import rating_examples
+from reckon.errors import CheckpointError
+from reckon.methods.recone_sft import REPORT_FILE, SFTSettings, sft
+from reckon.methods.reczero import RecZero
+from reckon.methods.reczero_config import Arm, PresetName, RecZeroConfig
+from reckon.methods.reczero_config import preset as reczero_preset
+from reckon.methods.reczero_training import fit
+from reckon.methods.trace_files import Trace
+from reckon.models.backbone import load_backbone
+from reckon.rl.checkpoints import last_checkpoint
+
+SFT_FOLDER = "sft"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecOneConfig(RecZeroConfig):
+    """Everything that defines a RecOne run beside its data, backbone and traces: RecZero's settings, and `sft`."""
+
+    sft: SFTSettings = field(default_factory=SFTSettings)
+
+    @property
+    def reinforcement(self) -> RecZeroConfig:
+        """The second stage."""
+        return RecZeroConfig(**{part.name: getattr(self, part.name) for part in fields(RecZeroConfig)})
+
+
+def constants(name: PresetName, arm: Arm = "full") -> RecOneConfig:
+    """RecZero's constants of that name, and fine-tuning for models of that size."""
+    reczero = reczero_preset(name, arm)
+    sft_settings = SFTSettings()
+    if name == "small":
+        sft_settings = SFTSettings(
+            learning_rate=1e-3, warmup_steps=10, num_epochs=10, batch_size=32, micro_batch_size=32
+        )
+    return RecOneConfig(**{part.name: getattr(reczero, part.name) for part in fields(RecZeroConfig)}, sft=sft_settings)
+
+
+def train_run(
+    *,
+    data: str | Path,
+    backbone: str | Path,
+    traces: str | Path,
+    out: str | Path,
+    config_file: Path | None = None,
+    preset: PresetName = "paper",
+    arm: Arm = "full",
+    overrides: Sequence[str] = (),
+    resume: bool = False,
+    seed: int | None = None,
+) -> RecZero:
+    """Fine-tune on traces, then train as RecZero; the fine-tuned model stays in `OUT/sft`.
+
+    Args:
+        data: dataset directory with ratings.
+        backbone: hub id or folder of a causal language model.
+        traces: directory of `reckon traces make` on the same data.
+        out: run directory.
+        config_file: YAML over the preset.
+        preset, arm: where the settings start.
+        overrides: `section.field=value` strings; they win over the file.
+        resume: go on where the run stopped, in either stage, with the same settings given again.
+        seed: wins over the config's seed.
+
+    Raises:
+        MissingExtraError: TRL is not installed.
+        DataError: the traces are of other data, or none fits.
+        CheckpointError: `out` holds a run already, or there is nothing to resume.
+    """
+    out, dataset = Path(out), Dataset.load(data)
+    config = load_config(RecOneConfig, config_file, overrides, base=constants(preset, arm))
+    config = config if seed is None else replace(config, seed=seed)
+    started = out / SFT_FOLDER
+    if (started / REPORT_FILE).exists():
+        if not resume:
+            raise CheckpointError(out, "already holds a run", "continue it with --resume, or choose another directory")
+    else:
+        _fine_tune(config, dataset, backbone, traces, started, resume)
+    predictor = RecZero.from_backbone(started, dataset, config.reinforcement)
+    fit(predictor, dataset, out, resume=resume and last_checkpoint(out) is not None, method="recone")
+    return predictor
+
+
+def _fine_tune(
+    config: RecOneConfig, dataset: Dataset, backbone: str | Path, traces: str | Path, out: Path, resume: bool
+) -> None:
+    """The first stage, with prompts as the second one reads them: the teacher may have read longer ones."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    examples = rating_examples(dataset, "train", config.prompt.window, config.prompt.item_window)
+    reader = RecZero.from_backbone(load_backbone(backbone), dataset, config.reinforcement)
+
+    def prompt_of(trace: Trace) -> list[int]:
+        return reader.prompt(examples[trace.row]).ids
+
+    sft(
+        backbone,
+        traces,
+        out,
+        config.sft,
+        prompt_of=prompt_of,
+        data_checksum=dataset.checksum,
+        seed=config.seed,
+        resume=resume and out.with_name(f"{out.name}.training").exists(),
+    )

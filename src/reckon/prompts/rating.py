@@ -1,0 +1,372 @@
+"""The rating prompt: what a user and others rated before, the item, and a reply in four tagged blocks.
+
+Entry points: `rating_messages` for the whole prompt, `fitted_prompt` for one within a token budget, `parse_rating` for
+what the policy wrote. Two styles, as in `reckon.prompts.r2ec`: `instruct` is RecZero's instruction in our own words,
+`compact` is for small backbones, where every token costs.
+
+The reply is exactly
+
+    <analyze user>…</analyze user><analyze item>…[pos]…[neg]…</analyze item><match>…</match><rate>4</rate>
+
+Text from the data cannot act as markup: HTML line breaks become spaces, every other angle bracket a parenthesis, and
+a review is one line. So no title or review holds one of our tags, or a special token such as `<|im_end|>`.
+
+Does not know how replies are sampled or what they earn.
+
+Source: RecZero (arXiv 2510.23077) section 3, prompt template.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from reckon.data.ratings import Rated, RatingExample
+from reckon.data.scale import Scale
+from reckon.errors import ConfigError
+from reckon.prompts.items import item_text
+from reckon.prompts.r2ec import Style
+from reckon.prompts.render import Message, render
+
+BLOCKS = ("analyze user", "analyze item", "match", "rate")
+REPLY_END = "</rate>"
+GOOD, BAD = "[pos]", "[neg]"
+REVIEW_WORDS, ITEM_WORDS, TITLE_WORDS = 64, 64, 32
+NOTHING = "nothing yet"
+
+TAGS = tuple(tag for name in BLOCKS for tag in (f"<{name}>", f"</{name}>"))
+# Plain ASCII digits: no sign but a minus, no exponent, no leading zero, nothing left out on either side of the point.
+# The lengths are bounded so that a block of a million digits costs nothing.
+NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,8})(\.[0-9]{1,15})?")
+LETTER_OR_DIGIT = re.compile(r"[^\W_]")
+LINE_BREAK = re.compile(r"<\s{0,3}/?\s{0,3}br\s{0,3}/?\s{0,3}>", re.IGNORECASE)
+PARENTHESES = str.maketrans("<>", "()")
+
+
+class Items(Protocol):
+    """What is read of a `Catalog`."""
+
+    @property
+    def titles(self) -> Sequence[str]:
+        """Titles by item index."""
+
+    def record(self, index: int) -> Mapping[str, Any]:
+        """All columns of one item, in the file's column order."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedRating:
+    """What a reply says. Exactly one of `rating` and `problem` is None."""
+
+    rating: float | None
+    """The predicted rating, on the scale."""
+    problem: str | None
+    """Why there is none: a short code that reports count, such as `missing match` or `off scale`."""
+    blocks: dict[str, str]
+    """The text of each block by its name, without the blanks around it; empty where the structure is broken."""
+
+
+@dataclass(frozen=True, slots=True)
+class FittedPrompt:
+    """A prompt that fits its token budget, and what had to be left out for it."""
+
+    messages: list[Message]
+    text: str
+    """The rendered prompt; it ends where the reply begins."""
+    ids: list[int]
+    """[P] tokens of `text`, with the tokenizer's start token where its template writes none."""
+    dropped_reviews: int
+    """Earlier ratings, by the user or by others, that the budget left out."""
+    cut_texts: int
+    """Earlier ratings that are shown with fewer words of their review than without a budget."""
+
+
+def parse_rating(text: str, scale: Scale) -> ParsedRating:
+    """Read a reply strictly: it either has the one right form, or it has no rating.
+
+    The rules, in the order in which they are checked, each with the problem it reports:
+    - something other than blanks is there: `empty reply`;
+    - each block's opening and closing tag stands exactly once, letter for letter (lower case, no attributes, no
+      other spacing, no HTML escapes): `missing NAME` without the opening tag, `unclosed NAME` without the closing one,
+      `repeated NAME` where either stands twice, also inside the text of a block;
+    - the blocks follow each other in the order of `BLOCKS`, none inside another: `order`;
+    - only blanks stand before, between and after them: `text outside`;
+    - each block holds a letter or digit, in `analyze item` besides its marks: `empty NAME`;
+    - `analyze item` holds `[pos]` and after it `[neg]`: `no [pos]`, `no [neg]`, `[neg] before [pos]`;
+    - `rate` is a plain ASCII decimal number, blanks around it aside: `not a number` for `4/5`, `4.5 stars`, `4,5`,
+      `nan`, `1e3`, `+4`, `4.`, `.5`, `04`, other scripts' digits, and for numbers beyond 9 digits or 15 decimals;
+    - the number lies within the scale: `off scale`. Any value in between counts, 4.3 on a scale of 1 to 5 too:
+      it is graded and measured by its distance from the truth.
+
+    Blanks are what `str.isspace` says, so line ends of any kind are; a null byte is not. A truncated reply
+    is unclosed somewhere and has no rating. Linear in the length of the text.
+
+    Args:
+        text: the whole reply, without the end-of-text token.
+        scale: what the rating must lie on.
+    """
+    problem = _broken_structure(text)
+    if problem:
+        return ParsedRating(None, problem, {})
+    starts = [text.index(tag) for tag in TAGS]
+    inside = [(starts[n] + len(TAGS[n]), starts[n + 1]) for n in range(0, len(TAGS), 2)]
+    blocks = {name: text[start:end].strip() for name, (start, end) in zip(BLOCKS, inside, strict=True)}
+    problem = _broken_block(blocks)
+    if problem:
+        return ParsedRating(None, problem, blocks)
+    rating = float(blocks["rate"])
+    if not scale.contains(rating):
+        return ParsedRating(None, "off scale", blocks)
+    return ParsedRating(rating, None, blocks)
+
+
+def _broken_structure(text: str) -> str | None:
+    if not text.strip():
+        return "empty reply"
+    for name in BLOCKS:
+        opened, closed = text.count(f"<{name}>"), text.count(f"</{name}>")
+        if opened == 0:
+            return f"missing {name}"
+        if closed == 0:
+            return f"unclosed {name}"
+        if opened > 1 or closed > 1:
+            return f"repeated {name}"
+    starts = [text.index(tag) for tag in TAGS]
+    if starts != sorted(starts):
+        return "order"
+    ends = [0, *(start + len(tag) for start, tag in zip(starts[1::2], TAGS[1::2], strict=True))]
+    outside = zip(ends, [*starts[::2], len(text)], strict=True)
+    return "text outside" if any(text[start:end].strip() for start, end in outside) else None
+
+
+def _broken_block(blocks: Mapping[str, str]) -> str | None:
+    for name, block in blocks.items():
+        if name == "analyze item":
+            block = block.replace(GOOD, "").replace(BAD, "")
+        if not (LETTER_OR_DIGIT.search(block) if name != "rate" else block):
+            return f"empty {name}"
+    good, bad = blocks["analyze item"].find(GOOD), blocks["analyze item"].find(BAD)
+    if good < 0 or bad < 0:
+        return f"no {GOOD if good < 0 else BAD}"
+    if bad < good:
+        return f"{BAD} before {GOOD}"
+    return None if NUMBER.fullmatch(blocks["rate"]) else "not a number"
+
+
+def rating_messages(
+    example: RatingExample,
+    catalog: Items,
+    words: Mapping[str, str],
+    scale: Scale,
+    style: Style = "instruct",
+    *,
+    review_words: int = REVIEW_WORDS,
+    item_words: int = ITEM_WORDS,
+    title_words: int = TITLE_WORDS,
+) -> list[Message]:
+    """One user turn: the user's earlier ratings, the item, others' earlier ratings of it, and the instruction.
+
+    Args:
+        example: its histories, means and item are read; the target rating never reaches the prompt.
+        catalog: titles and columns of the items.
+        words: what items and actions are called: `item`, `items`, `action` (past tense).
+        scale: named in the instruction of `instruct`.
+        style: `instruct` shows summary and text of a review; `compact` the summary, or the text where there is none.
+        review_words: words of each review that are kept, >= 0; 0 shows the ratings alone.
+        item_words: words of the item's other columns after its title, >= 0.
+        title_words: words of each title in the history that are kept, > 0. The item's own title is never cut.
+    """
+    parts = _parts(example, catalog, words, scale, style, review_words, item_words, title_words)
+    return parts.messages(review_words, len(parts.user), len(parts.others))
+
+
+def fitted_prompt(
+    example: RatingExample,
+    catalog: Items,
+    words: Mapping[str, str],
+    scale: Scale,
+    tokenizer: Any,
+    *,
+    style: Style = "instruct",
+    max_tokens: int,
+    review_words: int = REVIEW_WORDS,
+    item_words: int = ITEM_WORDS,
+    title_words: int = TITLE_WORDS,
+) -> FittedPrompt:
+    """The prompt of `rating_messages`, with as much of the reviews as `max_tokens` allows.
+
+    What is given up, in this order and only as far as needed: words of all reviews alike, down to the ratings alone;
+    then others' ratings of the item, the oldest first; then the user's own, the oldest first. The item, the means
+    and the instruction are never cut. `nothing yet` is said only where there is nothing, not where all was dropped.
+
+    Args:
+        tokenizer: a Hugging Face tokenizer; its chat template is used where it has one.
+        max_tokens: the most tokens the prompt may have, start token included.
+        example, catalog, words, scale, style, review_words, item_words, title_words: as in `rating_messages`.
+
+    Raises:
+        ConfigError: item and instruction alone do not fit.
+    """
+    parts = _parts(example, catalog, words, scale, style, review_words, item_words, title_words)
+    longest = max((len(line.review) for line in (*parts.user, *parts.others)), default=0)
+
+    def attempt(level: int) -> FittedPrompt:
+        """Everything at level 0; each further level gives up one word of all reviews, then one earlier rating."""
+        kept_words = max(longest - level, 0)
+        dropped = max(level - longest, 0)
+        dropped_others = min(dropped, len(parts.others))
+        user = len(parts.user) - (dropped - dropped_others)
+        others = len(parts.others) - dropped_others
+        turns = parts.messages(kept_words, user, others)
+        text = render(turns, tokenizer)
+        has_start = bool(getattr(tokenizer, "chat_template", None))  # templates write their own
+        ids = list(tokenizer.encode(text, add_special_tokens=not has_start))
+        shown = (*parts.user[len(parts.user) - user :], *parts.others[len(parts.others) - others :])
+        return FittedPrompt(turns, text, ids, dropped, sum(len(line.review) > kept_words for line in shown))
+
+    whole = attempt(0)
+    if len(whole.ids) <= max_tokens:
+        return whole
+    # The least level that fits, by halving. Fewer words are fewer tokens but for a rare merge across a cut, which can
+    # cost one word too many; what is returned was measured, so it always fits.
+    low, high = 0, longest + len(parts.user) + len(parts.others)
+    best = attempt(high)
+    if len(best.ids) > max_tokens:
+        raise ConfigError(
+            "prompt.max_tokens",
+            max_tokens,
+            f"the instruction and the item {parts.title!r} alone need {len(best.ids)} tokens",
+            f"set it to {len(best.ids)} or more, or lower prompt.item_words",
+        )
+    while high - low > 1:
+        middle = (low + high) // 2
+        tried = attempt(middle)
+        if len(tried.ids) <= max_tokens:
+            high, best = middle, tried
+        else:
+            low = middle
+    return best
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """One earlier rating: `[title] 4` or `4`, and the words of its review."""
+
+    head: str
+    review: list[str]
+
+    def shown(self, words: int) -> str:
+        return f"{self.head}: {' '.join(self.review[:words])}" if self.review[:words] else self.head
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """Everything a prompt may show, as clean text."""
+
+    style: Style
+    words: Mapping[str, str]
+    scale: Scale
+    title: str
+    item: str  # the title and what else is known of it
+    user: list[_Line]
+    others: list[_Line]
+    user_mean: float | None
+    item_mean: float | None
+
+    def messages(self, review_words: int, user: int, others: int) -> list[Message]:
+        """The prompt with the latest `user` and `others` ratings and so many words of each review."""
+        user_lines = _shown(self.user, user, review_words)
+        other_lines = _shown(self.others, others, review_words)
+        write = self._compact if self.style == "compact" else self._instruct
+        return [{"role": "user", "content": "\n".join(write(user_lines, other_lines))}]
+
+    def _compact(self, user_lines: list[str], other_lines: list[str]) -> list[str]:
+        return [
+            f"{self.words['action']}:",
+            *user_lines,
+            *([] if self.user_mean is None else [f"mean {self.user_mean:.1f}"]),
+            f"{self.words['item']}: {self.item}",
+            "others:",
+            *other_lines,
+            *([] if self.item_mean is None else [f"mean {self.item_mean:.1f}"]),
+            f"rate [{self.title}]",
+        ]
+
+    def _instruct(self, user_lines: list[str], other_lines: list[str]) -> list[str]:
+        item, items = self.words["item"], self.words["items"]
+        return [
+            f"Predict how a user will rate the {item} below. Ratings go from {self.scale}.",
+            "",
+            f"How this user rated other {items}, oldest first:",
+            *user_lines,
+            *([] if self.user_mean is None else [f"Mean of all ratings this user gave before: {self.user_mean:.2f}"]),
+            "",
+            f"The {item} to rate: {self.item}",
+            "",
+            f"How other users rated this {item}, oldest first:",
+            *other_lines,
+            *([] if self.item_mean is None else [f"Mean of all ratings it got before: {self.item_mean:.2f}"]),
+            "",
+            "Reason in four steps. Write each step once, in this order, inside its tags, and nothing outside them:",
+            "<analyze user>what this user values and how generously the user rates</analyze user>",
+            f"<analyze item>{GOOD} what speaks for the {item} {BAD} what speaks against it</analyze item>",
+            "<match>how well the two fit, and what rating that makes likely</match>",
+            f"<rate>the predicted rating: one number from {self.scale.lowest:g} to {self.scale.highest:g}</rate>",
+        ]
+
+
+def _shown(lines: list[_Line], count: int, words: int) -> list[str]:
+    if not lines:
+        return [NOTHING]
+    return [line.shown(words) for line in lines[len(lines) - count :]]
+
+
+def _parts(
+    example: RatingExample,
+    catalog: Items,
+    words: Mapping[str, str],
+    scale: Scale,
+    style: Style,
+    review_words: int,
+    item_words: int,
+    title_words: int,
+) -> _Parts:
+    for field, value, least in (
+        ("prompt.review_words", review_words, 0),
+        ("prompt.item_words", item_words, 0),
+        ("prompt.title_words", title_words, 1),
+    ):
+        if value < least:
+            raise ConfigError(field, value, f"must be at least {least}", "use the default")
+
+    def line(rated: Rated, with_title: bool) -> _Line:
+        head = f"{rated.rating:g}"
+        if with_title:
+            title = _clean(catalog.titles[rated.item_index]) or "untitled"
+            head = f"[{' '.join(title.split()[:title_words])}] {head}"
+        return _Line(head, _review(rated, style).split()[:review_words])
+
+    record = catalog.record(example.item_index)
+    return _Parts(
+        style=style,
+        words=words,
+        scale=scale,
+        title=_clean(record["title"] or "untitled"),
+        item=_clean(item_text(record, item_words)),
+        user=[line(rated, True) for rated in example.user_history],
+        others=[line(rated, False) for rated in example.item_history],
+        user_mean=example.user_mean,
+        item_mean=example.item_mean,
+    )
+
+
+def _review(rated: Rated, style: Style) -> str:
+    summary, text = _clean(rated.summary), _clean(rated.text)
+    if style == "compact" or not (summary and text):
+        return summary or text
+    return f"{summary} {text}" if summary[-1] in ".!?…" else f"{summary}. {text}"
+
+
+def _clean(text: str | None) -> str:
+    """One line without angle brackets, so that text from the data is never markup."""
+    return " ".join(LINE_BREAK.sub(" ", text or "").translate(PARENTHESES).split())

@@ -1,0 +1,50 @@
+"""A page read back, hostile text to put into it, and a training log: what the tests of reports share."""
+
+from html.parser import HTMLParser
+
+HOSTILE = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
+VOID = {"meta", "br", "img", "link", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Collects tags, attributes and text, and checks that every tag is closed."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.open, self.tags, self.attributes, self.text = [], [], [], ""
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def history():
+    keys = (
+        "reward/mean",
+        "reward/std",
+        "advantage/zero_groups",
+        "reply/length",
+        "reply/truncated",
+        "entropy",
+        "clip_share",
+        "logprob_gap",
+        "time/rollout",
+        "time/reward",
+        "time/update",
+        "loss",
+    )
+    steps = [{"step": step, **{key: step / 50 for key in keys}} for step in range(1, 41)]
+    return [*steps, {"step": 20, "eval_ndcg@10": 0.2}, {"step": 40, "eval_ndcg@10": 0.3}]
