@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import shelf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -51,3 +52,14 @@ def test_every_split_is_later_than_the_one_before(events):
         assert time[split == earlier].max() < time[split == later].min()
     first = np.r_[True, users[1:] != users[:-1]]
     assert (split[first] == -1).all() and (split[~first] >= 0).all()
+
+
+def test_everything_taken_before_is_seen_also_before_the_window(tmp_path):
+    dataset = shelf.dataset(tmp_path / "d", users=3, length=6)
+    for split in ("train", "valid", "test"):
+        whole, short = dataset.examples(split, window=50), dataset.examples(split, window=2)
+        rows = np.arange(len(short))[::-1]
+        for row, example in enumerate(short.subset(rows)):
+            assert len(example.history) <= 2
+            everything = whole.history(int(rows[row])).tolist()
+            assert example.seen.tolist() == short.seen(int(rows[row])).tolist() == everything

@@ -224,7 +224,7 @@ def test_a_run_names_its_data(tmp_path):
     assert json.loads((tmp_path / "run" / "r2ec.json").read_text())["data"] == str(data.path.resolve())
     loaded = R2ec.from_pretrained(tmp_path / "run", device="cpu")
     events = data.events.item_index[data.user_index == list(data.user_ids).index("u03")]
-    assert loaded.history_of("u03") == events[-3:].tolist()
+    assert loaded.history_of("u03") == events.tolist()
     with pytest.raises(DataError, match="nearest ids: u03"):
         loaded.history_of("u033")
 
@@ -325,3 +325,14 @@ def test_a_targets_rank_is_its_place_in_the_list(arm, tmp_path):
 @pytest.mark.parametrize("arm", ["full", "no-reasoning", "no-ranking-reward", "no-similarity-reward"])
 def test_every_preset_has_every_arm(name, arm):
     assert preset(name, arm).arm == arm
+
+
+def test_ranks_exclude_the_whole_history_as_recommend_does(tmp_path):
+    model, data = recommender(tmp_path, prompt={"window": 2})
+    examples = data.examples("test", window=2)
+    top = model.ranks(examples, k=12).items
+    for row in range(len(examples)):
+        assert not set(top[row]) & set(examples.seen(row).tolist())
+        assert len(examples.seen(row)) > 2
+    answers = model.recommend_examples([examples[row] for row in range(len(examples))], k=12)
+    assert [answer.items for answer in answers] == [[int(item) for item in row if item >= 0] for row in top]

@@ -184,7 +184,6 @@ def test_an_unknown_answer_reward_is_refused():
         rating_reward(STARS, answer="fuzzy")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("conversational", [False, True], ids=["texts", "conversations"])
 def test_a_step_of_trls_grpo_trainer_runs_with_the_rewards_unchanged(tmp_path, conversational):
     from datasets import Dataset as Rows

@@ -55,7 +55,7 @@ class Popularity:
         result = RankedExamples.empty(len(examples), k)
         for start in range(0, len(examples), ROWS_AT_ONCE):
             rows = slice(start, min(start + ROWS_AT_ONCE, len(examples)))
-            seen = [examples.history(row) for row in range(rows.start, rows.stop)] if self.exclude_seen else None
+            seen = [examples.seen(row) for row in range(rows.start, rows.stop)] if self.exclude_seen else None
             users = torch.ones(rows.stop - rows.start, 1)
             targets = torch.from_numpy(examples.targets[rows].astype("int64"))
             result.ranks[rows] = target_ranks(users, self._table, targets, exclude=seen).numpy()

@@ -5,7 +5,7 @@ tens of bytes each; indexing gives one readable `Example`. Knows nothing about s
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,15 @@ class Example:
     """Item index of the target."""
     time: int | None
     """When the target was taken; None where the data set knows only the order."""
+    earlier: IntArray | None = field(default=None, compare=False, repr=False)
+    """Item indices of the whole history, also before the window; None: the window holds it all."""
+
+    @property
+    def seen(self) -> IntArray:
+        """Item indices of everything the user took before, oldest first: what `exclude_seen` leaves out."""
+        if self.earlier is not None:
+            return self.earlier
+        return np.array([event.item_index for event in self.history], dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +59,13 @@ class EventLog:
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """R rows of (user, history, target). A history is the slice start:end of the event log."""
+    """R rows of (user, history, target). A history is the slice start:end of the event log; first:end, whole."""
 
     user_ids: npt.NDArray[np.object_]  # [R]
     targets: IntArray  # [R] item indices
     times: IntArray | None  # [R] seconds since 1970
-    start: IntArray  # [R]
+    first: IntArray  # [R] where the user's events begin
+    start: IntArray  # [R] where the window begins
     end: IntArray  # [R] exclusive
     events: EventLog
 
@@ -82,11 +92,16 @@ class Examples:
             history=history,
             target=int(self.targets[row]),
             time=None if self.times is None else int(self.times[row]),
+            earlier=self.seen(row),
         )
 
     def history(self, row: int) -> IntArray:
-        """Item indices of one row's history, oldest first: [H]."""
+        """Item indices of one row's history within the window, oldest first: [H]."""
         return self.events.item_index[self.start[row] : self.end[row]]
+
+    def seen(self, row: int) -> IntArray:
+        """Item indices of one row's whole history, also before the window, oldest first."""
+        return self.events.item_index[self.first[row] : self.end[row]]
 
     def subset(self, rows: IntArray | list[int]) -> "Examples":
         """The given rows, in the given order; the event log is shared, not copied."""
@@ -96,6 +111,7 @@ class Examples:
             user_ids=self.user_ids[rows],
             targets=self.targets[rows],
             times=None if self.times is None else self.times[rows],
+            first=self.first[rows],
             start=self.start[rows],
             end=self.end[rows],
         )

@@ -159,7 +159,7 @@ def example_users(
     """The first rows of the split, whatever came of them: picked examples would flatter the model."""
     titles = model.catalog.titles
     rows = range(min(count, len(examples)))
-    answers = model.recommend([examples.history(row) for row in rows], k=5)
+    answers = model.recommend_examples([examples[row] for row in rows], k=5)
     return [
         ExampleUser(
             user_id=str(examples.user_ids[row]),

@@ -94,9 +94,9 @@ class ItemTerm:
         return torch.log(-torch.expm1(log_absent))
 
     def _seen(self, examples: Sequence[Example], targets: Tensor) -> Tensor:
-        """[n, m] True for items of each history, except the target itself."""
-        rows = [row for row, example in enumerate(examples) for _ in example.history]
+        """[n, m] True for items of each whole history, except the target itself."""
         seen = torch.zeros(len(examples), len(self.item_prompts), dtype=torch.bool, device=targets.device)
-        seen[rows, [event.item_index for example in examples for event in example.history]] = True
+        for row, example in enumerate(examples):
+            seen[row, torch.from_numpy(example.seen).long()] = True
         seen[torch.arange(len(examples)), targets] = False
         return seen[:, self._columns]

@@ -145,7 +145,7 @@ class R2ec:
         """Item indices each user cannot be recommended; None where repeats are allowed."""
         if not self.config.head.exclude_seen:
             return None
-        return [np.array([event.item_index for event in example.history], dtype=np.int64) for example in examples]
+        return [example.seen for example in examples]
 
     # -- answering --------------------------------------------------------------------------------------------
 
@@ -188,10 +188,16 @@ class R2ec:
             k: items to return, at least 1. Fewer come back where the catalog has fewer.
             exclude_seen: leave items of the history out; default: as trained.
         """
+        return self.recommend_examples([self.example_of(history) for history in histories], k, exclude_seen)
+
+    def recommend_examples(
+        self, examples: Sequence[Example], k: int = 10, exclude_seen: bool | None = None
+    ) -> list[Recommendation]:
+        """As `recommend`, for rows of a data set: their times and ratings are part of the prompt."""
         answers: list[Recommendation] = []
-        for start in range(0, len(histories), READERS_AT_ONCE):
-            batch = histories[start : start + READERS_AT_ONCE]
-            answers += self._answer(batch, k, exclude_seen, *self.read([self.example_of(history) for history in batch]))
+        for start in range(0, len(examples), READERS_AT_ONCE):
+            batch = examples[start : start + READERS_AT_ONCE]
+            answers += self._answer(batch, k, exclude_seen, *self.read(batch))
         return answers
 
     def recommend_streaming(
@@ -221,13 +227,14 @@ class R2ec:
                 settled = settled.removesuffix(MARKER[:length])
             show(settled)
 
-        read = self.read([self.example_of(history)], on_token=on_token)
+        example = self.example_of(history)
+        read = self.read([example], on_token=on_token)
         show(self._text(written))
-        return self._answer([history], k, exclude_seen, *read)[0]
+        return self._answer([example], k, exclude_seen, *read)[0]
 
     def _answer(
         self,
-        histories: Sequence[IntArray | Sequence[int]],
+        examples: Sequence[Example],
         k: int,
         exclude_seen: bool | None,
         hidden: Tensor,
@@ -236,14 +243,14 @@ class R2ec:
         if k < 1:
             raise ConfigError("k", k, "a list needs at least one item", "ask for 1 or more")
         exclude = self.config.head.exclude_seen if exclude_seen is None else exclude_seen
-        seen = [np.array(history, dtype=np.int64) for history in histories]  # whole, also before the prompt's window
+        seen = [example.seen for example in examples]
         items, scores = top_k(
             self.queries(hidden), self.table.vectors, k, bias=self.bias, exclude=seen if exclude else None
         )
-        texts = self.reasonings(rollouts) if rollouts is not None else [None] * len(histories)
-        cut = rollouts.truncated.tolist() if rollouts is not None else [False] * len(histories)
+        texts = self.reasonings(rollouts) if rollouts is not None else [None] * len(examples)
+        cut = rollouts.truncated.tolist() if rollouts is not None else [False] * len(examples)
         answers = []
-        for row in range(len(histories)):
+        for row in range(len(examples)):
             kept = [i for i in range(items.shape[1]) if items[row, i] >= 0]
             indices = [int(items[row, i]) for i in kept]
             answers.append(
@@ -278,7 +285,8 @@ class R2ec:
                     f"is not an item index (0 .. {len(self.catalog) - 1})",
                     "use Catalog.index to turn an item id into its index",
                 )
-        return Example("", tuple(Event(item, None, None) for item in latest), -1, None)
+        seen = np.array([int(item) for item in history], dtype=np.int64)
+        return Example("", tuple(Event(item, None, None) for item in latest), -1, None, seen)
 
     # -- the catalog moves --------------------------------------------------------------------------------------
 
@@ -392,5 +400,5 @@ class R2ec:
 
             near = difflib.get_close_matches(user_id, [str(user) for user in dataset.user_ids], n=3)
             raise DataError(f"user {user_id!r}", "is not in the data set", f"nearest ids: {', '.join(near) or 'none'}")
-        history = dataset.histories(self.config.prompt.window).history(int(rows[0]))
+        history = dataset.histories(self.config.prompt.window).seen(int(rows[0]))
         return [self.catalog.index(dataset.catalog.ids[item]) for item in history]
