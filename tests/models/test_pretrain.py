@@ -195,7 +195,7 @@ def test_lists_of_labels_are_what_notes_tell_of_the_next_item(tmp_path):
 
 
 def test_the_folder_is_read_back_with_the_same_tokens_as_it_was_pretrained_on(dataset, tmp_path):
-    """AutoTokenizer puts other rules in place for some architectures; a model then reads tokens that it does not know."""
+    """AutoTokenizer has other rules for some architectures: a model would then read tokens it was not trained on."""
     folder = new_backbone(dataset, tmp_path / "b", overrides=FAST, progress=False)
     documents = item_documents(dataset, 24)
     texts = documents + [text.prompt + text.written for text in pretraining_texts(dataset, item_words=24, seed=0)]
