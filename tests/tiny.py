@@ -10,6 +10,7 @@ from transformers import (
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen3Config,
+    SeedOssConfig,
 )
 
 from reckon.models import Backbone
@@ -67,10 +68,12 @@ def config(family: str, vocab_size: int = 320, **changes):
                 layer_types=["sliding_attention", "full_attention", "sliding_attention"],
                 **SLIDING,
             )
+        case "seed_oss":  # what `reckon backbone new` builds
+            return SeedOssConfig(**common, attention_out_bias=False, attention_dropout=0.0, residual_dropout=0.0)
     raise ValueError(family)
 
 
-FAMILIES = ("qwen2", "qwen3", "llama", "gemma2", "gemma3")
+FAMILIES = ("qwen2", "qwen3", "llama", "gemma2", "gemma3", "seed_oss")
 
 
 def model(family: str = "qwen2", seed: int = 0, spread: float = 6.0, **changes):

@@ -26,10 +26,10 @@ from reckon.methods.r2ec_training import fit
 from reckon.metrics import CUTOFFS, summary
 from reckon.models.pretrain import SIZES, new_backbone
 
-BACKBONE = replace(SIZES["tiny"], layers=2, steps=600)  # enough for books told by two words, in a minute
+BACKBONE = replace(SIZES["tiny"], layers=2, steps=300)  # enough for books told by two words, in a minute
 PARTS = {"data", "backbone", "no-reasoning", "full", "metrics.json", "report.html", "trajectories.parquet"}
 # At most; early stopping ends the arm that stops gaining.
-UPDATES: dict[Arm, int] = {"full": 400, "no-reasoning": 300}
+UPDATES: dict[Arm, int] = {"full": 200, "no-reasoning": 200}
 
 
 def demo_config(arm: Arm, seed: int) -> R2ecConfig:

@@ -1,6 +1,7 @@
 """RecOne: RecZero with a cold start. Fine-tune on a teacher's traces, then reinforce.
 
-Entry point: `train_run`, behind `reckon train recone`. The traces come from `reckon traces make`.
+Entry point: `train_run`, behind `reckon train recone`. The traces come from `reckon traces make`. Beside what RecZero
+leaves in a run directory there are `recone.yaml`, the settings of both stages, and `sft/`, the fine-tuned model.
 
 Source: RecZero (arXiv 2510.23077), RecOne.
 """
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
-from reckon.config import load_config
+from reckon.config import load_config, save_config
 from reckon.data import Dataset
 from reckon.data.ratings import rating_examples
 from reckon.errors import CheckpointError
@@ -18,11 +19,13 @@ from reckon.methods.reczero import RecZero
 from reckon.methods.reczero_config import Arm, PresetName, RecZeroConfig
 from reckon.methods.reczero_config import preset as reczero_preset
 from reckon.methods.reczero_training import fit
+from reckon.methods.run_directory import starting_point
 from reckon.methods.trace_files import Trace
 from reckon.models.backbone import load_backbone
 from reckon.rl.checkpoints import last_checkpoint
 
 SFT_FOLDER = "sft"
+CONFIG_FILE = "recone.yaml"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +74,7 @@ def train_run(
         config_file: YAML over the preset.
         preset, arm: where the settings start.
         overrides: `section.field=value` strings; they win over the file.
-        resume: go on where the run stopped, in either stage, with the same settings given again.
+        resume: go on where the run stopped, in either stage, with the settings the run began with.
         seed: wins over the config's seed.
 
     Raises:
@@ -80,24 +83,42 @@ def train_run(
         CheckpointError: `out` holds a run already, or there is nothing to resume.
     """
     out, dataset = Path(out), Dataset.load(data)
-    config = load_config(RecOneConfig, config_file, overrides, base=constants(preset, arm))
-    config = config if seed is None else replace(config, seed=seed)
-    started = out / SFT_FOLDER
-    if (started / REPORT_FILE).exists():
-        if not resume:
+    config = run_config(out, config_file, preset, arm, overrides, resume, seed)
+    tuned = out / SFT_FOLDER
+    is_tuned = (tuned / REPORT_FILE).exists()
+    if not resume:
+        if is_tuned:
             raise CheckpointError(out, "already holds a run", "continue it with --resume, or choose another directory")
-    else:
-        _fine_tune(config, dataset, backbone, traces, started, resume)
-    predictor = RecZero.from_backbone(started, dataset, config.reinforcement)
+        starting_point(out, resume=False)  # refuses another run before hours of fine-tuning, not after
+        save_config(config, out / CONFIG_FILE)
+    if not is_tuned:
+        _fine_tune(config, dataset, backbone, traces, tuned, resume)
+    predictor = RecZero.from_backbone(tuned, dataset, config.reinforcement)
     fit(predictor, dataset, out, resume=resume and last_checkpoint(out) is not None, method="recone")
     return predictor
+
+
+def run_config(
+    out: Path,
+    config_file: Path | None,
+    preset: PresetName,
+    arm: Arm,
+    overrides: Sequence[str],
+    resume: bool,
+    seed: int | None,
+) -> RecOneConfig:
+    """The settings of a run: those it began with where it is resumed, else preset, file, overrides, seed in turn."""
+    if resume and (out / CONFIG_FILE).exists():
+        config = load_config(RecOneConfig, out / CONFIG_FILE, overrides)
+    else:
+        config = load_config(RecOneConfig, config_file, overrides, base=constants(preset, arm))
+    return config if seed is None else replace(config, seed=seed)
 
 
 def _fine_tune(
     config: RecOneConfig, dataset: Dataset, backbone: str | Path, traces: str | Path, out: Path, resume: bool
 ) -> None:
     """The first stage, with prompts as the second one reads them: the teacher may have read longer ones."""
-    out.parent.mkdir(parents=True, exist_ok=True)
     examples = rating_examples(dataset, "train", config.prompt.window, config.prompt.item_window)
     reader = RecZero.from_backbone(load_backbone(backbone), dataset, config.reinforcement)
 
@@ -112,5 +133,5 @@ def _fine_tune(
         prompt_of=prompt_of,
         data_checksum=dataset.checksum,
         seed=config.seed,
-        resume=resume and out.with_name(f"{out.name}.training").exists(),
+        resume=resume,
     )

@@ -140,8 +140,8 @@ class RecZero:
             samples: k replies per row. 1 is the most likely reply, token by token. With more, replies are sampled as in
                 training and the prediction is their mean, which minimises the squared error; their spread is how
                 unsure the model is.
-            seed: of the sampled replies.
-            batch_size: rows at a time.
+            seed: of the sampled replies; what is drawn depends on the order of the rows and on `batch_size`, too.
+            batch_size: rows at a time. The most likely replies do not depend on it.
             on_batch: called with the number of rows done, for progress.
         """
         if samples < 1:
@@ -213,11 +213,16 @@ class RecZero:
             meta = json.loads((path / META_FILE).read_text())
             catalog = Catalog(pq.read_table(path / "items.parquet"))
             scale, words, data = Scale.of_record(meta["scale"]), meta["words"], meta["data"]
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise CheckpointError(
                 path, f"{META_FILE} or items.parquet is missing or damaged ({error})", "copy the whole run again"
             ) from error
-        config = load_config(RecZeroConfig, path / "config.yaml")
+        try:
+            config = load_config(RecZeroConfig, path / "config.yaml")
+        except ConfigError as error:
+            raise CheckpointError(
+                path, f"config.yaml is missing or damaged ({error.field}: {error.rule})", "copy the whole run again"
+            ) from error
         backbone = load_backbone(path / "model", dtype=config.training.dtype, device=device)
         model = cls(backbone, catalog, words, scale, config)
         model.data_path = Path(data) if data else None

@@ -79,8 +79,9 @@ class RecZeroTrainer(PolicyTrainer):
             item_id=[self.predictor.catalog.ids[example.item_index] for example in rows],
             rating=truths,
             reply=replies,
-            predicted=[one.rating for one in parsed],
-            problem=[one.problem for one in parsed],
+            # Never None: a part of nothing else would have a column of no type, and would not join the other parts.
+            predicted=[np.nan if one.rating is None else one.rating for one in parsed],
+            problem=[one.problem or "" for one in parsed],
             reward=rewards,
         )
         return torch.tensor(rewards, device=rollouts.hidden.device)

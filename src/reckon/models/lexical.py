@@ -12,8 +12,8 @@ recency-weighted TF-IDF mean of the text's word vectors, so a history lies near 
 - All else is random and small.
 
 A small decoder that starts at random needs far more interactions than a shop has to find out that two items with the
-same words are alike. Needs a Llama architecture with attention biases: the constant part of queries
-and keys is their bias.
+same words are alike. Needs biases on queries, keys and values, as Seed-OSS has them: the constant part of queries and
+keys is their bias.
 """
 
 import math
@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
-from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast, SeedOssForCausalLM
 
 from reckon.errors import ConfigError, DataError
 
@@ -39,7 +39,7 @@ ROPE_ANGLE = 1e-3  # radians per token, about; -sin stays monotonic up to distan
 
 
 def start_from_words(
-    model: LlamaForCausalLM,
+    model: SeedOssForCausalLM,
     tokenizer: PreTrainedTokenizerFast,
     documents: Sequence[str],
     *,
@@ -49,7 +49,7 @@ def start_from_words(
     """Overwrite the weights of an untrained model in place.
 
     Args:
-        model: a Llama with attention biases, as many key-value heads as heads and tied embeddings.
+        model: a Seed-OSS with attention biases, as many key-value heads as heads and tied embeddings.
         tokenizer: its tokenizer; special tokens come first in its vocabulary.
         documents: one text per item; IDF is taken over them.
         half_life: tokens after which the weight of a word halves, > 0.
@@ -114,7 +114,7 @@ def _token_vectors(words: Sequence[str | None], log_weight: Tensor, width: int, 
     return vectors
 
 
-def _pool_by_weight(model: LlamaForCausalLM, half_life: float) -> None:
+def _pool_by_weight(model: SeedOssForCausalLM, half_life: float) -> None:
     """Make every head of the first layer a recency-weighted mean by the weight channel."""
     config, attention = model.config, model.model.layers[0].self_attn
     width, heads = config.hidden_size, config.num_attention_heads
