@@ -187,6 +187,8 @@ def break_run(run, how, tmp_path):
         ItemTable(["x"], torch.zeros(1, 32)).save(run / "item_table.safetensors")
     elif how == "no weights":
         (run / "model" / "model.safetensors").unlink()
+    elif how == "no config":
+        (run / "config.yaml").unlink()
     elif how == "nothing":
         shutil.rmtree(run)
 
@@ -201,6 +203,7 @@ def break_run(run, how, tmp_path):
         "no table",
         "another catalog",
         "no weights",
+        "no config",
         "nothing",
     ],
 )

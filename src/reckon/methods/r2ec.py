@@ -375,13 +375,18 @@ class R2ec:
             meta = json.loads((path / "r2ec.json").read_text())
             items = pq.read_table(path / "items.parquet")
             catalog = Catalog(items.drop_columns("reckon_train_count"))
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise CheckpointError(
                 path,
                 f"r2ec.json or items.parquet is missing or damaged ({error})",
                 "copy the whole run directory again",
             ) from error
-        config = load_config(R2ecConfig, path / "config.yaml")
+        try:
+            config = load_config(R2ecConfig, path / "config.yaml")
+        except ConfigError as error:
+            raise CheckpointError(
+                path, f"config.yaml is missing or damaged ({error.field}: {error.rule})", "copy the whole run again"
+            ) from error
         backbone = load_backbone(path / "model", dtype=config.training.dtype, device=device)
         table = ItemTable.load(path / "item_table.safetensors", catalog.ids)
         table.vectors = table.vectors.to(backbone.device)

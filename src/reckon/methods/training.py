@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import EarlyStoppingCallback, PrinterCallback, TrainingArguments
+from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, TrainingArguments
 from transformers.utils import logging
 
 from reckon.errors import ConfigError
@@ -147,6 +147,8 @@ def run_trainer(trainer: Any, out: Path, patience: int, start: Path | None) -> f
     for callback in (EarlyStoppingCallback(patience), interrupt):
         trainer.add_callback(callback)
     trainer.remove_callback(PrinterCallback)  # log lines belong in log.json; a person gets the bar
+    if trainer.pop_callback(ProgressCallback) is not None:
+        trainer.add_callback(_BarAlone)
     began = time.perf_counter()
     with quiet_transformers():
         trainer.train(resume_from_checkpoint=None if start is None else str(start))
@@ -154,6 +156,13 @@ def run_trainer(trainer: Any, out: Path, patience: int, start: Path | None) -> f
     if interrupt.interrupted:
         raise Interrupted(out)
     return time.perf_counter() - began
+
+
+class _BarAlone(ProgressCallback):
+    """transformers' bar without its line for every logged step."""
+
+    def on_log(self, *_: Any, **__: Any) -> None:
+        pass
 
 
 @contextmanager
