@@ -113,8 +113,9 @@ def test_a_section_can_be_switched_off_and_on_again():
             "training.max_step=5",
             "training.max_step = 5: there is no such setting. Fix: did you mean training.max_steps.",
         ),
-        ("trainin.max_steps=5", "trainin = {'max_steps': 5}: there is no such setting. Fix: did you mean training."),
+        ("trainin.max_steps=5", "trainin.max_steps = 5: there is no such setting. Fix: did you mean training."),
         ("zzz=5", "zzz = 5: there is no such setting. Fix: valid names are training, lora, seed."),
+        ("zzz.a.b=5", "zzz.a.b = 5: there is no such setting. Fix: valid names are training, lora, seed."),
         (
             "training.max_steps=many",
             "training.max_steps = 'many': expected a whole number, got text. Fix: give a whole number.",
@@ -123,7 +124,11 @@ def test_a_section_can_be_switched_off_and_on_again():
         ("training.max_steps=true", "training.max_steps = True: expected a whole number, got true or false"),
         ("training.bf16=1", "training.bf16 = 1: expected true or false, got a whole number"),
         ("training.name=7", "training.name = 7: expected text, got a whole number. Fix: give text, in quotes: '7'."),
-        ("training.learning_rate=.nan", "training.learning_rate = nan: expected a number"),
+        (
+            "training.learning_rate=.nan",
+            "training.learning_rate = nan: must be a number, and NaN is none. Fix: give a number.",
+        ),
+        ("training.betas=[0, nan]", "training.betas[1] = 'nan': must be a number, and NaN is none"),
         ("training.ks=[1, two]", "training.ks[1] = 'two': expected a whole number, got text"),
         ("training.ks=3", "training.ks = 3: expected a list of a whole number, got a whole number"),
         ("training.betas=[1]", "training.betas = [1]: expected 2 values, got 1"),
@@ -134,8 +139,8 @@ def test_a_section_can_be_switched_off_and_on_again():
         ("training.schedule=off", "training.schedule = False: must be one of constant | cosine | off"),
         ("training=5", "training = 5: this is a section"),
         ("training.max_steps=0", "training.max_steps = 0: training needs a step. Fix: set it to 1 or more."),
-        ("training.max_steps", "--set = 'training.max_steps': must have the form section.field=value"),
-        ("training..max_steps=3", "must have the form section.field=value"),
+        ("training.max_steps", "--set = 'training.max_steps': must have the form setting=value"),
+        ("training..max_steps=3", "must have the form setting=value"),
     ],
 )
 def test_a_wrong_setting_is_refused_with_path_expectation_and_fix(override, message):
@@ -150,7 +155,10 @@ def test_a_wrong_setting_is_refused_with_path_expectation_and_fix(override, mess
     [
         ("training: {max_steps: 1, max_steps: 2}", "the key 'max_steps' is given twice"),
         ("training: [", "is not valid YAML"),
-        ("- 1\n- 2", "must hold `section:` mappings"),
+        (
+            "- 1\n- 2",
+            "must hold `section:` mappings. Fix: start from what `reckon config METHOD --format yaml` prints.",
+        ),
         ("lora: {rnk: 3}", "lora.rnk = 3: there is no such setting. Fix: did you mean lora.rank."),
         ("!!python/object/apply:os.system ['true']", "is not valid YAML"),
     ],

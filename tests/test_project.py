@@ -1,6 +1,7 @@
 """What the project promises about itself: documented commands parse, settings are current, nothing loads pickles."""
 
 import ast
+import dataclasses
 import re
 import shlex
 import tomllib
@@ -13,12 +14,15 @@ import typer.main
 from reckon.cli import app
 from reckon.config import load_config
 from reckon.config_docs import describe, markdown_table
+from reckon.data.sources.amazon2023 import Amazon2023
+from reckon.data.sources.table import Table
 from reckon.errors import ConfigError
 from reckon.methods.r2ec_config import R2ecConfig
 from reckon.methods.recone import RecOneConfig
 from reckon.methods.reczero_config import RecZeroConfig
+from reckon.models.pretrain import SIZES, PretrainConfig
 
-CONFIGS = {"r2ec": R2ecConfig, "reczero": RecZeroConfig, "recone": RecOneConfig}
+CONFIGS = {"r2ec": R2ecConfig, "reczero": RecZeroConfig, "recone": RecOneConfig, "backbone": PretrainConfig}
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
@@ -54,19 +58,65 @@ def leaf_commands(group: Any, path: str = "reckon") -> list[str]:
     return [leaf for name, command in group.commands.items() for leaf in leaf_commands(command, f"{path} {name}")]
 
 
-@pytest.mark.parametrize("line", documented("reckon"))
-def test_a_documented_command_parses(line):
-    """Through the real parser, options and their values included, but without running the command."""
+def found(command: str) -> Any:
+    """The command of a path such as `reckon data describe`."""
+    here = CLI
+    for word in command.split()[1:]:
+        here = here.commands[word]
+    return here
+
+
+def settings_of(command: str) -> Any:
+    """The config that `--set` of this command changes."""
+    return CONFIGS["backbone" if command == "reckon backbone new" else command.removeprefix("reckon train ")]
+
+
+def parse(line: str) -> str:
+    """Through the real parser, options and their values included, but without running the command; its path."""
     command, path, rest = CLI, "reckon", shlex.split(line)[1:]
-    context = None
     while hasattr(command, "commands"):
         assert rest, f"{path} needs a subcommand"
         assert rest[0] in command.commands, f"{path} has no {rest[0]}"
         command, path, rest = command.commands[rest[0]], f"{path} {rest[0]}", rest[1:]
     context = command.make_context(path, rest)
     for override in context.params.get("overrides") or ():
-        if path.startswith("reckon train "):
-            load_config(CONFIGS[path.split()[2]], overrides=[override])
+        load_config(settings_of(path), overrides=[override])
+    return path
+
+
+@pytest.mark.parametrize("line", documented("reckon"))
+def test_a_documented_command_parses(line):
+    parse(line)
+
+
+@pytest.mark.parametrize("command", leaf_commands(CLI))
+def test_the_help_of_every_command_ends_with_examples_that_parse(command):
+    lines = (found(command).epilog or "").split("\n\n")  # typer gives each of these a line of its own
+    for line in lines:
+        assert line.startswith("Example: "), f"{command} has no example"
+        assert parse(line.removeprefix("Example: ")) == command
+
+
+@pytest.mark.parametrize("command", ["reckon backbone new", *leaf_commands(CLI.commands["train"], "reckon train")])
+def test_the_help_of_set_names_a_setting_of_its_command_and_where_all_are_listed(command):
+    overrides = next(option for option in found(command).params if option.name == "overrides")
+    (example,) = re.findall(r"e\.g\. (\S+=\S+);", overrides.help)
+    load_config(settings_of(command), overrides=[example])
+    assert f"`reckon config {'backbone' if 'backbone' in command else 'METHOD'}`" in overrides.help
+
+
+def test_the_help_of_size_states_the_sizes():
+    size = next(option for option in found("reckon backbone new").params if option.name == "size")
+    sizes = [f"{name}: width {config.hidden_size}, {config.layers} layers" for name, config in SIZES.items()]
+    assert size.help == f"{'; '.join(sizes)}."
+
+
+@pytest.mark.parametrize("source", [Amazon2023, Table])
+def test_the_default_of_unknown_items_is_the_sources_own(source):
+    own = {field.name: field.default for field in dataclasses.fields(source)}
+    options = found(f"reckon data prepare {own['name']}").params
+    (option,) = [option for option in options if option.name == "unknown_items"]
+    assert option.default == own["unknown_items"]
 
 
 @pytest.mark.parametrize("line", documented("make"))
@@ -83,11 +133,8 @@ def test_every_command_is_documented_and_explains_itself(command):
     page = (ROOT / "docs" / "cli.md").read_text()
     # The sources of `data prepare` have a page of their own.
     assert (command if words[:2] != ["data", "prepare"] else "reckon data prepare") in page
-    found = CLI
-    for word in words:
-        found = found.commands[word]
-    assert found.help
-    assert all(getattr(option, "help", None) or option.name == "help" for option in found.params), command
+    assert found(command).help
+    assert all(getattr(option, "help", None) or option.name == "help" for option in found(command).params), command
 
 
 @pytest.mark.parametrize("method", CONFIGS)
@@ -117,6 +164,11 @@ def test_documented_errors_are_the_real_ones():
         with pytest.raises(ConfigError) as error:
             load_config(R2ecConfig, overrides=[override])
         assert f"reckon: {error.value}\n" in page
+
+
+def test_a_setting_of_a_method_is_unknown_to_a_small_backbone_as_it_was_typed():
+    with pytest.raises(ConfigError, match=r"^training\.max_steps = 50: there is no such setting\. Fix: valid names are"):
+        load_config(PretrainConfig, overrides=["training.max_steps=50"])
 
 
 def test_python_in_the_readme_imports_what_exists():

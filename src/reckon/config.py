@@ -123,7 +123,8 @@ def _read_yaml(path: Path) -> Values:
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise ConfigError("config", str(path), "must hold `section:` mappings", "start from `reckon config r2ec`")
+        fix = "start from what `reckon config METHOD --format yaml` prints"
+        raise ConfigError("config", str(path), "must hold `section:` mappings", fix)
     return values
 
 
@@ -131,7 +132,8 @@ def _parse_override(text: str) -> Values:
     key, equals, raw = text.partition("=")
     key = key.strip()
     if not equals or not all(key.split(".")):
-        raise ConfigError("--set", text, "must have the form section.field=value", "e.g. training.max_steps=50")
+        fix = "write the setting's full name, an equals sign and the value"
+        raise ConfigError("--set", text, "must have the form setting=value", fix)
     try:
         value = yaml.load(raw, Loader=_StrictLoader)
     except yaml.YAMLError:
@@ -146,23 +148,25 @@ def _merge(cls: Any, into: Values, source: Values, prefix: str) -> None:
     hints = typing.get_type_hints(cls)
     names = [field.name for field in dataclasses.fields(cls) if field.init]
     for key, value in source.items():
-        path = f"{prefix}{key}"
         if key not in names:
-            raise _unknown_key(path, value, str(key), names)
+            raise _unknown_key(prefix, str(key), value, names)
         section = section_of(hints[key])
         if section is not None and isinstance(value, dict):
             if not isinstance(into.get(key), dict):
                 into[key] = {}
-            _merge(section, into[key], value, f"{path}.")
+            _merge(section, into[key], value, f"{prefix}{key}.")
         else:
             into[key] = value
 
 
-def _unknown_key(path: str, value: object, key: str, names: list[str]) -> ConfigError:
+def _unknown_key(prefix: str, key: str, value: Any, names: list[str]) -> ConfigError:
     near = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
-    prefix = path.removesuffix(key)
-    fix = f"did you mean {prefix}{near[0]}?" if near else f"valid names are {', '.join(names)}"
-    return ConfigError(path, value, "there is no such setting", fix.removesuffix("?") if near else fix)
+    fix = f"did you mean {prefix}{near[0]}" if near else f"valid names are {', '.join(names)}"
+    path = f"{prefix}{key}"
+    while isinstance(value, dict) and len(value) == 1:  # `--set trainin.max_steps=5` is shown as it was typed
+        ((inner, value),) = value.items()
+        path += f".{inner}"
+    return ConfigError(path, value, "there is no such setting", fix)
 
 
 def section_of(hint: Any) -> Any | None:
@@ -182,7 +186,7 @@ def _build_section(cls: Any, values: Any, prefix: str) -> Any:
     fields = [field for field in dataclasses.fields(cls) if field.init]
     for key, value in values.items():
         if key not in hints:
-            raise _unknown_key(f"{prefix}{key}", value, str(key), [field.name for field in fields])
+            raise _unknown_key(prefix, str(key), value, [field.name for field in fields])
     arguments = {}
     for field in fields:
         if field.name in values:
@@ -245,6 +249,8 @@ def _convert_list(hint: Any, origin: Any, args: tuple[Any, ...], value: Sequence
 def _convert_scalar(hint: Any, value: Any, path: str) -> Any:
     number = _number(value)
     if hint is float and number is not None:
+        if math.isnan(number):  # it would pass every `if x <= 0` check of a section
+            raise ConfigError(path, value, "must be a number, and NaN is none", "give a number")
         return number
     if hint is Path and isinstance(value, str | Path):
         return Path(value)
@@ -260,10 +266,9 @@ def _number(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
-        number = float(value)
+        return float(value)
     except ValueError:
         return None
-    return None if math.isnan(number) else number  # NaN would pass every `if x <= 0` check of a section
 
 
 def _wrong_type(path: str, value: Any, hint: Any) -> ConfigError:

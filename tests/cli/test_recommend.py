@@ -25,14 +25,19 @@ class FakeR2ec:
     def from_pretrained(cls, path):
         return cls()
 
-    def history_of(self, user_id):
-        return [1, 0]
+    data_path = None
 
-    def recommend(self, histories, k=10):
-        assert histories == [[1, 0]]
+    def example_of_user(self, dataset, user_id):
+        return self.example_of([1, 0])
+
+    def example_of(self, history):
+        return SimpleNamespace(seen=history)
+
+    def recommend_examples(self, examples, k=10):
+        assert [list(example.seen) for example in examples] == [[1, 0]]
         return [self.answer]
 
-    def recommend_streaming(self, history, k=10, *, on_text):
+    def recommend_streaming(self, example, k=10, *, on_text):
         for piece in ("wants ", "[calm] sea books"):
             on_text(piece)
         return self.answer
@@ -41,6 +46,7 @@ class FakeR2ec:
 @pytest.fixture(autouse=True)
 def fake_model(monkeypatch, tmp_path):
     monkeypatch.setattr("reckon.methods.r2ec.R2ec", FakeR2ec)
+    monkeypatch.setattr("reckon.methods.finished_run.dataset_of", lambda run, recorded, data: "the data set")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "r2ec.json").touch()
@@ -88,7 +94,7 @@ def test_an_unknown_title_suggests_the_nearest_ones():
     )
 
 
-@pytest.mark.parametrize("option", [("--rate", "A Map of Sand"), ("--samples", "8"), ("--data", "d")], ids=" ".join)
+@pytest.mark.parametrize("option", [("--rate", "A Map of Sand"), ("--samples", "8")], ids=" ".join)
 def test_a_run_that_ranks_refuses_the_options_of_ratings_in_one_line(option):
     result = run("--user", "7", *option, code=2)
     assert result.stderr.count("\n") == 1

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from reckon.data import Catalog
-from reckon.data.titles import nearest_titles, parse_history
+from reckon.data.titles import parse_history
 from reckon.errors import DataError
 
 TITLES = ["Matrix, The (1999)", "Heat (1995)", "Hamlet; or, the Prince", "Persuasion", "Persuasion", "Alien (1979)"]
@@ -25,7 +25,8 @@ def test_part_of_a_title_is_suggested_not_guessed():
 
 
 def test_a_misspelt_title_is_suggested():
-    assert nearest_titles(CATALOG, "Perswasion") == ["Persuasion"]
+    with pytest.raises(DataError, match="did you mean 'Persuasion'"):
+        parse_history(CATALOG, "Perswasion")
 
 
 def test_a_title_near_nothing_points_to_the_catalog():

@@ -113,7 +113,7 @@ def test_the_reasoning_holds_no_special_tokens(tmp_path):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_streamed_text_is_the_reasoning(family, tmp_path):
     model, pieces = recommender(tmp_path, family=family, rollout={"max_completion_length": 24})[0], []
-    answer = model.recommend_streaming([0, 5, 3], 5, on_text=pieces.append)
+    answer = model.recommend_streaming(model.example_of([0, 5, 3]), 5, on_text=pieces.append)
     assert answer == model.recommend([[0, 5, 3]], 5)[0]
     assert len(pieces) > 1 and "".join(pieces).strip() == answer.reasoning
 
@@ -131,7 +131,7 @@ def test_streaming_shows_everything_once_the_reply_has_ended(text, tmp_path):
         return biased
 
     model.backbone.logits = forced
-    answer = model.recommend_streaming([0], on_text=pieces.append)
+    answer = model.recommend_streaming(model.example_of([0]), on_text=pieces.append)
     assert "".join(pieces) == answer.reasoning == text
     assert not any("\ufffd" in piece for piece in pieces)
 
@@ -227,9 +227,12 @@ def test_a_run_names_its_data(tmp_path):
     assert json.loads((tmp_path / "run" / "r2ec.json").read_text())["data"] == str(data.path.resolve())
     loaded = R2ec.from_pretrained(tmp_path / "run", device="cpu")
     events = data.events.item_index[data.user_index == list(data.user_ids).index("u03")]
-    assert loaded.history_of("u03") == events.tolist()
+    example = loaded.example_of_user(data, "u03")
+    assert example.seen.tolist() == events.tolist()
+    assert [event.item_index for event in example.history] == events[-3:].tolist()
+    assert all(event.time is not None for event in example.history), "the prompt is that of training"
     with pytest.raises(DataError, match="nearest ids: u03"):
-        loaded.history_of("u033")
+        loaded.example_of_user(data, "u033")
 
 
 # -- the catalog moves --------------------------------------------------------------------------------------------

@@ -384,3 +384,30 @@ def test_a_reward_that_raises_stops_the_run(tmp_path, monkeypatch):
     monkeypatch.setattr(r2ec_training, "fused_reward", broken)
     with pytest.raises(ZeroDivisionError):
         train(tmp_path, "run")
+
+
+@pytest.mark.parametrize("other", ["data", "backbone"])
+def test_a_run_is_not_resumed_with_other_data_or_another_backbone(other, tmp_path):
+    model, data = recommender(tmp_path / "a", max_steps=2, eval_steps=1)
+    fit(model, data, tmp_path / "run", progress=False)
+    (tmp_path / "run" / "manifest.json").unlink()
+    if other == "data":
+        data = dataset(tmp_path / "b", users=18)
+    else:
+        model = R2ec.from_backbone(backbone_folder(tmp_path / "b", seed=5), data, model.config)
+    with pytest.raises(CheckpointError, match=f"another {other}"):
+        fit(model, data, tmp_path / "run", resume=True, progress=False)
+
+
+def test_a_run_does_not_settle_in_a_folder_of_other_files(tmp_path):
+    model, data = recommender(tmp_path)
+    before = (data.path / "items.parquet").read_bytes()
+    with pytest.raises(CheckpointError, match="not a run's"):
+        fit(model, data, data.path, progress=False)
+    assert (data.path / "items.parquet").read_bytes() == before
+
+
+def test_bfloat16_weights_are_not_trained_whole():
+    with pytest.raises(ConfigError, match="lose small updates"):
+        settings(dtype="bfloat16")
+    assert settings(dtype="bfloat16", lora=2).training.dtype == "bfloat16"

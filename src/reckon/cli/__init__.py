@@ -37,7 +37,7 @@ class _ReckonGroup(TyperGroup):
 
 app = typer.Typer(
     name="reckon",
-    help="Train, evaluate and serve recommender models that reason before they recommend.",
+    help="Train and evaluate recommender models that reason before they recommend.",
     cls=_ReckonGroup,
     no_args_is_help=True,
     add_completion=False,
@@ -61,15 +61,23 @@ def _root(
     pass
 
 
-app.command()(demo)
+app.command(epilog="Example: reckon demo\n\nExample: reckon demo --task rating --out rating-demo")(demo)
 app.add_typer(data.app, name="data", help="Prepare data sets from a source, and describe them.")
 app.add_typer(backbone.app, name="backbone", help="Make a small language model where no open one can be downloaded.")
 app.add_typer(traces.app, name="traces", help="Ask a teacher for the reasoning that RecOne starts from.")
 app.add_typer(train.app, name="train", help="Train a recommender.")
-app.command()(evaluate)
-app.command()(recommend)
-app.add_typer(config.app, name="config", help="List every setting of a method, with its default and meaning.")
-app.command()(doctor)
+app.command(
+    epilog="Example: reckon evaluate runs/shop --beside runs/shop-plain\n\n"
+    "Example: reckon evaluate runs/music --samples 8"
+)(evaluate)
+app.command(
+    epilog='Example: reckon recommend runs/shop --history "The Quiet Harbour; A Map of Sand" --k 5 --stream\n\n'
+    'Example: reckon recommend runs/music --rate "Blue Train" --user A3'
+)(recommend)
+app.add_typer(config.app, name="config", help="List every setting, with its default and meaning.")
+app.command(epilog="Example: reckon doctor --model Qwen/Qwen2.5-0.5B-Instruct --group-size 4 --reply-length 512")(
+    doctor
+)
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from reckon.cli.options import DataDir, OutDir, Overrides, Seed
+from reckon.cli.options import DataDir, OutDir, Seed
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -26,20 +26,34 @@ def _group() -> None:
     """Make a small language model where no open one can be downloaded."""
 
 
-@app.command()
+@app.command(
+    epilog="Example: reckon backbone new --data data/shop --out backbones/shop\n\n"
+    "Example: reckon backbone new --data data/music --task rating --size small --out backbones/music --set steps=200"
+)
 def new(
     data: DataDir,
     out: OutDir,
-    size: Annotated[Size, typer.Option(help="Width and depth of the decoder.")] = Size.TINY,
+    size: Annotated[Size, typer.Option(help="tiny: width 128, 4 layers; small: width 256, 6 layers.")] = Size.TINY,
     task: Annotated[
-        Task, typer.Option(help="What it will be trained for: ranking (R2ec), or rating (RecZero, RecOne).")
+        Task,
+        typer.Option(
+            help="What it will be trained for: ranking (R2ec), or rating (RecZero, RecOne). It learns the compact "
+            "prompts of that task, so train it with --preset small."
+        ),
     ] = Task.RANKING,
     start: Annotated[
         Path | None,
         typer.Option(metavar="MODEL", help="Go on from a small backbone or RUN/model: it learns to write again."),
     ] = None,
     seed: Seed = 0,
-    overrides: Overrides = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change one setting, e.g. steps=200; may be repeated. `reckon config backbone` lists them all.",
+        ),
+    ] = None,
 ) -> None:
     """Train a tokenizer and pretrain a small decoder on the text of DIR; writes a Hugging Face model folder."""
     from reckon.data import Dataset
@@ -55,4 +69,4 @@ def new(
         start=start,
     )
     method = "r2ec" if task is Task.RANKING else "reczero"
-    typer.echo(f"Wrote {path}. Next: reckon train {method} --data {data} --backbone {path} --out RUN")
+    typer.echo(f"Wrote {path}. Next: reckon train {method} --data {data} --backbone {path} --out RUN --preset small")

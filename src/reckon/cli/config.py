@@ -1,4 +1,4 @@
-"""`reckon config METHOD`: every setting with what it accepts, its default and its meaning."""
+"""`reckon config`: every setting of a method or of a small backbone, with what it accepts, its default and meaning."""
 
 import sys
 from enum import StrEnum
@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
+from reckon.cli.backbone import Size
 from reckon.cli.train import Arm, Preset, RatingArm
 
 app = typer.Typer(no_args_is_help=True)
@@ -23,14 +24,16 @@ class Form(StrEnum):
 
 @app.callback()
 def _group() -> None:
-    """List every setting of a method, with its default and meaning."""
+    """List every setting of a method or of a small backbone, with its default and meaning."""
 
 
 PresetOption = Annotated[Preset, typer.Option(help="Show this preset's values as the defaults.")]
-FormOption = Annotated[Form, typer.Option("--format", help="yaml: a complete config file; markdown: a table.")]
+FormOption = Annotated[
+    Form, typer.Option("--format", help="yaml: all of it, as a config file holds it; markdown: a table.")
+]
 
 
-@app.command()
+@app.command(epilog="Example: reckon config r2ec --preset small --format yaml")
 def r2ec(
     preset: PresetOption = Preset.PAPER,
     arm: Annotated[Arm, typer.Option(help="The whole method, or one of its parts left out.")] = Arm.FULL,
@@ -43,7 +46,7 @@ def r2ec(
     show(R2ecConfig, preset_config(preset.value, arm.value), form)
 
 
-@app.command()
+@app.command(epilog="Example: reckon config reczero --arm no-format")
 def reczero(
     preset: PresetOption = Preset.PAPER,
     arm: Annotated[RatingArm, typer.Option(help="The whole method, or another reward.")] = RatingArm.FULL,
@@ -56,7 +59,7 @@ def reczero(
     show(RecZeroConfig, preset_config(preset.value, arm.value), form)
 
 
-@app.command()
+@app.command(epilog="Example: reckon config recone --preset small")
 def recone(
     preset: PresetOption = Preset.PAPER,
     arm: Annotated[RatingArm, typer.Option(help="The whole method, or another reward.")] = RatingArm.FULL,
@@ -66,6 +69,17 @@ def recone(
     from reckon.methods.recone import RecOneConfig, constants
 
     show(RecOneConfig, constants(preset.value, arm.value), form)
+
+
+@app.command(epilog="Example: reckon config backbone --size small")
+def backbone(
+    size: Annotated[Size, typer.Option(help="Show this size's values as the defaults.")] = Size.TINY,
+    form: FormOption = Form.TEXT,
+) -> None:
+    """List every setting of `reckon backbone new`."""
+    from reckon.models.pretrain import SIZES, PretrainConfig
+
+    show(PretrainConfig, SIZES[size.value], form)
 
 
 def show(cls: type, base: object, form: Form) -> None:

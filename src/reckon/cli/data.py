@@ -55,7 +55,10 @@ DedupeBy = Annotated[
     Dedupe, typer.Option(help="exact: same user, item and time once; first, last: one event per user and item.")
 ]
 Words = Annotated[str | None, typer.Option(metavar="ITEM,ITEMS,ACTION", help="What prompts say, e.g. book,books,read.")]
-Unknown = Annotated[UnknownItems | None, typer.Option(help="What to do with events whose item has no record.")]
+Unknown = Annotated[
+    UnknownItems,
+    typer.Option(help="Events whose item has no record: stop, leave them out, or add an item without a title."),
+]
 Memory = Annotated[str, typer.Option(metavar="SIZE", help="What DuckDB may use before it spills to disk.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing dataset directory.")]
 
@@ -142,7 +145,7 @@ def amazon_2023(
     until: Until = None,
     min_title: MinTitle = 0,
     dedupe: DedupeBy = Dedupe.EXACT,
-    unknown_items: Unknown = None,
+    unknown_items: Unknown = UnknownItems.DROP,
     words: Words = None,
     memory: Memory = "2GB",
     overwrite: Overwrite = False,
@@ -219,7 +222,7 @@ def table(
     until: Until = None,
     min_title: MinTitle = 0,
     dedupe: DedupeBy = Dedupe.EXACT,
-    unknown_items: Unknown = None,
+    unknown_items: Unknown = UnknownItems.ERROR,
     words: Words = None,
     memory: Memory = "2GB",
     overwrite: Overwrite = False,

@@ -21,10 +21,7 @@ def demo(
         Task, typer.Option(help="ranking: R2ec recommends the next book; rating: RecZero predicts its rating.")
     ] = Task.RANKING,
 ) -> None:
-    """Simulate a bookshop, train on it, and compare with simpler methods and with the best possible.
-
-    Examples: reckon demo; reckon demo --task rating --out rating-demo
-    """
+    """Simulate a bookshop, train on it, and compare with simpler methods and with the best possible."""
     from reckon.demo import run_demo
 
     report = run_demo(out, seed, task.value)

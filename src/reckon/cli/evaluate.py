@@ -35,7 +35,8 @@ def evaluate(
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Prompts at a time.")] = 32,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where to write metrics.json; default: RUN/evaluation.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Where to write metrics.json and report.html; default: RUN/evaluation."),
     ] = None,
 ) -> None:
     """Metrics with 95 % intervals beside baselines: Hit, NDCG, MRR and coverage, or MAE and RMSE for ratings."""

@@ -18,7 +18,7 @@ Overrides = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Change one setting, e.g. training.max_steps=50; may be repeated. `reckon config` lists them all.",
+        help="Change one setting, e.g. training.max_steps=50; may be repeated. `reckon config METHOD` lists them all.",
     ),
 ]
 TopK = Annotated[

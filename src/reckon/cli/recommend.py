@@ -41,7 +41,7 @@ def recommend(
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option("--data", metavar="DIR", help="Ratings: the data set, where it has moved since training."),
+        typer.Option("--data", metavar="DIR", help="The data set, where it has moved since training."),
     ] = None,
 ) -> None:
     """Recommend items to a user of the data set or to a typed history, or predict a rating; says why first."""
@@ -52,9 +52,9 @@ def recommend(
         raise typer.BadParameter("give exactly one of --user and --history")
     console = Console()
     if task_of(run) == "ranking":
-        for name, value in (("--rate", rate), ("--samples", samples), ("--data", data)):
+        for name, value in (("--rate", rate), ("--samples", samples)):
             refuse_option(name, value, f"{run} ranks items and predicts no ratings")
-        _recommend_items(console, run, user, history, DEFAULT_K if k is None else k, stream)
+        _recommend_items(console, run, user, history, DEFAULT_K if k is None else k, stream, data)
         return
     for name, option in (("--k", k), ("--stream", stream)):
         refuse_option(name, option, f"{run} predicts ratings and ranks no items")
@@ -68,21 +68,27 @@ def recommend(
     render_rating(console, rated)
 
 
-def _recommend_items(console: Console, run: Path, user: str | None, history: str | None, k: int, stream: bool) -> None:
+def _recommend_items(
+    console: Console, run: Path, user: str | None, history: str | None, k: int, stream: bool, data: Path | None
+) -> None:
     from reckon.data.titles import parse_history
+    from reckon.methods.finished_run import dataset_of
     from reckon.methods.r2ec import R2ec
 
     model = R2ec.from_pretrained(run)
-    items = model.history_of(user) if user is not None else parse_history(model.catalog, history or "")
-    render_history(console, model.catalog, items)
+    if user is not None:
+        example = model.example_of_user(dataset_of(run, model.data_path, data), user)
+    else:
+        example = model.example_of(parse_history(model.catalog, history or ""))
+    render_history(console, model.catalog, [int(item) for item in example.seen])
     if stream and model.config.reasons:
         console.print("[bold]Reasoning[/bold]")
-        recommendation = model.recommend_streaming(items, k, on_text=lambda text: console.out(text, end=""))
+        recommendation = model.recommend_streaming(example, k, on_text=lambda text: console.out(text, end=""))
         console.print()
         render_items(console, model.catalog, recommendation)
     else:
         with console.status("Reasoning"):
-            recommendation = model.recommend([items], k)[0]
+            recommendation = model.recommend_examples([example], k)[0]
         render_reasoning(console, recommendation)
         render_items(console, model.catalog, recommendation)
 

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True)
 
+EXAMPLES = (
+    "--teacher openai --model gpt-5-mini --price-in 0.25 --price-out 2",
+    "--teacher openai --model qwen --base-url http://localhost:8000/v1",
+    "--teacher local --model Qwen/Qwen2.5-7B-Instruct --rows 200",
+    "--teacher file --file replies.jsonl",
+)
+
 
 class Kind(StrEnum):
     OPENAI = "openai"
@@ -31,7 +38,9 @@ def _group() -> None:
     """Ask a teacher for reasoning traces."""
 
 
-@app.command()
+@app.command(
+    epilog="\n\n".join(f"Example: reckon traces make --data data/music --out traces {rest}" for rest in EXAMPLES)
+)
 def make(
     data: DataDir,
     out: OutDir,
@@ -89,12 +98,6 @@ def make(
 
     The key of an endpoint comes from the environment variable OPENAI_API_KEY alone. Repeat the same command to go on
     after a stop: nothing is asked twice.
-
-    \b
-    reckon traces make --data data/music --out traces --teacher openai --model gpt-5-mini --price-in 0.25 --price-out 2
-    reckon traces make --data data/music --out traces --teacher openai --model qwen --base-url http://localhost:8000/v1
-    reckon traces make --data data/music --out traces --teacher local --model Qwen/Qwen2.5-7B-Instruct --rows 200
-    reckon traces make --data data/music --out traces --teacher file --file replies.jsonl
     """
     from reckon.data import Dataset
     from reckon.methods.asking import Patience

@@ -37,7 +37,11 @@ ConfigFile = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help="YAML file over the preset; --set wins over it.")
 ]
 PresetOption = Annotated[
-    Preset, typer.Option(help="paper: the published method; as_released: the authors' code; small: two CPU cores.")
+    Preset,
+    typer.Option(
+        help="paper: the published method; as_released: the authors' code; small: two CPU cores, with the compact "
+        "prompts that backbones of `reckon backbone new` read."
+    ),
 ]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on from the last checkpoint of the run directory, bit for bit.")
@@ -50,7 +54,7 @@ def _group() -> None:
     """Train a recommender."""
 
 
-@app.command()
+@app.command(epilog="Example: reckon train r2ec --data data/shop --backbone Qwen/Qwen2.5-0.5B-Instruct --out runs/shop")
 def r2ec(
     data: DataDir,
     backbone: Backbone,
@@ -79,7 +83,9 @@ def r2ec(
     typer.echo(f"Wrote {out}. Next: reckon evaluate {out}")
 
 
-@app.command()
+@app.command(
+    epilog="Example: reckon train reczero --data data/music --backbone backbones/music --out runs/music --preset small"
+)
 def reczero(
     data: DataDir,
     backbone: Backbone,
@@ -108,7 +114,10 @@ def reczero(
     typer.echo(f"Wrote {out}. Next: reckon evaluate {out}")
 
 
-@app.command()
+@app.command(
+    epilog="Example: reckon train recone --data data/music --backbone Qwen/Qwen2.5-0.5B-Instruct "
+    "--traces traces/music --out runs/music-one"
+)
 def recone(
     data: DataDir,
     backbone: Backbone,

@@ -12,6 +12,7 @@ Entry point: `Dataset.load(path)`. The directory is written by `reckon.data.writ
 Does not know about prompts, tokens or models.
 """
 
+import difflib
 import json
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from reckon.data.examples import EventLog, Examples, FloatArray, IntArray
+from reckon.data.examples import Event, EventLog, Example, Examples, FloatArray, IntArray
 from reckon.data.rating_log import RatingLog
 from reckon.data.splits import SPLITS, Protocol, Split, split_of_events
 from reckon.errors import DataError
@@ -182,11 +183,29 @@ class Dataset:
         return self._texts[name]
 
     def find_user(self, user_id: str) -> int:
-        """Row of `user_ids`. Raises DataError for an id the data lacks."""
+        """Row of `user_ids`. Raises DataError for an id without interactions, naming the nearest ids."""
         row = int(np.searchsorted(self.user_ids, user_id))
         if row == len(self.user_ids) or self.user_ids[row] != user_id:
-            raise DataError(f"user_id {user_id!r}", "is not in the data", "use an id of interactions.parquet")
+            near = difflib.get_close_matches(user_id, [str(user) for user in self.user_ids], n=3)
+            raise DataError(f"user {user_id!r}", "is not in the data set", f"nearest ids: {', '.join(near) or 'none'}")
         return row
+
+    def latest(self, user_id: str, window: int = DEFAULT_WINDOW) -> Example:
+        """Everything known of a user, for recommending now; the target is -1.
+
+        A user of given rows is known by the last of those rows: its history, and then its target.
+
+        Raises:
+            DataError: there is no such user.
+        """
+        if self.rows is not None:
+            given = self.rows.filter(pc.equal(self.rows["user_id"].cast(pa.string()), user_id))
+            if given.num_rows:
+                row = given.slice(given.num_rows - 1).to_pylist()[0]
+                items = self.catalog.indices([*row["history"], row["item_id"]])
+                events = tuple(Event(int(item), None, None) for item in items[-window:])
+                return Example(user_id, events, -1, None, items)
+        return self.histories(window)[self.find_user(user_id)]
 
     @cached_property
     def _event_splits(self) -> IntArray:

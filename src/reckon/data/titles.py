@@ -46,25 +46,18 @@ def parse_history(catalog: "Catalog", text: str) -> list[int]:
     return history
 
 
-def nearest_titles(catalog: "Catalog", text: str, n: int = SUGGESTIONS) -> list[str]:
-    """At most n known titles, nearest first; empty where nothing comes close."""
-    by_title: dict[str, list[int]] = defaultdict(list)
-    for index, title in enumerate(catalog.titles):
-        by_title[_folded(title)].append(index)
-    return _nearest(catalog, by_title, text, n)
-
-
-def _nearest(catalog: "Catalog", by_title: dict[str, list[int]], text: str, n: int) -> list[str]:
+def _nearest(catalog: "Catalog", by_title: dict[str, list[int]], text: str) -> list[str]:
+    """A few known titles, nearest first; empty where nothing comes close."""
     typed = _folded(text)
     # People type the part of a title they remember: `matrix` for `Matrix, The (1999)`. Shortest such title first.
-    containing = sorted((title for title in by_title if typed and typed in title), key=len)[:n]
-    close = difflib.get_close_matches(typed, by_title, n=n, cutoff=0.5)
-    titles = list(dict.fromkeys([*containing, *close]))[:n]
+    containing = sorted((title for title in by_title if typed and typed in title), key=len)[:SUGGESTIONS]
+    close = difflib.get_close_matches(typed, by_title, n=SUGGESTIONS, cutoff=0.5)
+    titles = list(dict.fromkeys([*containing, *close]))[:SUGGESTIONS]
     return [catalog.titles[by_title[title][0]] for title in titles]
 
 
 def _suggestion(catalog: "Catalog", by_title: dict[str, list[int]], name: str) -> str:
-    near = _nearest(catalog, by_title, name, SUGGESTIONS)
+    near = _nearest(catalog, by_title, name)
     if not near:
         return "see the titles in items.parquet of the data set"
     return f"did you mean {' or '.join(repr(title) for title in near)}"

@@ -19,7 +19,8 @@ from reckon.data.bookshop import best_possible, shop_of, write_bookshop
 from reckon.demo.live import LiveProgress, join_trajectories, make_room, step
 from reckon.evaluation import Evaluation, ReportData, ranking_result, result_of, write_metrics, write_report
 from reckon.evaluation.compare import compare
-from reckon.evaluation.run import example_users, facts_of
+from reckon.evaluation.run import example_users
+from reckon.methods.finished_run import facts_of
 from reckon.methods.r2ec import R2ec
 from reckon.methods.r2ec_config import Arm, HeadConfig, R2ecConfig, preset
 from reckon.methods.r2ec_training import fit

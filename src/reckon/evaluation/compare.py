@@ -101,7 +101,7 @@ def comparison_table(
     if best_possible:
         best = (f"{best_possible[metric]:.3f}" if metric in best_possible else "" for metric in metrics)
         rows.append(("best possible", *best))
-    caption = f"{len(results[0]):,} test rows, {results[0].catalog_size:,} items; 95 % bootstrap intervals over users"
+    caption = f"{len(results[0]):,} rows, {results[0].catalog_size:,} items; 95 % bootstrap intervals over users"
     return Grid(("method", *map(metric_label, metrics)), tuple(rows), caption)
 
 

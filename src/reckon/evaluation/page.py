@@ -161,7 +161,7 @@ def replies_section(data: PageData) -> Section | None:
                 data,
                 "reply/truncated",
                 "Truncated replies",
-                "Share of replies that hit the length limit; each is counted and scored, none is dropped.",
+                "Share of replies that ended without the marker, most of them at the length limit; none is dropped.",
             ),
             _curve(
                 data,

@@ -111,7 +111,7 @@ def headline_section(data: ReportData) -> Section:
     if has_coverage(main, k := max(data.cutoffs)):
         note = f"share of {main.catalog_size:,} items in somebody's top {k}"
         tiles.append(Tile("catalog shown", f"{coverage(main, k):.0%}", note))
-    tiles.append(Tile("test rows", f"{len(main):,}", f"ranked against {main.catalog_size:,} items"))
+    tiles.append(Tile("rows", f"{len(main):,}", f"ranked against {main.catalog_size:,} items"))
     return Section("headline", "", tiles=tiles)
 
 

@@ -5,16 +5,16 @@ Test rows are read here and nowhere else.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from reckon.baselines import Popularity
-from reckon.data import Catalog, Examples
+from reckon.data import Catalog, Dataset, Examples
 from reckon.data.splits import Split
-from reckon.errors import DataError
+from reckon.errors import CheckpointError, DataError
 from reckon.evaluation.compare import (
     Grid,
     Pair,
@@ -25,14 +25,13 @@ from reckon.evaluation.compare import (
     write_metrics,
 )
 from reckon.evaluation.report import ExampleUser, ReportData, write_report
-from reckon.methods.finished_run import check_trained_on, dataset_of, facts_of, histories_of, names_of
+from reckon.methods.finished_run import check_trained_on, dataset_of, facts_of, histories_of, name_of, names_of
 from reckon.methods.r2ec import R2ec
-from reckon.metrics import RankingResult, summary
+from reckon.metrics import CUTOFFS, RankingResult, summary
 from reckon.models.recommender import RankedExamples
 
-__all__ = ["Evaluation", "evaluate_run", "example_users", "facts_of", "ranking_result", "result_of", "run_name"]
-
 SHOWN_USERS = 8  # example users in the report
+RETRAIN = "compare runs of the same head.exclude_seen"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ def evaluate_run(
         split: `test` or `valid`.
         ks: cut-offs.
         batch_size: prompts at a time.
-        out: where to write; default: RUN/evaluation.
+        out: where to write; default: RUN/evaluation, for validation rows RUN/evaluation-valid.
         beside: further finished runs on the same data.
         data: the dataset directory, where it has moved since training.
 
@@ -84,28 +83,26 @@ def evaluate_run(
     named = names_of(run, [Path(path) for path in beside])
     model = R2ec.from_pretrained(run)
     dataset = dataset_of(run, model.data_path, data)
-    examples = dataset.examples(split, model.config.prompt.window)
-    if len(examples) == 0:
-        raise DataError(str(dataset.path), f"has no {split} rows", "prepare the data with such rows, or choose --split")
-    exclude = model.config.head.exclude_seen
-    results = [result_of("popularity", Popularity.fit(dataset, exclude).ranks(examples), examples, dataset.catalog)]
-    others = [(name, R2ec.from_pretrained(path)) for name, path in named.items() if path != run]
-    for path in map(Path, beside):
+    for path in named.values():
         check_trained_on(path, dataset)
-    if model.config.reasons:
-        config = replace(model.config, arm="no-reasoning")
-        without = f"{run_name(run, model)}, reasoning left out"
-        others.append((without, R2ec(model.backbone, model.catalog, model.counts, model.words, config, model.table)))
-    for name, other in others:
-        results.append(ranking_result(name, other, examples, batch_size=batch_size)[0])
-    result, ranked = ranking_result(run_name(run, model), model, examples, batch_size=batch_size)
+    examples, widest = _rows(dataset, model, split), max(ks)
+    exclude = model.config.head.exclude_seen
+    popularity = Popularity.fit(dataset, exclude).ranks(examples, widest)
+    results = [result_of("popularity", popularity, examples, dataset.catalog)]
+    for name, other in _others(run, model, named):
+        if other.config.head.exclude_seen != exclude:
+            raise CheckpointError(named[name], "may recommend what the run may not, or the other way round", RETRAIN)
+        rows = _rows(dataset, other, split)  # the same rows, each model with the window it was trained on
+        results.append(ranking_result(name, other, rows, widest, batch_size=batch_size)[0])
+    result, ranked = ranking_result(name_of(run), model, examples, widest, batch_size=batch_size)
     results.append(result)
     metrics = [f"{metric}@{k}" for k in ks for metric in ("hit", "ndcg")]
-    pairs = [pair for result in results[:-1] for pair in compare([result, results[-1]], result.name, metrics[:4])]
-    folder = Path(out) if out is not None else run / "evaluation"
+    pairs = [pair for other in results[:-1] for pair in compare([other, result], other.name, metrics[:4])]
+    folder = Path(out) if out is not None else run / ("evaluation" if split == "test" else f"evaluation-{split}")
     write_metrics(
         folder / "metrics.json", [summary(result, ks) for result in results], None, time.perf_counter() - started, pairs
     )
+    arms = [name for name, path in named.items() if path != run]
     write_report(
         folder / "report.html",
         ReportData(
@@ -113,7 +110,7 @@ def evaluate_run(
             subtitle=f"{len(examples):,} {split} rows, full ranking of {len(dataset.catalog):,} items",
             results=results,
             histories=histories_of(named),
-            baseline_name=results[-2].name,
+            baseline_name="no-reasoning" if "no-reasoning" in arms else results[-2].name,
             cutoffs=ks,
             examples=example_users(model, examples, ranked),
             facts=facts_of(run),
@@ -122,15 +119,33 @@ def evaluate_run(
     return Evaluation(results, pairs, ks)
 
 
+def _rows(dataset: Dataset, model: R2ec, split: Split) -> Examples:
+    examples = dataset.examples(split, model.config.prompt.window)
+    if len(examples) == 0:
+        raise DataError(str(dataset.path), f"has no {split} rows", "prepare the data with such rows, or choose --split")
+    return examples
+
+
+def _others(run: Path, model: R2ec, named: Mapping[str, Path]) -> Iterator[tuple[str, R2ec]]:
+    """The runs beside, loaded one at a time; then the run's own weights without its reasoning."""
+    for name, path in named.items():
+        if path != run:
+            yield name, R2ec.from_pretrained(path)
+    if model.config.reasons:
+        config = replace(model.config, arm="no-reasoning")
+        plain = R2ec(model.backbone, model.catalog, model.counts, model.words, config, model.table)
+        yield f"{name_of(run)}, reasoning left out", plain
+
+
 def ranking_result(
-    name: str, model: R2ec, examples: Examples, *, batch_size: int = 64
+    name: str, model: R2ec, examples: Examples, k: int = max(CUTOFFS), *, batch_size: int = 64
 ) -> tuple[RankingResult, RankedExamples]:
-    """Rank every row with a progress bar; what was counted on the way comes as rates."""
+    """Rank every row with a progress bar and keep its k best items; what was counted on the way comes as rates."""
     started = time.perf_counter()
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, transient=True) as bar:
         task = bar.add_task(f"ranking: {name}", total=len(examples))
-        ranked = model.ranks(examples, batch_size=batch_size, on_batch=lambda rows: bar.advance(task, rows))
+        ranked = model.ranks(examples, k, batch_size=batch_size, on_batch=lambda rows: bar.advance(task, rows))
     rates = {"seconds_per_user": (time.perf_counter() - started) / len(examples)}
     if model.config.reasons:
         rates |= {
@@ -146,11 +161,6 @@ def result_of(
 ) -> RankingResult:
     """Ranked rows as a result that metrics and comparisons read."""
     return RankingResult(name, ranked.ranks, len(catalog), ranked.items, examples.user_ids, rates or {})
-
-
-def run_name(run: Path, model: R2ec) -> str:
-    """`r2ec` for the full method, else the arm's name."""
-    return "r2ec" if model.config.arm == "full" else model.config.arm
 
 
 def example_users(

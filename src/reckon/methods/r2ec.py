@@ -16,6 +16,7 @@ Source: R2ec (arXiv 2505.16994).
 import json
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -202,13 +203,13 @@ class R2ec:
 
     def recommend_streaming(
         self,
-        history: IntArray | Sequence[int],
+        example: Example,
         k: int = 10,
         exclude_seen: bool | None = None,
         *,
         on_text: Callable[[str], None],
     ) -> Recommendation:
-        """As `recommend` for one history; `on_text` gets the reasoning piece by piece while it is written."""
+        """As `recommend_examples` for one row; `on_text` gets the reasoning piece by piece while it is written."""
         written: list[int] = []
         shown = ""
 
@@ -227,7 +228,6 @@ class R2ec:
                 settled = settled.removesuffix(MARKER[:length])
             show(settled)
 
-        example = self.example_of(history)
         read = self.read([example], on_token=on_token)
         show(self._text(written))
         return self._answer([example], k, exclude_seen, *read)[0]
@@ -394,16 +394,17 @@ class R2ec:
         model.data_path = Path(meta["data"]) if meta["data"] else None
         return model
 
-    def history_of(self, user_id: str) -> list[int]:
-        """Everything known of a user of the run's data set, oldest first, as item indices of this model."""
-        if self.data_path is None:
-            raise CheckpointError("run", "does not name its data set", "give the history as titles instead")
-        dataset = Dataset.load(self.data_path)
-        rows = np.flatnonzero(dataset.user_ids == user_id)
-        if len(rows) == 0:
-            import difflib
+    def example_of_user(self, dataset: Dataset, user_id: str) -> Example:
+        """Everything known of a user of a data set, with items as this model's catalog numbers them.
 
-            near = difflib.get_close_matches(user_id, [str(user) for user in dataset.user_ids], n=3)
-            raise DataError(f"user {user_id!r}", "is not in the data set", f"nearest ids: {', '.join(near) or 'none'}")
-        history = dataset.histories(self.config.prompt.window).seen(int(rows[0]))
-        return [self.catalog.index(dataset.catalog.ids[item]) for item in history]
+        Raises:
+            DataError: there is no such user, or an item of the history is not in the model's catalog.
+        """
+        example = dataset.latest(user_id, self.config.prompt.window)
+        if dataset.catalog.ids == self.catalog.ids:
+            return example
+        ids = dataset.catalog.ids
+        events = tuple(
+            replace(event, item_index=self.catalog.index(ids[event.item_index])) for event in example.history
+        )
+        return replace(example, history=events, earlier=self.catalog.indices([ids[item] for item in example.seen]))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from reckon.errors import ConfigError
-from reckon.methods.training import TrainingConfig
+from reckon.methods.training import TrainingConfig, check_precision
 from reckon.models.backbone import LoraSettings
 from reckon.prompts.r2ec import Style
 from reckon.rl.advantages import Estimator
@@ -117,8 +117,11 @@ class RecPOConfig:
                 f"must lie in 1 .. num_generations ({self.num_generations})",
                 "use 1 as in the paper",
             )
-        if self.beta < 0:
-            raise ConfigError("recpo.beta", self.beta, "must not be negative", "use 0 as in the paper")
+        for name in ("beta", "item_weight", "epsilon", "epsilon_high"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"recpo.{name}", getattr(self, name), "must not be negative", "use the default")
+        if self.reward_cutoff < 1:
+            raise ConfigError("recpo.reward_cutoff", self.reward_cutoff, "must be at least 1", "use 1000 as the paper")
         if not 0 <= self.reward_beta <= 1:
             raise ConfigError("recpo.reward_beta", self.reward_beta, "must lie in [0, 1]", "use 0.05 as in the paper")
 
@@ -150,6 +153,7 @@ class R2ecConfig:
     training: R2ecTrainingConfig = field(default_factory=R2ecTrainingConfig)
 
     def __post_init__(self) -> None:
+        check_precision(self.training, self.lora)
         if self.reasons and self.rollout.temperature == 0:
             raise ConfigError("rollout.temperature", 0, "greedy replies of a group are all the same", "use 1.0 or more")
 

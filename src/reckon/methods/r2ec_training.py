@@ -221,7 +221,7 @@ def fit(
         CheckpointError: the directory holds a run already, or there is nothing to resume.
     """
     config, backbone = recommender.config, recommender.backbone
-    start = starting_point(out, resume)
+    start = starting_point(out, resume, {"data": dataset.checksum, "backbone": backbone.fingerprint()})
     train = dataset.examples("train", config.prompt.window)
     validation = dataset.examples("valid", config.prompt.window).sample(config.training.validation_size, config.seed)
     if len(train) < config.training.batch_size:

@@ -89,7 +89,7 @@ def train_run(
     if not resume:
         if is_tuned:
             raise CheckpointError(out, "already holds a run", "continue it with --resume, or choose another directory")
-        starting_point(out, resume=False)  # refuses another run before hours of fine-tuning, not after
+        starting_point(out, False, {})  # refuses another run before hours of fine-tuning, not after
         save_config(config, out / CONFIG_FILE)
     if not is_tuned:
         _fine_tune(config, dataset, backbone, traces, tuned, resume)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from reckon.errors import ConfigError
-from reckon.methods.training import TrainingConfig
+from reckon.methods.training import TrainingConfig, check_precision
 from reckon.models.backbone import LoraSettings
 from reckon.prompts.r2ec import Style
 from reckon.rl.advantages import Estimator
@@ -83,8 +83,9 @@ class GRPOSettings:
                 "advantages need at least two trajectories per prompt",
                 "set it to 2 or more (default 8)",
             )
-        if self.beta < 0:
-            raise ConfigError("grpo.beta", self.beta, "must not be negative", "use 0 as in the paper")
+        for name in ("beta", "epsilon", "epsilon_high"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"grpo.{name}", getattr(self, name), "must not be negative", "use the default")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,10 +104,11 @@ class RecZeroConfig:
     grpo: GRPOSettings = field(default_factory=GRPOSettings)
     lora: LoraSettings = field(default_factory=LoraSettings)
     training: TrainingConfig = field(
-        default_factory=lambda: TrainingConfig(learning_rate=2e-6, batch_size=8, micro_batch_size=8, num_epochs=1.0)
+        default_factory=lambda: TrainingConfig(learning_rate=2e-6, batch_size=8, num_epochs=1.0)
     )
 
     def __post_init__(self) -> None:
+        check_precision(self.training, self.lora)
         if self.rollout.temperature == 0:
             raise ConfigError("rollout.temperature", 0, "greedy replies of a group are all the same", "use 1.0")
 

@@ -1,6 +1,7 @@
 """The run directory: what a finished or interrupted training leaves behind.
 
     config.yaml            the resolved config
+    begun.json             data and backbone, which a resumed run may not change
     checkpoint-N/          whole checkpoints (weights, optimiser, item table, trainer state)
     model/, METHOD.json    the best model, for `from_pretrained`; R2ec adds item_table.safetensors and items.parquet
     manifest.json          versions, seed, dataset checksum, hardware, seconds
@@ -13,7 +14,7 @@ Entry points: `starting_point`, `TrajectoryLog`, `write_run`, `method_of`.
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from reckon import __version__
 from reckon.data import Dataset
 from reckon.errors import CheckpointError
 from reckon.files import write_text
@@ -29,6 +31,9 @@ from reckon.models.backbone import Backbone
 from reckon.rl.checkpoints import last_checkpoint
 from reckon.rollout import Rollouts
 
+BEGUN_FILE = "begun.json"
+# What a run that was stopped before its first checkpoint, or the first stage of a method, may have left.
+UNFINISHED = {BEGUN_FILE, "config.yaml", "trajectories", ".saving", "sft", "sft.training", "recone.yaml", "runs"}
 FLUSH_ROWS = 50_000  # trajectories held in memory before a part is written
 
 
@@ -40,21 +45,45 @@ class Interrupted(KeyboardInterrupt):
         super().__init__(f"saved to {out}; go on with --resume")
 
 
-def starting_point(out: Path, resume: bool) -> Path | None:
+def starting_point(out: Path, resume: bool, identity: Mapping[str, str]) -> Path | None:
     """The checkpoint to start from, or None for a fresh start in an empty directory.
 
+    Args:
+        out: run directory.
+        resume: whether to go on.
+        identity: what a run may not change on its way, e.g. checksums of data and backbone; kept in `begun.json`.
+
     Raises:
-        CheckpointError: `resume` without a checkpoint, or a fresh start where a run already is.
+        CheckpointError: `resume` without a checkpoint or with another identity, or a fresh start where anything is.
     """
     checkpoint = last_checkpoint(out)
     if resume:
         if checkpoint is None:
             raise CheckpointError(out, "holds no whole checkpoint to resume", "start it without --resume")
+        _refuse_other(out, identity)
         return checkpoint
     if checkpoint is not None or (out / "manifest.json").exists():
         raise CheckpointError(out, "already holds a run", "continue it with --resume, or choose another directory")
+    strangers = sorted(path.name for path in out.iterdir() if path.name not in UNFINISHED) if out.is_dir() else []
+    if strangers:
+        raise CheckpointError(out, f"holds files that are not a run's ({strangers[0]})", "choose another directory")
     out.mkdir(parents=True, exist_ok=True)
+    write_json(out / BEGUN_FILE, dict(identity))
     return None
+
+
+def _refuse_other(out: Path, identity: Mapping[str, str]) -> None:
+    try:
+        begun = json.loads((out / BEGUN_FILE).read_text())
+    except (OSError, ValueError):
+        raise CheckpointError(out, f"has no readable {BEGUN_FILE}", "start again in another directory") from None
+    for name, value in identity.items():
+        if begun.get(name) != value:
+            raise CheckpointError(
+                out,
+                f"was begun with another {name} ({begun.get(name)}, now {value})",
+                f"resume it with the same {name}",
+            )
 
 
 class TrajectoryLog:
@@ -98,9 +127,11 @@ def write_run(
         "arm": config.arm,
         "seed": config.seed,
         "data": {"source": dataset.info["source"].get("name"), "checksum": dataset.checksum, "split": dataset.protocol},
-        "training_seconds": round(seconds, 1),
+        "training_seconds": round(seconds, 1),  # since the last resume
         "parameters": sum(p.numel() for p in parameters),
         "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
+        "backbone": backbone.name,
+        "reckon": __version__,
         "versions": {name: version(name) for name in ("torch", "transformers", "accelerate", "peft", "safetensors")},
         "python": platform.python_version(),
         "hardware": hardware(),

@@ -4,6 +4,7 @@ Entry points: `TrainingConfig`, `training_arguments` and `adamw` before training
 Knows nothing about rewards or about what a method predicts.
 """
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from transformers.utils import logging
 
 from reckon.errors import ConfigError
 from reckon.methods.run_directory import Interrupted
-from reckon.models.backbone import Backbone, DType
+from reckon.models.backbone import Backbone, DType, LoraSettings
 from reckon.rl.checkpoints import StopOnInterrupt
 
 
@@ -44,7 +45,7 @@ class TrainingConfig:
     batch_size: int = 24
     """Prompts per update (B); with reasoning each has num_generations trajectories."""
 
-    micro_batch_size: int = 24
+    micro_batch_size: int = 2
     """Prompts per forward pass. Changes memory and nothing else."""
 
     num_epochs: float = 3.0
@@ -60,7 +61,8 @@ class TrainingConfig:
     """Validation rows in the fixed sample that early stopping looks at."""
 
     patience: int = 3
-    """Validations without a better result after which training stops."""
+    """Validations without a better result after which training stops. The best validated weights are kept; the start is
+    validated too, and shown, but never kept."""
 
     report_to: str = "none"
     """Tracker that also gets every logged number, by transformers' names: `tensorboard`, `wandb`, `mlflow`, `none`."""
@@ -75,9 +77,24 @@ class TrainingConfig:
         for name in ("batch_size", "micro_batch_size", "eval_steps", "patience", "validation_size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"training.{name}", getattr(self, name), "must be at least 1", "use the default")
-        for name in ("learning_rate", "embedding_lr_scale"):
-            if getattr(self, name) <= 0:
+        for name in ("learning_rate", "embedding_lr_scale", "max_grad_norm"):
+            if not 0 < getattr(self, name) < math.inf:
                 raise ConfigError(f"training.{name}", getattr(self, name), "must be positive", "use the default")
+        for name in ("weight_decay", "warmup_steps"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ConfigError(f"training.{name}", getattr(self, name), "must not be negative", "use the default")
+        if self.max_steps < 1 and self.max_steps != -1:
+            raise ConfigError("training.max_steps", self.max_steps, "must be at least 1", "or -1 to use num_epochs")
+        if not 0 < self.num_epochs < math.inf:
+            raise ConfigError("training.num_epochs", self.num_epochs, "must be positive", "use the default")
+
+
+def check_precision(training: "TrainingConfig", lora: LoraSettings) -> None:
+    """Refuse bfloat16 weights that are trained themselves: a step of 1e-5 of a weight is below their resolution."""
+    if training.dtype == "bfloat16" and lora.r == 0:
+        raise ConfigError(
+            "training.dtype", "bfloat16", "weights in it lose small updates", "use float32, or adapters with lora.r > 0"
+        )
 
 
 def training_arguments(
@@ -91,7 +108,7 @@ def training_arguments(
     greater_is_better: bool = True,
 ) -> TrainingArguments:
     """Reckon's settings as transformers' TrainingArguments; the best validated `metric` decides what is kept."""
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(out),
         per_device_train_batch_size=training.batch_size,
         learning_rate=training.learning_rate,
@@ -119,6 +136,9 @@ def training_arguments(
         seed=seed,
         use_cpu=device.type == "cpu",
     )
+    # With several accelerators in sight transformers would multiply the batch by their number and wrap the model.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
 
 
 def adamw(backbone: Backbone, training: TrainingConfig) -> torch.optim.Optimizer:

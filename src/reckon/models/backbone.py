@@ -5,6 +5,7 @@ prompts, of replies that share prompts, and next-token logits from hidden states
 `generate`, so a checkpoint's generation defaults cannot leak into sampling.
 """
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from reckon.errors import CheckpointError, ConfigError
 from reckon.models.shared_prefix import ATTENTION_NAME, PrefixStates, ReadPrefix, RecordPrefix
 
 DType = Literal["float32", "bfloat16"]
+FINGERPRINT_VALUES = 256  # of each tensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +79,20 @@ class Backbone:
                 "set tokenizer.pad_token and save the tokenizer again",
             )
         self._check_head()
+
+    @property
+    def name(self) -> str:
+        """Hub id or folder that the weights came from."""
+        return str(self.causal_lm.name_or_path)
+
+    def fingerprint(self) -> str:
+        """12 hex digits that tell weights apart: of the first values of every tensor but adapters, which start anew."""
+        digest = hashlib.sha256()
+        for name, weight in self.causal_lm.named_parameters():
+            if "lora_" not in name:
+                digest.update(f"{name} {tuple(weight.shape)}".encode())
+                digest.update(weight.detach().flatten()[:FINGERPRINT_VALUES].float().cpu().numpy().tobytes())
+        return digest.hexdigest()[:12]
 
     @property
     def device(self) -> torch.device:
