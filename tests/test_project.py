@@ -167,7 +167,7 @@ def test_documented_errors_are_the_real_ones():
 
 
 def test_a_setting_of_a_method_is_unknown_to_a_small_backbone_as_it_was_typed():
-    with pytest.raises(ConfigError, match=r"^training\.max_steps = 50: there is no such setting\. Fix: valid names are"):
+    with pytest.raises(ConfigError, match=r"^training\.max_steps = 50: there is no such setting\. Fix: valid names"):
         load_config(PretrainConfig, overrides=["training.max_steps=50"])
 
 

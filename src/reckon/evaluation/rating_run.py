@@ -86,7 +86,7 @@ def evaluate_rating_run(
         split: `test` or `valid`.
         samples: k replies per row for the mean of k, of the run and of those beside it; 1 leaves that row out.
         batch_size: prompts at a time.
-        out: where to write; default: RUN/evaluation.
+        out: where to write; default: RUN/evaluation, for validation rows RUN/evaluation-valid.
         beside: further finished runs on the same data.
         data: the dataset directory, where it has moved since training.
         baselines: fit and show `RATING_BASELINES`; one whose extra is not installed is left out, with a note.
@@ -118,7 +118,7 @@ def evaluate_rating_run(
             rows.append(measure(result, problems_of(rated[k])))
     first = len(rows) - len(rated)  # of the run's own rows
     pairs = [pair for number in range(first, len(rows)) for pair in rating_pairs(rows[: number + 1])]
-    folder = Path(out) if out is not None else run / "evaluation"
+    folder = Path(out) if out is not None else run / ("evaluation" if split == "test" else f"evaluation-{split}")
     write_metrics(
         folder / "metrics.json", [row.to_dict() for row in rows], best_possible, time.perf_counter() - started, pairs
     )

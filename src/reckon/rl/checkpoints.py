@@ -1,8 +1,9 @@
 """A transformers.Trainer whose checkpoints are whole or absent, and which stops cleanly.
 
 Entry point: `CheckpointedTrainer`. A checkpoint is written to `.saving/` and renamed when it is complete, so a kill
-during a save leaves the previous one; resuming takes the newest whole one. With `save_extra` and
-`load_extra` a subclass adds files of its own to every checkpoint. Ctrl-C finishes the step in hand, saves, and stops; a second one stops at once.
+during a save leaves the previous one; resuming takes the newest whole one. With `save_extra` and `load_extra` a
+subclass adds files of its own to every checkpoint. Ctrl-C finishes the step in hand, saves, and stops; a second one
+stops at once.
 """
 
 import json
