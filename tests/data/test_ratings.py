@@ -186,7 +186,7 @@ def test_a_context_of_somebody_else_uses_the_history_given(data):
 
 
 def test_an_unknown_user_is_an_error(data):
-    with pytest.raises(DataError, match="user_id 'zz': is not in the data"):
+    with pytest.raises(DataError, match="user 'zz': is not in the data set"):
         rating_context(data, "zz", 0)
 
 
