@@ -203,7 +203,7 @@ class UnsharedTrainer(SharedTrainer):
         mask, old = rollouts.sampled[rows], rollouts.logprobs[rows]
         logprobs, entropy = token_logprobs(self.backbone, predicting, replies, mask, self.settings.sampling)
         losses = token_losses(logprobs, old, weights[rows], advantages[groups].flatten(), EPSILON, EPSILON)
-        self.report(entropy=entropy.mean(), logprob_gap=(logprobs.detach() - old).abs().mean())
+        self._tally(tokens=mask.sum(), entropy=entropy.sum(), logprob_gap=(logprobs.detach() - old).abs().sum())
         return losses.sum(), losses.new_zeros(())
 
 

@@ -411,3 +411,14 @@ def test_bfloat16_weights_are_not_trained_whole():
     with pytest.raises(ConfigError, match="lose small updates"):
         settings(dtype="bfloat16")
     assert settings(dtype="bfloat16", lora=2).training.dtype == "bfloat16"
+
+
+def test_what_is_logged_of_tokens_does_not_depend_on_the_micro_batch(tmp_path):
+    logged = []
+    for size in (1, 4):
+        model, data = recommender(tmp_path / str(size), max_steps=1, eval_steps=1, batch_size=4, micro_batch_size=size)
+        fit(model, data, tmp_path / f"run-{size}", progress=False)
+        log = json.loads((tmp_path / f"run-{size}" / "log.json").read_text())
+        logged.append(next(entry for entry in log if "entropy" in entry))
+    for name in ("entropy", "logprob_gap", "clip_share", "reward/mean"):
+        assert logged[0][name] == pytest.approx(logged[1][name], rel=1e-4, abs=1e-6)

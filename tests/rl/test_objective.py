@@ -123,7 +123,7 @@ def test_the_trainers_own_loss_has_the_gradient_of_the_formula(rewards, best_cou
     monkeypatch.setattr(policy_trainer, "token_logprobs", lambda *_: (new, torch.zeros_like(new)))
     monkeypatch.setattr(policy_trainer, "gather_rows", lambda *_: rows)  # the state at the marker names its trajectory
     trainer = RecPOTrainer.__new__(RecPOTrainer)
-    trainer._reports, trainer.reference = defaultdict(list), None
+    trainer._reports, trainer._sums, trainer.reference = defaultdict(list), defaultdict(float), None
     trainer.settings = PolicySettings(SamplingConfig(), 4, "grpo", EPSILON, EPSILON_HIGH, micro_batch_size=2)
     trainer.backbone = SimpleNamespace(
         read_prompts=lambda prompts: (SimpleNamespace(lengths=prompts.lengths), torch.zeros(2, 1)),

@@ -16,13 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from transformers import TrainerCallback
 
 from reckon.errors import DataError
-
-SHOWN = (
-    ("loss", "loss"),
-    ("reward/mean", "reward"),
-    ("eval_ndcg@10", "validation NDCG@10"),
-    ("eval_mae", "validation MAE"),
-)
+from reckon.methods.training import BAR_NUMBERS
 
 
 class LiveProgress(TrainerCallback):
@@ -48,7 +42,7 @@ class LiveProgress(TrainerCallback):
         self._bar.stop()
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
-        for key, label in SHOWN:
+        for key, label in BAR_NUMBERS:
             if logs and key in logs:
                 self._last[label] = f"{label} {logs[key]:.3f}"
         self._bar.update(

@@ -29,6 +29,7 @@ from torch import Tensor
 from reckon.config import load_config, save_config
 from reckon.data import Catalog, Dataset, Event, Example, Examples
 from reckon.data.examples import IntArray
+from reckon.data.progress import phase
 from reckon.errors import CheckpointError, ConfigError, DataError
 from reckon.files import write_text
 from reckon.methods.r2ec_config import R2ecConfig, preset
@@ -98,9 +99,10 @@ class R2ec:
         assert self._table is not None
         return self._table
 
-    def refresh_items(self, on_batch: Callable[[int], None] | None = None) -> None:
-        """Encode every item with the model as it is now."""
-        self._table = ItemTable(self.catalog.ids, encode_items(self.backbone, self.item_prompts, on_batch))
+    def refresh_items(self) -> None:
+        """Encode every item with the model as it is now; a large catalog shows a bar."""
+        with phase("encoding items", total=len(self.item_prompts)) as encoding:
+            self._table = ItemTable(self.catalog.ids, encode_items(self.backbone, self.item_prompts, encoding.advance))
 
     @property
     def log_prior(self) -> Tensor:

@@ -17,6 +17,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from reckon.config import load_config, save_config
 from reckon.data import Dataset, Example, Examples
+from reckon.data.progress import phase
 from reckon.errors import ConfigError
 from reckon.methods.item_term import ItemTerm
 from reckon.methods.r2ec import R2ec
@@ -63,7 +64,8 @@ class _R2ecTrainer(StepTrainer):
     def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
         """NDCG@10 and Hit@10 of the fixed validation sample, over a freshly encoded table."""
         self.refresh_table()
-        ranked = self.recommender.ranks(self.validation)
+        with phase("validating", total=len(self.validation)) as validating:
+            ranked = self.recommender.ranks(self.validation, on_batch=validating.advance)
         ranks = torch.from_numpy(ranked.ranks).double()
         inside = ranks <= 10
         metrics = {

@@ -19,6 +19,7 @@ from transformers import TrainerCallback
 
 from reckon.config import load_config, save_config
 from reckon.data import Dataset
+from reckon.data.progress import phase
 from reckon.data.ratings import RatingExample, RatingExamples, rating_examples
 from reckon.errors import ConfigError
 from reckon.methods.reczero import RecZero
@@ -88,7 +89,8 @@ class RecZeroTrainer(PolicyTrainer):
 
     def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
         """MAE, RMSE and parse rate of the most likely replies to the fixed validation sample."""
-        rated = self.predictor.rate(self.validation)
+        with phase("validating", total=len(self.validation)) as validating:
+            rated = self.predictor.rate(self.validation, on_batch=validating.advance)
         result = RatingResult("validation", rated.predictions, self.validation.ratings, self.predictor.scale)
         metrics = {
             f"{metric_key_prefix}_mae": float(absolute_errors(result).mean()),

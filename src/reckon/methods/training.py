@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, TrainingArguments
+from transformers import (
+    EarlyStoppingCallback,
+    PrinterCallback,
+    ProgressCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 from transformers.utils import logging
 
 from reckon.errors import ConfigError
@@ -87,6 +94,14 @@ class TrainingConfig:
             raise ConfigError("training.max_steps", self.max_steps, "must be at least 1", "or -1 to use num_epochs")
         if not 0 < self.num_epochs < math.inf:
             raise ConfigError("training.num_epochs", self.num_epochs, "must be positive", "use the default")
+
+
+BAR_NUMBERS = (
+    ("loss", "loss"),
+    ("reward/mean", "reward"),
+    ("eval_ndcg@10", "validation NDCG@10"),
+    ("eval_mae", "validation MAE"),
+)  # logged names and how a person reads them, beside a trainer's bar
 
 
 def check_precision(training: "TrainingConfig", lora: LoraSettings) -> None:
@@ -179,10 +194,25 @@ def run_trainer(trainer: Any, out: Path, patience: int, start: Path | None) -> f
 
 
 class _BarAlone(ProgressCallback):
-    """transformers' bar without its line for every logged step."""
+    """transformers' bar with the newest numbers beside it, in place of a line for every logged step."""
 
-    def on_log(self, *_: Any, **__: Any) -> None:
-        pass
+    def __init__(self) -> None:
+        super().__init__()
+        self._newest: dict[str, str] = {}
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **_: Any,
+    ) -> None:
+        for key, label in BAR_NUMBERS:
+            if logs and key in logs:
+                self._newest[label] = f"{logs[key]:.3f}"
+        if state.is_world_process_zero and self.training_bar is not None:
+            self.training_bar.set_postfix(self._newest)
 
 
 @contextmanager

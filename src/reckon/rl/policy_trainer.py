@@ -116,6 +116,7 @@ class PolicyTrainer(StepTrainer):
         super().__init__(**kwargs)
         self.backbone, self.settings = backbone, settings
         self.engine = SharedPrefixEngine(backbone, marker, appends_marker=self.appends_marker)
+        self._sums: dict[str, float] = defaultdict(float)
         self.reference = ReferencePolicy(backbone) if settings.beta > 0 else None
 
     def prompt_ids(self, example: Row) -> list[int]:
@@ -199,7 +200,7 @@ class PolicyTrainer(StepTrainer):
         reference = None
         if self.reference is not None:
             reference = self.reference.logprobs(prompts, ids, mask, size, settings.sampling)
-            self.report(kl=token_kl(logprobs.detach(), reference).sum() / tokens)
+            self._tally(kl=token_kl(logprobs.detach(), reference).sum())
         losses = token_losses(
             logprobs,
             old,
@@ -211,14 +212,24 @@ class PolicyTrainer(StepTrainer):
             beta=settings.beta,
         )
         at_marker = gather_rows(hidden, rollouts.lengths[rows] - 1)  # [n, D]
-        self.report(
-            entropy=entropy.sum() / tokens,
-            clip_share=clip_share(logprobs.detach(), old, mask, settings.epsilon, settings.epsilon_high),
-            logprob_gap=(logprobs.detach() - old).abs().sum() / tokens,
+        outside = clip_share(logprobs.detach(), old, mask, settings.epsilon, settings.epsilon_high)
+        self._tally(
+            tokens=tokens,
+            entropy=entropy.sum(),
+            clip_share=outside * tokens,
+            logprob_gap=(logprobs.detach() - old).abs().sum(),
         )
         return losses.sum(), self.extra_loss(at_marker, groups, examples, advantages)
 
+    def _tally(self, **sums: Tensor) -> None:
+        """Sums over the reply tokens of a part of the step; their means are logged once the step is whole."""
+        for name, value in sums.items():
+            self._sums[name] += float(value)
+
     def _report_step(self, rollouts: Rollouts, rewards: Tensor, advantages: Tensor) -> None:
+        tokens = self._sums.pop("tokens")
+        self.report(**{name: total / tokens for name, total in self._sums.items()})
+        self._sums.clear()
         self.report(
             reward__mean=rewards.mean(),
             reward__std=rewards.std(),
