@@ -29,9 +29,16 @@ from reckon.evaluation.rating_tables import (
     rating_pairs_table,
     rating_table,
 )
-from reckon.methods.finished_run import check_trained_on, dataset_of, facts_of, histories_of, names_of, task_of
+from reckon.methods.finished_run import (
+    check_trained_on,
+    dataset_of,
+    facts_of,
+    histories_of,
+    manifest_of,
+    names_of,
+    task_of,
+)
 from reckon.methods.reczero import RatedExamples, RecZero
-from reckon.methods.run_directory import method_of
 from reckon.methods.training import quiet_transformers
 from reckon.metrics.rating import RatingResult
 
@@ -122,7 +129,7 @@ def evaluate_rating_run(
     write_metrics(
         folder / "metrics.json", [row.to_dict() for row in rows], best_possible, time.perf_counter() - started, pairs
     )
-    method = method_of(run)
+    method = manifest_of(run)["method"]
     write_report(
         folder / "report.html",
         RatingReportData(

@@ -8,7 +8,7 @@
     log.json               every logged step and validation
     trajectories/          Parquet parts: user, reply, reward and finish reason of every trajectory
 
-Entry points: `starting_point`, `TrajectoryLog`, `write_run`, `method_of`.
+Entry points: `starting_point`, `TrajectoryLog`, `write_run`. A finished run is read by `finished_run`.
 """
 
 import json
@@ -138,20 +138,6 @@ def write_run(
     }
     write_json(out / "log.json", log)
     write_json(out / "manifest.json", manifest)
-
-
-def method_of(run: Path) -> str:
-    """Which method made a finished run.
-
-    Raises:
-        CheckpointError: there is no finished run.
-    """
-    try:
-        return json.loads((run / "manifest.json").read_text())["method"]
-    except (OSError, ValueError, KeyError):
-        raise CheckpointError(
-            run, "is not a finished run (no readable manifest.json)", "give the directory of `reckon train`, once ended"
-        ) from None
 
 
 def hardware() -> str:

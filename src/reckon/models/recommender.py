@@ -29,9 +29,9 @@ class Recommender(Protocol):
     """Ranks the catalog for users given by their histories."""
 
     def recommend(
-        self, histories: Sequence[IntArray | Sequence[int]], k: int = 10, exclude_seen: bool = True
+        self, histories: Sequence[IntArray | Sequence[int]], k: int = 10, exclude_seen: bool | None = None
     ) -> list[Recommendation]:
-        """The k best items for each history (item indices, oldest first)."""
+        """The k best items for each history (item indices, oldest first); `exclude_seen` as fitted unless given."""
         ...
 
 
