@@ -16,7 +16,7 @@ from classroom import HINT, QUICK, completion, endpoint, rated_dataset, reply
 
 from reckon.data.ratings import Scale
 from reckon.errors import ConfigError, DataError, ReckonError
-from reckon.methods.asking import Answer, Patience, waiting_time
+from reckon.methods.asking import Answer, Pace, Patience, waiting_time
 from reckon.methods.teachers import FileTeacher, OpenAITeacher, TeacherRefused
 from reckon.methods.trace_files import load_traces, read_manifest
 from reckon.methods.trace_rules import hinted_messages, judge, leaks, written
@@ -209,18 +209,24 @@ def test_retries_are_bounded(books, tmp_path):
     assert summary.dropped == {"failed: server error": 1}
 
 
-def test_retry_after_holds_every_thread_back(books, tmp_path):
-    truth = truths(books)
+def test_retry_after_holds_every_thread_back(books, tmp_path, monkeypatch):
+    """The server answers nobody until the client has read the 429; from then on nothing is sent for 0.4 seconds."""
+    truth, held, refused = truths(books), threading.Event(), threading.Lock()
+    hold = Pace.hold
+    monkeypatch.setattr(Pace, "hold", lambda pace, seconds: (hold(pace, seconds), held.set()))
 
     def behaviour(answer, prompt, nth):
-        if len(server.times) == 1:
+        if refused.acquire(blocking=False):  # the first request, whichever it is; never released
             return answer.json({}, 429, {"Retry-After": "0.4"})
+        held.wait(20)
         answer.json(completion(reply(truth[prompt])))
 
-    with endpoint(behaviour) as server:
-        make_traces(books, teacher_at(server), tmp_path / "traces", replace(SETTINGS, rows=12))
-    late = [moment - server.times[0] for moment in server.times]
-    assert sum(moment >= 0.4 for moment in late) >= 12 - QUICK.parallel
+    # The client's time limit is long: it must not give up a request that the server holds on purpose.
+    settings = replace(SETTINGS, rows=12)
+    _, server = run(books, behaviour, tmp_path / "traces", settings, timeout=30)
+    late = [moment - server.times[0] >= 0.4 for moment in server.times]
+    assert len(late) == 13  # every row once, and the refused one again
+    assert sum(late) >= 13 - QUICK.parallel
 
 
 def test_a_server_that_dies_and_comes_back_costs_no_row(books, tmp_path):

@@ -24,17 +24,15 @@ from reckon.models.pretrain import SIZES, new_backbone
 # Ratings are read off the prompt, not off words that two titles share: a lexical start has nothing to give here.
 BACKBONE = replace(SIZES["tiny"], layers=2, intermediate_size=256, steps=600, max_tokens=320, lexical=False)
 PARTS = {"data", "backbone", "reczero", "metrics.json", "report.html", "trajectories.parquet"}
-WINDOW = 8  # ratings of the user and of the item in the prompt
 UPDATES = 120  # at most; early stopping ends a run that stops gaining
 
 
 def demo_config(seed: int) -> RecZeroConfig:
-    """The `small` preset with room for eight earlier ratings on each side."""
+    """The `small` preset, whose prompts the backbone was pretrained on."""
     small = preset("small")
     return replace(
         small,
         seed=seed,
-        prompt=replace(small.prompt, window=WINDOW, item_window=WINDOW),
         training=replace(small.training, max_steps=UPDATES, batch_size=16, micro_batch_size=16, validation_size=300),
     )
 
@@ -59,7 +57,9 @@ def run_rating_demo(out: str | Path, seed: int = 0) -> Path:
             fit(model, dataset, out / "reczero", progress=False, callbacks=[live])
     join_trajectories(out / "reczero" / "trajectories", out / "trajectories.parquet")
     with step(console, "Rating the test readers' books"):
-        best = best_possible_ratings(rated_shop_of(dataset), rating_examples(dataset, "test", WINDOW, WINDOW))
+        prompt = model.config.prompt
+        shown = rating_examples(dataset, "test", prompt.window, prompt.item_window)
+        best = best_possible_ratings(rated_shop_of(dataset), shown)
         evaluation = evaluate_rating_run(out / "reczero", out=out, best_possible=best)
     for table in evaluation.tables():
         console.print(table.to_rich())
