@@ -27,7 +27,7 @@ from reckon.errors import CheckpointError, ConfigError, DataError, MissingExtraE
 from reckon.methods.run_directory import Interrupted
 from reckon.methods.teachers import prompt_ids
 from reckon.methods.trace_files import Trace, load_traces
-from reckon.methods.training import quiet_transformers
+from reckon.methods.training import adamw, quiet_transformers
 from reckon.models.backbone import Backbone, DType, LoraSettings, load_backbone
 from reckon.rl.checkpoints import CheckpointedTrainer, StopOnInterrupt, last_checkpoint
 
@@ -210,40 +210,62 @@ def sft_trainer(
     *,
     progress: bool = True,
 ) -> Any:
-    """TRL's SFTTrainer over tokenised traces, with Reckon's checkpoints."""
+    """TRL's SFTTrainer over tokenised traces, with Reckon's checkpoints and optimiser."""
     import datasets
-    from trl.trainer.sft_config import SFTConfig
     from trl.trainer.sft_trainer import SFTTrainer
 
-    class Trainer(CheckpointedTrainer, SFTTrainer):
-        def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-            """AdamW; the token embedding may have a learning rate of its own."""
-            embedding = backbone.causal_lm.get_input_embeddings().weight
-            others = [p for p in backbone.model.parameters() if p.requires_grad and p is not embedding]
-            groups = [{"params": others, "lr": settings.learning_rate}]
-            if embedding.requires_grad:
-                groups.append({"params": [embedding], "lr": settings.learning_rate * settings.embedding_lr_scale})
-            self.optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay)
-            return self.optimizer
+    class Trainer(_TraceTrainer, SFTTrainer):
+        """TRL is an extra, so the class that has both parents exists only here."""
 
-        def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-            loss = super().training_step(*args, **kwargs)
-            if not bool(torch.isfinite(loss)):
-                raise ReckonError(
-                    f"step {self.state.global_step}: the loss is {loss.item()}: training has diverged. "
-                    "Fix: lower sft.learning_rate."
-                )
-            return loss
+    with _no_bars(datasets):
+        trainer = Trainer(
+            model=backbone.model,
+            args=_arguments(settings, work, backbone.device, seed, progress),
+            train_dataset=datasets.Dataset.from_list(list(rows)),
+            processing_class=backbone.tokenizer,
+        )
+    trainer.attach(backbone, settings)
+    trainer.remove_callback(PrinterCallback)
+    return trainer
 
-        def create_model_card(self, *_: Any, **__: Any) -> None:
-            """None: a checkpoint is no publication."""
 
-        def _send_telemetry(self) -> None:
-            """Nothing: TRL would tell its makers that it ran."""
+class _TraceTrainer(CheckpointedTrainer):
+    """What differs from TRL's own trainer; comes before it in the order of its parents."""
+
+    backbone: Backbone
+    settings: SFTSettings
+
+    def attach(self, backbone: Backbone, settings: SFTSettings) -> None:
+        """Say what is trained and how fast; before `train`."""
+        self.backbone, self.settings = backbone, settings
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        self.optimizer = adamw(self.backbone, self.settings)
+        return self.optimizer
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        loss = super().training_step(*args, **kwargs)
+        if not bool(torch.isfinite(loss)):
+            raise ReckonError(
+                f"step {self.state.global_step}: the loss is {loss.item()}: training has diverged. "
+                "Fix: lower sft.learning_rate."
+            )
+        return loss
+
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        """None: a checkpoint is no publication."""
+
+    def _send_telemetry(self) -> None:
+        """Nothing: TRL would tell its makers that it ran."""
+
+
+def _arguments(settings: SFTSettings, work: Path, device: torch.device, seed: int, progress: bool) -> Any:
+    """Reckon's settings as TRL's SFTConfig."""
+    from trl.trainer.sft_config import SFTConfig
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # TRL's own field has a newer name in transformers
-        arguments = SFTConfig(
+        return SFTConfig(
             output_dir=str(work),
             completion_only_loss=True,
             max_length=None,  # TRL would cut the reply, and with it the rating
@@ -267,17 +289,8 @@ def sft_trainer(
             report_to="none",
             disable_tqdm=not progress,
             seed=seed,
-            use_cpu=backbone.device.type == "cpu",
+            use_cpu=device.type == "cpu",
         )
-    with _no_bars(datasets):
-        trainer = Trainer(
-            model=backbone.model,
-            args=arguments,
-            train_dataset=datasets.Dataset.from_list(list(rows)),
-            processing_class=backbone.tokenizer,
-        )
-    trainer.remove_callback(PrinterCallback)
-    return trainer
 
 
 def _run(trainer: Any, work: Path, start: Path | None) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from transformers import (
@@ -156,7 +156,18 @@ def training_arguments(
     return arguments
 
 
-def adamw(backbone: Backbone, training: TrainingConfig) -> torch.optim.Optimizer:
+class OptimizerSettings(Protocol):
+    """What `adamw` asks of a section of settings."""
+
+    @property
+    def learning_rate(self) -> float: ...
+    @property
+    def embedding_lr_scale(self) -> float: ...
+    @property
+    def weight_decay(self) -> float: ...
+
+
+def adamw(backbone: Backbone, training: OptimizerSettings) -> torch.optim.Optimizer:
     """AdamW over what is trained; the token embedding may have a learning rate of its own."""
     embedding = backbone.causal_lm.get_input_embeddings().weight
     others = [p for p in backbone.model.parameters() if p.requires_grad and p is not embedding]
