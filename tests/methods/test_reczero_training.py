@@ -28,8 +28,9 @@ from reckon.errors import CheckpointError, ConfigError, DataError, ReckonError
 from reckon.methods import reczero_training
 from reckon.methods.reczero import RecZero
 from reckon.methods.reczero_config import preset
-from reckon.methods.reczero_training import fit, run_config, train_run
+from reckon.methods.reczero_training import fit, train_run
 from reckon.methods.run_directory import Interrupted
+from reckon.methods.training import run_config
 from reckon.models.backbone import LoraSettings
 from reckon.rl.checkpoints import last_checkpoint
 
@@ -228,10 +229,12 @@ def test_a_run_is_never_overwritten_and_nothing_is_resumed_from_nowhere(train):
 def test_a_resumed_run_keeps_the_settings_it_began_with(tmp_path):
     began = settings(arm="exact-answer", seed=3)
     save_config(began, tmp_path / "config.yaml")
-    assert run_config(tmp_path, None, "paper", "full", (), True, None) == began
-    longer = run_config(tmp_path, None, "paper", "full", ("training.max_steps=9",), True, None)
+    sources = (preset("paper"), tmp_path / "config.yaml", None)
+    assert run_config(*sources, (), resume=True, seed=None) == began
+    longer = run_config(*sources, ("training.max_steps=9",), resume=True, seed=None)
     assert longer == replace(began, training=replace(began.training, max_steps=9))
-    assert run_config(tmp_path, None, "paper", "full", (), False, 4) == replace(preset("paper"), seed=4)
+    assert run_config(*sources, ("seed=2",), resume=True, seed=4) == replace(began, seed=4)
+    assert run_config(*sources, (), resume=False, seed=4) == replace(preset("paper"), seed=4)
 
 
 # -- what a step says ---------------------------------------------------------------------------------------------

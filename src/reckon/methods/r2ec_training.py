@@ -7,7 +7,6 @@ Source: R2ec (arXiv 2505.16994) section 3.2.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +14,16 @@ import torch
 from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from reckon.config import load_config, save_config
+from reckon.config import save_config
 from reckon.data import Dataset, Example, Examples
 from reckon.data.progress import phase
 from reckon.errors import ConfigError
 from reckon.methods.item_term import ItemTerm
 from reckon.methods.r2ec import R2ec
-from reckon.methods.r2ec_config import Arm, PresetName, R2ecConfig
+from reckon.methods.r2ec_config import Arm, PresetName
 from reckon.methods.r2ec_config import preset as constants
 from reckon.methods.run_directory import TrajectoryLog, starting_point, write_run
-from reckon.methods.training import adamw, run_trainer, training_arguments
+from reckon.methods.training import adamw, run_config, run_trainer, training_arguments
 from reckon.models.item_table import ItemTable
 from reckon.models.scoring import score_blocks
 from reckon.prompts.r2ec import MARKER
@@ -289,11 +288,7 @@ def train_run(
         seed: wins over the config's seed.
     """
     out = Path(out)
-    if resume and (out / "config.yaml").exists():
-        config = load_config(R2ecConfig, out / "config.yaml", overrides)
-    else:
-        config = load_config(R2ecConfig, config_file, overrides, base=constants(preset, arm))
-    if seed is not None:
-        config = replace(config, seed=seed)
+    start = constants(preset, arm)
+    config = run_config(start, out / "config.yaml", config_file, overrides, resume=resume, seed=seed)
     dataset = Dataset.load(data)
     return R2ec.from_backbone(backbone, dataset, config).fit(dataset, out, resume=resume)

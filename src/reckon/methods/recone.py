@@ -7,10 +7,10 @@ Source: RecZero (arXiv 2510.23077), RecOne.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from reckon.config import load_config, save_config
+from reckon.config import save_config
 from reckon.data import Dataset
 from reckon.data.ratings import rating_examples
 from reckon.errors import CheckpointError
@@ -21,6 +21,7 @@ from reckon.methods.reczero_config import preset as reczero_preset
 from reckon.methods.reczero_training import fit
 from reckon.methods.run_directory import starting_point
 from reckon.methods.trace_files import Trace
+from reckon.methods.training import run_config
 from reckon.models.backbone import load_backbone
 from reckon.rl.checkpoints import last_checkpoint
 
@@ -83,7 +84,7 @@ def train_run(
         CheckpointError: `out` holds a run already, or there is nothing to resume.
     """
     out, dataset = Path(out), Dataset.load(data)
-    config = run_config(out, config_file, preset, arm, overrides, resume, seed)
+    config = run_config(constants(preset, arm), out / CONFIG_FILE, config_file, overrides, resume=resume, seed=seed)
     tuned = out / SFT_FOLDER
     is_tuned = (tuned / REPORT_FILE).exists()
     if not resume:
@@ -96,23 +97,6 @@ def train_run(
     predictor = RecZero.from_backbone(tuned, dataset, config.reinforcement)
     fit(predictor, dataset, out, resume=resume and last_checkpoint(out) is not None, method="recone")
     return predictor
-
-
-def run_config(
-    out: Path,
-    config_file: Path | None,
-    preset: PresetName,
-    arm: Arm,
-    overrides: Sequence[str],
-    resume: bool,
-    seed: int | None,
-) -> RecOneConfig:
-    """The settings of a run: those it began with where it is resumed, else preset, file, overrides, seed in turn."""
-    if resume and (out / CONFIG_FILE).exists():
-        config = load_config(RecOneConfig, out / CONFIG_FILE, overrides)
-    else:
-        config = load_config(RecOneConfig, config_file, overrides, base=constants(preset, arm))
-    return config if seed is None else replace(config, seed=seed)
 
 
 def _fine_tune(

@@ -8,7 +8,6 @@ Source: RecZero (arXiv 2510.23077) section 3.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +16,16 @@ import torch
 from torch import Tensor
 from transformers import TrainerCallback
 
-from reckon.config import load_config, save_config
+from reckon.config import save_config
 from reckon.data import Dataset
 from reckon.data.progress import phase
 from reckon.data.ratings import RatingExample, RatingExamples, rating_examples
 from reckon.errors import ConfigError
 from reckon.methods.reczero import RecZero
-from reckon.methods.reczero_config import Arm, PresetName, RecZeroConfig
+from reckon.methods.reczero_config import Arm, PresetName
 from reckon.methods.reczero_config import preset as constants
 from reckon.methods.run_directory import TrajectoryLog, starting_point, write_run
-from reckon.methods.training import adamw, run_trainer, training_arguments
+from reckon.methods.training import adamw, run_config, run_trainer, training_arguments
 from reckon.metrics.rating import RatingResult, absolute_errors, squared_errors
 from reckon.prompts.rating import REPLY_END, parse_rating
 from reckon.rl.policy_trainer import ExampleRows, PolicySettings, PolicyTrainer
@@ -199,23 +198,8 @@ def train_run(
         resume: go on from the newest whole checkpoint with the settings the run began with.
         seed: wins over the config's seed.
     """
-    config = run_config(Path(out), config_file, preset, arm, overrides, resume, seed)
+    out = Path(out)
+    start = constants(preset, arm)
+    config = run_config(start, out / "config.yaml", config_file, overrides, resume=resume, seed=seed)
     dataset = Dataset.load(data)
     return RecZero.from_backbone(backbone, dataset, config).fit(dataset, out, resume=resume)
-
-
-def run_config(
-    out: Path,
-    config_file: Path | None,
-    preset: PresetName,
-    arm: Arm,
-    overrides: Sequence[str],
-    resume: bool,
-    seed: int | None,
-) -> RecZeroConfig:
-    """The settings of a run: those it began with where it is resumed, else preset, file, overrides, seed in turn."""
-    if resume and (out / "config.yaml").exists():
-        config = load_config(RecZeroConfig, out / "config.yaml", overrides)
-    else:
-        config = load_config(RecZeroConfig, config_file, overrides, base=constants(preset, arm))
-    return config if seed is None else replace(config, seed=seed)

@@ -1,16 +1,17 @@
 """What training has in common, whatever the method: its settings, its optimiser, and how a trainer is run to its end.
 
-Entry points: `TrainingConfig`, `training_arguments` and `adamw` before training, `run_trainer` for the run itself.
+Entry points: `TrainingConfig`, `run_config`, `training_arguments` and `adamw` before training, `run_trainer` for the
+run itself.
 Knows nothing about rewards or about what a method predicts.
 """
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from transformers import (
@@ -23,10 +24,13 @@ from transformers import (
 )
 from transformers.utils import logging
 
+from reckon.config import load_config
 from reckon.errors import ConfigError
 from reckon.methods.run_directory import Interrupted
 from reckon.models.backbone import Backbone, DType, LoraSettings
 from reckon.rl.checkpoints import StopOnInterrupt
+
+ConfigT = TypeVar("ConfigT")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +114,32 @@ def check_precision(training: "TrainingConfig", lora: LoraSettings) -> None:
         raise ConfigError(
             "training.dtype", "bfloat16", "weights in it lose small updates", "use float32, or adapters with lora.r > 0"
         )
+
+
+def run_config(
+    preset: ConfigT,
+    saved: Path,
+    file: Path | None,
+    overrides: Sequence[str],
+    *,
+    resume: bool,
+    seed: int | None,
+) -> ConfigT:
+    """The settings of a run: those it began with where it is resumed, else the preset and the file; overrides win.
+
+    Args:
+        preset: a whole config with a field `seed`.
+        saved: where the run saved its settings when it began; it may not have come so far.
+        file: YAML over the preset.
+        overrides: `section.field=value` strings, of a resumed run too.
+        resume: whether the run goes on.
+        seed: wins over every other seed; None: as the others say.
+    """
+    if seed is not None:
+        overrides = [*overrides, f"seed={seed}"]
+    if resume and saved.exists():
+        return load_config(type(preset), saved, overrides)
+    return load_config(type(preset), file, overrides, base=preset)
 
 
 def training_arguments(
