@@ -1,17 +1,19 @@
 """Read what a finished run left behind: its task, its name, its log, what identifies it, the data it was trained on.
 
-Entry points: `task_of`, `names_of`, `facts_of`, `histories_of`, `dataset_of`. The directory is described in
-`reckon.methods.run_directory`. Loads no model.
+Entry points: `task_of`, `config_of`, `names_of`, `facts_of`, `histories_of`, `dataset_of`. The directory is described
+in `reckon.methods.run_directory`. Loads no model.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
+from reckon.config import load_config
 from reckon.data import Dataset
-from reckon.errors import CheckpointError
+from reckon.errors import CheckpointError, ConfigError
 
+ConfigT = TypeVar("ConfigT")
 Task = Literal["ranking", "rating"]
 TASKS: Mapping[str, Task] = {"r2ec.json": "ranking", "reczero.json": "rating"}  # by what `save_pretrained` leaves
 
@@ -26,6 +28,16 @@ def task_of(run: Path) -> Task:
         if (run / name).exists():
             return task
     raise CheckpointError(run, "is not a finished run", "give the directory of `reckon train`, after it has ended")
+
+
+def config_of(run: Path, cls: type[ConfigT]) -> ConfigT:
+    """The settings that `save_pretrained` left with a model. Raises CheckpointError where they cannot be read."""
+    try:
+        return load_config(cls, run / "config.yaml")
+    except ConfigError as error:
+        raise CheckpointError(
+            run, f"config.yaml is missing or damaged ({error.field}: {error.rule})", "copy the whole run again"
+        ) from error
 
 
 def manifest_of(run: Path) -> dict[str, Any]:

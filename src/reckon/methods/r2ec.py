@@ -26,12 +26,13 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from reckon.config import load_config, save_config
+from reckon.config import save_config
 from reckon.data import Catalog, Dataset, Event, Example, Examples
 from reckon.data.examples import IntArray
 from reckon.data.progress import phase
 from reckon.errors import CheckpointError, ConfigError, DataError
 from reckon.files import write_text
+from reckon.methods.finished_run import config_of
 from reckon.methods.r2ec_config import R2ecConfig, preset
 from reckon.models.backbone import Backbone, load_backbone
 from reckon.models.item_table import ItemTable
@@ -383,12 +384,7 @@ class R2ec:
                 f"r2ec.json or items.parquet is missing or damaged ({error})",
                 "copy the whole run directory again",
             ) from error
-        try:
-            config = load_config(R2ecConfig, path / "config.yaml")
-        except ConfigError as error:
-            raise CheckpointError(
-                path, f"config.yaml is missing or damaged ({error.field}: {error.rule})", "copy the whole run again"
-            ) from error
+        config = config_of(path, R2ecConfig)
         backbone = load_backbone(path / "model", dtype=config.training.dtype, device=device)
         table = ItemTable.load(path / "item_table.safetensors", catalog.ids)
         table.vectors = table.vectors.to(backbone.device)

@@ -23,12 +23,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 
-from reckon.config import load_config, save_config
+from reckon.config import save_config
 from reckon.data import Catalog, Dataset
 from reckon.data.examples import FloatArray
 from reckon.data.ratings import RatingExample, RatingExamples, Scale, rating_scale
 from reckon.errors import CheckpointError, ConfigError
 from reckon.files import write_text
+from reckon.methods.finished_run import config_of
 from reckon.methods.reczero_config import RecZeroConfig, preset
 from reckon.models.backbone import Backbone, load_backbone
 from reckon.prompts.rating import REPLY_END, FittedPrompt, ParsedRating, fitted_prompt, parse_rating
@@ -217,12 +218,7 @@ class RecZero:
             raise CheckpointError(
                 path, f"{META_FILE} or items.parquet is missing or damaged ({error})", "copy the whole run again"
             ) from error
-        try:
-            config = load_config(RecZeroConfig, path / "config.yaml")
-        except ConfigError as error:
-            raise CheckpointError(
-                path, f"config.yaml is missing or damaged ({error.field}: {error.rule})", "copy the whole run again"
-            ) from error
+        config = config_of(path, RecZeroConfig)
         backbone = load_backbone(path / "model", dtype=config.training.dtype, device=device)
         model = cls(backbone, catalog, words, scale, config)
         model.data_path = Path(data) if data else None
