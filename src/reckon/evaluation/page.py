@@ -8,6 +8,7 @@ script.
 Knows no task: rankings are in `reckon.evaluation.report`, ratings in `reckon.evaluation.rating_report`.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,8 +38,12 @@ HEALTH = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PageData:
-    """What the page of any task can show."""
+class PageData(ABC):
+    """What the page of any task can show.
+
+    A subclass adds what its task has to show, and gives `names`, by which charts choose colours, and `sections`, which
+    turn all of it into the page.
+    """
 
     title: str
     subtitle: str = ""
@@ -50,14 +55,14 @@ class PageData:
     """Config, versions, seed, dataset checksum, hardware. A value of several lines is shown as it stands."""
 
     @property
+    @abstractmethod
     def names(self) -> list[str]:
         """Every method and arm of the page, for colours that are the same in all charts; the main one comes first."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def sections(self) -> "Sequence[SectionMaker]":
         """What makes the sections, in the order of the page."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)
