@@ -33,6 +33,58 @@ class PromptStyle(StrEnum):
     COMPACT = "compact"
 
 
+# The teacher.
+TeacherKind = Annotated[
+    Kind,
+    typer.Option(
+        "--teacher",
+        help="openai: any OpenAI-compatible endpoint; local: a model here; file: replies made elsewhere.",
+    ),
+]
+ModelName = Annotated[
+    str | None,
+    typer.Option("--model", metavar="NAME", help="The endpoint's model name; local: a folder or hub id."),
+]
+BaseURL = Annotated[
+    str | None,
+    typer.Option("--base-url", metavar="URL", help="Endpoint, e.g. http://localhost:8000/v1; default: OpenAI's own."),
+]
+ReplyFile = Annotated[
+    Path | None, typer.Option("--file", metavar="FILE", help="JSON lines with user_id, item_id and reply.")
+]
+MaxTokens = Annotated[int, typer.Option("--max-tokens", min=1, help="Tokens of a reply at most.")]
+Temperature = Annotated[
+    float | None,
+    typer.Option("--temperature", min=0, help="Sampling temperature; default: the endpoint's, local 0.7."),
+]
+Timeout = Annotated[float, typer.Option("--timeout", help="Seconds of silence after which a request failed.")]
+
+# What it is asked.
+Rows = Annotated[int, typer.Option("--rows", min=1, help="Training rows to ask about, drawn under the seed.")]
+StyleOption = Annotated[PromptStyle, typer.Option("--style", help="Style of the prompt the teacher reads.")]
+Window = Annotated[int, typer.Option("--window", min=0, help="Earlier ratings of the user in a prompt.")]
+ItemWindow = Annotated[
+    int, typer.Option("--item-window", min=0, help="Earlier ratings of the item by others in a prompt.")
+]
+ReviewWords = Annotated[int, typer.Option("--review-words", min=0, help="Words of each review in a prompt.")]
+
+# How often and how fast, and what that costs.
+Parallel = Annotated[int, typer.Option("--parallel", min=1, help="Questions at one time.")]
+RequestsPerMinute = Annotated[
+    float | None, typer.Option("--requests-per-minute", metavar="N", help="The most requests per minute.")
+]
+Retries = Annotated[int, typer.Option("--retries", min=0, help="Further requests after one that failed.")]
+AskFailedAgain = Annotated[
+    bool, typer.Option("--ask-failed-again", help="Going on: ask rows again that failed after all retries.")
+]
+PriceIn = Annotated[
+    float | None, typer.Option("--price-in", min=0, help="Price of a million prompt tokens, to count cost.")
+]
+PriceOut = Annotated[
+    float | None, typer.Option("--price-out", min=0, help="Price of a million reply tokens, to count cost.")
+]
+
+
 @app.callback()
 def _group() -> None:
     """Ask a teacher for reasoning traces."""
@@ -44,55 +96,25 @@ def _group() -> None:
 def make(
     data: DataDir,
     out: OutDir,
-    teacher: Annotated[
-        Kind,
-        typer.Option(help="openai: any OpenAI-compatible endpoint; local: a model here; file: replies made elsewhere."),
-    ],
-    model: Annotated[
-        str | None,
-        typer.Option("--model", metavar="NAME", help="The endpoint's model name; local: a folder or hub id."),
-    ] = None,
-    base_url: Annotated[
-        str | None,
-        typer.Option(
-            "--base-url", metavar="URL", help="Endpoint, e.g. http://localhost:8000/v1; default: OpenAI's own."
-        ),
-    ] = None,
-    file: Annotated[
-        Path | None, typer.Option("--file", metavar="FILE", help="JSON lines with user_id, item_id and reply.")
-    ] = None,
-    rows: Annotated[
-        int, typer.Option("--rows", min=1, help="Training rows to ask about, drawn under the seed.")
-    ] = 1000,
+    teacher: TeacherKind,
+    model: ModelName = None,
+    base_url: BaseURL = None,
+    file: ReplyFile = None,
+    rows: Rows = 1000,
     seed: Seed = 0,
-    style: Annotated[PromptStyle, typer.Option(help="Style of the prompt the teacher reads.")] = PromptStyle.INSTRUCT,
-    window: Annotated[int, typer.Option("--window", min=0, help="Earlier ratings of the user in a prompt.")] = 10,
-    item_window: Annotated[
-        int, typer.Option("--item-window", min=0, help="Earlier ratings of the item by others in a prompt.")
-    ] = 10,
-    review_words: Annotated[int, typer.Option("--review-words", min=0, help="Words of each review in a prompt.")] = 64,
-    max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, help="Tokens of a reply at most.")] = 2048,
-    temperature: Annotated[
-        float | None,
-        typer.Option("--temperature", min=0, help="Sampling temperature; default: the endpoint's, local 0.7."),
-    ] = None,
-    parallel: Annotated[int, typer.Option("--parallel", min=1, help="Questions at one time.")] = 8,
-    requests_per_minute: Annotated[
-        float | None, typer.Option("--requests-per-minute", metavar="N", help="The most requests per minute.")
-    ] = None,
-    timeout: Annotated[
-        float, typer.Option("--timeout", help="Seconds of silence after which a request failed.")
-    ] = 120.0,
-    retries: Annotated[int, typer.Option("--retries", min=0, help="Further requests after one that failed.")] = 5,
-    ask_failed_again: Annotated[
-        bool, typer.Option("--ask-failed-again", help="Going on: ask rows again that failed after all retries.")
-    ] = False,
-    price_in: Annotated[
-        float | None, typer.Option("--price-in", min=0, help="Price of a million prompt tokens, to count cost.")
-    ] = None,
-    price_out: Annotated[
-        float | None, typer.Option("--price-out", min=0, help="Price of a million reply tokens, to count cost.")
-    ] = None,
+    style: StyleOption = PromptStyle.INSTRUCT,
+    window: Window = 10,
+    item_window: ItemWindow = 10,
+    review_words: ReviewWords = 64,
+    max_tokens: MaxTokens = 2048,
+    temperature: Temperature = None,
+    parallel: Parallel = 8,
+    requests_per_minute: RequestsPerMinute = None,
+    timeout: Timeout = 120.0,
+    retries: Retries = 5,
+    ask_failed_again: AskFailedAgain = False,
+    price_in: PriceIn = None,
+    price_out: PriceOut = None,
 ) -> None:
     """Ask a teacher how users come to their ratings; keep what is right, ask again with a hint, drop the rest.
 
