@@ -116,35 +116,67 @@ def evaluate_rating_run(
     results, notes = baseline_results(dataset, split) if baselines else ([], [])
     rows = [measure(result) for result in results]
     for name, path in named.items():  # one model in memory beside the run's own, which comes last
-        predictor = model if path == run else _load(path)
-        prompt = predictor.config.prompt
-        examples = rating_examples(dataset, split, prompt.window, prompt.item_window)
-        rated = {}
-        for k in sorted({1, samples}):
-            result, rated[k] = rating_result(name, predictor, examples, samples=k, batch_size=batch_size)
-            rows.append(measure(result, problems_of(rated[k])))
-    first = len(rows) - len(rated)  # of the run's own rows
+        rated = _rate(name, model if path == run else _load(path), dataset, split, samples, batch_size)
+        rows += rated.rows
+    first = len(rows) - len(rated.rows)  # of the run's own rows
     pairs = [pair for number in range(first, len(rows)) for pair in rating_pairs(rows[: number + 1])]
+    evaluation = RatingEvaluation(rows, pairs, best_possible, notes)
     folder = Path(out) if out is not None else run / ("evaluation" if split == "test" else f"evaluation-{split}")
     write_metrics(
         folder / "metrics.json", [row.to_dict() for row in rows], best_possible, time.perf_counter() - started, pairs
     )
+    subtitle = f"{len(rated.examples):,} {split} rows, rated from {model.scale}"
+    shown = shown_rows(model, rated.examples, rated.likely, rated.sampled)
+    write_report(folder / "report.html", _page(run, named, dataset, subtitle, evaluation, shown))
+    return evaluation
+
+
+@dataclass(frozen=True, slots=True)
+class _Rated:
+    """One model over the rows of a split."""
+
+    examples: RatingExamples
+    likely: RatedExamples
+    """The most likely reply to each."""
+    sampled: RatedExamples | None
+    """Several replies to each; None where one is all that was asked for."""
+    rows: Sequence[RatingRow]
+    """Of the table: one, or two where replies were sampled."""
+
+
+def _rate(name: str, model: RecZero, dataset: Dataset, split: Split, samples: int, batch_size: int) -> _Rated:
+    """The most likely replies, and the sampled ones where they are wanted, to prompts as the model was trained on."""
+    prompt = model.config.prompt
+    examples = rating_examples(dataset, split, prompt.window, prompt.item_window)
+    result, likely = rating_result(name, model, examples, batch_size=batch_size)
+    rows = [measure(result, problems_of(likely))]
+    if samples == 1:
+        return _Rated(examples, likely, None, rows)
+    result, sampled = rating_result(name, model, examples, samples=samples, batch_size=batch_size)
+    return _Rated(examples, likely, sampled, [*rows, measure(result, problems_of(sampled))])
+
+
+def _page(
+    run: Path,
+    named: Mapping[str, Path],
+    dataset: Dataset,
+    subtitle: str,
+    evaluation: RatingEvaluation,
+    shown: Sequence[ShownRating],
+) -> RatingReportData:
+    """What the report of a run shows: the evaluation, single rows, and how the training of every run went."""
     method = manifest_of(run)["method"]
-    write_report(
-        folder / "report.html",
-        RatingReportData(
-            title=f"{TITLES.get(method, method)} on {dataset.info['source'].get('name', 'data')}",
-            subtitle=f"{len(examples):,} {split} rows, rated from {model.scale}",
-            rows=rows,
-            pairs=pairs,
-            notes=notes,
-            best_possible=best_possible,
-            histories=histories_of(named),
-            examples=shown_rows(model, examples, rated[1], rated[samples]),
-            facts=facts_of(run),
-        ),
+    return RatingReportData(
+        title=f"{TITLES.get(method, method)} on {dataset.info['source'].get('name', 'data')}",
+        subtitle=subtitle,
+        rows=evaluation.rows,
+        pairs=evaluation.pairs,
+        notes=evaluation.notes,
+        best_possible=evaluation.best_possible,
+        histories=histories_of(named),
+        examples=shown,
+        facts=facts_of(run),
     )
-    return RatingEvaluation(rows, pairs, best_possible, notes)
 
 
 def _load(run: Path) -> RecZero:
