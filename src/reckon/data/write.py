@@ -31,6 +31,7 @@ from reckon.errors import DataError
 FORMAT = 1  # raised when a reader of the old layout could no longer read the new one
 WORD_KEYS = ("item", "items", "action")
 GIVEN_SPLITS = ("valid", "test")
+DATA_FILES = ("items.parquet", "interactions.parquet", "rows.parquet")  # in the order of the checksum
 
 
 def write_dataset(
@@ -76,17 +77,7 @@ def write_dataset(
     _check_words(words)
     _check_split(split, rows)
     with new_directory(out, overwrite=overwrite) as folder:
-        items = _write_items(items, folder / "items.parquet")
-        known = items["item_id"].combine_chunks()
-        totals: dict[str, Any] = {"items": items.num_rows}
-        totals |= _write_interactions(interactions, known, folder / "interactions.parquet")
-        files = ["items.parquet", "interactions.parquet"]
-        if rows is not None:
-            totals["rows"] = _write_rows(rows, known, folder / "rows.parquet")
-            files.append("rows.parquet")
-        for name, table in (extra or {}).items():
-            pq.write_table(table, folder / f"{name}.parquet", compression="zstd")
-        checksums = {name: file_sha256(folder / name) for name in files}
+        totals = _write_tables(folder, items, interactions, rows, extra or {})
         manifest = {
             "format": FORMAT,
             "reckon": reckon.__version__,
@@ -98,9 +89,7 @@ def write_dataset(
             "rating_scale": _rating_scale(folder / "interactions.parquet", rating_scale),
             "totals": totals,
             "counts": [dict(count) for count in counts],
-            "schema": {name: _schema(folder / name) for name in files},
-            "files": checksums,
-            "checksum": hashlib.sha256("".join(checksums.values()).encode()).hexdigest(),
+            **_fingerprint(folder),
         }
         text = json.dumps(manifest, indent=2, ensure_ascii=False)
         (folder / "dataset.json").write_text(text + "\n", encoding="utf-8")
@@ -170,6 +159,25 @@ def put_in_place(folder: Path, out: Path, *, overwrite: bool) -> None:
         raise
     finally:
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _write_tables(
+    folder: Path,
+    items: pa.Table,
+    interactions: pa.Table | pa.RecordBatchReader,
+    rows: pa.Table | None,
+    extra: Mapping[str, pa.Table],
+) -> dict[str, Any]:
+    """Check and write every table; return the totals for the manifest."""
+    items = _write_items(items, folder / "items.parquet")
+    known = items["item_id"].combine_chunks()
+    totals: dict[str, Any] = {"items": items.num_rows}
+    totals |= _write_interactions(interactions, known, folder / "interactions.parquet")
+    if rows is not None:
+        totals["rows"] = _write_rows(rows, known, folder / "rows.parquet")
+    for name, table in extra.items():
+        pq.write_table(table, folder / f"{name}.parquet", compression="zstd")
+    return totals
 
 
 def _write_items(items: pa.Table, path: Path) -> pa.Table:
@@ -301,5 +309,12 @@ def _rating_scale(path: Path, given: Scale | None) -> dict[str, float | None] | 
     return scale.record
 
 
-def _schema(path: Path) -> dict[str, str]:
-    return {field.name: str(field.type) for field in pq.read_schema(path)}
+def _fingerprint(folder: Path) -> dict[str, Any]:
+    """What tells this data from any other: columns and checksum of each file, and one checksum of them all."""
+    files = [folder / name for name in DATA_FILES if (folder / name).exists()]
+    checksums = {path.name: file_sha256(path) for path in files}
+    return {
+        "schema": {path.name: {field.name: str(field.type) for field in pq.read_schema(path)} for path in files},
+        "files": checksums,
+        "checksum": hashlib.sha256("".join(checksums.values()).encode()).hexdigest(),
+    }
