@@ -18,7 +18,6 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -59,12 +58,10 @@ class R2ec:
         config: R2ecConfig,
         table: ItemTable | None = None,
     ) -> None:
-        self.backbone, self.catalog, self.counts, self.words, self.config = backbone, catalog, counts, words, config
+        self.backbone, self.words, self.config = backbone, words, config
         self.engine = SharedPrefixEngine(backbone, MARKER)
         self.data_path: Path | None = None
-        self.titles = [" ".join(title.split()[: config.prompt.title_words]) for title in catalog.titles]
-        texts = [item_text(catalog.record(i), config.prompt.item_words) + MARKER for i in range(len(catalog))]
-        self.item_prompts = backbone.tokenize(texts)
+        self._set_catalog(catalog, counts)
         self._table = table
 
     @classmethod
@@ -253,18 +250,10 @@ class R2ec:
         texts = self.reasonings(rollouts) if rollouts is not None else [None] * len(examples)
         cut = rollouts.truncated.tolist() if rollouts is not None else [False] * len(examples)
         answers = []
-        for row in range(len(examples)):
-            kept = [i for i in range(items.shape[1]) if items[row, i] >= 0]
-            indices = [int(items[row, i]) for i in kept]
-            answers.append(
-                Recommendation(
-                    indices,
-                    [self.table.item_ids[i] for i in indices],
-                    [float(scores[row, i]) for i in kept],
-                    texts[row],
-                    cut[row],
-                )
-            )
+        for row, values, text, truncated in zip(items.tolist(), scores.tolist(), texts, cut, strict=True):
+            found = [item for item in row if item >= 0]  # what is missing is missing at the end
+            ids = [self.table.item_ids[item] for item in found]
+            answers.append(Recommendation(found, ids, values[: len(found)], text, truncated))
         return answers
 
     def reasonings(self, rollouts: Rollouts) -> list[str]:
@@ -313,27 +302,31 @@ class R2ec:
             else pa.nulls(len(items), known[name].type)
             for name in known.column_names
         }
-        fresh = Catalog(pa.table(columns))
-        texts = [item_text(fresh.record(i), self.config.prompt.item_words) + MARKER for i in range(len(fresh))]
-        prompts = self.backbone.tokenize(texts)
-        table.put(fresh.ids, encode_items(self.backbone, prompts))
-        rows = {item_id: self.catalog.record(i) for i, item_id in enumerate(self.catalog.ids)}
-        rows |= {item_id: fresh.record(i) for i, item_id in enumerate(fresh.ids)}
-        self._set_catalog([rows[item_id] for item_id in table.item_ids])
+        fresh = Catalog(pa.table(columns, schema=known.schema))
+        table.put(fresh.ids, encode_items(self.backbone, self._item_prompts(fresh)))
+        self._follow_table(pa.concat_tables([known, fresh.table]))
 
     def remove_items(self, item_ids: Sequence[str]) -> None:
         """Take items out of the catalog; nothing is trained."""
-        table = self.table
-        table.remove(item_ids)
-        self._set_catalog([self.catalog.record(self.catalog.index(item_id)) for item_id in table.item_ids])
+        self.table.remove(item_ids)
+        self._follow_table(self.catalog.table)
 
-    def _set_catalog(self, records: list[dict[str, Any]]) -> None:
+    def _follow_table(self, items: pa.Table) -> None:
+        """Make the catalog of the items that the table now holds; of two rows with one id the later one counts."""
+        rows = {item_id: row for row, item_id in enumerate(items["item_id"].to_pylist())}
+        catalog = Catalog(items.take(pa.array([rows[item_id] for item_id in self.table.item_ids], pa.int64())))
         counts = dict(zip(self.catalog.ids, self.counts, strict=True))
-        self.catalog = Catalog(pa.Table.from_pylist(records, schema=self.catalog.table.schema))
-        self.counts = np.array([counts.get(item_id, 0) for item_id in self.catalog.ids])
-        self.titles = [" ".join(title.split()[: self.config.prompt.title_words]) for title in self.catalog.titles]
-        texts = [item_text(record, self.config.prompt.item_words) + MARKER for record in records]
-        self.item_prompts = self.backbone.tokenize(texts)
+        self._set_catalog(catalog, np.array([counts.get(item_id, 0) for item_id in catalog.ids]))
+
+    def _set_catalog(self, catalog: Catalog, counts: IntArray) -> None:
+        """Take a catalog, with its titles as histories show them and its items as the backbone reads them."""
+        self.catalog, self.counts = catalog, counts
+        self.titles = [" ".join(title.split()[: self.config.prompt.title_words]) for title in catalog.titles]
+        self.item_prompts = self._item_prompts(catalog)
+
+    def _item_prompts(self, catalog: Catalog) -> list[list[int]]:
+        words = self.config.prompt.item_words
+        return self.backbone.tokenize([item_text(catalog.record(i), words) + MARKER for i in range(len(catalog))])
 
     # -- training and storage -----------------------------------------------------------------------------------
 
