@@ -6,7 +6,7 @@ import torch
 
 from reckon.errors import DataError, ShapeError
 from reckon.models import scoring
-from reckon.models.scoring import target_ranks, top_k
+from reckon.models.scoring import ranks_and_top_k, target_ranks, top_k
 
 USERS, ITEMS, WIDTH = 23, 17, 5
 
@@ -66,6 +66,15 @@ def test_the_rank_is_the_targets_place_in_the_list():
         assert target_ranks(users, items, listed[:, place], exclude=exclude).eq(place + 1).all()
 
 
+def test_ranks_and_lists_of_one_scoring_are_those_of_two(block):
+    users, items, bias, exclude = inputs()
+    targets = torch.arange(USERS) % ITEMS
+    ranks, listed = ranks_and_top_k(users, items, targets, 6, bias=bias, exclude=exclude)
+    assert torch.equal(ranks, target_ranks(users, items, targets, bias=bias, exclude=exclude))
+    assert torch.equal(listed, top_k(users, items, 6, bias=bias, exclude=exclude)[0])
+    assert ranks_and_top_k(users, items, targets, 100)[1].shape == (USERS, ITEMS)
+
+
 def test_excluded_items_never_appear_and_leave_a_gap(block):
     users, items, _, _ = inputs()
     exclude = [np.arange(ITEMS - 2)] * USERS
@@ -101,6 +110,7 @@ def test_nan_scores_are_refused(block, where):
     for call in (
         lambda: top_k(users, items, 3, exclude=exclude),
         lambda: target_ranks(users, items, torch.zeros(USERS, dtype=torch.long), exclude=exclude),
+        lambda: ranks_and_top_k(users, items, torch.zeros(USERS, dtype=torch.long), 3, exclude=exclude),
     ):
         with pytest.raises(DataError, match="NaN"):
             call()

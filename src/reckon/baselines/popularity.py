@@ -8,7 +8,7 @@ import torch
 from reckon.data import Catalog, Dataset, Examples
 from reckon.data.examples import IntArray
 from reckon.models.recommender import RankedExamples, Recommendation
-from reckon.models.scoring import target_ranks, top_k
+from reckon.models.scoring import ranks_and_top_k, top_k
 
 ROWS_AT_ONCE = 4096
 
@@ -58,6 +58,7 @@ class Popularity:
             seen = [examples.seen(row) for row in range(rows.start, rows.stop)] if self.exclude_seen else None
             users = torch.ones(rows.stop - rows.start, 1)
             targets = torch.from_numpy(examples.targets[rows].astype("int64"))
-            result.ranks[rows] = target_ranks(users, self._table, targets, exclude=seen).numpy()
-            result.put_items(rows, top_k(users, self._table, k, exclude=seen)[0].numpy())
+            ranks, items = ranks_and_top_k(users, self._table, targets, k, exclude=seen)
+            result.ranks[rows] = ranks.numpy()
+            result.put_items(rows, items.numpy())
         return result

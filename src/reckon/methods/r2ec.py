@@ -37,7 +37,7 @@ from reckon.models.backbone import Backbone, load_backbone
 from reckon.models.item_table import ItemTable
 from reckon.models.rec_head import encode_items, user_vectors
 from reckon.models.recommender import RankedExamples, Recommendation
-from reckon.models.scoring import target_ranks, top_k
+from reckon.models.scoring import ranks_and_top_k, top_k
 from reckon.prompts import item_text, render
 from reckon.prompts.r2ec import MARKER, messages
 from reckon.rollout import Rollouts, SamplingConfig, SharedPrefixEngine
@@ -167,9 +167,9 @@ class R2ec:
             hidden, rollouts = self.read(batch)
             queries, seen = self.queries(hidden), self.seen(batch)
             targets = torch.tensor([example.target for example in batch])
-            vectors = self.table.vectors
-            result.ranks[rows] = target_ranks(queries, vectors, targets, bias=self.bias, exclude=seen).numpy()
-            result.put_items(rows, top_k(queries, vectors, k, bias=self.bias, exclude=seen)[0].numpy())
+            ranks, items = ranks_and_top_k(queries, self.table.vectors, targets, k, bias=self.bias, exclude=seen)
+            result.ranks[rows] = ranks.numpy()
+            result.put_items(rows, items.numpy())
             if rollouts is not None:
                 result.truncated[rows] = rollouts.truncated.cpu().numpy()
                 result.lengths[rows] = rollouts.sampled.sum(dim=1).cpu().numpy()
@@ -294,7 +294,6 @@ class R2ec:
         for name in ("item_id", "title"):
             if name not in items.column_names or items[name].null_count:
                 raise DataError("items", f"need a {name} each", f"give the table a column {name!r} without nulls")
-        table = self.table
         known = self.catalog.table
         columns = {
             name: items[name].cast(known[name].type)
@@ -303,7 +302,7 @@ class R2ec:
             for name in known.column_names
         }
         fresh = Catalog(pa.table(columns, schema=known.schema))
-        table.put(fresh.ids, encode_items(self.backbone, self._item_prompts(fresh)))
+        self.table.put(fresh.ids, encode_items(self.backbone, self._item_prompts(fresh)))
         self._follow_table(pa.concat_tables([known, fresh.table]))
 
     def remove_items(self, item_ids: Sequence[str]) -> None:

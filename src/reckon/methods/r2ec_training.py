@@ -25,7 +25,7 @@ from reckon.methods.r2ec_config import preset as constants
 from reckon.methods.run_directory import TrajectoryLog, starting_point, write_run
 from reckon.methods.training import adamw, run_config, run_trainer, training_arguments
 from reckon.models.item_table import ItemTable
-from reckon.models.scoring import score_blocks
+from reckon.models.scoring import block_ranks, score_blocks
 from reckon.prompts.r2ec import MARKER
 from reckon.rl.objective import best_of_group, item_losses
 from reckon.rl.policy_trainer import ExampleRows, PolicySettings, PolicyTrainer, StepTrainer
@@ -192,10 +192,9 @@ def target_columns(recommender: R2ec, hidden: Tensor, examples: Sequence[Example
         recommender.queries(hidden), recommender.table.vectors, recommender.bias, recommender.seen(examples)
     )
     for rows, scores in blocks:
-        own = scores.gather(1, targets[rows, None])  # [n, 1]
-        missed = own[:, 0] == -torch.inf  # the target is in a history that may not be recommended
-        ranks[rows] = (scores >= own).sum(dim=1).masked_fill(missed, scores.shape[1] + 1)
-        probabilities[rows] = torch.exp(own[:, 0] - scores.logsumexp(dim=1))
+        ranks[rows] = block_ranks(scores, targets[rows])
+        own = scores.gather(1, targets[rows, None])[:, 0]  # [n]
+        probabilities[rows] = torch.exp(own - scores.logsumexp(dim=1))
     return ranks, probabilities
 
 

@@ -1,7 +1,7 @@
 """Scores of users against the whole catalog, in blocks of users.
 
-Entry points: `top_k` and `target_ranks`. A block's scores are one matrix product over all items; blocks are as many
-users as fit in SCORES_AT_ONCE, so memory does not grow with users x items.
+Entry points: `top_k`, `target_ranks`, and `ranks_and_top_k` where both are wanted. A block's scores are one matrix
+product over all items; blocks are as many users as fit in SCORES_AT_ONCE, so memory does not grow with users x items.
 """
 
 from collections.abc import Iterator, Sequence
@@ -62,9 +62,7 @@ def top_k(
     indices = torch.full((len(users), k), -1, dtype=torch.long)
     values = torch.full((len(users), k), -torch.inf)
     for rows, scores in score_blocks(users, items, bias, exclude):
-        best = scores.topk(k, dim=1)
-        values[rows] = best.values.float().cpu()
-        indices[rows] = best.indices.masked_fill(best.values == -torch.inf, -1).cpu()
+        indices[rows], values[rows] = (best.cpu() for best in block_top_k(scores, k))
     return indices, values
 
 
@@ -76,14 +74,44 @@ def target_ranks(
     bias: Tensor | None = None,
     exclude: Sequence[IntArray] | None = None,
 ) -> Tensor:
-    """Rank of each user's target among the allowed items: [U] int64, from 1.
-
-    The target ties behind every item with its score. An excluded target cannot be found: rank I + 1.
-    """
+    """Rank of each user's target among the allowed items: [U] int64, from 1; see `block_ranks`."""
     ranks = torch.empty(len(users), dtype=torch.long)
     targets = targets.to(users.device)
     for rows, scores in score_blocks(users, items, bias, exclude):
-        own = scores.gather(1, targets[rows, None])  # [u, 1]
-        found = (scores >= own).sum(dim=1)
-        ranks[rows] = found.masked_fill(own[:, 0] == -torch.inf, len(items) + 1).cpu()
+        ranks[rows] = block_ranks(scores, targets[rows]).cpu()
     return ranks
+
+
+def ranks_and_top_k(
+    users: Tensor,
+    items: Tensor,
+    targets: Tensor,
+    k: int,
+    *,
+    bias: Tensor | None = None,
+    exclude: Sequence[IntArray] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """`target_ranks` [U] and the item indices of `top_k` [U, k], from scores that are computed once."""
+    k = min(k, len(items))
+    ranks = torch.empty(len(users), dtype=torch.long)
+    indices = torch.full((len(users), k), -1, dtype=torch.long)
+    targets = targets.to(users.device)
+    for rows, scores in score_blocks(users, items, bias, exclude):
+        ranks[rows] = block_ranks(scores, targets[rows]).cpu()
+        indices[rows] = block_top_k(scores, k)[0].cpu()
+    return ranks, indices
+
+
+def block_ranks(scores: Tensor, targets: Tensor) -> Tensor:
+    """Rank of each row's target in a block of scores [u, I]: [u] int64, from 1.
+
+    The target ties behind every item with its score. An excluded target cannot be found: rank I + 1.
+    """
+    own = scores.gather(1, targets[:, None])  # [u, 1]
+    return (scores >= own).sum(dim=1).masked_fill(own[:, 0] == -torch.inf, scores.shape[1] + 1)
+
+
+def block_top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k <= I best of each row of a block [u, I]: indices [u, k], -1 where no item is allowed, and scores [u, k]."""
+    best = scores.topk(k, dim=1)
+    return best.indices.masked_fill(best.values == -torch.inf, -1), best.values.float()
