@@ -28,12 +28,22 @@ from reckon.data import Dataset
 from reckon.errors import CheckpointError
 from reckon.files import write_text
 from reckon.models.backbone import Backbone
-from reckon.rl.checkpoints import last_checkpoint
+from reckon.rl.checkpoints import STAGING, last_checkpoint
 from reckon.rollout import Rollouts
 
 BEGUN_FILE = "begun.json"
+TENSORBOARD_FOLDER = "runs"  # as transformers calls it; with report_to: tensorboard it is there before the first step
 # What a run that was stopped before its first checkpoint, or the first stage of a method, may have left.
-UNFINISHED = {BEGUN_FILE, "config.yaml", "trajectories", ".saving", "sft", "sft.training", "recone.yaml", "runs"}
+UNFINISHED = {
+    BEGUN_FILE,
+    "config.yaml",
+    "trajectories",
+    STAGING,
+    TENSORBOARD_FOLDER,
+    "sft",
+    "sft.training",
+    "recone.yaml",
+}
 FLUSH_ROWS = 50_000  # trajectories held in memory before a part is written
 
 
