@@ -255,6 +255,20 @@ def test_every_step_logs_what_a_person_needs_to_trust_it(whole):
         assert entry["prompt/dropped_reviews"] == entry["prompt/cut_texts"] == 0
 
 
+@pytest.mark.parametrize(("finish", "truncated"), [("end of turn", 0), ("out of budget", 1)])
+def test_truncated_means_out_of_budget_in_training_and_validation(finish, truncated, data, folders, tmp_path):
+    model = RecZero.from_backbone(folders[0], data, settings(max_steps=1, eval_steps=1))
+    written = model.backbone.tokenizer.eos_token_id if finish == "end of turn" else 17
+    logits = model.backbone.logits
+    only = torch.zeros(model.backbone.config.vocab_size).index_fill(0, torch.tensor(written), 1e4)
+    model.backbone.logits = lambda hidden: logits(hidden) + only
+    fit(model, data, tmp_path / "run", progress=False)
+    [step] = steps(tmp_path / "run")
+    assert (step["reply/truncated"], step["reply/parsed"]) == (truncated, 0)
+    for entry in validations(tmp_path / "run").values():
+        assert (entry["eval_reply/truncated"], entry["eval_parse_rate"]) == (truncated, 0)
+
+
 def test_the_kl_term_is_logged_where_it_counts(whole):
     entries = steps(whole(grpo={"beta": 0.1}))
     assert all(math.isfinite(entry["kl"]) and entry["kl"] > -1e-6 for entry in entries)

@@ -84,7 +84,7 @@ def test_a_sampled_marker_ends_the_reply(one_token):
     assert rolled.sampled.all()
 
 
-def test_an_end_of_turn_without_a_marker_is_counted_as_truncated():
+def test_a_marker_appended_to_an_end_of_turn_is_counted_as_truncated():
     bone = backbone()
     forced_model(bone, [17, bone.tokenizer.eos_token_id])
     rolled = rollouts(bone, SamplingConfig(max_completion_length=30))
@@ -146,7 +146,7 @@ def test_without_appending_a_reply_ends_where_the_policy_stopped():
         reply = rolled.reply_ids[row, : rolled.lengths[row]].tolist()
         assert rolled.sampled[row].sum() == rolled.lengths[row] <= 4, "nothing is appended"
         assert (reply[-1] == marker) == (reason == "marker")
-    assert rolled.truncated.tolist() == [reason != "marker" for reason in rolled.finish]
+    assert rolled.truncated.tolist() == [reason == "length" for reason in rolled.finish]
 
 
 @pytest.mark.parametrize("written", ["marker", "end"])
@@ -158,3 +158,4 @@ def test_without_appending_a_written_end_ends_the_reply(written):
     rolled = engine.sample(PROMPTS, SamplingConfig(max_completion_length=8))
     assert rolled.finish == (written,) * len(PROMPTS)
     assert rolled.reply_ids.tolist() == [[7, 9, last]] * len(PROMPTS)
+    assert not rolled.truncated.any(), "the policy itself ended the reply"

@@ -166,7 +166,7 @@ def replies_section(data: PageData) -> Section | None:
                 data,
                 "reply/truncated",
                 "Truncated replies",
-                "Share of replies that ended without the marker, most of them at the length limit; none is dropped.",
+                "Share of replies that ran out of budget or had their marker appended; none is dropped.",
             ),
             _curve(
                 data,

@@ -163,7 +163,7 @@ class RecZero:
             texts += written[::samples]
             parsed += [parse_rating(text, self.scale) for text in written]
             lengths += rollouts.lengths.tolist()
-            truncated += [reason == "length" for reason in rollouts.finish]
+            truncated += rollouts.truncated.tolist()
             if on_batch is not None:
                 on_batch(len(batch))
         predictions, spread = _mean_and_spread([reply.rating for reply in parsed], samples)

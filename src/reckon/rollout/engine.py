@@ -1,9 +1,9 @@
 """The in-process rollout engine: prefill each prompt once, sample a group of replies from it.
 
-Entry point: `SharedPrefixEngine.sample`. A reply ends at the marker. When the token budget runs out, or the model
-ends its turn without a marker, the trajectory counts as truncated. Where a state at the marker is wanted, the marker is
-then appended: those tokens are not the policy's choice, so they are outside `sampled`. That state falls out of the
-decoding: no extra pass. Knows nothing about rewards or items.
+Entry point: `SharedPrefixEngine.sample`. A reply ends at the marker, at an end of turn, or when the token budget runs
+out; then it is truncated. Where a state at the marker is wanted, the marker is appended to a reply that has none: those
+tokens are not the policy's choice, so they are outside `sampled`, and such a reply counts as truncated too. That state
+falls out of the decoding: no extra pass. Knows nothing about rewards or items.
 """
 
 from collections.abc import Callable, Sequence
@@ -44,8 +44,9 @@ class Rollouts:
 
     @property
     def truncated(self) -> Tensor:
-        """[N] True where the policy did not write the marker."""
-        return torch.tensor([reason != MARKER_FINISH for reason in self.finish], device=self.reply_ids.device)
+        """[N] True where the policy did not end the reply itself: out of budget, or the marker had to be appended."""
+        spent = torch.tensor([reason == LENGTH_FINISH for reason in self.finish], device=self.reply_ids.device)
+        return spent | ~self.sampled.gather(1, self.lengths[:, None] - 1)[:, 0]
 
 
 class StopMarker:
