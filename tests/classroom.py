@@ -100,9 +100,6 @@ class Answering:
         """Close without a word."""
         self.handler.close_connection = True
 
-    def sleep(self, seconds):
-        time.sleep(seconds)
-
 
 @contextmanager
 def endpoint(behaviour, port=0):

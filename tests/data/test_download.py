@@ -86,7 +86,7 @@ def target(tmp_path):
 
 
 def fetch(urls, target, **settings):
-    return download(urls, target, **{"pause": 0.0, "attempts": 3, "timeout": 5.0, **settings})
+    return download(urls, target, **{"pause": 0.0, "attempts": 3, "timeout": 60.0, **settings})
 
 
 def only(target):

@@ -2,6 +2,7 @@ import io
 import time
 
 from rich.console import Console
+from waiting import wait_for
 
 from reckon.data.progress import phase
 
@@ -12,7 +13,7 @@ def console():
 
 def test_short_steps_draw_nothing():
     screen = console()
-    with phase("reading", console=screen):
+    with phase("reading", console=screen, delay=600):
         pass
     assert screen.file.getvalue() == ""
 
@@ -21,8 +22,7 @@ def test_long_steps_show_what_they_do_and_how_far_they_are():
     screen = console()
     with phase("reading orders.csv", total=10, console=screen, delay=0.05) as running:
         running.advance(5)
-        time.sleep(0.6)
-    assert "reading orders.csv" in screen.file.getvalue() and "50%" in screen.file.getvalue()
+        wait_for(lambda: "reading orders.csv" in screen.file.getvalue() and "50%" in screen.file.getvalue())
 
 
 def test_nothing_is_drawn_into_a_file():

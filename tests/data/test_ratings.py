@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rating_laws import Laws
 
@@ -202,7 +202,7 @@ event = st.tuples(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(
     events=st.lists(event, max_size=25), timed=st.booleans(), window=st.integers(0, 4), item_window=st.integers(0, 4)
 )

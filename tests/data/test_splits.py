@@ -39,7 +39,7 @@ def test_a_split_that_would_be_empty_is_refused():
         split_of_events("temporal", np.zeros(5, dtype=int), np.zeros(5, dtype=int))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 40)), min_size=20, max_size=120))
 def test_every_split_is_later_than_the_one_before(events):
     events = sorted(events)

@@ -1,5 +1,6 @@
 """Making traces: what is kept and dropped, that every row ends once whatever the teacher does, and going on."""
 
+import itertools
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ from dataclasses import replace
 import pyarrow.parquet as pq
 import pytest
 from classroom import HINT, QUICK, completion, endpoint, rated_dataset, reply
+from waiting import wait_for
 
 from reckon.data.ratings import Scale
 from reckon.errors import ConfigError, DataError, ReckonError
@@ -37,7 +39,7 @@ def books(tmp_path_factory):
     return rated_dataset(tmp_path_factory.mktemp("rated") / "data")
 
 
-def teacher_at(server, timeout=1.5):
+def teacher_at(server, timeout=60):
     return OpenAITeacher("m", base_url=server.url, timeout=timeout)
 
 
@@ -55,7 +57,7 @@ def hinted_rating(prompt):
     return float(prompt.partition(HINT)[2].partition(". ")[0])
 
 
-def run(dataset, behaviour, out, settings=SETTINGS, timeout=1.5):
+def run(dataset, behaviour, out, settings=SETTINGS, timeout=60):
     with endpoint(behaviour) as server:
         return make_traces(dataset, teacher_at(server, timeout), out, settings), server
 
@@ -175,7 +177,7 @@ def test_right_replies_are_kept_and_wrong_ones_asked_again_with_a_hint(books, tm
 
 def test_every_row_ends_once_whatever_the_teacher_does(books, tmp_path):
     """Each row meets one misbehaviour, some once and some for ever."""
-    truth = truths(books)
+    truth, over = truths(books), threading.Event()
     place = {prompt: number for number, prompt in enumerate(truth)}
     trouble = [
         lambda answer: answer.json({"error": {"message": "slow down"}}, 429, {"Retry-After": "0.05"}),
@@ -183,7 +185,7 @@ def test_every_row_ends_once_whatever_the_teacher_does(books, tmp_path):
         lambda answer: answer.json(completion(reply(3)), cut=60),
         lambda answer: answer.close_early(),
         lambda answer: answer.hang_up(),
-        lambda answer: answer.sleep(2.5),
+        lambda answer: over.wait(120),  # silence, until the client has given up
     ]
     kinds = ["rate limit", "server error", "bad answer", "connection", "connection", "timeout"]
 
@@ -195,7 +197,8 @@ def test_every_row_ends_once_whatever_the_teacher_does(books, tmp_path):
         answer.json(completion(reply(truth[prompt])))
 
     settings = replace(SETTINGS, patience=replace(QUICK, retries=1, parallel=8))
-    summary, server = run(books, behaviour, tmp_path / "traces", settings)
+    summary, server = run(books, behaviour, tmp_path / "traces", settings, timeout=4)
+    over.set()
     check_every_row_once(books, tmp_path / "traces")
     assert summary.kept == len(truth) - len(trouble)
     assert summary.dropped == {f"failed: {kind}": number for kind, number in Counter(kinds).items()}
@@ -218,38 +221,43 @@ def test_retry_after_holds_every_thread_back(books, tmp_path, monkeypatch):
     def behaviour(answer, prompt, nth):
         if refused.acquire(blocking=False):  # the first request, whichever it is; never released
             return answer.json({}, 429, {"Retry-After": "0.4"})
-        held.wait(20)
+        held.wait(120)
         answer.json(completion(reply(truth[prompt])))
 
     # The client's time limit is long: it must not give up a request that the server holds on purpose.
     settings = replace(SETTINGS, rows=12)
-    _, server = run(books, behaviour, tmp_path / "traces", settings, timeout=30)
+    _, server = run(books, behaviour, tmp_path / "traces", settings, timeout=120)
     late = [moment - server.times[0] >= 0.4 for moment in server.times]
     assert len(late) == 13  # every row once, and the refused one again
     assert sum(late) >= 13 - QUICK.parallel
 
 
 def test_a_server_that_dies_and_comes_back_costs_no_row(books, tmp_path):
-    truth = truths(books)
+    truth, served = truths(books), itertools.count(1)
     died, finished, address = threading.Event(), threading.Event(), []
 
+    def dying(answer, prompt, nth):
+        if next(served) <= 8:
+            return answer.json(completion(reply(truth[prompt])))
+        died.wait(120)
+        answer.hang_up()
+
     def behaviour(answer, prompt, nth):
-        answer.sleep(0.02)
         answer.json(completion(reply(truth[prompt])))
 
     def serve():
-        with endpoint(behaviour) as server:
+        with endpoint(dying) as server:
             address.append(server)
-            wait_for(lambda: sum(server.asked.values()) >= 8)
+            wait_for(lambda: sum(server.asked.values()) > 8)
         died.set()
-        time.sleep(0.3)
+        time.sleep(0.3)  # nobody listens
         with endpoint(behaviour, server.server_port):
-            finished.wait(20)
+            finished.wait(120)
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     wait_for(lambda: address)
-    patience = replace(QUICK, retries=30, longest_wait=0.1)
+    patience = replace(QUICK, retries=1000, longest_wait=0.1)
     summary = make_traces(books, teacher_at(address[0]), tmp_path / "traces", replace(SETTINGS, patience=patience))
     finished.set()
     thread.join()
@@ -261,9 +269,34 @@ def test_a_server_that_dies_and_comes_back_costs_no_row(books, tmp_path):
 
 def test_requests_per_minute_space_the_requests(books, tmp_path):
     truth = truths(books)
-    settings = replace(SETTINGS, rows=6, patience=replace(QUICK, requests_per_minute=1200))
+    settings = replace(SETTINGS, rows=6, patience=replace(QUICK, requests_per_minute=600))
+    began = time.monotonic()  # before the first request, which the server may notice late
     _, server = run(books, lambda a, prompt, nth: a.json(completion(reply(truth[prompt]))), tmp_path / "t", settings)
-    assert server.times[-1] - server.times[0] >= 5 * 0.05 - 0.02
+    assert server.times[-1] - began >= 5 * 0.1 - 1e-6
+
+
+def test_a_pace_sends_one_request_per_gap_and_none_while_it_is_held(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(time, "monotonic", lambda: clock.now)
+    pace, moments = Pace(1200, clock), []
+    for request in range(6):
+        pace.wait()
+        moments.append(clock.now)
+        if request == 3:
+            pace.hold(0.5)
+    assert moments == pytest.approx([0, 0.05, 0.1, 0.15, 0.65, 0.7])
+
+
+class Clock:
+    """Stands for the event that a run is stopping: it never is, and waiting for it takes no time but the clock's."""
+
+    now = 0.0
+
+    def wait(self, seconds):
+        self.now += seconds
+
+    def is_set(self):
+        return False
 
 
 def test_waiting_grows_is_bounded_and_never_undercuts_the_server():
@@ -391,26 +424,20 @@ def journalled(out):
 def start(books, server, out):
     command = [
         *(sys.executable, "-m", "reckon", "traces", "make", "--data", str(books.path), "--out", str(out)),
-        *("--teacher", "openai", "--model", "m", "--base-url", server.url, "--parallel", "3", "--timeout", "5"),
+        *("--teacher", "openai", "--model", "m", "--base-url", server.url, "--parallel", "3", "--timeout", "120"),
     ]
     source = os.pathsep.join(path for path in sys.path if path)
     return subprocess.Popen(command, env=os.environ | {"PYTHONPATH": source}, stderr=subprocess.PIPE, text=True)
 
 
-def wait_for(condition, seconds=30):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["killed", "Ctrl-C"])
 def test_a_stopped_run_goes_on_and_asks_nothing_twice(books, tmp_path, how):
-    truth = truths(books)
+    truth, served, stopped = truths(books), itertools.count(1), threading.Event()
     out = tmp_path / "traces"
 
     def behaviour(answer, prompt, nth):
-        answer.sleep(0.05)
+        if next(served) > 8:  # the others are on their way when the run is stopped
+            stopped.wait(120)
         rating = hinted_rating(prompt) if HINT in prompt else truth[prompt] if truth[prompt] > 2 else 5
         answer.json(completion(reply(rating)))
 
@@ -418,7 +445,8 @@ def test_a_stopped_run_goes_on_and_asks_nothing_twice(books, tmp_path, how):
         process = start(books, server, out)
         wait_for(lambda: len(journalled(out)) >= 8)
         process.send_signal(how)
-        _, said = process.communicate(timeout=20)
+        stopped.set()
+        _, said = process.communicate(timeout=120)
         done = journalled(out)
         assert 8 <= len(done) < len(truth)
         assert not (out / "traces.json").exists()

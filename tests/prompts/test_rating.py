@@ -1,6 +1,7 @@
 """The rating prompt and its parser: hand-written replies, what a prompt shows, hostile text, token budgets."""
 
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -223,23 +224,36 @@ def test_the_instruction_echoed_is_no_rating():
     assert parse_rating(instruction + "\n" + PERFECT, STARS).problem == "repeated analyze user"
 
 
+@contextmanager
+def linear_time():
+    """At most a minute of this process's own CPU time: a linear reader of 10 MB needs less than a second, a quadratic
+    one hours, and how busy the machine is does not count."""
+    start = time.process_time()
+    yield
+    assert time.process_time() - start < 60
+
+
 @pytest.mark.parametrize(
-    ("unit", "in_block"),
-    [("word ", True), ("<", True), ("<rate>", False), ("</rate>", True), ("[neg]", True), ("<analyze user", True)],
-    ids=["words", "brackets", "opening tags", "closing tags", "marks", "half tags"],
+    ("unit", "in_block", "problem"),
+    [
+        pytest.param("word ", True, None, id="words"),
+        pytest.param("<", True, None, id="brackets"),
+        pytest.param("<rate>", False, "missing analyze user", id="opening tags"),
+        pytest.param("</rate>", True, "repeated rate", id="closing tags"),
+        pytest.param("[neg]", True, None, id="marks"),
+        pytest.param("<analyze user", True, None, id="half tags"),
+    ],
 )
-def test_ten_megabytes_take_a_moment(unit, in_block):
+def test_ten_megabytes_are_judged_like_a_few_words(unit, in_block, problem):
     flood = unit * (10_000_000 // len(unit))
     text = reply(item=f"[pos] {flood} [neg] x") if in_block else flood
-    start = time.perf_counter()
-    parse_rating(text, STARS)
-    assert time.perf_counter() - start < 2
+    with linear_time():
+        assert parse_rating(text, STARS).problem == problem
 
 
 def test_ten_megabytes_of_digits_are_no_number():
-    start = time.perf_counter()
-    assert parse_rating(reply("4" * 10_000_000), STARS).problem == "not a number"
-    assert time.perf_counter() - start < 2
+    with linear_time():
+        assert parse_rating(reply("4" * 10_000_000), STARS).problem == "not a number"
 
 
 PIECES = [*TAGS, "[pos]", "[neg]", "4", "text", " ", "\n", "6", "<", ">"]

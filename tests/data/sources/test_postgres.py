@@ -62,14 +62,14 @@ def server():
     finally:
         if process is not None:
             process.terminate()
-            process.wait(timeout=20)
+            process.wait(timeout=120)
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def wait_for(psycopg, address, process):
     import time
 
-    for _ in range(100):
+    for _ in range(600):
         try:
             return psycopg.connect(address)
         except psycopg.OperationalError:
