@@ -24,6 +24,7 @@ from typing import Any, Protocol
 from reckon.data.ratings import Rated, RatingExample
 from reckon.data.scale import Scale
 from reckon.errors import ConfigError
+from reckon.prompts.blocks import block_texts, broken_structure, tags_of
 from reckon.prompts.items import item_text
 from reckon.prompts.r2ec import Style
 from reckon.prompts.render import Message, render
@@ -34,7 +35,7 @@ GOOD, BAD = "[pos]", "[neg]"
 REVIEW_WORDS, ITEM_WORDS, TITLE_WORDS = 64, 64, 32
 NOTHING = "nothing yet"
 
-TAGS = tuple(tag for name in BLOCKS for tag in (f"<{name}>", f"</{name}>"))
+TAGS = tags_of(BLOCKS)
 # Plain ASCII digits: no sign but a minus, no exponent, no leading zero, nothing left out on either side of the point.
 # The lengths are bounded so that a block of a million digits costs nothing.
 NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,8})(\.[0-9]{1,15})?")
@@ -105,12 +106,10 @@ def parse_rating(text: str, scale: Scale) -> ParsedRating:
         text: the whole reply, without the end-of-text token.
         scale: what the rating must lie on.
     """
-    problem = _broken_structure(text)
+    problem = broken_structure(text, BLOCKS)
     if problem:
         return ParsedRating(None, problem, {})
-    starts = [text.index(tag) for tag in TAGS]
-    inside = [(starts[n] + len(TAGS[n]), starts[n + 1]) for n in range(0, len(TAGS), 2)]
-    blocks = {name: text[start:end].strip() for name, (start, end) in zip(BLOCKS, inside, strict=True)}
+    blocks = block_texts(text, BLOCKS)
     problem = _broken_block(blocks)
     if problem:
         return ParsedRating(None, problem, blocks)
@@ -118,25 +117,6 @@ def parse_rating(text: str, scale: Scale) -> ParsedRating:
     if not scale.contains(rating):
         return ParsedRating(None, "off scale", blocks)
     return ParsedRating(rating, None, blocks)
-
-
-def _broken_structure(text: str) -> str | None:
-    if not text.strip():
-        return "empty reply"
-    for name in BLOCKS:
-        opened, closed = text.count(f"<{name}>"), text.count(f"</{name}>")
-        if opened == 0:
-            return f"missing {name}"
-        if closed == 0:
-            return f"unclosed {name}"
-        if opened > 1 or closed > 1:
-            return f"repeated {name}"
-    starts = [text.index(tag) for tag in TAGS]
-    if starts != sorted(starts):
-        return "order"
-    ends = [0, *(start + len(tag) for start, tag in zip(starts[1::2], TAGS[1::2], strict=True))]
-    outside = zip(ends, [*starts[::2], len(text)], strict=True)
-    return "text outside" if any(text[start:end].strip() for start, end in outside) else None
 
 
 def _broken_block(blocks: Mapping[str, str]) -> str | None:
