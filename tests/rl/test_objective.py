@@ -7,13 +7,21 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from reckon.errors import ShapeError
+from reckon.errors import ConfigError, ShapeError
 from reckon.methods.r2ec_config import RecPOConfig
 from reckon.methods.r2ec_training import RecPOTrainer
 from reckon.models.backbone import TokenBatch
 from reckon.rl import policy_trainer
 from reckon.rl.advantages import group_advantages
-from reckon.rl.objective import best_of_group, clip_share, clipped_gain, item_losses, token_losses, token_weights
+from reckon.rl.objective import (
+    best_of_group,
+    clip_share,
+    clipped_gain,
+    item_losses,
+    token_losses,
+    token_weights,
+    top_entropy_tokens,
+)
 from reckon.rl.policy_trainer import PolicySettings
 from reckon.rollout import SamplingConfig
 
@@ -235,3 +243,76 @@ def test_the_clip_share_counts_sampled_tokens_only():
     mask = torch.tensor([[True, True, False], [True, True, True]])
     share = clip_share(new, torch.zeros_like(new), mask, 0.2, 0.28)
     torch.testing.assert_close(share, torch.tensor(2 / 5))
+
+
+# -- the tokens of highest entropy --------------------------------------------------------------------------------
+
+
+def test_the_tokens_of_highest_entropy_are_chosen_over_the_whole_batch():
+    entropies = torch.tensor([[0.1, 0.9, 0.2, 9.0], [0.8, 0.3, 9.0, 9.0]])
+    mask = torch.tensor([[True, True, True, False], [True, True, False, False]])  # 5 tokens
+    assert top_entropy_tokens(entropies, mask, 0.4).tolist() == [[False, True, False, False], [True] + [False] * 3]
+    assert top_entropy_tokens(entropies, mask, 0.2).sum() == 1 and top_entropy_tokens(entropies, mask, 0.21).sum() == 2
+    assert torch.equal(top_entropy_tokens(entropies, mask, 1.0), mask)
+
+
+def test_of_tied_entropies_the_first_are_chosen():
+    chosen = top_entropy_tokens(torch.zeros(2, 2), torch.ones(2, 2, dtype=torch.bool), 0.5)
+    assert chosen.tolist() == [[True, True], [False, False]]
+
+
+def test_a_batch_without_sampled_tokens_chooses_none():
+    assert not top_entropy_tokens(torch.zeros(1, 2), torch.zeros(1, 2, dtype=torch.bool), 0.2).any()
+
+
+@pytest.mark.parametrize("share", [0.0, -0.1, 1.1])
+def test_a_share_outside_its_range_is_refused(share):
+    with pytest.raises(ConfigError, match="top_entropy"):
+        top_entropy_tokens(torch.zeros(1, 1), torch.ones(1, 1, dtype=torch.bool), share)
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.3])
+def test_the_gradient_is_on_the_chosen_tokens_alone_whatever_the_others_advantages_are(beta):
+    data, generator = batch(GROUPS["mixed"]), torch.Generator().manual_seed(1)
+    entropies = torch.rand(data.mask.shape, generator=generator, dtype=torch.float64)
+    chosen = top_entropy_tokens(entropies, data.mask, 0.2)
+    weights = token_weights(data.mask) * chosen
+    advantages = group_advantages(data.rewards).flatten()
+
+    def gradient(of_the_others):
+        """With another advantage at every token that was not chosen."""
+        new = data.new.clone().requires_grad_()
+        ratio = torch.exp(new - data.old)
+        advantage = torch.where(chosen, advantages[:, None].expand_as(ratio), of_the_others)
+        loss = -(clipped_gain(ratio, advantage, EPSILON, EPSILON_HIGH) * weights).sum()
+        loss.backward()
+        return new.grad
+
+    plain = data.new.clone().requires_grad_()
+    losses = token_losses(plain, data.old, weights, advantages, EPSILON, EPSILON_HIGH)
+    losses.sum().backward()
+    assert plain.grad[~chosen].eq(0).all() and plain.grad[chosen].ne(0).any()
+    for others in (torch.tensor(0.0), torch.tensor(1e9), 1e6 * torch.randn(data.mask.shape, generator=generator)):
+        assert torch.equal(gradient(others.double()), plain.grad)
+
+    with_kl = data.new.clone().requires_grad_()
+    token_losses(
+        with_kl, data.old, weights, advantages, EPSILON, EPSILON_HIGH, reference_logprobs=data.old - 0.5, beta=beta
+    ).sum().backward()
+    assert with_kl.grad[~chosen].eq(0).all(), "the KL term is confined to the chosen tokens, too"
+
+
+def test_with_a_share_of_one_the_loss_is_the_plain_one():
+    data = batch(GROUPS["mixed"])
+    weights = token_weights(data.mask)
+    assert torch.equal(weights * top_entropy_tokens(torch.zeros_like(data.old), data.mask, 1.0), weights)
+
+
+def test_the_trainer_weights_the_chosen_tokens_and_no_others():
+    trainer = RecPOTrainer.__new__(RecPOTrainer)
+    trainer.settings = PolicySettings(SamplingConfig(), 4, "grpo", EPSILON, EPSILON_HIGH, 2, top_entropy=0.2)
+    data = batch(GROUPS["mixed"])
+    entropies = torch.rand(data.mask.shape, generator=torch.Generator().manual_seed(2))
+    weights = trainer.token_weights(SimpleNamespace(sampled=data.mask, entropies=entropies))
+    assert int((weights > 0).sum()) == math.ceil(0.2 * int(data.mask.sum()))
+    assert torch.equal(weights > 0, top_entropy_tokens(entropies, data.mask, 0.2))

@@ -13,7 +13,8 @@ PROMPTS = [[5, 9, 40, 22, 31, 8, 99, 120, 45], [7, 7, 12]]
 
 def rollouts(bone, sampling, seed=0, group=3, prompts=PROMPTS):
     generator = torch.Generator().manual_seed(seed)
-    return SharedPrefixEngine(bone, MARKER).sample(prompts, sampling, num_generations=group, generator=generator)
+    engine = SharedPrefixEngine(bone, MARKER)
+    return engine.sample(prompts, sampling, num_generations=group, generator=generator, with_entropy=True)
 
 
 def teacher_forced(bone, prompt, reply):
@@ -43,7 +44,18 @@ def test_logprobs_and_hidden_state_equal_a_teacher_forced_pass(family, sampling)
         chosen = rolled.sampled[row, : len(reply)]
         expected = logprobs.gather(1, torch.tensor(reply)[:, None])[:, 0][chosen]
         torch.testing.assert_close(rolled.logprobs[row, : len(reply)][chosen], expected, rtol=1e-5, atol=1e-5)
+        entropies = torch.distributions.Categorical(logits=logprobs.clamp_min(-1e4)).entropy()[chosen]
+        torch.testing.assert_close(rolled.entropies[row, : len(reply)][chosen], entropies, rtol=1e-4, atol=1e-5)
+        assert rolled.entropies[row][~rolled.sampled[row]].eq(0).all()
         torch.testing.assert_close(rolled.hidden[row], last, rtol=1e-4, atol=1e-5)
+
+
+def test_entropies_are_kept_for_those_who_ask_and_change_nothing_else():
+    bone, sampling = backbone(), SamplingConfig(max_completion_length=6)
+    plain = SharedPrefixEngine(bone, MARKER).sample(PROMPTS, sampling, generator=torch.Generator().manual_seed(0))
+    asked = rollouts(bone, sampling, group=1)
+    assert plain.entropies is None and asked.entropies is not None
+    assert torch.equal(plain.reply_ids, asked.reply_ids) and torch.equal(plain.logprobs, asked.logprobs)
 
 
 @pytest.mark.parametrize("one_token", [True, False])

@@ -1,11 +1,13 @@
 """Losses of policy optimisation: one number per trajectory, to be minimised.
 
-Entry points: `clipped_gain` (l_epsilon), `token_weights` and `token_losses` (every trajectory's tokens) and
-`item_losses` (the recommending action of the best trajectories). Pure functions of log-probabilities and advantages.
+Entry points: `clipped_gain` (l_epsilon), `token_weights`, `top_entropy_tokens` and `token_losses` (every trajectory's
+tokens) and `item_losses` (the recommending action of the best trajectories). Pure functions of log-probabilities,
+entropies and advantages.
 
 Source: R2ec (arXiv 2505.16994) section 3.2 (RecPO), with PPO's clip (arXiv 1707.06347).
 """
 
+import math
 from typing import Literal, get_args
 
 import torch
@@ -46,6 +48,30 @@ def token_weights(mask: Tensor, loss_type: LossType = "grpo", max_completion_len
         case "dapo" | "bnpo":
             return mask * (len(mask) / mask.sum().clamp_min(1))
     raise ConfigError("loss_type", loss_type, "is unknown", f"use one of {', '.join(get_args(LossType))}")
+
+
+def top_entropy_tokens(entropies: Tensor, mask: Tensor, share: float) -> Tensor:
+    """True for the tokens of highest entropy in the batch, the forks at which a reasoning is decided: [N, T].
+
+    A weight of zero for all others confines the gradient to these. It is not spread anew over the chosen, so that with
+    share 1 the loss is the plain one.
+
+    Args:
+        entropies: [N, T] in nats, of the distribution each token was sampled from.
+        mask: [N, T] True where the policy chose the token, for ALL trajectories of the update.
+        share: of those tokens, in (0, 1]; ceil(share * tokens) are chosen, of ties the first.
+
+    Source: RPORec (arXiv 2605.21967), after arXiv 2506.01939.
+    """
+    if not 0 < share <= 1:
+        raise ConfigError("top_entropy", share, "must lie in (0, 1]", "use 0.2, or 1 for every token")
+    if entropies.shape != mask.shape:
+        raise ShapeError("entropies", tuple(entropies.shape), f"{tuple(mask.shape)}, as the mask")
+    count = math.ceil(share * int(mask.sum()))
+    order = torch.sort(entropies[mask], descending=True, stable=True).indices
+    chosen = torch.zeros_like(order, dtype=torch.bool)
+    chosen[order[:count]] = True
+    return torch.zeros_like(mask).masked_scatter(mask, chosen)
 
 
 def token_losses(

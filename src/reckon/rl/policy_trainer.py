@@ -19,7 +19,7 @@ from reckon.models.backbone import Backbone, gather_rows
 from reckon.models.shared_prefix import ReadPrefix
 from reckon.rl.advantages import Estimator, group_advantages
 from reckon.rl.checkpoints import CheckpointedTrainer
-from reckon.rl.objective import LossType, clip_share, token_kl, token_losses, token_weights
+from reckon.rl.objective import LossType, clip_share, token_kl, token_losses, token_weights, top_entropy_tokens
 from reckon.rl.reference import ReferencePolicy
 from reckon.rollout import Rollouts, SamplingConfig, SharedPrefixEngine, token_logprobs
 
@@ -39,6 +39,8 @@ class PolicySettings:
     """What each token counts, as in TRL's GRPOConfig."""
     beta: float = 0.0
     """Weight of the KL term against the reference policy; 0 leaves it out, and needs no reference."""
+    top_entropy: float = 1.0
+    """Share of the batch's tokens, those of highest entropy, that get a gradient; 1 is all of them."""
 
 
 Row = Any  # one training row: an `Example` or a `RatingExample`, which its method alone looks into
@@ -111,6 +113,8 @@ class PolicyTrainer(StepTrainer):
 
     appends_marker = True
     """Whether replies that end without the marker get one: for methods that read the state there."""
+    rewards_entropy = False
+    """Whether `score` reads the entropies of the rollouts."""
 
     def __init__(self, *, backbone: Backbone, settings: PolicySettings, marker: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -140,7 +144,11 @@ class PolicyTrainer(StepTrainer):
     def token_weights(self, rollouts: Rollouts) -> Tensor:
         """What each reply token counts: [N, T]."""
         settings = self.settings
-        return token_weights(rollouts.sampled, settings.loss_type, settings.sampling.max_completion_length)
+        weights = token_weights(rollouts.sampled, settings.loss_type, settings.sampling.max_completion_length)
+        if settings.top_entropy == 1:
+            return weights
+        assert rollouts.entropies is not None
+        return weights * top_entropy_tokens(rollouts.entropies, rollouts.sampled, settings.top_entropy)
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         """One update over N = B * G trajectories: sample, reward, update, report."""
@@ -154,6 +162,7 @@ class PolicyTrainer(StepTrainer):
             settings.sampling,
             num_generations=settings.num_generations,
             generator=self.step_generator(),
+            with_entropy=self.rewards_entropy or settings.top_entropy < 1,
         )
         sampled = time.perf_counter()
 

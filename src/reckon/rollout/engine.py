@@ -15,7 +15,7 @@ from torch import Tensor
 from reckon.errors import ReckonError
 from reckon.models.backbone import Backbone, TokenBatch
 from reckon.models.shared_prefix import ReadPrefix
-from reckon.rollout.sampling import SamplingConfig, sampled_logprobs
+from reckon.rollout.sampling import SamplingConfig, entropy_of, sampled_logprobs
 
 MARKER_FINISH, END_FINISH, LENGTH_FINISH = "marker", "end", "length"
 LOOK_BACK = 8  # tokens that can spell the marker's text
@@ -34,6 +34,9 @@ class Rollouts:
     hidden: Tensor  # [N, D] final hidden state at the reply's last token, which is the marker's where there is one
     finish: tuple[str, ...]
     """Why each reply ended: `marker`, `end` (end of turn without a marker) or `length` (out of budget)."""
+    entropies: Tensor | None = None
+    """[N, T] entropy in nats of the distribution each token was sampled from, zero outside `sampled`; None unless asked
+    for."""
 
     def __len__(self) -> int:
         return len(self.reply_ids)
@@ -96,6 +99,7 @@ class SharedPrefixEngine:
         num_generations: int = 1,
         generator: torch.Generator | None = None,
         on_token: Callable[[Tensor], None] | None = None,
+        with_entropy: bool = False,
     ) -> Rollouts:
         """Sample G replies for each of B prompts.
 
@@ -105,6 +109,7 @@ class SharedPrefixEngine:
             num_generations: G, at least 1.
             generator: the random source, on the backbone's device. None uses torch's global one.
             on_token: called with the newest tokens [N] after each step, for streaming; -1 where a row has ended.
+            with_entropy: also keep the entropy of the distribution of each token; not for greedy replies.
         """
         backbone = self.backbone
         with backbone.evaluating():
@@ -120,15 +125,17 @@ class SharedPrefixEngine:
             reader = ReadPrefix(states, num_generations, capacity)
             rows = _Rows(last.repeat_interleave(num_generations, 0), capacity, backbone.tokenizer.pad_token_id)
             for step in range(capacity):
-                tokens, logprobs = _draw(backbone.logits(rows.predicting), sampling, generator)
+                tokens, logprobs, entropies = _draw(backbone.logits(rows.predicting), sampling, generator, with_entropy)
                 self._place(rows, step, tokens, logprobs, forced, sampling.max_completion_length)
+                if entropies is not None:
+                    rows.entropies[:, step] = torch.where(rows.sampled[:, step], entropies, 0.0)
                 if on_token is not None:
                     ended_before = (rows.finished_at >= 0) & (rows.finished_at < step)
                     on_token(rows.ids[:, step].masked_fill(ended_before, -1))
                 hidden = backbone.read_replies(rows.ids[:, step : step + 1], reader)[:, 0]
                 if rows.read(step, hidden):
                     break
-            return rows.rollouts(batch)
+            return rows.rollouts(batch, with_entropy)
 
     def _place(self, rows: "_Rows", step: int, tokens: Tensor, logprobs: Tensor, forced: Tensor, budget: int) -> None:
         """Write one token into every row that has not ended: the sampled one, or the marker's next."""
@@ -163,6 +170,7 @@ class _Rows:
         self.ids = torch.full((rows, capacity), pad_id, dtype=torch.long, device=device)
         self.sampled = torch.zeros((rows, capacity), dtype=torch.bool, device=device)
         self.logprobs = torch.zeros((rows, capacity), device=device)
+        self.entropies = torch.zeros((rows, capacity), device=device)
         self.forcing = torch.full((rows,), -1, dtype=torch.long, device=device)  # next marker token to append
         self.finished_at = torch.full((rows,), -1, dtype=torch.long, device=device)
         self.marker_hidden = torch.zeros_like(predicting)
@@ -187,7 +195,7 @@ class _Rows:
         self.marker_hidden = torch.where((self.finished_at == step)[:, None], hidden, self.marker_hidden)
         return bool((self.finished_at >= 0).all())
 
-    def rollouts(self, prompts: TokenBatch) -> Rollouts:
+    def rollouts(self, prompts: TokenBatch, with_entropy: bool) -> Rollouts:
         longest = int(self.finished_at.max()) + 1
         return Rollouts(
             prompts=prompts,
@@ -197,20 +205,25 @@ class _Rows:
             lengths=self.finished_at + 1,
             hidden=self.marker_hidden,
             finish=tuple(self.reasons),
+            entropies=self.entropies[:, :longest] if with_entropy else None,
         )
 
 
-def _draw(logits: Tensor, sampling: SamplingConfig, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
-    """One token per row and its log-probability under the distribution it was drawn from."""
+def _draw(
+    logits: Tensor, sampling: SamplingConfig, generator: torch.Generator | None, with_entropy: bool
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """One token per row, its log-probability under the distribution it was drawn from and, if wanted, its entropy."""
     if sampling.temperature == 0:
-        return logits.argmax(dim=-1), logits.new_zeros(len(logits))
+        return logits.argmax(dim=-1), logits.new_zeros(len(logits)), None
     logprobs = sampled_logprobs(logits, sampling)
+    probabilities = logprobs.exp()
+    entropies = entropy_of(logprobs, probabilities, sampling) if with_entropy else None
     # By inverting the cumulative distribution: one random number a row. torch.multinomial draws one for every token of
     # the vocabulary, which took a seventh of a rollout.
-    cumulative = logprobs.exp().cumsum(dim=-1, dtype=torch.float64)  # [N, V]
+    cumulative = probabilities.cumsum(dim=-1, dtype=torch.float64)  # [N, V]
     total = cumulative[:, -1:]
     point = total * torch.rand(total.shape, generator=generator, dtype=total.dtype, device=total.device)
     # Strictly below the total, so that rounding cannot pick a last token of probability zero.
     point = torch.minimum(point, torch.nextafter(total, torch.zeros_like(total)))
     tokens = torch.searchsorted(cumulative, point, right=True)  # [N, 1]
-    return tokens[:, 0], logprobs.gather(1, tokens)[:, 0]
+    return tokens[:, 0], logprobs.gather(1, tokens)[:, 0], entropies

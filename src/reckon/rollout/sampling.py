@@ -81,6 +81,12 @@ def sampled_logprobs(logits: Tensor, sampling: SamplingConfig, kept: Tensor | No
     return logits.masked_fill(~allowed, -torch.inf).log_softmax(dim=-1)
 
 
+def entropy_of(logprobs: Tensor, probabilities: Tensor, sampling: SamplingConfig) -> Tensor:
+    """Entropy in nats of each row of log-probabilities [n, V] and their exponentials: [n]."""
+    finite = logprobs.clamp_min(-1e4) if sampling.truncates else logprobs  # 0 * -inf is no entropy
+    return -(probabilities * finite).sum(dim=-1)
+
+
 def token_logprobs(
     backbone: Backbone, hidden: Tensor, tokens: Tensor, mask: Tensor, sampling: SamplingConfig
 ) -> tuple[Tensor, Tensor]:
@@ -99,8 +105,7 @@ def token_logprobs(
     def chunk_logprobs(states: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
         logprobs = sampled_logprobs(backbone.logits(states), sampling, kept=ids)
         with torch.no_grad():
-            finite = logprobs.clamp_min(-1e4) if sampling.truncates else logprobs  # 0 * -inf is no entropy
-            entropy = -logprobs.exp().mul_(finite).sum(dim=-1)
+            entropy = entropy_of(logprobs, logprobs.exp(), sampling)
         return logprobs.gather(1, ids[:, None])[:, 0], entropy
 
     states, ids = hidden[mask], tokens[mask]
