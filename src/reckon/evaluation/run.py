@@ -6,7 +6,7 @@ Test rows are read here and nowhere else.
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -26,12 +26,13 @@ from reckon.evaluation.compare import (
 )
 from reckon.evaluation.report import ExampleUser, ReportData, write_report
 from reckon.methods.finished_run import check_trained_on, dataset_of, facts_of, histories_of, name_of, names_of
-from reckon.methods.r2ec import R2ec
+from reckon.methods.load import load_ranking_model
+from reckon.methods.ranking_model import RankingModel
 from reckon.metrics import CUTOFFS, RankingResult, summary
 from reckon.models.recommender import RankedExamples
 
 SHOWN_USERS = 8  # example users in the report
-RETRAIN = "compare runs of the same head.exclude_seen"
+RETRAIN = "compare runs of the same exclude_seen"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +82,16 @@ def evaluate_run(
     """
     run, started = Path(run), time.perf_counter()
     named = names_of(run, [Path(path) for path in beside])
-    model = R2ec.from_pretrained(run)
+    model = load_ranking_model(run)
     dataset = dataset_of(run, model.data_path, data)
     for path in named.values():
         check_trained_on(path, dataset)
     examples, widest = _rows(dataset, model, split), max(ks)
-    exclude = model.config.head.exclude_seen
+    exclude = model.exclude_seen
     popularity = Popularity.fit(dataset, exclude).ranks(examples, widest)
     results = [result_of("popularity", popularity, examples, dataset.catalog)]
     for name, other in _others(run, model, named):
-        if other.config.head.exclude_seen != exclude:
+        if other.exclude_seen != exclude:
             raise CheckpointError(named[name], "may recommend what the run may not, or the other way round", RETRAIN)
         rows = _rows(dataset, other, split)  # the same rows, each model with the window it was trained on
         results.append(ranking_result(name, other, rows, widest, batch_size=batch_size)[0])
@@ -106,7 +107,7 @@ def evaluate_run(
     write_report(
         folder / "report.html",
         ReportData(
-            title=f"R²ec on {dataset.info['source'].get('name', 'data')}",
+            title=f"{model.NAME} on {dataset.info['source'].get('name', 'data')}",
             subtitle=f"{len(examples):,} {split} rows, full ranking of {len(dataset.catalog):,} items",
             results=results,
             histories=histories_of(named),
@@ -119,26 +120,24 @@ def evaluate_run(
     return Evaluation(results, pairs, ks)
 
 
-def _rows(dataset: Dataset, model: R2ec, split: Split) -> Examples:
-    examples = dataset.examples(split, model.config.prompt.window)
+def _rows(dataset: Dataset, model: RankingModel, split: Split) -> Examples:
+    examples = dataset.examples(split, model.prompt.window)
     if len(examples) == 0:
         raise DataError(str(dataset.path), f"has no {split} rows", "prepare the data with such rows, or choose --split")
     return examples
 
 
-def _others(run: Path, model: R2ec, named: Mapping[str, Path]) -> Iterator[tuple[str, R2ec]]:
+def _others(run: Path, model: RankingModel, named: Mapping[str, Path]) -> Iterator[tuple[str, RankingModel]]:
     """The runs beside, loaded one at a time; then the run's own weights without its reasoning."""
     for name, path in named.items():
         if path != run:
-            yield name, R2ec.from_pretrained(path)
-    if model.config.reasons:
-        config = replace(model.config, arm="no-reasoning")
-        plain = R2ec(model.backbone, model.catalog, model.counts, model.words, config, model.table)
+            yield name, load_ranking_model(path)
+    if (plain := model.without_reasoning()) is not None:
         yield f"{name_of(run)}, reasoning left out", plain
 
 
 def ranking_result(
-    name: str, model: R2ec, examples: Examples, k: int = max(CUTOFFS), *, batch_size: int = 64
+    name: str, model: RankingModel, examples: Examples, k: int = max(CUTOFFS), *, batch_size: int = 64
 ) -> tuple[RankingResult, RankedExamples]:
     """Rank every row with a progress bar and keep its k best items; what was counted on the way comes as rates."""
     started = time.perf_counter()
@@ -147,10 +146,10 @@ def ranking_result(
         task = bar.add_task(f"ranking: {name}", total=len(examples))
         ranked = model.ranks(examples, k, batch_size=batch_size, on_batch=lambda rows: bar.advance(task, rows))
     rates = {"seconds_per_user": (time.perf_counter() - started) / len(examples)}
-    if model.config.reasons:
+    if model.reasons:
         rates |= {
             "truncated": float(ranked.truncated.mean()),
-            "parsed": float(1 - ranked.truncated.mean()),
+            "parsed": float(ranked.parsed.mean()),
             "reply_length": float(ranked.lengths.mean()),
         }
     return result_of(name, ranked, examples, model.catalog, rates), ranked
@@ -164,7 +163,7 @@ def result_of(
 
 
 def example_users(
-    model: R2ec, examples: Examples, ranked: RankedExamples, count: int = SHOWN_USERS
+    model: RankingModel, examples: Examples, ranked: RankedExamples, count: int = SHOWN_USERS
 ) -> list[ExampleUser]:
     """The first rows of the split, whatever came of them: picked examples would flatter the model."""
     titles = model.catalog.titles

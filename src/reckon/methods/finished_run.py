@@ -15,7 +15,11 @@ from reckon.errors import CheckpointError, ConfigError
 
 ConfigT = TypeVar("ConfigT")
 Task = Literal["ranking", "rating"]
-TASKS: Mapping[str, Task] = {"r2ec.json": "ranking", "reczero.json": "rating"}  # by what `save_pretrained` leaves
+TASKS: Mapping[str, Task] = {  # by what `save_pretrained` leaves
+    "r2ec.json": "ranking",
+    "rporec.json": "ranking",
+    "reczero.json": "rating",
+}
 
 
 def task_of(run: Path) -> Task:
@@ -51,9 +55,11 @@ def manifest_of(run: Path) -> dict[str, Any]:
 
 
 def name_of(run: Path) -> str:
-    """`r2ec`, `reczero` or `recone` for a whole method, else the arm's name."""
+    """`r2ec`, `rporec`, `reczero` or `recone` for a whole method, else the arm's name; with the stage, where that says
+    how far a method of several stages has come."""
     manifest = manifest_of(run)
-    return manifest["method"] if manifest["arm"] == "full" else manifest["arm"]
+    name = manifest["method"] if manifest["arm"] == "full" else manifest["arm"]
+    return f"{name}, {manifest['stage']}" if "stage" in manifest else name
 
 
 def names_of(run: Path, beside: Sequence[Path] = ()) -> dict[str, Path]:

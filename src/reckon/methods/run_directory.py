@@ -7,6 +7,7 @@
     manifest.json          versions, seed, dataset checksum, hardware, seconds
     log.json               every logged step and validation
     trajectories/          Parquet parts: user, reply, reward and finish reason of every trajectory
+    replies.sqlite         RPORec's Stage I: what was written about each training row
 
 Entry points: `starting_point`, `TrajectoryLog`, `write_run`. A finished run is read by `finished_run`.
 """
@@ -43,6 +44,7 @@ UNFINISHED = {
     "sft",
     "sft.training",
     "recone.yaml",
+    *(f"replies.sqlite{end}" for end in ("", "-wal", "-shm")),
 }
 FLUSH_ROWS = 50_000  # trajectories held in memory before a part is written
 
@@ -128,9 +130,17 @@ class TrajectoryLog:
 
 
 def write_run(
-    out: Path, method: str, config: Any, backbone: Backbone, dataset: Dataset, log: list[dict[str, Any]], seconds: float
+    out: Path,
+    method: str,
+    config: Any,
+    backbone: Backbone,
+    dataset: Dataset,
+    log: list[dict[str, Any]],
+    seconds: float,
+    *,
+    stage: str | None = None,
 ) -> None:
-    """Write `log.json` and `manifest.json`; `config` has a seed and an arm."""
+    """Write `log.json` and `manifest.json`; `config` has a seed and an arm, `stage` tells apart what ends in a run."""
     parameters = list(backbone.model.parameters())
     manifest = {
         "method": method,
@@ -146,6 +156,8 @@ def write_run(
         "python": platform.python_version(),
         "hardware": hardware(),
     }
+    if stage is not None:
+        manifest["stage"] = stage
     write_json(out / "log.json", log)
     write_json(out / "manifest.json", manifest)
 

@@ -83,7 +83,7 @@ def _item_cards(dataset: Dataset, item_words: int) -> list[PretrainingText]:
 
 
 def _history_notes(dataset: Dataset, seed: int) -> list[PretrainingText]:
-    told = _labels(dataset.catalog) or _key_words(dataset.catalog.titles)
+    told = in_few_words(dataset.catalog)
     titles = [" ".join(title.split()[:TITLE_WORDS]) for title in dataset.catalog.titles]
     notes = []
     for number, example in enumerate(dataset.examples("train", NOTE_WINDOW).sample(MAX_NOTES, seed)):
@@ -93,6 +93,11 @@ def _history_notes(dataset: Dataset, seed: int) -> list[PretrainingText]:
         else:
             notes.append(PretrainingText(prompt, told[example.target] + MARKER))
     return notes
+
+
+def in_few_words(catalog: Catalog) -> list[str]:
+    """What marks each item, in at most KEY_WORDS labels or words that it shares with others."""
+    return _labels(catalog) or _key_words(catalog.titles)
 
 
 def _labels(catalog: Catalog) -> list[str] | None:

@@ -44,7 +44,9 @@ class RankedExamples:
     items: IntArray
     """[R, K] the best items, best first, -1 where there are fewer."""
     truncated: np.ndarray
-    """[R] True where the marker had to be appended to the reply."""
+    """[R] True where the model did not end its reply itself."""
+    parsed: np.ndarray
+    """[R] True where the reply has the form that the method reads."""
     lengths: IntArray
     """[R] sampled reply tokens; 0 without reasoning."""
     reasonings: list[str]
@@ -57,6 +59,7 @@ class RankedExamples:
             np.zeros(rows, dtype=np.int64),
             np.full((rows, k), -1, dtype=np.int64),
             np.zeros(rows, dtype=bool),
+            np.ones(rows, dtype=bool),
             np.zeros(rows, dtype=np.int64),
             [""] * rows,
         )

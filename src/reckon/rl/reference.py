@@ -1,6 +1,7 @@
-"""The reference policy: the policy as it was when training began, frozen, for the KL term.
+"""The reference policy: the policy as it was when training began, frozen, for the KL term and whatever must not move.
 
-Entry point: `ReferencePolicy`. Fresh adapters add nothing until they are trained, so the reference is the same model
+Entry point: `ReferencePolicy`; whoever wants the starting model for more than log-probabilities runs its `backbone`
+inside `as_it_was`. Fresh adapters add nothing until they are trained, so the reference is the same model
 with its adapters switched off; any other model is copied, which holds its weights a second time.
 """
 
@@ -29,14 +30,15 @@ class ReferencePolicy:
         self, prompts: TokenBatch, replies: Tensor, mask: Tensor, group_size: int, sampling: SamplingConfig
     ) -> Tensor:
         """[N, T] log-probabilities of reply tokens, zero outside the mask; no gradient."""
-        with self._as_it_was(), self.backbone.evaluating():
+        with self.as_it_was(), self.backbone.evaluating():
             states, last = self.backbone.read_prompts(prompts)
             hidden = self.backbone.read_replies(replies, ReadPrefix(states, group_size))  # [N, T, D]
             predicting = torch.cat([last.repeat_interleave(group_size, 0)[:, None], hidden[:, :-1]], dim=1)
             return token_logprobs(self.backbone, predicting, replies, mask, sampling)[0]
 
     @contextmanager
-    def _as_it_was(self) -> Iterator[None]:
+    def as_it_was(self) -> Iterator[None]:
+        """Within it, `backbone` computes as it did before the first update."""
         with self.backbone.model.disable_adapter() if self._adapters_off else nullcontext():
             yield
 

@@ -61,6 +61,9 @@ class RewardSettings:
     cutoff: int = 1000
     """K of the NDCG, > 0: a target further down earns nothing."""
 
+    summary_tokens: int = 256
+    """Tokens of a summary at most, > 0; one that runs out of them is used as far as it goes."""
+
     def __post_init__(self) -> None:
         for name in PARTS:
             if not 0 <= getattr(self, name) < math.inf:
@@ -71,8 +74,9 @@ class RewardSettings:
             )
         if not -1 <= self.delta <= 1:
             raise ConfigError("rewards.delta", self.delta, "must lie in [-1, 1], as a cosine", "use 0.5")
-        if self.cutoff < 1:
-            raise ConfigError("rewards.cutoff", self.cutoff, "must be at least 1", "use 1000")
+        for name in ("cutoff", "summary_tokens"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"rewards.{name}", getattr(self, name), "must be at least 1", "use the default")
 
     @property
     def weights(self) -> dict[str, float]:

@@ -1,0 +1,398 @@
+"""What every method that reasons and then ranks the catalog does alike: answer, move its catalog, be stored.
+
+Entry point: `RankingModel`, which a method subclasses. It says how a batch of histories is read (`reading`: user
+vectors, and what was written on the way), how items become rows of the item table (`encode`), and what beside the
+backbone is stored. Ranking, lists, new and removed items, and the folder of a saved model are here.
+
+Evaluation, reports and `reckon recommend` know methods by this class alone.
+"""
+
+import json
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from reckon.config import save_config
+from reckon.data import Catalog, Dataset, Event, Example, Examples
+from reckon.data.examples import IntArray
+from reckon.errors import CheckpointError, ConfigError, DataError
+from reckon.files import write_text
+from reckon.methods.r2ec_config import PromptConfig
+from reckon.models.backbone import Backbone
+from reckon.models.item_table import ItemTable
+from reckon.models.recommender import RankedExamples, Recommendation
+from reckon.models.scoring import ranks_and_top_k, top_k
+
+PRIOR_SMOOTHING = 1.0  # pseudo-count of every item in the popularity prior
+READERS_AT_ONCE = 64  # prompts in one inference batch
+TABLE_FILE, ITEMS_FILE, COUNT_COLUMN = "item_table.safetensors", "items.parquet", "reckon_train_count"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A batch of n histories, read."""
+
+    queries: Tensor  # [n, D] whose product with the item table is the score
+    reasonings: list[str | None]
+    """What was written about each; None without reasoning."""
+    truncated: list[bool]
+    """True where the model did not end its reply itself."""
+    lengths: list[int]
+    """Sampled reply tokens; 0 without reasoning."""
+    parsed: list[bool] | None = None
+    """True where the reply has the right form; None for methods whose replies need none."""
+
+    @classmethod
+    def silent(cls, queries: Tensor) -> "Reading":
+        """A reading without a word written."""
+        n = len(queries)
+        return cls(queries, [None] * n, [False] * n, [0] * n)
+
+
+class RankingModel(ABC):
+    """A recommender that reads a history, reasons where it does, and ranks the catalog."""
+
+    METHOD: str
+    """As the command line calls it; `METHOD.json` marks the folder of a saved model."""
+    NAME: str
+    """As people call it."""
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        catalog: Catalog,
+        counts: IntArray,
+        words: dict[str, str],
+        config: Any,
+        table: ItemTable | None = None,
+    ) -> None:
+        self.backbone, self.words, self.config = backbone, words, config
+        self.data_path: Path | None = None
+        self._set_catalog(catalog, counts)
+        self._table = table
+
+    # -- what a method says -------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def reading(self, examples: Sequence[Example], on_token: Callable[[Tensor], None] | None = None) -> Reading:
+        """Read histories, writing the most likely reasoning; `on_token` as in `SharedPrefixEngine.sample`."""
+
+    @abstractmethod
+    def encode(self, catalog: Catalog) -> Tensor:
+        """Rows of the item table for the items of a catalog: [n, D]."""
+
+    @abstractmethod
+    def shown(self, written: list[int], ended: bool) -> str:
+        """What a person may see of a reply while it grows: each text must begin with the one before."""
+
+    @abstractmethod
+    def without_reasoning(self) -> "RankingModel | None":
+        """The same weights ranking by the history alone; None where they do so anyway."""
+
+    @property
+    @abstractmethod
+    def reasons(self) -> bool:
+        """Whether replies hold reasoning."""
+
+    @property
+    @abstractmethod
+    def exclude_seen(self) -> bool:
+        """Whether items of the history cannot be recommended, as trained."""
+
+    @property
+    @abstractmethod
+    def popularity_prior(self) -> float:
+        """Weight of log training frequency in every score."""
+
+    # -- items --------------------------------------------------------------------------------------------------
+
+    @property
+    def prompt(self) -> PromptConfig:
+        """What the model reads."""
+        return self.config.prompt
+
+    @property
+    def table(self) -> ItemTable:
+        """The item table; encoded on first use."""
+        if self._table is None:
+            self.refresh_items()
+        assert self._table is not None
+        return self._table
+
+    def refresh_items(self) -> None:
+        """Encode every item with the model as it is now."""
+        self._table = ItemTable(self.catalog.ids, self.encode(self.catalog))
+
+    @property
+    def log_prior(self) -> Tensor:
+        """[I] log training frequency, smoothed."""
+        counts = torch.from_numpy(np.asarray(self.counts, dtype=np.float32)) + PRIOR_SMOOTHING
+        return (counts / counts.sum()).log().to(self.backbone.device)
+
+    @property
+    def bias(self) -> Tensor | None:
+        """[I] added to every user's scores; None without a popularity prior."""
+        return self.popularity_prior * self.log_prior if self.popularity_prior > 0 else None
+
+    def seen(self, examples: Sequence[Example]) -> list[IntArray] | None:
+        """Item indices each user cannot be recommended; None where repeats are allowed."""
+        return [example.seen for example in examples] if self.exclude_seen else None
+
+    # -- answering ----------------------------------------------------------------------------------------------
+
+    def ranks(
+        self,
+        examples: Examples,
+        k: int = 20,
+        *,
+        batch_size: int = READERS_AT_ONCE,
+        on_batch: Callable[[int], None] | None = None,
+    ) -> RankedExamples:
+        """Rank of every row's target over the whole catalog, with the reply that led to it."""
+        order = np.argsort(examples.end - examples.start, kind="stable")  # similar lengths pad little
+        result = RankedExamples.empty(len(examples), k)
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            batch = [examples[int(row)] for row in rows]
+            read = self.reading(batch)
+            targets = torch.tensor([example.target for example in batch])
+            ranks, items = ranks_and_top_k(
+                read.queries, self.table.vectors, targets, k, bias=self.bias, exclude=self.seen(batch)
+            )
+            result.ranks[rows] = ranks.numpy()
+            result.put_items(rows, items.numpy())
+            result.truncated[rows] = read.truncated
+            result.parsed[rows] = ~np.array(read.truncated) if read.parsed is None else read.parsed
+            result.lengths[rows] = read.lengths
+            for row, text in zip(rows, read.reasonings, strict=True):
+                result.reasonings[row] = text or ""
+            if on_batch is not None:
+                on_batch(len(batch))
+        return result
+
+    def recommend(
+        self, histories: Sequence[IntArray | Sequence[int]], k: int = 10, exclude_seen: bool | None = None
+    ) -> list[Recommendation]:
+        """Reason about each history, then rank the catalog.
+
+        Args:
+            histories: item indices, oldest first; may be empty.
+            k: items to return, at least 1. Fewer come back where the catalog has fewer.
+            exclude_seen: leave items of the history out; default: as trained.
+        """
+        return self.recommend_examples([self.example_of(history) for history in histories], k, exclude_seen)
+
+    def recommend_examples(
+        self, examples: Sequence[Example], k: int = 10, exclude_seen: bool | None = None
+    ) -> list[Recommendation]:
+        """As `recommend`, for rows of a data set: their times and ratings are part of the prompt."""
+        answers: list[Recommendation] = []
+        for start in range(0, len(examples), READERS_AT_ONCE):
+            batch = examples[start : start + READERS_AT_ONCE]
+            answers += self.listed(batch, self.reading(batch), k, exclude_seen)
+        return answers
+
+    def recommend_streaming(
+        self,
+        example: Example,
+        k: int = 10,
+        exclude_seen: bool | None = None,
+        *,
+        on_text: Callable[[str], None],
+    ) -> Recommendation:
+        """As `recommend_examples` for one row; `on_text` gets the reasoning piece by piece while it is written."""
+        written: list[int] = []
+        so_far = ""
+
+        def show(settled: str) -> None:
+            nonlocal so_far
+            if len(settled) > len(so_far):
+                on_text(settled[len(so_far) :])
+                so_far = settled
+
+        def on_token(tokens: Tensor) -> None:
+            written.append(int(tokens[0]))
+            # A character spelled by several tokens waits for its end.
+            settled = self.shown(written, False)
+            show("" if settled.endswith("\ufffd") else settled)
+
+        read = self.reading([example], on_token=on_token)
+        show(self.shown(written, True))
+        return self.listed([example], read, k, exclude_seen)[0]
+
+    def listed(
+        self, examples: Sequence[Example], read: Reading, k: int, exclude_seen: bool | None
+    ) -> list[Recommendation]:
+        """The k best items of each reading."""
+        exclude = self.exclude_seen if exclude_seen is None else exclude_seen
+        seen = [example.seen for example in examples] if exclude else None
+        lists = best_items(read.queries, self.table, k, self.bias, seen)
+        return [
+            Recommendation(items, ids, scores, text, cut)
+            for (items, ids, scores), text, cut in zip(lists, read.reasonings, read.truncated, strict=True)
+        ]
+
+    def example_of(self, history: IntArray | Sequence[int]) -> Example:
+        """A history given as item indices, oldest first, as an example without a target."""
+        latest = [int(item) for item in history][-self.prompt.window :]
+        for item in map(int, history):
+            if not 0 <= item < len(self.catalog):
+                raise DataError(
+                    f"history item {item}",
+                    f"is not an item index (0 .. {len(self.catalog) - 1})",
+                    "use Catalog.index to turn an item id into its index",
+                )
+        seen = np.array([int(item) for item in history], dtype=np.int64)
+        return Example("", tuple(Event(item, None, None) for item in latest), -1, None, seen)
+
+    def example_of_user(self, dataset: Dataset, user_id: str) -> Example:
+        """Everything known of a user of a data set, with items as this model's catalog numbers them.
+
+        Raises:
+            DataError: there is no such user, or an item of the history is not in the model's catalog.
+        """
+        example = dataset.latest(user_id, self.prompt.window)
+        if dataset.catalog.ids == self.catalog.ids:
+            return example
+        ids = dataset.catalog.ids
+        events = tuple(
+            replace(event, item_index=self.catalog.index(ids[event.item_index])) for event in example.history
+        )
+        return replace(example, history=events, earlier=self.catalog.indices([ids[item] for item in example.seen]))
+
+    # -- the catalog moves --------------------------------------------------------------------------------------
+
+    def put_items(self, items: pa.Table) -> None:
+        """Add items, or replace those whose id is known; one encoding each, no training.
+
+        Args:
+            items: `item_id`, `title` and the catalog's other columns; a column that is absent becomes null.
+
+        Raises:
+            DataError: no id or title, or an id twice. The catalog stays as it was.
+        """
+        for name in ("item_id", "title"):
+            if name not in items.column_names or items[name].null_count:
+                raise DataError("items", f"need a {name} each", f"give the table a column {name!r} without nulls")
+        known = self.catalog.table
+        columns = {
+            name: items[name].cast(known[name].type)
+            if name in items.column_names
+            else pa.nulls(len(items), known[name].type)
+            for name in known.column_names
+        }
+        fresh = Catalog(pa.table(columns, schema=known.schema))
+        self.table.put(fresh.ids, self.encode(fresh))
+        self._follow_table(pa.concat_tables([known, fresh.table]))
+
+    def remove_items(self, item_ids: Sequence[str]) -> None:
+        """Take items out of the catalog; nothing is trained."""
+        self.table.remove(item_ids)
+        self._follow_table(self.catalog.table)
+
+    def _follow_table(self, items: pa.Table) -> None:
+        """Make the catalog of the items that the table now holds; of two rows with one id the later one counts."""
+        rows = {item_id: row for row, item_id in enumerate(items["item_id"].to_pylist())}
+        catalog = Catalog(items.take(pa.array([rows[item_id] for item_id in self.table.item_ids], pa.int64())))
+        counts = dict(zip(self.catalog.ids, self.counts, strict=True))
+        self._set_catalog(catalog, np.array([counts.get(item_id, 0) for item_id in catalog.ids]))
+
+    def _set_catalog(self, catalog: Catalog, counts: IntArray) -> None:
+        """Take a catalog, with its titles as histories show them."""
+        self.catalog, self.counts = catalog, counts
+        self.titles = [" ".join(title.split()[: self.prompt.title_words]) for title in catalog.titles]
+
+    # -- storage ------------------------------------------------------------------------------------------------
+
+    def save_pretrained(self, path: str | Path) -> None:
+        """Write weights and tokenizer (`model/`), `item_table.safetensors`, `items.parquet`, `config.yaml` and
+        `METHOD.json`, which comes last: a folder with it is whole."""
+        path = Path(path)
+        path.mkdir(parents=True, exist_ok=True)
+        self.backbone.model.save_pretrained(path / "model")
+        self.backbone.tokenizer.save_pretrained(path / "model")
+        self.table.save(path / TABLE_FILE)
+        counts = pa.array(np.asarray(self.counts, dtype=np.int64))
+        pq.write_table(self.catalog.table.append_column(COUNT_COLUMN, counts), path / ".items.part")
+        os.replace(path / ".items.part", path / ITEMS_FILE)
+        self._save_parts(path)
+        save_config(self.config, path / "config.yaml")
+        data = str(self.data_path.resolve()) if self.data_path else None
+        meta = {"method": self.METHOD, "words": self.words, "data": data}
+        write_text(path / f"{self.METHOD}.json", json.dumps(meta, indent=2))
+
+    def _save_parts(self, path: Path) -> None:  # noqa: B027  # R2ec has nothing more
+        """Write what a method has beside backbone, item table and settings."""
+
+    @classmethod
+    @abstractmethod
+    def from_pretrained(cls, path: str | Path, device: str | torch.device | None = None) -> Self:
+        """Load what `save_pretrained` or a finished run wrote.
+
+        Raises:
+            CheckpointError: a part is missing, damaged, or the item table belongs to another catalog.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class SavedCatalog:
+    """What a saved model knows of its items, without its language model."""
+
+    catalog: Catalog
+    counts: IntArray
+    words: dict[str, str]
+    table: ItemTable
+    data_path: Path | None
+
+    @classmethod
+    def load(cls, path: Path, method: str) -> "SavedCatalog":
+        """Read it from the folder of a saved model of a method, named as on the command line.
+
+        Raises:
+            CheckpointError: a part is missing or damaged, or the item table belongs to another catalog.
+        """
+        file = f"{method}.json"
+        if not (path / file).exists():
+            raise CheckpointError(
+                path,
+                f"is not a finished run of {method} (no {file})",
+                f"give the directory of `reckon train {method}`, after it has ended",
+            )
+        try:
+            meta = json.loads((path / file).read_text())
+            items = pq.read_table(path / ITEMS_FILE)
+            catalog = Catalog(items.drop_columns(COUNT_COLUMN))
+            words, data = meta["words"], meta["data"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(
+                path, f"{file} or {ITEMS_FILE} is missing or damaged ({error})", "copy the whole run directory again"
+            ) from error
+        table = ItemTable.load(path / TABLE_FILE, catalog.ids)
+        return cls(catalog, items[COUNT_COLUMN].to_numpy(), words, table, Path(data) if data else None)
+
+
+def best_items(
+    queries: Tensor, table: ItemTable, k: int, bias: Tensor | None, seen: Sequence[IntArray] | None
+) -> list[tuple[list[int], list[str], list[float]]]:
+    """Item indices, item ids and scores of the k best items of each query, best first.
+
+    Raises:
+        ConfigError: k < 1.
+    """
+    if k < 1:
+        raise ConfigError("k", k, "a list needs at least one item", "ask for 1 or more")
+    items, scores = top_k(queries, table.vectors, k, bias=bias, exclude=seen)
+    lists = []
+    for row, values in zip(items.tolist(), scores.tolist(), strict=True):
+        found = [item for item in row if item >= 0]  # what is missing is missing at the end
+        lists.append((found, [table.item_ids[item] for item in found], values[: len(found)]))
+    return lists

@@ -1,0 +1,197 @@
+"""Stage I of RPORec: train the Rechead on texts that are there, the language model being out of it.
+
+Entry point: `train_rechead`. Sentence vectors are computed before, so an epoch over thousands of rows takes seconds on
+a CPU and nothing needs a checkpoint. Cross-entropy of the target among itself and sampled negatives; after each epoch
+the whole catalog is ranked for the validation rows, and the best epoch is kept.
+
+Source: RPORec (arXiv 2605.21967), Stage I.
+"""
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from reckon.data.examples import IntArray
+from reckon.errors import ConfigError, ReckonError, ShapeError
+from reckon.models.rechead import Rechead
+from reckon.models.scoring import target_ranks
+
+SELECTION = "eval_ndcg@10"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageOneConfig:
+    """Training of the Rechead. Section `stage_one`."""
+
+    learning_rate: float = 1e-3
+    """Of AdamW, > 0."""
+
+    weight_decay: float = 0.01
+    """AdamW's decoupled weight decay, >= 0."""
+
+    batch_size: int = 128
+    """Rows per update, >= 1."""
+
+    negatives: int = 49
+    """Items drawn uniformly for each row beside its target (k), >= 0; 0 takes the whole catalog."""
+
+    max_epochs: int = 50
+    """Passes over the training rows at most, >= 1."""
+
+    patience: int = 5
+    """Epochs without a better validation NDCG@10 after which training stops, >= 1. The best epoch is kept; where none
+    is better than the start, which retrieves by the plain sentence vectors, that is."""
+
+    validation_size: int = 2000
+    """Validation rows in the fixed sample that early stopping looks at, >= 1."""
+
+    def __post_init__(self) -> None:
+        least = {"batch_size": 1, "negatives": 0, "max_epochs": 1, "patience": 1, "validation_size": 1}
+        for name, bound in least.items():
+            if getattr(self, name) < bound:
+                fix = "use the default"
+                raise ConfigError(f"stage_one.{name}", getattr(self, name), f"must be at least {bound}", fix)
+        if self.learning_rate <= 0:
+            raise ConfigError("stage_one.learning_rate", self.learning_rate, "must be positive", "use 1e-3")
+        if self.weight_decay < 0:
+            raise ConfigError("stage_one.weight_decay", self.weight_decay, "must not be negative", "use 0.01")
+
+
+@dataclass(frozen=True, slots=True)
+class RecheadRows:
+    """R rows as the Rechead reads them."""
+
+    texts: Tensor  # [R, 3, D] sentence vectors of history, reasoning and answer
+    parsed: Tensor  # [R] True where the reply has the right form
+    targets: Tensor  # [R] item indices
+    seen: Sequence[IntArray] | None
+    """Item indices that each row's user cannot be recommended; None where repeats are allowed."""
+
+    def __post_init__(self) -> None:
+        if not len(self.texts) == len(self.parsed) == len(self.targets):
+            raise ShapeError("parsed", tuple(self.parsed.shape), f"[{len(self.texts)}], one per row of texts")
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+
+@dataclass(frozen=True, slots=True)
+class Scorer:
+    """What turns user vectors into scores: s(u, v) = <h_u, h_v> / tau + bias."""
+
+    items: Tensor  # [I, D] frozen
+    tau: float
+    bias: Tensor | None  # [I]; None without a popularity prior
+
+
+def train_rechead(
+    rechead: Rechead,
+    scorer: Scorer,
+    train: RecheadRows,
+    valid: RecheadRows,
+    config: StageOneConfig,
+    seed: int,
+    on_epoch: Callable[[int], None] = lambda epoch: None,
+) -> list[dict[str, Any]]:
+    """Train in place; the Rechead ends with the weights of its best epoch.
+
+    Args:
+        seed: of order, negatives and dropout.
+        on_epoch: called with 1 after every epoch, for progress.
+
+    Returns:
+        One record per epoch, and one for the start: `loss` (nats per row), `eval_ndcg@10`, `eval_hit@10`, `step`.
+
+    Raises:
+        ReckonError: the loss is not finite.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.AdamW(rechead.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    log: list[dict[str, Any]] = [{"step": 0, "epoch": 0.0, **validate(rechead, scorer, valid)}]
+    best, best_state, waited, step = log[0][SELECTION], copy.deepcopy(rechead.state_dict()), 0, 0
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)  # dropout
+        for epoch in range(1, config.max_epochs + 1):
+            rechead.train()
+            losses = []
+            for rows in torch.randperm(len(train), generator=generator).split(config.batch_size):
+                loss = batch_loss(rechead, scorer, train, rows, config.negatives, generator)
+                if not bool(torch.isfinite(loss)):
+                    raise ReckonError(
+                        f"Stage I, epoch {epoch}: the loss is {loss.item()}: training has diverged. "
+                        "Fix: lower stage_one.learning_rate, or raise rechead.tau."
+                    )
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                torch.nn.utils.clip_grad_norm_(rechead.parameters(), 1.0)
+                optimizer.step()
+                losses.append(float(loss.detach()) * len(rows))
+                step += 1
+            log.append({"step": step, "epoch": float(epoch), "loss": sum(losses) / len(train)})
+            log.append({"step": step, "epoch": float(epoch), **validate(rechead, scorer, valid)})
+            on_epoch(1)
+            waited += 1
+            if log[-1][SELECTION] > best:
+                best, best_state, waited = log[-1][SELECTION], copy.deepcopy(rechead.state_dict()), 0
+            if waited >= config.patience:
+                break
+    rechead.load_state_dict(best_state)
+    rechead.eval()
+    return log
+
+
+def batch_loss(
+    rechead: Rechead, scorer: Scorer, rows_of: RecheadRows, rows: Tensor, negatives: int, generator: torch.Generator
+) -> Tensor:
+    """Mean of -log p(v+) over rows [n], among the target and the negatives.
+
+    A negative that is the target again, or that this user cannot be recommended, takes no part.
+    """
+    users = rechead(rows_of.texts[rows], rows_of.parsed[rows])  # [n, D]
+    targets, total = rows_of.targets[rows], len(scorer.items)
+    if negatives == 0:
+        columns = torch.arange(total).expand(len(rows), total)
+        scores, place = users @ scorer.items.T / scorer.tau, targets
+        absent = torch.zeros(len(rows), total, dtype=torch.bool)
+    else:
+        drawn = torch.randint(total, (len(rows), negatives), generator=generator)
+        columns = torch.cat([targets[:, None], drawn], dim=1)  # [n, 1 + k]
+        scores = torch.einsum("nd,nkd->nk", users, scorer.items[columns]) / scorer.tau
+        place = torch.zeros(len(rows), dtype=torch.long)
+        absent = columns == targets[:, None]
+        absent[:, 0] = False
+    if scorer.bias is not None:
+        scores = scores + scorer.bias[columns]
+    if rows_of.seen is not None:
+        for row, number in enumerate(rows.tolist()):
+            seen = torch.isin(columns[row], torch.from_numpy(rows_of.seen[number]).long())
+            seen[place[row]] = False
+            absent[row] |= seen
+    return cross_entropy(scores.masked_fill(absent, -torch.inf), place)
+
+
+def user_vectors(rechead: Rechead, texts: Tensor, parsed: Tensor, tau: float, rows_at_once: int = 4096) -> Tensor:
+    """h_u / tau of every row, without gradient: [R, D]."""
+    rechead.eval()
+    with torch.no_grad():
+        parts = [
+            rechead(texts[start : start + rows_at_once], parsed[start : start + rows_at_once])
+            for start in range(0, len(texts), rows_at_once)
+        ]
+    return torch.cat(parts) / tau if parts else texts.new_zeros(0, rechead.width)
+
+
+def validate(rechead: Rechead, scorer: Scorer, rows: RecheadRows) -> dict[str, float]:
+    """NDCG@10 and Hit@10 over the whole catalog. Denominator: all rows."""
+    users = user_vectors(rechead, rows.texts, rows.parsed, scorer.tau)
+    ranks = target_ranks(users, scorer.items, rows.targets, bias=scorer.bias, exclude=rows.seen).double()
+    inside = ranks <= 10
+    return {
+        SELECTION: float((inside / torch.log2(ranks + 1)).mean()),
+        "eval_hit@10": float(inside.double().mean()),
+    }

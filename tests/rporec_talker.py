@@ -1,0 +1,78 @@
+"""A tiny random model that now and then writes a reply of RPORec's form, and an RPORec on the shelf around it.
+
+Its vocabulary holds beginnings (`<think>after NAME`), middles (` comes NAME`) and ends (`</think><answer>…</answer>`)
+of replies as single tokens, and a few whole ones, so that what it writes at random often parses, and often does not.
+"""
+
+from dataclasses import replace
+
+import torch
+from shelf import TITLES, dataset
+from tiny import model, tokenizer
+
+from reckon.methods.rechead_training import StageOneConfig
+from reckon.methods.rporec import RPORec
+from reckon.methods.rporec_config import PromptConfig, RecheadConfig, RPORecConfig, RPOSettings
+from reckon.methods.training import TrainingConfig
+from reckon.models.backbone import LoraSettings
+from reckon.rl.rporec_rewards import RewardSettings
+from reckon.rollout import SamplingConfig
+
+BEGINNINGS = ["<think>after the sea", "<think>after calm comes"]
+MIDDLES = [" comes crime", " dark", " the harbour"]
+ENDS = [f"</think><answer>{title}, a book</answer>" for title in TITLES[:6]]
+WHOLE = [f"<think>so calm</think><answer>{title}, a book</answer>" for title in TITLES[4:8]]
+FLUENCY = 35  # times the usual weights of the head; with seed 4 a third of the sampled replies parse
+
+
+def backbone_folder(path, seed=4, fluency=FLUENCY):
+    """A Hugging Face folder; which replies a prompt gets is as random as the weights are."""
+    words = tokenizer()
+    pieces = BEGINNINGS + MIDDLES + ENDS + WHOLE
+    words.add_tokens(pieces)
+    ids = words.convert_tokens_to_ids(pieces)
+    built = model("llama", seed, spread=3.0, vocab_size=max(ids) + 1)  # AutoTokenizer leaves a Llama folder as it is
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        head = built.get_output_embeddings().weight  # [V, D]
+        head[ids] = fluency * 0.02 * torch.randn(len(ids), head.shape[1], generator=generator)
+    built.save_pretrained(path)
+    words.save_pretrained(path)
+    return path
+
+
+def settings(
+    arm="full", seed=0, lora=0, prompt=None, rechead=None, stage_one=None, rewards=None, grpo=None, **training
+):
+    """Settings under which a step takes milliseconds."""
+    training = {
+        "learning_rate": 3e-3,
+        "warmup_steps": 2,
+        "batch_size": 8,
+        "micro_batch_size": 8,
+        "max_steps": 4,
+        "eval_steps": 2,
+        "validation_size": 8,
+        "patience": 100,
+    } | training
+    base = RPORecConfig(
+        arm=arm,
+        seed=seed,
+        prompt=PromptConfig(style="compact", window=3, title_words=4, item_words=8),
+        rechead=RecheadConfig(width=32, hidden=32, tau=0.2),
+        stage_one=StageOneConfig(max_epochs=3, batch_size=16, negatives=5, validation_size=12),
+        lora=LoraSettings(r=lora),
+        rollout=SamplingConfig(temperature=1.0, max_completion_length=6),
+        rewards=RewardSettings(summary_tokens=4),
+        grpo=RPOSettings(num_generations=3, beta=0.001, top_entropy=0.5),
+        training=TrainingConfig(**training),
+    )
+    changes = {"prompt": prompt, "rechead": rechead, "stage_one": stage_one, "rewards": rewards, "grpo": grpo}
+    return replace(base, **{name: replace(getattr(base, name), **values) for name, values in changes.items() if values})
+
+
+def recommender(path, arm="full", fluency=FLUENCY, **changes):
+    """An RPORec with an untrained Rechead and its data set, under `path`."""
+    data = dataset(path / "data")
+    folder = backbone_folder(path / "backbone", fluency=fluency)
+    return RPORec.from_backbone(folder, data, settings(arm, **changes)), data
