@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import combinations, product
 
 import numpy as np
@@ -160,7 +161,7 @@ def test_reading_beats_user_and_item_biases_by_far(dataset, shop, test_rows):
 
 def test_an_impossible_history_is_an_error(shop):
     books = [int(np.flatnonzero(shop.moods == mood)[0]) for mood in range(5)]
-    history = tuple(Rated("u", book, 3.0, day, "Decent", "") for day, book in enumerate(books))
+    history = tuple(Rated("u", book, 3.0, day, "decent calm", "") for day, book in enumerate(books))
     with pytest.raises(DataError, match="no reader of the rated bookshop could have it"):
         reader_posterior(shop, history)
 
@@ -177,27 +178,30 @@ def book_of(shop, mood, genre):
 
 def test_a_note_says_what_the_example_shows(shop):
     def of_user(mood, rating, time):
-        return Rated("u", book_of(shop, mood, "sea"), rating, time, "Decent", "")
+        return Rated("u", book_of(shop, mood, "sea"), rating, time, f"decent {mood}", "")
 
     history = tuple(of_user(*seen) for seen in (("calm", 4.0, 1), ("warm", 4.0, 2), ("dark", 2.0, 3), ("sad", 2.0, 4)))
-    others = tuple(Rated(f"o{n}", 0, rating, n, word, "") for n, (rating, word) in enumerate(
-        [(3.0, "Vivid"), (5.0, "Vivid"), (5.0, "Gripping"), (2.0, "Flat"), (5.0, "Polished")]
+    others = tuple(Rated(f"o{n}", 0, rating, n, f"{word} calm", "") for n, (rating, word) in enumerate(
+        [(3.0, "vivid"), (5.0, "vivid"), (5.0, "gripping"), (2.0, "flat"), (5.0, "polished")]
     ))  # fmt: skip
     example = RatingExample("u", book_of(shop, "calm", "crime"), history, others, None, None, 5.0, 9)
     right = taste_summary(shop, example, np.random.default_rng(0))
-    assert right.user == "fair, likes calm warm, dislikes dark sad"
-    assert right.item == "calm crime book [pos] polished gripping [neg] flat"
-    assert right.match == "liked mood, good book" and right.rating == "5"
-    wrong = taste_summary(shop, example, np.random.default_rng(0), accuracy=0.0)
-    assert wrong.user != right.user and wrong.item == right.item, "a wrong note mixes up the moods"
-    assert wrong.rating != right.rating
+    assert right.user == "a fair rater"
+    assert right.item == "a calm crime book [pos] polished gripping [neg] flat"
+    assert right.match == "gives calm 4, good" and right.rating == "5"
+    wrong = [taste_summary(shop, example, np.random.default_rng(seed), accuracy=0.0) for seed in range(50)]
+    assert {note.match for note in wrong} == {f"gives calm {stars}, good" for stars in range(1, 6)}
+    assert {(note.user, note.item) for note in wrong} == {(right.user, right.item)}
+    assert {note.rating for note in wrong} == set("1234")
+    unread = replace(example, user_history=history[1:])
+    assert taste_summary(shop, unread, np.random.default_rng(0)).match == "gives calm unknown, good"
 
 
 def test_notes_are_short_and_right_as_often_as_asked(shop, predictive, test_rows):
     best, rng = posterior_median(predictive), np.random.default_rng(0)
     notes = [taste_summary(shop, example, rng, accuracy=0.7) for example in test_rows]
     for note in notes:
-        assert len(note.user.split()) <= 8 and len(note.item.split()) <= 10 and len(note.match.split()) <= 5
+        assert len(note.user.split()) == 3 and len(note.item.split()) <= 11 and len(note.match.split()) == 4
         assert note.rating in "12345"
     right = np.mean([int(note.rating) == median for note, median in zip(notes, best, strict=True)])
     assert right == pytest.approx(0.7, abs=0.08)

@@ -1,5 +1,7 @@
 """A backbone for ratings: it reads training rows alone, its replies have the one right form, no note tells a target."""
 
+import re
+
 import numpy as np
 import pytest
 from rated_shelf import dataset as rated_dataset
@@ -11,6 +13,8 @@ from reckon.data.ratings import rating_examples, rating_scale
 from reckon.models.pretrain import new_backbone
 from reckon.models.pretrain_rating_texts import NOTE_ACCURACY, NOTE_WINDOW, rating_texts
 from reckon.prompts.rating import TAGS, parse_rating
+
+SHOWN_RATING = re.compile(r"^(?:\[.*\] )?([0-9.]+)(?::|$)", re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +32,13 @@ def test_every_note_has_the_right_form(shop, tmp_path):
 
 def test_a_plain_note_draws_its_rating_from_those_it_shows(tmp_path):
     dataset = rated_dataset(tmp_path / "shelf")
-    everything = set(rating_examples(dataset, "train").ratings)
-    examples = rating_examples(dataset, "train", NOTE_WINDOW, NOTE_WINDOW)
-    for example, text in zip(examples, rating_texts(dataset, seed=0), strict=True):
-        shown = {rated.rating for rated in (*example.user_history, *example.item_history)}
-        assert parse_rating(text.written, rating_scale(dataset)).rating in (shown or everything)
+    everything = {f"{rating:g}" for rating in rating_examples(dataset, "train").ratings}
+    drawn_from = set()
+    for text in rating_texts(dataset, seed=0):
+        shown = set(SHOWN_RATING.findall(text.prompt))
+        assert f"{parse_rating(text.written, rating_scale(dataset)).rating:g}" in (shown or everything)
+        drawn_from.add(len(shown))
+    assert len(drawn_from) > 2, "histories of several lengths"
 
 
 def test_notes_on_the_shop_are_right_more_often_than_chance_and_far_from_always(shop):
@@ -47,7 +53,7 @@ def test_the_tags_are_one_token_each_and_stay_in_decoded_text(shop, tmp_path):
         shop,
         tmp_path / "b",
         task="rating",
-        overrides=("hidden_size=32", "layers=1", "intermediate_size=32", "vocab_size=400", "steps=2", "lexical=false"),
+        overrides=("hidden_size=32", "layers=1", "intermediate_size=32", "vocab_size=400", "steps=2", "initial=random"),
         progress=False,
     )
     tokenizer = AutoTokenizer.from_pretrained(folder)

@@ -1,5 +1,6 @@
 """The rating prompt and its parser: hand-written replies, what a prompt shows, hostile text, token budgets."""
 
+import re
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -379,6 +380,17 @@ def test_reviews_titles_and_items_are_cut_to_their_words():
     assert "The book to rate: Calm Sea. genre:" in text.splitlines()
 
 
+def test_others_reviews_have_a_length_of_their_own():
+    both, short, longer = (content(EXAMPLE, review_words=2, item_review_words=words) for words in (None, 1, 3))
+    assert both == content(EXAMPLE, review_words=2, item_review_words=2)
+    mine = [line for line in both.splitlines() if line.startswith("[")]
+    for text, words in ((both, 2), (short, 1), (longer, 3)):
+        lines = text.splitlines()
+        assert [line for line in lines if line.startswith("[")] == mine
+        others = [line.split(": ")[1].split() for line in lines if re.match(r"[0-9.]+: ", line)]
+        assert others and max(map(len, others)) == words
+
+
 def test_no_review_words_leave_the_ratings():
     assert "[The Quiet Harbour] 4" in content(EXAMPLE, review_words=0).splitlines()
 
@@ -424,7 +436,7 @@ def test_html_line_breaks_become_spaces():
     )
 
 
-@pytest.mark.parametrize("field", ["review_words", "item_words", "title_words"])
+@pytest.mark.parametrize("field", ["review_words", "item_review_words", "item_words", "title_words"])
 def test_a_budget_of_words_below_its_least_is_refused(field):
     with pytest.raises(ConfigError, match=f"prompt.{field}"):
         content(EXAMPLE, **{field: -1})

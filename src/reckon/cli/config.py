@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from reckon.cli.backbone import Size
+from reckon.cli.backbone import Size, Task
 from reckon.cli.train import Arm, Preset, RatingArm
 
 app = typer.Typer(no_args_is_help=True)
@@ -71,15 +71,16 @@ def recone(
     show(RecOneConfig, constants(preset.value, arm.value), form)
 
 
-@app.command(epilog="Example: reckon config backbone --size small")
+@app.command(epilog="Example: reckon config backbone --size small --task rating")
 def backbone(
     size: Annotated[Size, typer.Option(help="Show this size's values as the defaults.")] = Size.TINY,
+    task: Annotated[Task, typer.Option(help="Show this task's values as the defaults.")] = Task.RANKING,
     form: FormOption = Form.TEXT,
 ) -> None:
     """List every setting of `reckon backbone new`."""
-    from reckon.models.pretrain import SIZES, PretrainConfig
+    from reckon.models.pretrain import PretrainConfig, pretrain_config
 
-    show(PretrainConfig, SIZES[size.value], form)
+    show(PretrainConfig, pretrain_config(size.value, task.value), form)
 
 
 def show(cls: type, base: object, form: Form) -> None:

@@ -1,7 +1,7 @@
 """Notes on the rated bookshop: what somebody who knows it well would write about an example, in RecZero's four parts.
 
 Entry point: `taste_summary`, for teachers and for pretraining texts. A right note draws its conclusions from the exact
-posterior given what the example shows; a wrong one mixes up the moods, and its rating is wrong.
+posterior given what the example shows; a wrong one misremembers the user's ratings, and its own rating is wrong.
 """
 
 from dataclasses import dataclass
@@ -18,12 +18,9 @@ from reckon.data.bookshop_ratings import (
     quality_word,
     rating_distribution,
     reader_posterior,
-    taste_probabilities,
 )
-from reckon.data.examples import FloatArray
 from reckon.data.ratings import Rated, RatingExample
 
-SURE = 0.6  # probability from which a note states a liking
 MOST_WORDS = 2  # of praise, and of blame
 LENIENCY_WORDS = ("strict", "fair", "generous")
 QUALITY_NAMES = ("poor", "average", "good")
@@ -34,11 +31,11 @@ class TasteNote:
     """The four parts of an analysis, without tags."""
 
     user: str
-    """At most 8 words: `strict, likes calm warm, dislikes dark sad`."""
+    """3 words: `a strict rater`."""
     item: str
-    """At most 10 words: `calm crime book [pos] vivid [neg] none`."""
+    """At most 11 words: `a calm crime book [pos] vivid [neg] none`."""
     match: str
-    """At most 5 words: `liked mood, good book`."""
+    """4 words: `gives calm 4, good`, the mean of the user's shown ratings of the mood or `unknown`, and the quality."""
     rating: str
     """A whole number of stars."""
 
@@ -51,32 +48,24 @@ def taste_summary(
     Args:
         rng: decides whether the note is right.
         accuracy: probability that it is: its rating is then the posterior median, the best prediction for the MAE.
-            Otherwise likes and dislikes are moods drawn at random, and the rating is any other one.
+            Otherwise the ratings that it remembers are random, and its own is any other one.
     """
     book, mood = example.item_index, int(shop.moods[example.item_index])
     reader, quality = reader_posterior(shop, example.user_history, mood), quality_posterior(example.item_history)
-    likes, dislikes = taste_probabilities(reader)  # [8], [8]
-    right = int(posterior_median(rating_distribution(reader, quality, mood)[None])[0])
-    rating = right
+    given = [round(rated.rating) for rated in example.user_history if shop.moods[rated.item_index] == mood]
+    rating = int(posterior_median(rating_distribution(reader, quality, mood)[None])[0])
     if rng.random() >= accuracy:
-        mixed_up = rng.permutation(len(likes))
-        likes, dislikes = likes[mixed_up], dislikes[mixed_up]
-        rating = int(rng.choice(STARS[right != STARS]))
+        given = [int(stars) for stars in rng.choice(STARS, len(given))]
+        rating = int(rng.choice(STARS[rating != STARS]))
+    remembered = str(int(np.mean(given) + 0.5)) if given else "unknown"
     leniency = LENIENCY_WORDS[int(reader.sum(axis=0).argmax())]
-    liked, disliked = (" ".join(_sure(moods)) or "unknown" for moods in (likes, dislikes))
     praise, blame = (_words(example.item_history, level) for level in (2, 0))
-    feeling = "liked" if likes[mood] >= SURE else "disliked" if dislikes[mood] >= SURE else "unknown"
     return TasteNote(
-        user=f"{leniency}, likes {liked}, dislikes {disliked}",
-        item=f"{MOOD_NAMES[mood]} {GENRE_NAMES[shop.genres[book]]} book [pos] {praise} [neg] {blame}",
-        match=f"{feeling} mood, {QUALITY_NAMES[int(quality.argmax())]} book",
+        user=f"a {leniency} rater",
+        item=f"a {MOOD_NAMES[mood]} {GENRE_NAMES[shop.genres[book]]} book [pos] {praise} [neg] {blame}",
+        match=f"gives {MOOD_NAMES[mood]} {remembered}, {QUALITY_NAMES[int(quality.argmax())]}",
         rating=str(rating),
     )
-
-
-def _sure(probabilities: FloatArray) -> list[str]:
-    """The moods of which a liking is sure, in the order of their names in the shop; never more than two."""
-    return [MOOD_NAMES[mood] for mood in np.flatnonzero(probabilities >= SURE)]
 
 
 def _words(history: tuple[Rated, ...], level: int) -> str:

@@ -10,9 +10,9 @@ independently of all else:
     book     quality -1, 0 or 1
     choice   any unread book of the reader's four moods, all equally likely
     rating   3 + (TASTE if the mood is liked, else -TASTE) + quality + leniency + noise, clipped to 1..5
-    review   names the mood, and has one word on the quality, right with probability WORD_ACCURACY
+    review   a word on the quality, right with probability WORD_ACCURACY, and the mood: `gripping calm`
 
-Taste is the largest part of the variance (1 of 2.2 before clipping; quality and leniency are 0.5 each). It is a matter
+Taste is the largest part of the variance (1 of 1.9 before clipping; quality is 0.4, leniency 0.3). It is a matter
 of user and mood together, so no sum of a user's and an item's bias can predict it. Whoever reads titles can: the user
 rated books of the same mood.
 """
@@ -39,8 +39,8 @@ STARS = np.arange(1, 6)  # [5]
 COPIES = 2  # books of one genre and mood
 TASTE = 1  # stars
 LEVELS = np.array([-1, 0, 1])  # of quality, leniency and noise
-QUALITY = np.array([0.25, 0.5, 0.25])  # probability of each level
-LENIENCY = np.array([0.25, 0.5, 0.25])
+QUALITY = np.array([0.2, 0.6, 0.2])  # probability of each level
+LENIENCY = np.array([0.15, 0.7, 0.15])
 NOISE = np.array([0.1, 0.8, 0.1])
 WORD_ACCURACY = 0.7  # of the review's word on quality; else one of the other two levels
 QUALITY_WORDS: tuple[tuple[str, ...], ...] = (
@@ -156,7 +156,7 @@ def _rate(shop: RatedBookshop, reader: Reader, book: int, rng: np.random.Generat
     level = rng.choice(LEVELS, p=_WORD[shop.quality[book] + 1])
     word = str(rng.choice(QUALITY_WORDS[level + 1]))
     mood = MOOD_NAMES[shop.moods[book]]
-    return int(np.clip(rating, 1, 5)), f"{word.capitalize()}, {mood}", f"A {mood} book, and {word}."
+    return int(np.clip(rating, 1, 5)), f"{word} {mood}", f"A {mood} book, and {word}."
 
 
 def best_possible_ratings(
@@ -228,12 +228,6 @@ def quality_posterior(history: tuple[Rated, ...]) -> FloatArray:
     return weight
 
 
-def taste_probabilities(reader: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """P(mood is liked) and P(mood is disliked) under a reader's posterior [T, 3]: [8] and [8]."""
-    weight = reader.sum(axis=1)
-    return weight @ (_TASTES == 1), weight @ (_TASTES == -1)
-
-
 def _normalised(weight: FloatArray) -> FloatArray:
     total = weight.sum()
     if total == 0:
@@ -242,8 +236,8 @@ def _normalised(weight: FloatArray) -> FloatArray:
 
 
 def quality_word(rated: Rated) -> str:
-    """The review's word on the quality; its headline is `Gripping, calm`."""
-    return rated.summary.partition(",")[0].lower()
+    """The review's word on the quality; its headline is `gripping calm`."""
+    return rated.summary.partition(" ")[0]
 
 
 def _word_level(rated: Rated) -> int:

@@ -19,10 +19,9 @@ from reckon.evaluation.rating_run import evaluate_rating_run
 from reckon.methods.reczero import RecZero
 from reckon.methods.reczero_config import RecZeroConfig, preset
 from reckon.methods.reczero_training import fit
-from reckon.models.pretrain import SIZES, new_backbone
+from reckon.models.pretrain import new_backbone, pretrain_config
 
-# Ratings are read off the prompt, not off words that two titles share: a lexical start has nothing to give here.
-BACKBONE = replace(SIZES["tiny"], layers=2, intermediate_size=256, steps=600, max_tokens=320, lexical=False)
+BACKBONE = replace(pretrain_config("tiny", "rating"), layers=2, intermediate_size=256, steps=600, max_tokens=320)
 PARTS = {"data", "backbone", "reczero", "metrics.json", "report.html", "trajectories.parquet"}
 UPDATES = 120  # at most; early stopping ends a run that stops gaining
 
@@ -33,7 +32,14 @@ def demo_config(seed: int) -> RecZeroConfig:
     return replace(
         small,
         seed=seed,
-        training=replace(small.training, max_steps=UPDATES, batch_size=16, micro_batch_size=16, validation_size=300),
+        training=replace(
+            small.training,
+            learning_rate=1e-4,
+            max_steps=UPDATES,
+            batch_size=16,
+            micro_batch_size=16,
+            validation_size=500,
+        ),
     )
 
 

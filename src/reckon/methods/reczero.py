@@ -112,6 +112,7 @@ class RecZero:
             style=prompt.style,
             max_tokens=prompt.max_tokens,
             review_words=prompt.review_words,
+            item_review_words=prompt.item_review_words,
             item_words=prompt.item_words,
             title_words=prompt.title_words,
         )

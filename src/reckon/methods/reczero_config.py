@@ -39,6 +39,9 @@ class RatingPromptConfig:
     review_words: int = 64
     """Words of each review that are kept, >= 0; 0 shows the ratings alone."""
 
+    item_review_words: int | None = None
+    """Words of each review by others that are kept, >= 0; null keeps `review_words`."""
+
     item_words: int = 64
     """Words of the item's other columns after its title, >= 0."""
 
@@ -47,9 +50,12 @@ class RatingPromptConfig:
     the instruction never are. What was cut is counted."""
 
     def __post_init__(self) -> None:
-        least = {"window": 0, "item_window": 0, "title_words": 1, "review_words": 0, "item_words": 0, "max_tokens": 1}
+        least = {
+            **{name: 0 for name in ("window", "item_window", "review_words", "item_review_words", "item_words")},
+            **{name: 1 for name in ("title_words", "max_tokens")},
+        }
         for name, bound in least.items():
-            if getattr(self, name) < bound:
+            if getattr(self, name) is not None and getattr(self, name) < bound:
                 raise ConfigError(f"prompt.{name}", getattr(self, name), f"must be at least {bound}", "use the default")
 
 
@@ -127,7 +133,14 @@ def preset(name: PresetName, arm: Arm = "full") -> RecZeroConfig:
         return replace(
             paper,
             prompt=RatingPromptConfig(
-                style="compact", window=6, item_window=6, title_words=8, review_words=6, item_words=0, max_tokens=256
+                style="compact",
+                window=6,
+                item_window=6,
+                title_words=8,
+                review_words=6,
+                item_review_words=1,
+                item_words=0,
+                max_tokens=256,
             ),
             rollout=SamplingConfig(max_completion_length=48),
             training=TrainingConfig(

@@ -1,9 +1,9 @@
 """A small language model made on the spot, where no open one can be downloaded.
 
 Entry point: `new_backbone`, behind `reckon backbone new`. It trains a tokenizer on the data set's own text, builds a
-small Seed-OSS decoder, starts it from the catalog's word statistics (`lexical`) and pretrains it on `pretrain_texts`,
-or on `pretrain_rating_texts` where it will predict ratings. The result is an ordinary Hugging Face folder:
-`AutoModelForCausalLM` and `AutoTokenizer` read it.
+small Seed-OSS decoder, chooses its initial weights (`lexical` for ranking, `induction` for ratings) and pretrains it on
+`pretrain_texts`, or on `pretrain_rating_texts` where it will predict ratings. The result is an ordinary Hugging Face
+folder: `AutoModelForCausalLM` and `AutoTokenizer` read it.
 
 It stands in for an open LLM; it knows this data set's words and nothing else. Ranking is not trained here.
 """
@@ -26,6 +26,7 @@ from reckon.data import Dataset
 from reckon.data.write import check_target, new_directory
 from reckon.errors import CheckpointError, ConfigError
 from reckon.models.backbone import load_backbone
+from reckon.models.induction import start_with_induction
 from reckon.models.lexical import start_from_words
 from reckon.models.pretrain_rating_texts import rating_texts
 from reckon.models.pretrain_texts import PretrainingText, item_documents, pretraining_texts, shuffled
@@ -34,7 +35,9 @@ from reckon.prompts.rating import BAD, GOOD, TAGS
 
 Size = Literal["tiny", "small"]
 Task = Literal["ranking", "rating"]
+Initial = Literal["lexical", "induction", "random"]
 CONFIG_FILE = "reckon_backbone.yaml"
+ROPE_THETA: dict[Initial, float] = {"lexical": 1e4, "induction": 1e8, "random": 1e4}
 SMALLEST_VOCABULARY = 260  # bytes and special tokens
 
 
@@ -64,8 +67,9 @@ class PretrainConfig:
     """Words of each item prompt after its title, >= 0. They push the title away from the marker: on one catalog 24 of
     them took the untrained Hit@10 from 0.151 to 0.132."""
 
-    lexical: bool = True
-    """Start token vectors and the first layer from the catalog's word statistics; False starts at random."""
+    initial: Initial = "lexical"
+    """Weights before pretraining: `lexical` from the catalog's word statistics, which ranking starts from, `induction`
+    with heads that look up earlier occurrences of a word, which ratings need, or `random`."""
 
     half_life: float = 20.0
     """Tokens after which a word counts half at the lexical start, > 0; about one title."""
@@ -81,7 +85,7 @@ class PretrainConfig:
 
     anchor: float = 10.0
     """Weight of 1 - cosine between the state at a final marker and the same state before pretraining, >= 0. Without it,
-    next-token training soon loses what the start knew about ranking. A random start knows nothing: it has none."""
+    next-token training soon loses what the lexical start knew about ranking. The others know nothing: no anchor."""
 
     def __post_init__(self) -> None:
         if self.anchor < 0:
@@ -96,9 +100,12 @@ class PretrainConfig:
                 f"must be a multiple of 2 * heads ({2 * self.heads})",
                 f"use {2 * self.heads * max(1, round(self.hidden_size / (2 * self.heads)))}",
             )
-        if self.lexical and self.hidden_size // self.heads < 8:
+        if self.initial != "random" and self.hidden_size // self.heads < 8:
             raise ConfigError(
-                "heads", self.heads, "a lexical start needs heads of at least 8 channels", "use fewer heads"
+                "heads",
+                self.heads,
+                f"{self.initial} initial weights need heads of at least 8 channels",
+                "use fewer heads, or initial=random",
             )
         if self.vocab_size < SMALLEST_VOCABULARY:
             raise ConfigError("vocab_size", self.vocab_size, f"must be at least {SMALLEST_VOCABULARY}", "use 8000")
@@ -114,6 +121,11 @@ SIZES: dict[Size, PretrainConfig] = {
     "tiny": PretrainConfig(),
     "small": PretrainConfig(hidden_size=256, layers=6, intermediate_size=768, vocab_size=12_000),
 }
+
+
+def pretrain_config(size: Size, task: Task) -> PretrainConfig:
+    """The settings of a size; ratings are looked up in the prompt, so their backbone starts with induction."""
+    return SIZES[size] if task == "ranking" else replace(SIZES[size], initial="induction")
 
 
 def new_backbone(
@@ -137,7 +149,7 @@ def new_backbone(
         task: what it will be trained for, `ranking` (R2ec) or `rating` (RecZero, RecOne): they read other prompts.
         seed: of weights and batches; the same seed on the same machine gives the same weights.
         overrides: `field=value` strings for `PretrainConfig`.
-        config: where to start instead of `size`.
+        config: what to start from instead of the settings of `size` and `task`.
         start: a small backbone, or the `model` of a run trained from one, to go on from: its tokenizer and weights are
             taken, and the anchor holds to its states. So a model that was trained to rank learns to write again,
             which ranking alone makes it forget.
@@ -151,7 +163,7 @@ def new_backbone(
         DataError: `out` is in the way, the notes are unreadable, or `rating` without ratings. Nothing is left behind.
     """
     out = Path(out)
-    config = load_config(PretrainConfig, overrides=overrides, base=config or SIZES[size])
+    config = load_config(PretrainConfig, overrides=overrides, base=config or pretrain_config(size, task))
     check_target(out, overwrite=False)
     documents = item_documents(dataset, config.item_words)
     if task == "rating":
@@ -161,8 +173,8 @@ def new_backbone(
     if start is None:
         tokenizer = train_tokenizer(documents + [text.prompt + text.written for text in texts], config.vocab_size, tags)
         model = build_decoder(tokenizer, documents, config, seed)
-        if not config.lexical:
-            config = replace(config, anchor=0)  # random states are worth no anchor
+        if config.initial != "lexical":
+            config = replace(config, anchor=0)  # other states are worth no anchor
     else:
         tokenizer, model = _started(Path(start))
     pretrain(model, tokenizer, texts, config, seed, progress=progress)
@@ -189,7 +201,7 @@ def build_decoder(
 ) -> SeedOssForCausalLM:
     """An untrained decoder for this vocabulary, started from the words of the documents if so configured.
 
-    Seed-OSS is a Llama with biases on queries, keys and values, which the lexical start needs, as in Qwen2; but for a
+    Seed-OSS is a Llama with biases on queries, keys and values, which the initial weights need, as in Qwen2; but for a
     Qwen2 folder AutoTokenizer puts Qwen2's own rules in place of the tokenizer's, and with a Llama's bias on the
     attention's output as well, RecPO took three times as many updates on the bookshop.
     """
@@ -204,6 +216,7 @@ def build_decoder(
                 num_key_value_heads=config.heads,
                 intermediate_size=config.intermediate_size,
                 max_position_embeddings=4096,
+                rope_parameters={"rope_type": "default", "rope_theta": ROPE_THETA[config.initial]},
                 head_dim=config.hidden_size // config.heads,
                 attention_bias=True,
                 attention_out_bias=False,
@@ -215,8 +228,10 @@ def build_decoder(
                 bos_token_id=None,
             )
         )
-    if config.lexical:
+    if config.initial == "lexical":
         start_from_words(model, tokenizer, documents, half_life=config.half_life, seed=seed)
+    elif config.initial == "induction":
+        start_with_induction(model, seed)
     return model
 
 

@@ -11,6 +11,7 @@ Only training rows are read. Does not know about models.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -22,9 +23,10 @@ from reckon.data.ratings import Rated, RatingExample, Scale, rating_examples, ra
 from reckon.models.pretrain_texts import PretrainingText
 from reckon.prompts.rating import BAD, BLOCKS, GOOD, rating_messages
 
-NOTE_ACCURACY = 0.55
+NOTE_ACCURACY = 0.75
 MAX_NOTES = 20_000  # more than a small decoder reads; keeps memory flat on large data sets
-NOTE_WINDOW, TITLE_WORDS, REVIEW_WORDS = 6, 8, 6  # as the `small` preset of RecZero reads
+# As the `small` preset of RecZero reads:
+NOTE_WINDOW, TITLE_WORDS, REVIEW_WORDS, ITEM_REVIEW_WORDS = 6, 8, 6, 1
 
 Parts = tuple[str, str, str, str]  # what stands in the four blocks
 
@@ -48,6 +50,7 @@ def rating_texts(dataset: Dataset, *, seed: int) -> list[PretrainingText]:
     )
     texts = []
     for example in examples:
+        example = _shortened(example, rng)
         turn = rating_messages(
             example,
             dataset.catalog,
@@ -55,11 +58,22 @@ def rating_texts(dataset: Dataset, *, seed: int) -> list[PretrainingText]:
             scale,
             "compact",
             review_words=REVIEW_WORDS,
+            item_review_words=ITEM_REVIEW_WORDS,
             item_words=0,
             title_words=TITLE_WORDS,
         )[0]
         texts.append(PretrainingText(turn["content"] + "\n", written(conclude(example))))
     return texts
+
+
+def _shortened(example: RatingExample, rng: np.random.Generator) -> RatingExample:
+    """The example with histories of any length: short prompts are where a decoder learns first what to look for."""
+    user, item = (int(rng.integers(len(history) + 1)) for history in (example.user_history, example.item_history))
+    return replace(
+        example,
+        user_history=example.user_history[len(example.user_history) - user :],
+        item_history=example.item_history[len(example.item_history) - item :],
+    )
 
 
 def written(parts: Parts) -> str:

@@ -141,6 +141,7 @@ def rating_messages(
     style: Style = "instruct",
     *,
     review_words: int = REVIEW_WORDS,
+    item_review_words: int | None = None,
     item_words: int = ITEM_WORDS,
     title_words: int = TITLE_WORDS,
 ) -> list[Message]:
@@ -153,11 +154,13 @@ def rating_messages(
         scale: named in the instruction of `instruct`.
         style: `instruct` shows summary and text of a review; `compact` the summary, or the text where there is none.
         review_words: words of each review that are kept, >= 0; 0 shows the ratings alone.
+        item_review_words: those of each review by others; None: as many.
         item_words: words of the item's other columns after its title, >= 0.
         title_words: words of each title in the history that are kept, > 0. The item's own title is never cut.
     """
-    parts = _parts(example, catalog, words, scale, style, review_words, item_words, title_words)
-    return parts.messages(review_words, len(parts.user), len(parts.others))
+    others_words = review_words if item_review_words is None else item_review_words
+    parts = _parts(example, catalog, words, scale, style, review_words, others_words, item_words, title_words)
+    return parts.messages(max(review_words, others_words), len(parts.user), len(parts.others))
 
 
 def fitted_prompt(
@@ -170,6 +173,7 @@ def fitted_prompt(
     style: Style = "instruct",
     max_tokens: int,
     review_words: int = REVIEW_WORDS,
+    item_review_words: int | None = None,
     item_words: int = ITEM_WORDS,
     title_words: int = TITLE_WORDS,
 ) -> FittedPrompt:
@@ -182,12 +186,14 @@ def fitted_prompt(
     Args:
         tokenizer: a Hugging Face tokenizer; its chat template is used where it has one.
         max_tokens: the most tokens the prompt may have, start token included.
-        example, catalog, words, scale, style, review_words, item_words, title_words: as in `rating_messages`.
+        example, catalog, words, scale, style, review_words, item_review_words, item_words, title_words: as in
+            `rating_messages`.
 
     Raises:
         ConfigError: item and instruction alone do not fit.
     """
-    parts = _parts(example, catalog, words, scale, style, review_words, item_words, title_words)
+    others_words = review_words if item_review_words is None else item_review_words
+    parts = _parts(example, catalog, words, scale, style, review_words, others_words, item_words, title_words)
     longest = max((len(line.review) for line in (*parts.user, *parts.others)), default=0)
 
     def attempt(level: int) -> FittedPrompt:
@@ -308,23 +314,25 @@ def _parts(
     scale: Scale,
     style: Style,
     review_words: int,
+    item_review_words: int,
     item_words: int,
     title_words: int,
 ) -> _Parts:
     for field, value, least in (
         ("prompt.review_words", review_words, 0),
+        ("prompt.item_review_words", item_review_words, 0),
         ("prompt.item_words", item_words, 0),
         ("prompt.title_words", title_words, 1),
     ):
         if value < least:
             raise ConfigError(field, value, f"must be at least {least}", "use the default")
 
-    def line(rated: Rated, with_title: bool) -> _Line:
+    def line(rated: Rated, of_user: bool) -> _Line:
         head = f"{rated.rating:g}"
-        if with_title:
+        if of_user:
             title = _clean(catalog.titles[rated.item_index]) or "untitled"
             head = f"[{' '.join(title.split()[:title_words])}] {head}"
-        return _Line(head, _review(rated, style).split()[:review_words])
+        return _Line(head, _review(rated, style).split()[: review_words if of_user else item_review_words])
 
     record = catalog.record(example.item_index)
     return _Parts(
