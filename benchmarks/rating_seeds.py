@@ -1,0 +1,175 @@
+"""RecZero and RecOne on the rated bookshop over several seeds: what each ends with, and how fast it gets there.
+
+Run it:  python benchmarks/rating_seeds.py --out OUT [--seeds 0 1 2] [--json FILE]
+
+For each seed: `reckon demo --task rating` (rated bookshop, backbone, RecZero) into OUT/seed-N, then RecOne from the
+same backbone with the same settings. Its teacher is somebody who knows the shop: right wherever that can be concluded
+from the prompt, asked about 1,000 training rows through `reckon.methods.traces`. Both are evaluated on the test rows.
+What is in OUT already is not made again.
+"""
+
+import argparse
+import json
+import shutil
+import statistics
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from measure import environment, write_json
+
+ARMS = ("reczero", "recone")
+WINDOW = 5  # updates that a reward is averaged over
+T_95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}  # Student's t for a 95 % interval of the mean of so many seeds
+
+
+def teacher_replies(data: Path, file: Path, seed: int) -> None:
+    """JSON lines for `FileTeacher`: what somebody who knows the shop writes about each training row."""
+    from reckon.data import Dataset
+    from reckon.data.bookshop_notes import taste_summary
+    from reckon.data.bookshop_ratings import rated_shop_of
+    from reckon.data.ratings import rating_examples
+    from reckon.methods.reczero_config import preset
+    from reckon.models.pretrain_rating_texts import written
+
+    dataset, prompt, rng = Dataset.load(data), preset("small").prompt, np.random.default_rng(seed)
+    shop = rated_shop_of(dataset)
+    with file.open("w", encoding="utf-8") as lines:
+        for example in rating_examples(dataset, "train", prompt.window, prompt.item_window):
+            note = taste_summary(shop, example, rng)
+            reply = written((note.user, note.item, note.match, note.rating))
+            item_id = dataset.catalog.ids[example.item_index]
+            line = {"user_id": example.user_id, "item_id": item_id, "timestamp": example.time, "reply": reply}
+            lines.write(json.dumps(line) + "\n")
+
+
+def train_recone(folder: Path, seed: int) -> None:
+    """Teacher, traces, fine-tuning and RL into FOLDER/recone; RL as in the demo's RecZero."""
+    from reckon.data import Dataset
+    from reckon.demo.rated_bookshop import demo_config
+    from reckon.methods.recone import train_run
+    from reckon.methods.teachers import FileTeacher
+    from reckon.methods.traces import TraceSettings, make_traces
+
+    dataset, config = Dataset.load(folder / "data"), demo_config(seed)
+    teacher_replies(folder / "data", folder / "teacher.jsonl", seed)
+    settings = TraceSettings(
+        seed=seed, style="compact", window=config.prompt.window, item_window=config.prompt.item_window
+    )
+    make_traces(dataset, FileTeacher(folder / "teacher.jsonl"), folder / "traces", settings)
+    training = config.training
+    same = ("max_steps", "batch_size", "micro_batch_size", "validation_size", "learning_rate", "eval_steps", "patience")
+    train_run(
+        data=folder / "data",
+        backbone=folder / "backbone",
+        traces=folder / "traces",
+        out=folder / "recone",
+        preset="small",
+        overrides=[f"training.{name}={getattr(training, name)}" for name in same],
+        seed=seed,
+    )
+
+
+def seed_results(out: Path, seed: int) -> dict[str, Any]:
+    """Everything of one seed: rewards along both runs, test errors, best possible."""
+    from reckon.data import Dataset
+    from reckon.data.bookshop_ratings import best_possible_ratings, rated_shop_of
+    from reckon.data.ratings import rating_examples
+    from reckon.demo.rated_bookshop import run_rating_demo
+    from reckon.evaluation.rating_run import evaluate_rating_run
+    from reckon.methods.reczero_config import preset
+
+    folder = out / f"seed-{seed}"
+    if not (folder / "metrics.json").exists():
+        run_rating_demo(folder, seed)
+    if not (folder / "recone" / "manifest.json").exists():
+        for left in ("recone", "traces"):
+            shutil.rmtree(folder / left, ignore_errors=True)
+        train_recone(folder, seed)
+    dataset, prompt = Dataset.load(folder / "data"), preset("small").prompt
+    best = best_possible_ratings(
+        rated_shop_of(dataset), rating_examples(dataset, "test", prompt.window, prompt.item_window)
+    )
+    evaluate_rating_run(folder / "recone", beside=[folder / "reczero"], out=folder / "both", best_possible=best)
+    metrics = json.loads((folder / "both" / "metrics.json").read_text())
+    rewards = {arm: rewards_of(folder / arm) for arm in ARMS}
+    target = statistics.fmean(rewards["reczero"][-2 * WINDOW :])
+    return {
+        "seed": seed,
+        "demo_seconds": json.loads((folder / "metrics.json").read_text())["seconds"],
+        "best_possible": best,
+        "rows": metrics["rows"],
+        "paired": metrics["paired"],
+        "reward": {
+            arm: {
+                "first": statistics.fmean(rewards[arm][:WINDOW]),
+                "last": statistics.fmean(rewards[arm][-2 * WINDOW :]),
+                "updates_to_reczeros_last": updates_to(rewards[arm], target),
+                "all": [round(reward, 4) for reward in rewards[arm]],
+            }
+            for arm in ARMS
+        },
+    }
+
+
+def rewards_of(run: Path) -> list[float]:
+    """Mean reward of each update, first to last."""
+    log = json.loads((run / "log.json").read_text())
+    return [entry["reward/mean"] for entry in log if "reward/mean" in entry]
+
+
+def updates_to(rewards: list[float], target: float) -> int:
+    """Updates after which the mean of the last WINDOW rewards first reaches the target; all of them if it never is."""
+    for update in range(WINDOW, len(rewards) + 1):
+        if statistics.fmean(rewards[update - WINDOW : update]) >= target:
+            return update
+    return len(rewards)
+
+
+def over_seeds(values: list[float]) -> dict[str, float]:
+    """Mean and half-width of its 95 % interval over seeds (Student's t)."""
+    spread = statistics.stdev(values) if len(values) > 1 else float("nan")
+    half = T_95.get(len(values), 1.96) * spread / len(values) ** 0.5
+    return {"mean": statistics.fmean(values), "half_width": half}
+
+
+def summary(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """Means over the seeds, and of RecOne minus RecZero within each seed."""
+
+    def error(result: dict[str, Any], arm: str, metric: str) -> float:
+        return next(row[metric] for row in result["rows"] if row["name"] == arm)
+
+    values: dict[str, list[float]] = {}
+    for result in results:
+        reward = result["reward"]
+        for arm in ARMS:
+            for name in ("first", "last", "updates_to_reczeros_last"):
+                values.setdefault(f"{arm} reward {name}", []).append(reward[arm][name])
+            for metric in ("mae", "rmse", "parse_rate"):
+                values.setdefault(f"{arm} {metric}", []).append(error(result, arm, metric))
+        for name in ("first", "updates_to_reczeros_last"):
+            gap = reward["recone"][name] - reward["reczero"][name]
+            values.setdefault(f"recone - reczero, reward {name}", []).append(gap)
+        values.setdefault("reczero, reward last - first", []).append(
+            reward["reczero"]["last"] - reward["reczero"]["first"]
+        )
+    return {name: over_seeds(of_seeds) for name, of_seeds in values.items()}
+
+
+def main() -> None:
+    """Run the seeds, print the summary, write the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="where the runs go, or are")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--json", type=Path, help="also write the results here")
+    arguments = parser.parse_args()
+    results = [seed_results(arguments.out, seed) for seed in arguments.seeds]
+    means = summary(results)
+    for name, value in means.items():
+        print(f"{name:48s} {value['mean']:8.3f} ± {value['half_width']:.3f}")
+    if arguments.json:
+        write_json(arguments.json, {"environment": environment(), "summary": means, "seeds": results})
+
+
+if __name__ == "__main__":
+    main()
