@@ -66,7 +66,7 @@ def run_rating_demo(out: str | Path, seed: int = 0) -> Path:
         prompt = model.config.prompt
         shown = rating_examples(dataset, "test", prompt.window, prompt.item_window)
         best = best_possible_ratings(rated_shop_of(dataset), shown)
-        evaluation = evaluate_rating_run(out / "reczero", out=out, best_possible=best)
+        evaluation = evaluate_rating_run(out / "reczero", out=out, best_possible=best, since=started)
     for table in evaluation.tables():
         console.print(table.to_rich())
     console.print(f"{time.perf_counter() - started:.0f} seconds")

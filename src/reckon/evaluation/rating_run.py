@@ -82,6 +82,7 @@ def evaluate_rating_run(
     data: str | Path | None = None,
     baselines: bool = True,
     best_possible: Mapping[str, float] | None = None,
+    since: float | None = None,
 ) -> RatingEvaluation:
     """Evaluate a finished run that predicts ratings; writes `metrics.json` and `report.html`.
 
@@ -98,12 +99,13 @@ def evaluate_rating_run(
         data: the dataset directory, where it has moved since training.
         baselines: fit and show `RATING_BASELINES`; one whose extra is not installed is left out, with a note.
         best_possible: `mae` and `rmse`, where they are known.
+        since: the `time.perf_counter()` that the file's `seconds` count from; default: this call.
 
     Raises:
         CheckpointError: a run is not finished, was trained on other data, or ranks items.
         DataError: the split has no rated rows.
     """
-    run, started = Path(run), time.perf_counter()
+    run, started = Path(run), time.perf_counter() if since is None else since
     if samples < 1:
         raise ConfigError("samples", samples, "a prediction needs at least one reply", "use 1 or more")
     if task_of(run) != "rating":
