@@ -19,6 +19,7 @@ import numpy as np
 from measure import environment, write_json
 
 ARMS = ("reczero", "recone")
+REWARDS = {"first": "first reward", "last": "last reward", "updates_to_reward": "updates to RecZero's last reward"}
 WINDOW = 5  # updates that a reward is averaged over
 T_95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}  # Student's t for a 95 % interval of the mean of so many seeds
 
@@ -96,7 +97,6 @@ def seed_results(out: Path, seed: int) -> dict[str, Any]:
     target = statistics.fmean(rewards["reczero"][-2 * WINDOW :])
     return {
         "seed": seed,
-        "demo_seconds": json.loads((folder / "metrics.json").read_text())["seconds"],
         "best_possible": best,
         "rows": metrics["rows"],
         "paired": metrics["paired"],
@@ -104,7 +104,7 @@ def seed_results(out: Path, seed: int) -> dict[str, Any]:
             arm: {
                 "first": statistics.fmean(rewards[arm][:WINDOW]),
                 "last": statistics.fmean(rewards[arm][-2 * WINDOW :]),
-                "updates_to_reczeros_last": updates_to(rewards[arm], target),
+                "updates_to_reward": updates_to(rewards[arm], target),
                 "all": [round(reward, 4) for reward in rewards[arm]],
             }
             for arm in ARMS
@@ -141,18 +141,15 @@ def summary(results: list[dict[str, Any]]) -> dict[str, Any]:
 
     values: dict[str, list[float]] = {}
     for result in results:
-        reward = result["reward"]
+        ours, theirs = (result["reward"][arm] for arm in ARMS)
         for arm in ARMS:
-            for name in ("first", "last", "updates_to_reczeros_last"):
-                values.setdefault(f"{arm} reward {name}", []).append(reward[arm][name])
             for metric in ("mae", "rmse", "parse_rate"):
-                values.setdefault(f"{arm} {metric}", []).append(error(result, arm, metric))
-        for name in ("first", "updates_to_reczeros_last"):
-            gap = reward["recone"][name] - reward["reczero"][name]
-            values.setdefault(f"recone - reczero, reward {name}", []).append(gap)
-        values.setdefault("reczero, reward last - first", []).append(
-            reward["reczero"]["last"] - reward["reczero"]["first"]
-        )
+                values.setdefault(f"{arm}: {metric}", []).append(error(result, arm, metric))
+            for name, label in REWARDS.items():
+                values.setdefault(f"{arm}: {label}", []).append(result["reward"][arm][name])
+        values.setdefault("reczero: last reward − first reward", []).append(ours["last"] - ours["first"])
+        for name in ("first", "updates_to_reward"):
+            values.setdefault(f"recone − reczero: {REWARDS[name]}", []).append(theirs[name] - ours[name])
     return {name: over_seeds(of_seeds) for name, of_seeds in values.items()}
 
 

@@ -2,9 +2,11 @@
 
     python benchmarks/results_table.py demo docs/results/demo-seed-*.json
     python benchmarks/results_table.py run docs/results/industrial.json
+    python benchmarks/results_table.py rating docs/results/digital-music.json
+    python benchmarks/results_table.py rating-seeds docs/results/rating-seeds.json
 
-So no number in the page is copied by hand. `demo` compares every seed with the best possible; `run` shows one
-evaluation with its intervals and paired differences.
+So no number in the page is copied by hand. `demo` compares every seed with the best possible; `run` and `rating` show
+one evaluation with its intervals and paired differences; `rating-seeds` what `benchmarks/rating_seeds.py` measured.
 """
 
 import argparse
@@ -55,6 +57,47 @@ def run_table(file: Path) -> str:
     return "\n".join(lines)
 
 
+def rating_table(file: Path) -> str:
+    """One row per predictor with intervals, then the paired differences of the run that the evaluation is about."""
+    content = json.loads(file.read_text())
+    lines = ["| method | MAE | RMSE | parse rate |", "| --- | --: | --: | --: |"]
+    rows = content["rows"]
+    lines += [f"| {row['name']} | {cell(row, 'mae')} | {cell(row, 'rmse')} | {row['parse_rate']:.1%} |" for row in rows]
+    last = rows[-1]["name"]
+    lines += ["", "| paired difference | MAE | RMSE |", "| --- | --: | --: |"]
+    pairs = {(pair["baseline"], pair["metric"]): pair for pair in content["paired"] if pair["name"] == last}
+    for row in rows[:-1]:
+        both = " | ".join(difference(pairs[row["name"], metric]) for metric in ("mae", "rmse"))
+        lines.append(f"| {last} − {row['name']} | {both} |")
+    return "\n".join(lines)
+
+
+def rating_seeds_table(file: Path) -> str:
+    """One row per seed: errors beside the bias model and the best possible, rewards and updates; then means."""
+    content = json.loads(file.read_text())
+    lines = [
+        "| seed | method | MAE | RMSE | parse rate | MAE of bias / halfway / best possible | reward, first → last "
+        "| updates to RecZero's last reward |",
+        "| --: | --- | --: | --: | --: | --: | --: | --: |",
+    ]
+    for result in content["seeds"]:
+        rows = {row["name"]: row for row in result["rows"]}
+        best, bias = result["best_possible"]["mae"], rows["bias"]["mae"]
+        half = (rows["global-mean"]["mae"] + best) / 2
+        for arm in ("reczero", "recone"):
+            row, reward = rows[arm], result["reward"][arm]
+            lines.append(
+                f"| {result['seed']} | {arm} | {cell(row, 'mae')} | {cell(row, 'rmse')} | {row['parse_rate']:.1%} | "
+                f"{bias:.3f} / {half:.3f} / {best:.3f} | {reward['first']:.2f} → {reward['last']:.2f} | "
+                f"{reward['updates_to_reward']} |"
+            )
+    lines += ["", "| over the seeds | mean and 95 % interval |", "| --- | --: |"]
+    for name, value in content["summary"].items():
+        low, high = value["mean"] - value["half_width"], value["mean"] + value["half_width"]
+        lines.append(f"| {name} | {value['mean']:.3f} ({low:.3f} to {high:.3f}) |")
+    return "\n".join(lines)
+
+
 def cell(row: dict[str, Any], metric: str) -> str:
     low, high = row[f"{metric}_ci"]
     return f"{row[metric]:.3f} ({low:.3f}–{high:.3f})"
@@ -65,14 +108,19 @@ def difference(pair: dict[str, Any]) -> str:
     return f"{pair['difference']:+.3f} ({low:+.3f} to {high:+.3f})"
 
 
+TABLES = {"run": run_table, "rating": rating_table, "rating-seeds": rating_seeds_table}
+
+
 def main() -> None:
     """Print the tables of the files named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kind", choices=["demo", "run"])
+    parser.add_argument("kind", choices=["demo", *TABLES])
     parser.add_argument("files", nargs="+", type=Path)
     arguments = parser.parse_args()
-    tables = [demo_table(arguments.files)] if arguments.kind == "demo" else map(run_table, arguments.files)
-    print("\n\n".join(tables))
+    if arguments.kind == "demo":
+        print(demo_table(arguments.files))
+    else:
+        print("\n\n".join(map(TABLES[arguments.kind], arguments.files)))
 
 
 if __name__ == "__main__":
