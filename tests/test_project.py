@@ -20,9 +20,16 @@ from reckon.errors import ConfigError
 from reckon.methods.r2ec_config import R2ecConfig
 from reckon.methods.recone import RecOneConfig
 from reckon.methods.reczero_config import RecZeroConfig
+from reckon.methods.rporec_config import RPORecConfig
 from reckon.models.pretrain import SIZES, PretrainConfig
 
-CONFIGS = {"r2ec": R2ecConfig, "reczero": RecZeroConfig, "recone": RecOneConfig, "backbone": PretrainConfig}
+CONFIGS = {
+    "r2ec": R2ecConfig,
+    "rporec": RPORecConfig,
+    "reczero": RecZeroConfig,
+    "recone": RecOneConfig,
+    "backbone": PretrainConfig,
+}
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))

@@ -14,16 +14,12 @@ runner = CliRunner()
 ITEMS = {"item_id": ["a", "b", "c"], "title": ["The Quiet Harbour", "[bold]Black Tide", "A Map of Sand"]}
 
 
-class FakeR2ec:
-    """Answers as R2ec does, without a model."""
+class FakeModel:
+    """Answers as a ranking model does, without one."""
 
     catalog = Catalog(pa.table(ITEMS))
-    config = SimpleNamespace(reasons=True)
+    reasons = True
     answer = Recommendation([2, 1], ["c", "b"], [1.5, -0.25], "wants [calm] sea books ")
-
-    @classmethod
-    def from_pretrained(cls, path):
-        return cls()
 
     data_path = None
 
@@ -45,7 +41,7 @@ class FakeR2ec:
 
 @pytest.fixture(autouse=True)
 def fake_model(monkeypatch, tmp_path):
-    monkeypatch.setattr("reckon.methods.r2ec.R2ec", FakeR2ec)
+    monkeypatch.setattr("reckon.methods.load.load_ranking_model", lambda run: FakeModel())
     monkeypatch.setattr("reckon.methods.finished_run.dataset_of", lambda run, recorded, data: "the data set")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "run").mkdir()
@@ -78,12 +74,12 @@ def test_streaming_shows_the_same_text_and_items():
 
 def test_reasoning_that_was_cut_off_says_so(monkeypatch):
     answer = Recommendation([2], ["c"], [1.0], "wants and wants", truncated=True)
-    monkeypatch.setattr(FakeR2ec, "answer", answer)
+    monkeypatch.setattr(FakeModel, "answer", answer)
     assert "cut off" in run("--user", "7").output
 
 
 def test_a_model_without_reasoning_shows_no_panel(monkeypatch):
-    monkeypatch.setattr(FakeR2ec, "answer", Recommendation([2], ["c"], [1.0]))
+    monkeypatch.setattr(FakeModel, "answer", Recommendation([2], ["c"], [1.0]))
     assert "Reasoning" not in run("--user", "7").output
 
 

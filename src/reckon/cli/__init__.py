@@ -11,9 +11,11 @@ from typer.core import TyperGroup
 
 from reckon import __version__
 from reckon.cli import backbone, config, data, traces, train
+from reckon.cli.compare import compare
 from reckon.cli.demo import demo
 from reckon.cli.doctor import doctor
 from reckon.cli.evaluate import evaluate
+from reckon.cli.reason import reason
 from reckon.cli.recommend import recommend
 from reckon.errors import ReckonError
 
@@ -74,6 +76,8 @@ app.command(
     epilog='Example: reckon recommend runs/shop --history "The Quiet Harbour; A Map of Sand" --k 5 --stream\n\n'
     'Example: reckon recommend runs/music --rate "Blue Train" --user A3'
 )(recommend)
+app.command(epilog="Example: reckon compare runs/shop-plain runs/shop runs/shop-rporec")(compare)
+app.command(epilog="Example: reckon reason runs/shop-rporec --out stores/shop.sqlite")(reason)
 app.add_typer(config.app, name="config", help="List every setting, with its default and meaning.")
 app.command(epilog="Example: reckon doctor --model Qwen/Qwen2.5-0.5B-Instruct --group-size 4 --reply-length 512")(
     doctor

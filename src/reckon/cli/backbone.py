@@ -14,6 +14,7 @@ app = typer.Typer(no_args_is_help=True)
 class Task(StrEnum):
     RANKING = "ranking"
     RATING = "rating"
+    RPOREC = "rporec"
 
 
 class Size(StrEnum):
@@ -37,8 +38,8 @@ def new(
     task: Annotated[
         Task,
         typer.Option(
-            help="What it will be trained for: ranking (R2ec), or rating (RecZero, RecOne). It learns the compact "
-            "prompts of that task, so train it with --preset small."
+            help="What it will be trained for: ranking (R2ec), rating (RecZero, RecOne), or rporec. It learns the "
+            "compact prompts of that task, so train it with --preset small."
         ),
     ] = Task.RANKING,
     start: Annotated[
@@ -68,5 +69,5 @@ def new(
         overrides=overrides or [],
         start=start,
     )
-    method = "r2ec" if task is Task.RANKING else "reczero"
+    method = {Task.RANKING: "r2ec", Task.RATING: "reczero", Task.RPOREC: "rporec"}[task]
     typer.echo(f"Wrote {path}. Next: reckon train {method} --data {data} --backbone {path} --out RUN --preset small")

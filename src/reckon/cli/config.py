@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from reckon.cli.backbone import Size, Task
-from reckon.cli.train import Arm, Preset, RatingArm
+from reckon.cli.train import Arm, Preset, RatingArm, RPORecArm
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -69,6 +69,19 @@ def recone(
     from reckon.methods.recone import RecOneConfig, constants
 
     show(RecOneConfig, constants(preset.value, arm.value), form)
+
+
+@app.command(epilog="Example: reckon config rporec --preset small")
+def rporec(
+    preset: PresetOption = Preset.PAPER,
+    arm: Annotated[RPORecArm, typer.Option(help="The whole method, or the history alone.")] = RPORecArm.FULL,
+    form: FormOption = Form.TEXT,
+) -> None:
+    """List every setting of `reckon train rporec`."""
+    from reckon.methods.rporec_config import RPORecConfig
+    from reckon.methods.rporec_config import preset as preset_config
+
+    show(RPORecConfig, preset_config(preset.value, arm.value), form)
 
 
 @app.command(epilog="Example: reckon config backbone --size small --task rating")

@@ -43,6 +43,12 @@ def recommend(
         Path | None,
         typer.Option("--data", metavar="DIR", help="The data set, where it has moved since training."),
     ] = None,
+    nearline: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="STORE", help="RPORec: take the reasoning from this store; the language model is not loaded."
+        ),
+    ] = None,
 ) -> None:
     """Recommend items to a user of the data set or to a typed history, or predict a rating; says why first."""
     from reckon.errors import ConfigError
@@ -54,9 +60,15 @@ def recommend(
     if task_of(run) == "ranking":
         for name, value in (("--rate", rate), ("--samples", samples)):
             refuse_option(name, value, f"{run} ranks items and predicts no ratings")
+        if nearline is not None:
+            refuse_option("--history", history, "a store holds reasoning about users of the data set alone")
+            refuse_option("--stream", stream, "a store holds finished reasoning")
+            refuse_option("--data", data, "a store holds the histories it was made from")
+            _recommend_nearline(console, run, nearline, user or "", DEFAULT_K if k is None else k)
+            return
         _recommend_items(console, run, user, history, DEFAULT_K if k is None else k, stream, data)
         return
-    for name, option in (("--k", k), ("--stream", stream)):
+    for name, option in (("--k", k), ("--stream", stream), ("--nearline", nearline)):
         refuse_option(name, option, f"{run} predicts ratings and ranks no items")
     if rate is None:
         raise ConfigError("--rate", None, f"{run} predicts the rating of one item", "name it: --rate ITEM")
@@ -73,15 +85,15 @@ def _recommend_items(
 ) -> None:
     from reckon.data.titles import parse_history
     from reckon.methods.finished_run import dataset_of
-    from reckon.methods.r2ec import R2ec
+    from reckon.methods.load import load_ranking_model
 
-    model = R2ec.from_pretrained(run)
+    model = load_ranking_model(run)
     if user is not None:
         example = model.example_of_user(dataset_of(run, model.data_path, data), user)
     else:
         example = model.example_of(parse_history(model.catalog, history or ""))
     render_history(console, model.catalog, [int(item) for item in example.seen])
-    if stream and model.config.reasons:
+    if stream and model.reasons:
         console.print("[bold]Reasoning[/bold]")
         recommendation = model.recommend_streaming(example, k, on_text=lambda text: console.out(text, end=""))
         console.print()
@@ -91,6 +103,16 @@ def _recommend_items(
             recommendation = model.recommend_examples([example], k)[0]
         render_reasoning(console, recommendation)
         render_items(console, model.catalog, recommendation)
+
+
+def _recommend_nearline(console: Console, run: Path, store: Path, user: str, k: int) -> None:
+    from reckon.methods.rporec_nearline import Nearline
+
+    with Nearline.open(run, store) as nearline:
+        recommendation, history = nearline.recommend_with_history(user, k)
+        render_history(console, nearline.catalog, history)
+        render_reasoning(console, recommendation)
+        render_items(console, nearline.catalog, recommendation)
 
 
 def render_history(console: Console, catalog: "Catalog", items: list[int]) -> None:

@@ -138,25 +138,27 @@ def make(
         price_in=price_in,
         price_out=price_out,
     )
-    asked = _teacher(teacher, model, base_url, file, max_tokens, temperature, timeout, seed)
+    asked = make_teacher(teacher, model, base_url, file, max_tokens, temperature, timeout, seed)
     summary = make_traces(Dataset.load(data), asked, out, settings)
     for line in summary.lines():
         typer.echo(line)
     typer.echo(f"Wrote {out}")
 
 
-def _teacher(
+def make_teacher(
     kind: Kind,
     model: str | None,
     base_url: str | None,
     file: Path | None,
     max_tokens: int,
-    temperature: float | None,
-    timeout: float,
-    seed: int,
+    temperature: float | None = None,
+    timeout: float = 120.0,
+    seed: int = 0,
+    reply_end: str | None = None,
 ) -> "Teacher":
     """The teacher that was named, or ConfigError where an option is missing or means nothing to it."""
     from reckon.methods.teachers import FileTeacher, LocalTeacher, OpenAITeacher
+    from reckon.prompts.rating import REPLY_END
 
     for option, value, kinds in (
         ("--base-url", base_url, (Kind.OPENAI,)),
@@ -172,5 +174,7 @@ def _teacher(
     if model is None:
         raise ConfigError("--model", None, "is missing", "name the model to ask")
     if kind is Kind.LOCAL:
-        return LocalTeacher(model, max_tokens=max_tokens, temperature=temperature, seed=seed)
+        return LocalTeacher(
+            model, max_tokens=max_tokens, temperature=temperature, seed=seed, reply_end=reply_end or REPLY_END
+        )
     return OpenAITeacher(model, base_url=base_url, max_tokens=max_tokens, temperature=temperature, timeout=timeout)

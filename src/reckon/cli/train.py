@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from reckon.cli.options import DataDir, OutDir, Overrides
+from reckon.cli.traces import BaseURL, Kind, MaxTokens, ModelName, ReplyFile, make_teacher
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -22,6 +23,17 @@ class Arm(StrEnum):
     NO_REASONING = "no-reasoning"
     NO_RANKING_REWARD = "no-ranking-reward"
     NO_SIMILARITY_REWARD = "no-similarity-reward"
+
+
+class RPORecArm(StrEnum):
+    FULL = "full"
+    HISTORY_ONLY = "history-only"
+
+
+class Stage(StrEnum):
+    BOTH = "both"
+    RECHEAD = "rechead"
+    REASONING = "reasoning"
 
 
 class RatingArm(StrEnum):
@@ -144,5 +156,76 @@ def recone(
         overrides=overrides or [],
         resume=resume,
         seed=seed,
+    )
+    typer.echo(f"Wrote {out}. Next: reckon evaluate {out}")
+
+
+@app.command(
+    epilog="Example: reckon train rporec --data data/shop --backbone Qwen/Qwen2.5-0.5B-Instruct --out runs/shop\n\n"
+    "Example: reckon train rporec --data data/shop --start runs/stage-one --stage reasoning --out runs/stage-two\n\n"
+    "Example: reckon train rporec --data data/shop --backbone backbones/shop --out runs/taught --teacher openai "
+    "--model gpt-5-mini"
+)
+def rporec(
+    data: DataDir,
+    out: OutDir,
+    backbone: Annotated[
+        str | None,
+        typer.Option("--backbone", metavar="PATH_OR_ID", help="Hugging Face causal LM: a folder or a hub id."),
+    ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            "--start", metavar="RUN", help="Go on from a finished RPORec run: its model, Rechead and settings."
+        ),
+    ] = None,
+    stage: Annotated[
+        Stage,
+        typer.Option(
+            help="rechead: Stage I, the Rechead on reasoning written once; reasoning: Stage II, the language model "
+            "reinforced by the Rechead of --start; both: in turns."
+        ),
+    ] = Stage.BOTH,
+    rounds: Annotated[int, typer.Option(min=1, help="How often both stages take turns.")] = 1,
+    config: ConfigFile = None,
+    preset: Annotated[
+        Preset | None,
+        typer.Option(help="As for r2ec; the paper's where neither this nor --start is given."),
+    ] = None,
+    arm: Annotated[
+        RPORecArm | None, typer.Option(help="The whole method (default), or the Rechead on the history alone.")
+    ] = None,
+    overrides: Overrides = None,
+    resume: Resume = False,
+    seed: RunSeed = None,
+    teacher: Annotated[
+        Kind | None, typer.Option(help="Who writes the reasoning of the first Stage I; default: the model itself.")
+    ] = None,
+    model: ModelName = None,
+    base_url: BaseURL = None,
+    file: ReplyFile = None,
+    max_tokens: MaxTokens = 1024,
+) -> None:
+    """Train RPORec: a language model that reasons in text, and a small Rechead that retrieves by what it wrote."""
+    from reckon.methods.rporec_run import train_run
+    from reckon.prompts.rporec import REPLY_END
+
+    asked = None
+    if teacher is not None:
+        asked = make_teacher(teacher, model, base_url, file, max_tokens, reply_end=REPLY_END)
+    train_run(
+        data=data,
+        out=out,
+        backbone=backbone,
+        start=start,
+        stage=stage.value,
+        rounds=rounds,
+        config_file=config,
+        preset=None if preset is None else preset.value,
+        arm=None if arm is None else arm.value,
+        overrides=overrides or [],
+        resume=resume,
+        seed=seed,
+        teacher=asked,
     )
     typer.echo(f"Wrote {out}. Next: reckon evaluate {out}")

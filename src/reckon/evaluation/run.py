@@ -86,14 +86,14 @@ def evaluate_run(
     dataset = dataset_of(run, model.data_path, data)
     for path in named.values():
         check_trained_on(path, dataset)
-    examples, widest = _rows(dataset, model, split), max(ks)
+    examples, widest = rows_of(dataset, model, split), max(ks)
     exclude = model.exclude_seen
     popularity = Popularity.fit(dataset, exclude).ranks(examples, widest)
     results = [result_of("popularity", popularity, examples, dataset.catalog)]
     for name, other in _others(run, model, named):
         if other.exclude_seen != exclude:
             raise CheckpointError(named[name], "may recommend what the run may not, or the other way round", RETRAIN)
-        rows = _rows(dataset, other, split)  # the same rows, each model with the window it was trained on
+        rows = rows_of(dataset, other, split)  # the same rows, each model with the window it was trained on
         results.append(ranking_result(name, other, rows, widest, batch_size=batch_size)[0])
     result, ranked = ranking_result(name_of(run), model, examples, widest, batch_size=batch_size)
     results.append(result)
@@ -120,7 +120,8 @@ def evaluate_run(
     return Evaluation(results, pairs, ks)
 
 
-def _rows(dataset: Dataset, model: RankingModel, split: Split) -> Examples:
+def rows_of(dataset: Dataset, model: RankingModel, split: Split) -> Examples:
+    """Rows of a split with the histories that a model reads. Raises DataError where there are none."""
     examples = dataset.examples(split, model.prompt.window)
     if len(examples) == 0:
         raise DataError(str(dataset.path), f"has no {split} rows", "prepare the data with such rows, or choose --split")

@@ -135,8 +135,7 @@ class RankingModel(ABC):
     @property
     def log_prior(self) -> Tensor:
         """[I] log training frequency, smoothed."""
-        counts = torch.from_numpy(np.asarray(self.counts, dtype=np.float32)) + PRIOR_SMOOTHING
-        return (counts / counts.sum()).log().to(self.backbone.device)
+        return log_prior(self.counts).to(self.backbone.device)
 
     @property
     def bias(self) -> Tensor | None:
@@ -378,6 +377,12 @@ class SavedCatalog:
             ) from error
         table = ItemTable.load(path / TABLE_FILE, catalog.ids)
         return cls(catalog, items[COUNT_COLUMN].to_numpy(), words, table, Path(data) if data else None)
+
+
+def log_prior(counts: IntArray) -> Tensor:
+    """[I] log training frequency of items counted so often, smoothed."""
+    smoothed = torch.from_numpy(np.asarray(counts, dtype=np.float32)) + PRIOR_SMOOTHING
+    return (smoothed / smoothed.sum()).log()
 
 
 def best_items(

@@ -28,6 +28,11 @@ SELECTION = "eval_ndcg@10"
 class StageOneConfig:
     """Training of the Rechead. Section `stage_one`."""
 
+    temperature: float = 1.0
+    """Of the replies that are written for training rows, >= 0. Not 0: the most likely replies are a function of the
+    history, and a Rechead that has learned to correct their errors from it has no reward left for a language model
+    that makes fewer. Validation rows get the most likely reply, as users do."""
+
     learning_rate: float = 1e-3
     """Of AdamW, > 0."""
 
@@ -56,6 +61,8 @@ class StageOneConfig:
             if getattr(self, name) < bound:
                 fix = "use the default"
                 raise ConfigError(f"stage_one.{name}", getattr(self, name), f"must be at least {bound}", fix)
+        if self.temperature < 0:
+            raise ConfigError("stage_one.temperature", self.temperature, "must not be negative", "use 1.0, or 0")
         if self.learning_rate <= 0:
             raise ConfigError("stage_one.learning_rate", self.learning_rate, "must be positive", "use 1e-3")
         if self.weight_decay < 0:

@@ -4,10 +4,14 @@ Entry point: `write_missing`. `PolicyWriter` is the language model itself, a bat
 asks a teacher from several threads. After a kill the same call goes on with what is missing.
 """
 
+import hashlib
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Protocol
+
+import torch
 
 from reckon.data import Catalog, Example
 from reckon.errors import ReckonError
@@ -28,15 +32,24 @@ class ReplyWriter(Protocol):
 
 
 class PolicyWriter:
-    """The language model itself: the most likely reply to each prompt."""
+    """The language model itself."""
 
-    def __init__(self, model: RPORec, *, with_vectors: bool = False) -> None:
-        """`with_vectors` also keeps what the Rechead makes of each reply, and the history it is about."""
-        self.model, self.with_vectors = model, with_vectors
+    def __init__(self, model: RPORec, *, temperature: float = 0.0, with_vectors: bool = False) -> None:
+        """
+        Args:
+            model: who writes.
+            temperature: of sampling; 0 writes the most likely replies. What is drawn follows from the model's seed and
+                the key of a batch's first row.
+            with_vectors: also keep what the Rechead makes of each reply, and the history it is about.
+        """
+        self.model, self.temperature, self.with_vectors = model, temperature, with_vectors
 
     def write(self, rows: Sequence[Keyed]) -> list[StoredReply]:
         examples = [example for _, example in rows]
-        replies = self.model.reason(examples)
+        sampling = replace(self.model.config.rollout, temperature=self.temperature)
+        seed = int.from_bytes(hashlib.sha256(f"{self.model.config.seed} {rows[0][0]}".encode()).digest()[:7], "big")
+        generator = torch.Generator(device=self.model.backbone.device).manual_seed(seed)
+        replies = self.model.reason(examples, sampling, generator)
         if not self.with_vectors:
             return [StoredReply(key, reply) for (key, _), reply in zip(rows, replies, strict=True)]
         vectors = self.model.queries(examples, replies).cpu().numpy()

@@ -27,7 +27,7 @@ from reckon.methods.rporec_config import preset as constants
 from reckon.methods.rporec_replies import TeacherWriter
 from reckon.methods.rporec_stage_one import fit_rechead
 from reckon.methods.rporec_training import fit_reasoning
-from reckon.methods.run_directory import starting_point, write_run
+from reckon.methods.run_directory import BEGUN_FILE, starting_point, write_run
 from reckon.methods.teachers import Teacher
 from reckon.methods.training import run_config
 from reckon.rl.checkpoints import last_checkpoint
@@ -89,7 +89,7 @@ def fit(
 
 def _begin(model: RPORec, dataset: Dataset, out: Path, resume: bool) -> None:
     """Refuse a directory that holds another run, or none where one should go on."""
-    finished, begun = (out / "manifest.json").exists(), (out / "round-1").is_dir()
+    finished, begun = (out / "manifest.json").exists(), (out / BEGUN_FILE).exists()
     if resume and not begun:
         raise CheckpointError(out, "holds no run of both stages to resume", "start it without --resume")
     if finished or (begun and not resume):

@@ -58,7 +58,9 @@ def fit_rechead(
     splits = {"train": [*train], "valid": [*valid]}
     rates: dict[str, float] = {}
     if model.reasons:
-        replies = _replies(model, dataset, out, splits, writer or PolicyWriter(model), written_by or {})
+        sampled = PolicyWriter(model, temperature=config.stage_one.temperature)
+        writers = {"train": writer or sampled, "valid": writer or PolicyWriter(model)}
+        replies = _replies(model, dataset, out, splits, writers, written_by or {})
         rates = _rates(replies["valid"])
     else:
         replies = {split: [NOTHING_WRITTEN] * len(rows) for split, rows in splits.items()}
@@ -88,16 +90,17 @@ def _replies(
     dataset: Dataset,
     out: Path,
     splits: dict[str, list[Example]],
-    writer: ReplyWriter,
+    writers: dict[str, ReplyWriter],
     written_by: dict[str, Any],
 ) -> dict[str, list[Reply]]:
     """The reply of every row, from the store or newly written."""
     keyed = {split: [(f"{split} {n}", row) for n, row in enumerate(rows)] for split, rows in splits.items()}
     every = [row for rows in keyed.values() for row in rows]
-    identity = reply_identity(model, dataset) | written_by
-    with ReplyStore(out / STORE_FILE, identity) as store:
+    drawn = {"seed": model.config.seed, "temperature": model.config.stage_one.temperature}
+    with ReplyStore(out / STORE_FILE, reply_identity(model, dataset) | drawn | written_by) as store:
         with phase("writing reasoning", total=len(every)) as writing:
-            write_missing(every, writer, store, batch_size=ROWS_AT_ONCE, on_batch=writing.advance)
+            for split, rows in keyed.items():
+                write_missing(rows, writers[split], store, batch_size=ROWS_AT_ONCE, on_batch=writing.advance)
         found = store.replies([key for key, _ in every])
     if len(found) < len(every):
         missing = f"has no reply for {len(every) - len(found):,} of {len(every):,} rows"

@@ -146,8 +146,8 @@ class ReasoningTrainer(PolicyTrainer):
 def reasoning_tokens(backbone: Backbone, ids: Sequence[int]) -> slice:
     """Places of the tokens that spell the reasoning of a reply of the right form.
 
-    Found by decoding beginnings of the reply, since tags may be spelled by any number of tokens. A token that ends a
-    tag and begins the reasoning counts with the tag, one that ends the reasoning and begins a tag with the reasoning.
+    Found by decoding beginnings of the reply, since tags may be spelled by any number of tokens. A token that spells a
+    part of a tag counts with the tag, whatever else is in it.
     """
     text = written_text(backbone, ids)
     first, last = text.index(THINK) + len(THINK), text.index(THOUGHT)
@@ -157,13 +157,15 @@ def reasoning_tokens(backbone: Backbone, ids: Sequence[int]) -> slice:
         low, high = 0, len(ids)
         while low < high:
             middle = (low + high) // 2
-            if len(backbone.tokenizer.decode(list(ids[:middle]), skip_special_tokens=False)) < characters:
+            # A character that is not spelled out yet is decoded to replacement characters, one or more.
+            spelled = str(backbone.tokenizer.decode(list(ids[:middle]), skip_special_tokens=False))
+            if len(spelled.rstrip("\ufffd")) < characters:
                 low = middle + 1
             else:
                 high = middle
         return low
 
-    return slice(tokens_until(first), tokens_until(last))
+    return slice(tokens_until(first), tokens_until(last + 1) - 1)
 
 
 def fit_reasoning(

@@ -23,6 +23,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from reckon.data.write import file_sha256
 from reckon.errors import ConfigError, DataError, MissingExtraError, ReckonError
+from reckon.prompts.rating import REPLY_END
 from reckon.prompts.render import Message, render
 
 if TYPE_CHECKING:
@@ -224,7 +225,13 @@ class LocalTeacher:
     most_parallel: int | None = 1
 
     def __init__(
-        self, model: str | Path, *, max_tokens: int = 1024, temperature: float | None = None, seed: int = 0
+        self,
+        model: str | Path,
+        *,
+        max_tokens: int = 1024,
+        temperature: float | None = None,
+        seed: int = 0,
+        reply_end: str = REPLY_END,
     ) -> None:
         """
         Args:
@@ -232,12 +239,12 @@ class LocalTeacher:
             max_tokens: of a reply, >= 1.
             temperature: >= 0; None is 0.7. 0 takes the most likely token.
             seed: a reply follows from it, the row and whether there is a hint.
+            reply_end: where a reply is over, as the method that learns from it writes one.
 
         Raises:
             CheckpointError: there is no such model.
         """
         from reckon.models.backbone import load_backbone
-        from reckon.prompts.rating import REPLY_END
         from reckon.rollout import SamplingConfig, SharedPrefixEngine
 
         check_sampling(max_tokens, temperature)
@@ -246,7 +253,7 @@ class LocalTeacher:
             temperature=0.7 if temperature is None else temperature, max_completion_length=max_tokens
         )
         self._backbone = load_backbone(model)
-        self._engine = SharedPrefixEngine(self._backbone, REPLY_END, appends_marker=False)
+        self._engine = SharedPrefixEngine(self._backbone, reply_end, appends_marker=False)
         self._one_at_a_time = threading.Lock()
 
     @property

@@ -29,12 +29,15 @@ from reckon.models.backbone import load_backbone
 from reckon.models.induction import start_with_induction
 from reckon.models.lexical import start_from_words
 from reckon.models.pretrain_rating_texts import rating_texts
+from reckon.models.pretrain_rporec_texts import rporec_texts
 from reckon.models.pretrain_texts import PretrainingText, item_documents, pretraining_texts, shuffled
 from reckon.models.tokenizer import train_tokenizer
+from reckon.prompts import rporec
+from reckon.prompts.r2ec import MARKER
 from reckon.prompts.rating import BAD, GOOD, TAGS
 
 Size = Literal["tiny", "small"]
-Task = Literal["ranking", "rating"]
+Task = Literal["ranking", "rating", "rporec"]
 Initial = Literal["lexical", "induction", "random"]
 CONFIG_FILE = "reckon_backbone.yaml"
 ROPE_THETA: dict[Initial, float] = {"lexical": 1e4, "induction": 1e8, "random": 1e4}
@@ -124,7 +127,7 @@ SIZES: dict[Size, PretrainConfig] = {
 
 
 def pretrain_config(size: Size, task: Task) -> PretrainConfig:
-    """The settings of a size; ratings are looked up in the prompt, so their backbone starts with induction."""
+    """The settings of a size. Ratings and words of a reasoning are looked up, which starts with induction."""
     return SIZES[size] if task == "ranking" else replace(SIZES[size], initial="induction")
 
 
@@ -146,7 +149,8 @@ def new_backbone(
         dataset: its catalog, training interactions and, where it has them, notes are the text.
         out: the model folder to make; must not exist, or be empty.
         size: `tiny` (0.9 M parameters beside the embeddings) or `small` (5 M).
-        task: what it will be trained for, `ranking` (R2ec) or `rating` (RecZero, RecOne): they read other prompts.
+        task: what it will be trained for, `ranking` (R2ec), `rating` (RecZero, RecOne) or `rporec`: they read other
+            prompts.
         seed: of weights and batches; the same seed on the same machine gives the same weights.
         overrides: `field=value` strings for `PretrainConfig`.
         config: what to start from instead of the settings of `size` and `task`.
@@ -168,6 +172,8 @@ def new_backbone(
     documents = item_documents(dataset, config.item_words)
     if task == "rating":
         texts, tags = rating_texts(dataset, seed=seed), [*TAGS, GOOD, BAD]
+    elif task == "rporec":
+        texts, tags = rporec_texts(dataset, seed=seed), [tag for tag in rporec.TAGS if tag != MARKER]
     else:
         texts, tags = pretraining_texts(dataset, item_words=config.item_words, seed=seed), []
     if start is None:

@@ -20,6 +20,7 @@ import numpy as np
 
 from reckon.data import Dataset, Event, Example
 from reckon.data.bookshop import (
+    CARDS_PER_BOOK,
     COPIES,
     GENRE_NAMES,
     MOOD_NAMES,
@@ -55,8 +56,10 @@ def rporec_texts(dataset: Dataset, *, seed: int) -> list[PretrainingText]:
 def _shop_texts(dataset: Dataset, rng: np.random.Generator) -> Iterator[PretrainingText]:
     shop, book_of_item = shop_of(dataset)
     item_of_book = np.argsort(book_of_item)
-    for book in range(len(shop.titles)):
+    for book, title in enumerate(shop.titles):
         yield PretrainingText("", f"<answer>{_book_answer(shop, book)}</answer>")
+        for _ in range(CARDS_PER_BOOK):
+            yield PretrainingText(f"[{title}]\n", kind(shop.moods[book], shop.genres[book]))
     for number in range(SHOP_NOTES):
         history = simulate_reader(shop, int(rng.integers(4, 9)), rng)[:-1]
         events = tuple(Event(int(item_of_book[book]), None, None) for book in history)
@@ -82,7 +85,8 @@ def _shop_note(shop: Bookshop, history: Sequence[int], rng: np.random.Generator)
 
 
 def _book_answer(shop: Bookshop, book: int) -> str:
-    return f"{shop.titles[book]}, {kind(shop.moods[book], shop.genres[book])}"
+    """What it is, which follows from the reasoning, then a title that is so."""
+    return f"{kind(shop.moods[book], shop.genres[book])}: {shop.titles[book]}"
 
 
 def _plain_texts(dataset: Dataset, seed: int, rng: np.random.Generator) -> Iterator[PretrainingText]:

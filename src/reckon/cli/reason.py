@@ -1,0 +1,50 @@
+"""`reckon reason RUN --out STORE`: reasoning of every user, written before anybody asks."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from reckon.cli.options import RunDir
+from reckon.errors import ConfigError
+
+
+def reason(
+    run: RunDir,
+    out: Annotated[Path, typer.Option("--out", metavar="STORE", help="The SQLite file to fill; made if absent.")],
+    data: Annotated[
+        Path | None, typer.Option("--data", metavar="DIR", help="The data set, where it has moved since training.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Users at a time; what a kill loses at most.")] = 64,
+    part: Annotated[
+        str,
+        typer.Option(metavar="I/N", help="Every N-th user, beginning with the I-th: N processes may fill one store."),
+    ] = "1/1",
+) -> None:
+    """Write reasoning, answer and user vector of all users of an RPORec run; repeat it to go on after a stop."""
+    from reckon.methods.rporec_nearline import reason_all
+
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("reasoning", total=None)
+        done = reason_all(
+            run,
+            out,
+            data=data,
+            batch_size=batch_size,
+            part=_part(part),
+            on_batch=lambda rows, total: bar.update(task, advance=rows, total=total),
+        )
+    typer.echo(
+        f"{out} holds {done.users:,} users, {done.written:,} of them new. "
+        f"Next: reckon recommend {run} --nearline {out} --user ID"
+    )
+
+
+def _part(text: str) -> tuple[int, int]:
+    first, slash, step = text.partition("/")
+    if not (slash and first.isdecimal() and step.isdecimal()):
+        raise ConfigError("--part", text, "must have the form i/n", "use 1/2 and 2/2 for two processes")
+    return int(first), int(step)
