@@ -39,6 +39,14 @@ def test_ranking_is_measured_and_both_sides_agree(tmp_path):
     assert "full score matrix" in text
 
 
+def test_requests_are_measured_from_a_store_and_with_reasoning_on_the_spot(tmp_path):
+    result, text = run("nearline.py", tmp_path / "nearline.json")
+    assert {side: numbers["requests"] for side, numbers in result["sides"].items()} == {"nearline": 50, "online": 2}
+    for numbers in result["sides"].values():
+        assert 0 < numbers["p50_ms"] <= numbers["p99_ms"] <= numbers["max_ms"]
+    assert "bytes a user" in text
+
+
 def test_the_gpu_script_runs_without_a_gpu_and_says_so(tmp_path):
     result, text = run("gpu.py", tmp_path / "gpu.json", "--models", "0.5B", "--sides", "reckon")
     assert all(check["passed"] for check in result["correctness"])
@@ -47,7 +55,7 @@ def test_the_gpu_script_runs_without_a_gpu_and_says_so(tmp_path):
         assert "No accelerator is present" in text
 
 
-@pytest.mark.parametrize("name", ["recpo_step", "evaluate"])
+@pytest.mark.parametrize("name", ["recpo_step", "evaluate", "nearline"])
 def test_committed_results_name_hardware_and_versions_but_no_machine(name):
     text = (RESULTS / f"{name}.json").read_text(encoding="utf-8")
     result = json.loads(text)

@@ -28,10 +28,10 @@ SELECTION = "eval_ndcg@10"
 class StageOneConfig:
     """Training of the Rechead. Section `stage_one`."""
 
-    temperature: float = 1.0
-    """Of the replies that are written for training rows, >= 0. Not 0: the most likely replies are a function of the
-    history, and a Rechead that has learned to correct their errors from it has no reward left for a language model
-    that makes fewer. Validation rows get the most likely reply, as users do."""
+    temperature: float = 0.0
+    """Of the replies that are written for training rows, >= 0; 0 takes the most likely one, which is what users and
+    validation rows get in any case. On the bookshop a Rechead trained on replies of temperature 1, right half as often,
+    reached a third of the NDCG."""
 
     learning_rate: float = 1e-3
     """Of AdamW, > 0."""
@@ -49,8 +49,8 @@ class StageOneConfig:
     """Passes over the training rows at most, >= 1."""
 
     patience: int = 5
-    """Epochs without a better validation NDCG@10 after which training stops, >= 1. The best epoch is kept; where none
-    is better than the start, which retrieves by the plain sentence vectors, that is."""
+    """Epochs without a better validation NDCG@10 than in any before, after which training stops, >= 1. The best epoch
+    is kept; where none is better than the start, which retrieves by the plain sentence vectors, that is."""
 
     validation_size: int = 2000
     """Validation rows in the fixed sample that early stopping looks at, >= 1."""
@@ -62,7 +62,7 @@ class StageOneConfig:
                 fix = "use the default"
                 raise ConfigError(f"stage_one.{name}", getattr(self, name), f"must be at least {bound}", fix)
         if self.temperature < 0:
-            raise ConfigError("stage_one.temperature", self.temperature, "must not be negative", "use 1.0, or 0")
+            raise ConfigError("stage_one.temperature", self.temperature, "must not be negative", "use 0 or 1")
         if self.learning_rate <= 0:
             raise ConfigError("stage_one.learning_rate", self.learning_rate, "must be positive", "use 1e-3")
         if self.weight_decay < 0:
@@ -120,7 +120,8 @@ def train_rechead(
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(rechead.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     log: list[dict[str, Any]] = [{"step": 0, "epoch": 0.0, **validate(rechead, scorer, valid)}]
-    best, best_state, waited, step = log[0][SELECTION], copy.deepcopy(rechead.state_dict()), 0, 0
+    start = copy.deepcopy(rechead.state_dict())
+    best, best_state, waited, step = -1.0, start, 0, 0
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # dropout
         for epoch in range(1, config.max_epochs + 1):
@@ -147,7 +148,7 @@ def train_rechead(
                 best, best_state, waited = log[-1][SELECTION], copy.deepcopy(rechead.state_dict()), 0
             if waited >= config.patience:
                 break
-    rechead.load_state_dict(best_state)
+    rechead.load_state_dict(best_state if best > log[0][SELECTION] else start)
     rechead.eval()
     return log
 

@@ -181,10 +181,10 @@ class ReplyStore:
                 )
             }
 
-    def keys(self) -> list[str]:
+    def __iter__(self) -> Iterator[str]:
         """Every key, sorted."""
         with self._as_data_error():
-            return [key for (key,) in self._database.execute("SELECT key FROM replies ORDER BY key")]
+            return iter([key for (key,) in self._database.execute("SELECT key FROM replies ORDER BY key")])
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
