@@ -36,13 +36,13 @@ def run(*arguments: str) -> str:
 def test_demo(library):
     run_demo = library("reckon.demo", "run_demo", Path("d/report.html"))
     assert "d/report.html" in run("demo", "--out", "d", "--seed", "3")
-    run_demo.assert_called_once_with(Path("d"), 3, "ranking")
+    run_demo.assert_called_once_with(Path("d"), 3, "ranking", "r2ec")
 
 
 def test_demo_of_the_rating_task(library):
     run_demo = library("reckon.demo", "run_demo", Path("d/report.html"))
     run("demo", "--out", "d", "--task", "rating")
-    run_demo.assert_called_once_with(Path("d"), 0, "rating")
+    run_demo.assert_called_once_with(Path("d"), 0, "rating", "r2ec")
 
 
 def test_backbone_new(library, monkeypatch):

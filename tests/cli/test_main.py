@@ -91,7 +91,7 @@ def test_ctrl_c_ends_a_real_process_with_130():
 import signal, sys, time, types
 signal.signal(signal.SIGINT, signal.default_int_handler)
 fake = types.ModuleType("reckon.demo")
-def run_demo(out, seed, task):
+def run_demo(out, seed, task, method):
     print("started", flush=True)
     time.sleep(100)
 fake.run_demo = run_demo

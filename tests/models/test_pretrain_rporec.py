@@ -41,9 +41,9 @@ def test_notes_have_the_form_of_a_reply_and_summaries_say_less(data):
     for text in summaries:
         reasoning = text.prompt.removeprefix("reasoning:\n").removesuffix("\nsummary:\n")
         assert text.written in reasoning and len(text.written) <= len(reasoning)
-    longer = sum(f"{text.written}\nsummary" not in text.prompt.removeprefix("reasoning:\n")[: len(text.written) + 8]
-                 for text in summaries)  # fmt: skip
-    assert 0.3 < longer / len(summaries) < 0.7, "half of the reasonings are long"
+    if data.rows is not None:  # the bookshop, with notes enough to count
+        longer = sum(text.prompt != f"reasoning:\n{text.written}\nsummary:\n" for text in summaries)
+        assert 0.6 < longer / len(summaries) < 0.8
 
 
 def test_the_prompts_are_those_of_the_small_preset(data):

@@ -63,7 +63,10 @@ def _root(
     pass
 
 
-app.command(epilog="Example: reckon demo\n\nExample: reckon demo --task rating --out rating-demo")(demo)
+app.command(
+    epilog="Example: reckon demo\n\nExample: reckon demo --method rporec --out rporec-demo\n\n"
+    "Example: reckon demo --task rating --out rating-demo"
+)(demo)
 app.add_typer(data.app, name="data", help="Prepare data sets from a source, and describe them.")
 app.add_typer(backbone.app, name="backbone", help="Make a small language model where no open one can be downloaded.")
 app.add_typer(traces.app, name="traces", help="Ask a teacher for the reasoning that RecOne starts from.")

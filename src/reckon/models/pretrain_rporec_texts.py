@@ -8,8 +8,8 @@ Entry point: `rporec_texts`. Two kinds of knowledge, neither of which is a true 
   model learns the form of a reply and what a plausible guess is. A guess at the row's own target would be learned by
   heart: Stage I would then see answers that are right on training rows alone, and trust them everywhere.
 
-Half of the reasonings go through the history one by one, half say the conclusion alone. Each is followed by its summary
-as a task of its own, since RPORec's rewards need a model that can say a reasoning in fewer words.
+Most reasonings go through the history one by one, the others say the conclusion alone. Some are followed by their
+summary as a task of its own, since RPORec's rewards need a model that can say a reasoning in fewer words.
 
 Only training interactions are read. Does not know about models.
 """
@@ -36,6 +36,7 @@ from reckon.prompts.rporec import messages, summary_messages
 
 BOOKSHOP = "bookshop"
 SHOP_NOTES = 4000  # as many as R2ec's backbone reads
+LONG_SHARE = 0.7  # of reasonings; so the most likely one is long, and there is something to shorten
 SUMMARY_EVERY = 3  # one note in so many is also summarised
 ANSWER_WORDS = 12  # of a guessed item's columns after its title
 
@@ -137,7 +138,7 @@ def _note(
     number: int,
 ) -> Iterator[PretrainingText]:
     """A prompt with a reply whose reasoning is long or short, and now and then that reasoning with its summary."""
-    reasoning = long if rng.random() < 0.5 else short
+    reasoning = long if rng.random() < LONG_SHARE else short
     prompt = messages(example, titles, dataset.words, "compact")[0]["content"] + "\n"
     yield PretrainingText(prompt, f"<think>{reasoning}</think><answer>{answer}</answer>")
     if number % SUMMARY_EVERY == 0:
