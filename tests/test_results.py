@@ -46,10 +46,35 @@ def test_no_committed_evaluation_has_ndcg_above_hit(file):
             assert row[metric.replace("hit", "ndcg")] <= row[metric] + 1e-12
 
 
+SHOWN = {
+    "industrial": "run",
+    "movielens": "run",
+    "rating-seeds": "rating-seeds",
+    "digital-music-ratings": "rating",
+    "movielens-ratings": "rating",
+}
+
+
 def test_the_page_of_results_shows_the_committed_files():
     page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
     module = tables()
     assert module.demo_table(DEMOS) in page
-    for name in ("industrial", "movielens"):
-        if (RESULTS / f"{name}.json").exists():
-            assert module.run_table(RESULTS / f"{name}.json") in page
+    for name, kind in SHOWN.items():
+        assert module.TABLES[kind](RESULTS / f"{name}.json") in page, name
+
+
+def test_on_the_rated_bookshop_reczero_gets_halfway_to_the_best_possible_and_recone_starts_higher():
+    content = json.loads((RESULTS / "rating-seeds.json").read_text())
+    assert len(content["seeds"]) >= 3
+    for result in content["seeds"]:
+        rows = {row["name"]: row for row in result["rows"]}
+        halfway = (rows["global-mean"]["mae"] + result["best_possible"]["mae"]) / 2
+        for arm in ("reczero", "recone"):
+            assert result["best_possible"]["mae"] < rows[arm]["mae"] < min(rows["bias"]["mae"], halfway)
+            assert rows[arm]["parse_rate"] >= 0.95
+    means = content["summary"]
+    lift = means["reczero: last reward − first reward"]
+    higher = means["recone − reczero: first reward"]
+    sooner = means["recone − reczero: updates to RecZero's last reward"]
+    assert lift["mean"] > lift["half_width"] and higher["mean"] > higher["half_width"]
+    assert sooner["mean"] < -sooner["half_width"]
