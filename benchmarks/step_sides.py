@@ -163,6 +163,7 @@ class PlainEngine:
         *,
         num_generations: int,
         generator: torch.Generator,
+        with_entropy: bool = False,  # as the engine has it; RecPO asks for none
     ) -> Rollouts:
         backbone, batch = self.backbone, self.backbone.pad(prompts)
         ids = batch.ids.repeat_interleave(num_generations, 0)  # [N, P]

@@ -34,6 +34,7 @@ EXTRAS = (
     Extra("postgres", ("psycopg",), "reading tables from a PostgreSQL server"),
     Extra("baselines", ("surprise",), "matrix factorization among the rating baselines"),
     Extra("recone", ("openai", "trl"), "RecOne: a teacher's traces, and fine-tuning on them"),
+    Extra("encoders", ("sentence_transformers",), "a sentence encoder of sentence-transformers in RPORec's Rechead"),
     Extra("tensorboard", ("tensorboard",), "training curves in TensorBoard"),
     Extra("dev", ("pytest", "xdist", "hypothesis", "ruff", "mypy", "trl"), "tests, lint and the TRL comparison"),
 )
