@@ -9,6 +9,7 @@ The file says what its replies depend on (model, data, settings); another model 
 
 import json
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -97,7 +98,7 @@ class ReplyStore:
     def _begin(self, identity: Mapping[str, Any] | None) -> None:
         if identity is not None:
             self._refuse_strangers()
-            self._database.execute("PRAGMA journal_mode=WAL")  # readers go on while a batch is written
+            self._write_ahead()
             self._database.executescript(SCHEMA)
             with self._transaction():
                 about = {"format": FORMAT, **identity}
@@ -130,6 +131,18 @@ class ReplyStore:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._database.close()
+
+    def _write_ahead(self) -> None:
+        """Let readers go on while a batch is written. SQLite does not wait for others that open the file just now."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                self._database.execute("PRAGMA journal_mode=WAL")
+                return
+            except sqlite3.OperationalError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.01)
 
     def __len__(self) -> int:
         with self._as_data_error():
