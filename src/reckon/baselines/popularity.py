@@ -1,64 +1,87 @@
-"""Popularity: the same ranking for everyone, by training frequency. The bar every recommender must clear."""
+"""Popularity: the same ranking for everyone, by training frequency. The bar every recommender must clear.
 
-from collections.abc import Sequence
+Entry points: `Popularity`, and `RecentPopularity`, which counts the last days of training alone.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from reckon.data import Catalog, Dataset, Examples
+from reckon.baselines.baseline import Baseline
+from reckon.data import Catalog, Dataset
 from reckon.data.examples import IntArray
-from reckon.models.recommender import RankedExamples, Recommendation
-from reckon.models.scoring import ranks_and_top_k, top_k
+from reckon.errors import ConfigError, DataError
 
-ROWS_AT_ONCE = 4096
+SECONDS_PER_DAY = 86_400
 
 
-class Popularity:
+class Popularity(Baseline):
     """Ranks items by how often they occur in training interactions."""
 
-    def __init__(self, catalog: Catalog, counts: IntArray, exclude_seen: bool = True) -> None:
-        self.catalog, self.counts, self.exclude_seen = catalog, counts, exclude_seen
-        self._table = torch.from_numpy(counts.astype("float32"))[:, None]  # [I, 1]
+    NAME = "popularity"
+
+    def __init__(self, catalog: Catalog, counts: IntArray, exclude_seen: bool = True, config: Any = None) -> None:
+        super().__init__(catalog, config or self.CONFIG(), exclude_seen)
+        self.counts = counts
+        self._scores = torch.from_numpy(np.asarray(counts, dtype=np.float32))
 
     @classmethod
-    def fit(cls, dataset: Dataset, exclude_seen: bool = True) -> "Popularity":
-        """Count the training interactions of a data set."""
-        return cls(dataset.catalog, dataset.train_counts, exclude_seen)
+    def fit(
+        cls,
+        dataset: Dataset,
+        config: Any = None,
+        *,
+        exclude_seen: bool = True,
+        seed: int = 0,
+        on_progress: Callable[[float], None] | None = None,
+    ) -> Self:
+        config = config or cls.CONFIG()
+        return cls(dataset.catalog, cls._counts(dataset, config), exclude_seen, config)
 
-    def recommend(
-        self, histories: Sequence[IntArray | Sequence[int]], k: int = 10, exclude_seen: bool | None = None
-    ) -> list[Recommendation]:
-        """The k most frequent items, without those of the history where they are excluded."""
-        exclude = self.exclude_seen if exclude_seen is None else exclude_seen
-        users = torch.ones(len(histories), 1)
-        items, scores = top_k(
-            users,
-            self._table,
-            k,
-            exclude=[np.asarray(history, dtype=np.int64) for history in histories] if exclude else None,
-        )
-        answers = []
-        for row in range(len(histories)):
-            kept = [column for column in range(items.shape[1]) if items[row, column] >= 0]
-            indices = [int(items[row, column]) for column in kept]
-            answers.append(
-                Recommendation(
-                    indices,
-                    [self.catalog.ids[item] for item in indices],
-                    [float(scores[row, column]) for column in kept],
-                )
-            )
-        return answers
+    @classmethod
+    def _counts(cls, dataset: Dataset, config: Any) -> IntArray:
+        return dataset.train_counts
 
-    def ranks(self, examples: Examples, k: int = 20) -> RankedExamples:
-        """Rank of every row's target; items of equal count are ahead of it."""
-        result = RankedExamples.empty(len(examples), k)
-        for start in range(0, len(examples), ROWS_AT_ONCE):
-            rows = slice(start, min(start + ROWS_AT_ONCE, len(examples)))
-            seen = [examples.seen(row) for row in range(rows.start, rows.stop)] if self.exclude_seen else None
-            users = torch.ones(rows.stop - rows.start, 1)
-            targets = torch.from_numpy(examples.targets[rows].astype("int64"))
-            ranks, items = ranks_and_top_k(users, self._table, targets, k, exclude=seen)
-            result.ranks[rows] = ranks.numpy()
-            result.put_items(rows, items.numpy())
-        return result
+    def scores(self, histories: Sequence[IntArray]) -> Tensor:
+        return self._scores.repeat(len(histories), 1)
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {"counts": torch.from_numpy(np.asarray(self.counts, dtype=np.int64))}
+
+    @classmethod
+    def from_tensors(cls, catalog: Catalog, config: Any, exclude_seen: bool, tensors: dict[str, Tensor]) -> Self:
+        return cls(catalog, tensors["counts"].numpy(), exclude_seen, config)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecentConfig:
+    """Settings of `recent-popularity`."""
+
+    days: float = 90.0
+    """How many days before the end of training count. More than 0."""
+
+    def __post_init__(self) -> None:
+        if not self.days > 0:
+            raise ConfigError("days", self.days, "recent needs a length of time", "use more than 0 (default 90)")
+
+
+class RecentPopularity(Popularity):
+    """Ranks items by how often they occur in the last days of training. Raises DataError for data without times."""
+
+    NAME = "recent-popularity"
+    CONFIG = RecentConfig
+    SEARCH: ClassVar[Mapping[str, Sequence[Any]]] = {"days": (7.0, 30.0, 90.0, 365.0)}
+
+    @classmethod
+    def _counts(cls, dataset: Dataset, config: RecentConfig) -> IntArray:
+        if dataset.events.time is None:
+            raise DataError(str(dataset.path), "has no times, so nothing in it is recent", "use `popularity`")
+        times = dataset.events.time[dataset.is_training_event]
+        recent = dataset.events.item_index[dataset.is_training_event][
+            times > times.max() - config.days * SECONDS_PER_DAY
+        ]
+        return np.bincount(recent, minlength=len(dataset.catalog))

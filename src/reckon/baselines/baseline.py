@@ -1,0 +1,203 @@
+"""What every baseline does alike: rank the catalog by its scores, answer with lists, be stored.
+
+Entry point: `Baseline`, which a baseline subclasses. It says how it is learned (`fit`), what it gives every item for a
+history (`scores`), and which tensors it consists of (`tensors`, `from_tensors`). Masking, ranks, lists and the folder
+of a saved baseline are here. A baseline that makes lists by searching, not by scoring all items, overrides `listed`
+and `ranks`.
+
+Does not know about language models: those among the baselines bring their own.
+"""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from reckon.config import load_config, save_config
+from reckon.data import Catalog, Dataset, Examples
+from reckon.data.examples import IntArray
+from reckon.errors import CheckpointError, ConfigError, DataError
+from reckon.files import write_text
+from reckon.models.item_table import catalog_hash
+from reckon.models.recommender import RankedExamples, Recommendation
+from reckon.models.scoring import SCORES_AT_ONCE, block_ranks, block_top_k
+
+BASELINE_FILE, TENSORS_FILE, CONFIG_FILE = "baseline.json", "tensors.safetensors", "config.yaml"
+ROWS_AT_ONCE = 4096  # histories that a neural baseline may be asked to read together
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoSettings:
+    """Settings of a baseline that has none."""
+
+
+class Baseline(ABC):
+    """A recommender that gives every item of the catalog a score for any history."""
+
+    NAME: ClassVar[str]
+    """As tables and configs call it."""
+    CONFIG: ClassVar[type] = NoSettings
+    """Frozen dataclass of its settings."""
+    SEARCH: ClassVar[Mapping[str, Sequence[Any]]] = {}
+    """Settings worth tuning on validation rows, each with the values to draw from."""
+
+    def __init__(self, catalog: Catalog, config: Any, exclude_seen: bool = True) -> None:
+        self.catalog, self.config, self.exclude_seen = catalog, config, exclude_seen
+
+    # -- what a baseline says -----------------------------------------------------------------------------------
+
+    @classmethod
+    @abstractmethod
+    def fit(
+        cls,
+        dataset: Dataset,
+        config: Any = None,
+        *,
+        exclude_seen: bool = True,
+        seed: int = 0,
+        on_progress: Callable[[float], None] | None = None,
+    ) -> Self:
+        """Learn from the training rows of a data set; validation rows may stop the training, test rows are not read.
+
+        Args:
+            dataset: its catalog is what will be ranked.
+            config: of the class CONFIG; default: its defaults.
+            exclude_seen: whether items of the history cannot be recommended.
+            seed: everything random follows from it.
+            on_progress: told the share of the work that is done, 0 to 1, now and then.
+        """
+
+    @abstractmethod
+    def scores(self, histories: Sequence[IntArray]) -> Tensor:
+        """[n, I] float32, higher is better, never NaN, for n histories of item indices, oldest first."""
+
+    @abstractmethod
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything learned."""
+
+    @classmethod
+    @abstractmethod
+    def from_tensors(cls, catalog: Catalog, config: Any, exclude_seen: bool, tensors: dict[str, Tensor]) -> Self:
+        """The inverse of `tensors`."""
+
+    # -- recommending -------------------------------------------------------------------------------------------
+
+    def recommend(
+        self, histories: Sequence[IntArray | Sequence[int]], k: int = 10, exclude_seen: bool | None = None
+    ) -> list[Recommendation]:
+        """The k best items for each history (item indices, oldest first).
+
+        Raises:
+            ConfigError: k < 1. DataError: a history names an item that the catalog does not have.
+        """
+        if k < 1:
+            raise ConfigError("k", k, "a list needs at least one item", "ask for 1 or more")
+        checked = [self._checked(history) for history in histories]
+        exclude = self.exclude_seen if exclude_seen is None else exclude_seen
+        return self.listed(checked, min(k, len(self.catalog)), exclude)
+
+    def listed(self, histories: Sequence[IntArray], k: int, exclude_seen: bool) -> list[Recommendation]:
+        """`recommend`, with arguments that are checked."""
+        answers = []
+        for _, scores in self._score_blocks(histories, histories if exclude_seen else None):
+            items, values = block_top_k(scores, k)
+            for indices, row_values in zip(items.tolist(), values.tolist(), strict=True):
+                kept = [index for index in indices if index >= 0]  # what is missing is missing at the end
+                ids = [self.catalog.ids[index] for index in kept]
+                answers.append(Recommendation(kept, ids, row_values[: len(kept)]))
+        return answers
+
+    def ranks(
+        self, examples: Examples, k: int = 20, *, on_batch: Callable[[int], None] | None = None
+    ) -> RankedExamples:
+        """Rank of every row's target, behind all items with its score, and the k best items.
+
+        Args:
+            examples: histories are read within their window; what is excluded is all that the user took before.
+            k: how many items of each list to keep.
+            on_batch: told how many rows were ranked, after each batch.
+        """
+        result, k = RankedExamples.empty(len(examples), k), min(k, len(self.catalog))
+        histories = [examples.history(row) for row in range(len(examples))]
+        seen = [examples.seen(row) for row in range(len(examples))] if self.exclude_seen else None
+        targets = torch.from_numpy(examples.targets.astype(np.int64))
+        for rows, scores in self._score_blocks(histories, seen):
+            result.ranks[rows] = block_ranks(scores, targets[rows]).numpy()
+            result.put_items(rows, block_top_k(scores, k)[0].numpy())
+            if on_batch is not None:
+                on_batch(len(scores))
+        return result
+
+    def _score_blocks(
+        self, histories: Sequence[IntArray], exclude: Sequence[IntArray] | None
+    ) -> Iterator[tuple[slice, Tensor]]:
+        """Blocks of rows with their scores [n, I], excluded items at -inf: memory does not grow with users x items."""
+        size = max(1, min(ROWS_AT_ONCE, SCORES_AT_ONCE // max(1, len(self.catalog))))
+        for start in range(0, len(histories), size):
+            rows = slice(start, min(start + size, len(histories)))
+            scores = self.scores(histories[rows])
+            if bool(scores.isnan().any()):
+                raise DataError(f"scores of {self.NAME}", "hold NaN: it has diverged", "lower its learning rate")
+            for row, hidden in enumerate(exclude[rows] if exclude is not None else ()):
+                scores[row, torch.from_numpy(np.asarray(hidden, dtype=np.int64))] = -torch.inf
+            yield rows, scores
+
+    def _checked(self, history: IntArray | Sequence[int]) -> IntArray:
+        items = np.asarray(history, dtype=np.int64)
+        outside = (items < 0) | (items >= len(self.catalog))
+        if outside.any():
+            raise DataError(
+                f"history item {items[outside.argmax()]}",
+                f"is not an item index (0 .. {len(self.catalog) - 1})",
+                "use Catalog.index to turn an item id into its index",
+            )
+        return items
+
+    # -- storage ------------------------------------------------------------------------------------------------
+
+    def save_pretrained(self, path: str | Path) -> None:
+        """Write tensors, settings and `baseline.json`, which comes last: a folder with it is whole."""
+        path = Path(path)
+        path.mkdir(parents=True, exist_ok=True)
+        part = path / f".{TENSORS_FILE}.part"
+        save_file({name: value.detach().cpu().contiguous() for name, value in self.tensors().items()}, part)
+        part.replace(path / TENSORS_FILE)
+        save_config(self.config, path / CONFIG_FILE)
+        meta = {
+            "baseline": self.NAME,
+            "exclude_seen": self.exclude_seen,
+            "catalog_hash": catalog_hash(self.catalog.ids),
+        }
+        write_text(path / BASELINE_FILE, json.dumps(meta, indent=2))
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path, catalog: Catalog) -> Self:
+        """Load what `save_pretrained` wrote.
+
+        Args:
+            path: the folder.
+            catalog: the items it was fitted on, in the same order.
+
+        Raises:
+            CheckpointError: a part is missing or damaged, it is another baseline, or it has another catalog.
+        """
+        path = Path(path)
+        try:
+            meta = json.loads((path / BASELINE_FILE).read_text(encoding="utf-8"))
+            name, exclude_seen, stored_hash = meta["baseline"], meta["exclude_seen"], meta["catalog_hash"]
+            tensors = load_file(path / TENSORS_FILE)
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            raise CheckpointError(path, f"is not a saved baseline ({error})", "fit and save it again") from None
+        if name != cls.NAME:
+            raise CheckpointError(path, f"holds the baseline {name!r}, not {cls.NAME!r}", f"load it as {name!r}")
+        if stored_hash != catalog_hash(catalog.ids):
+            raise CheckpointError(path, "was fitted on another catalog (its hash differs)", "fit it on this data set")
+        return cls.from_tensors(catalog, load_config(cls.CONFIG, path / CONFIG_FILE), bool(exclude_seen), tensors)
