@@ -1,8 +1,8 @@
 """What every benchmark needs: a clean process per side, its peak memory, and a record of where it ran.
 
 Entry points: `start` (a function in its own process, with a pipe), `Memory` (extra peak memory of this process),
-`environment` (hardware and versions, without host names or paths) and `write_json`. Imports no torch: a child process
-starts with its parent's peak memory on Linux, so the parent of all sides stays small.
+`environment` (hardware and versions, without host names or paths), `over_seeds` and `write_json`. Imports no torch: a
+child process starts with its parent's peak memory on Linux, so the parent of all sides stays small.
 """
 
 import json
@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import platform
 import resource
+import statistics
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from typing import Any
 
 from reckon import __version__
 
+T_95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}  # Student's t for a 95 % interval of the mean of so many seeds
 PACKAGES = ("torch", "transformers", "trl", "peft", "numpy")
 MIB = 1 << 20
 
@@ -73,6 +75,13 @@ def environment() -> dict[str, Any]:
         "versions": {"reckon": __version__} | {name: installed(name) for name in PACKAGES},
         "date": datetime.now(UTC).date().isoformat(),
     }
+
+
+def over_seeds(values: list[float]) -> dict[str, float]:
+    """Mean and half-width of its 95 % interval over seeds (Student's t)."""
+    spread = statistics.stdev(values) if len(values) > 1 else float("nan")
+    half = T_95.get(len(values), 1.96) * spread / len(values) ** 0.5
+    return {"mean": statistics.fmean(values), "half_width": half}
 
 
 def write_json(path: Path, result: dict[str, Any]) -> None:

@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measure import environment, write_json
+from measure import environment, over_seeds, write_json
 
 ARMS = ("reczero", "recone")
 REWARDS = {"first": "first reward", "last": "last reward", "updates_to_reward": "updates to RecZero's last reward"}
 WINDOW = 5  # updates that a reward is averaged over
-T_95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}  # Student's t for a 95 % interval of the mean of so many seeds
 
 
 def teacher_replies(data: Path, file: Path, seed: int) -> None:
@@ -124,13 +123,6 @@ def updates_to(rewards: list[float], target: float) -> int:
         if statistics.fmean(rewards[update - WINDOW : update]) >= target:
             return update
     return len(rewards)
-
-
-def over_seeds(values: list[float]) -> dict[str, float]:
-    """Mean and half-width of its 95 % interval over seeds (Student's t)."""
-    spread = statistics.stdev(values) if len(values) > 1 else float("nan")
-    half = T_95.get(len(values), 1.96) * spread / len(values) ** 0.5
-    return {"mean": statistics.fmean(values), "half_width": half}
 
 
 def summary(results: list[dict[str, Any]]) -> dict[str, Any]:

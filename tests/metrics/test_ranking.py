@@ -146,6 +146,11 @@ def test_the_summary_has_exactly_the_keys_of_metrics_json(random_result):
         assert lo <= row[metric] <= hi
 
 
+def test_the_summary_ends_with_what_the_result_counted_itself():
+    counted = RankingResult("method", np.array([1]), 5, rates={"truncated": 0.25, "reply_length": 17.0})
+    assert list(summary(counted).items())[-2:] == [("truncated", 0.25), ("reply_length", 17.0)]
+
+
 @pytest.mark.parametrize(
     ("ranks", "error"),
     [

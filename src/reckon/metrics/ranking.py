@@ -211,8 +211,8 @@ def summary(
     """One row of `metrics.json`.
 
     Returns:
-        `name`; `hit@K`, `hit@K_ci`, `ndcg@K`, `ndcg@K_ci` for each K, an interval being `[lo, hi]`; `mrr`; and
-        `coverage@` the largest K, which is None where the result kept no lists.
+        `name`; `hit@K`, `hit@K_ci`, `ndcg@K`, `ndcg@K_ci` for each K, an interval being `[lo, hi]`; `mrr`;
+        `coverage@` the largest K, which is None where the result kept no lists; and the result's own rates.
     """
     row: dict[str, object] = {"name": result.name}
     for k in cutoffs:
@@ -223,7 +223,7 @@ def summary(
     row["mrr"] = mrr(result)
     widest = max(cutoffs)
     row[f"coverage@{widest}"] = None if result.recommended is None else coverage(result, widest)
-    return row
+    return row | dict(result.rates)
 
 
 def paired_difference(
