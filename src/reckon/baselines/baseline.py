@@ -1,9 +1,9 @@
 """What every baseline does alike: rank the catalog by its scores, answer with lists, be stored.
 
 Entry point: `Baseline`, which a baseline subclasses. It says how it is learned (`fit`), what it gives every item for a
-history (`scores`), and which tensors it consists of (`tensors`, `from_tensors`). Masking, ranks, lists and the folder
-of a saved baseline are here. A baseline that makes lists by searching, not by scoring all items, overrides `listed`
-and `ranks`.
+history (`scores`), and which tensors it consists of (`tensors`, `from_tensors`; `save_parts` for what is more than
+tensors). Masking, ranks, lists and the folder of a saved baseline are here. A baseline that makes lists by searching,
+not by scoring all items, overrides `listed` and `ranks`.
 
 Does not know about language models: those among the baselines bring their own.
 """
@@ -88,6 +88,14 @@ class Baseline(ABC):
     def from_tensors(cls, catalog: Catalog, config: Any, exclude_seen: bool, tensors: dict[str, Tensor]) -> Self:
         """The inverse of `tensors`."""
 
+    def save_parts(self, folder: Path) -> None:  # noqa: B027 - most baselines have nothing to add
+        """Write what tensors cannot hold: a language model with its tokenizer, another baseline."""
+
+    @classmethod
+    def load_parts(cls, folder: Path, catalog: Catalog, config: Any) -> dict[str, Any]:
+        """What `save_parts` wrote, as further named arguments of `from_tensors`."""
+        return {}
+
     # -- recommending -------------------------------------------------------------------------------------------
 
     def recommend(
@@ -170,6 +178,7 @@ class Baseline(ABC):
         part = path / f".{TENSORS_FILE}.part"
         save_file({name: value.detach().cpu().contiguous() for name, value in self.tensors().items()}, part)
         part.replace(path / TENSORS_FILE)
+        self.save_parts(path)
         save_config(self.config, path / CONFIG_FILE)
         meta = {
             "baseline": self.NAME,
@@ -200,4 +209,6 @@ class Baseline(ABC):
             raise CheckpointError(path, f"holds the baseline {name!r}, not {cls.NAME!r}", f"load it as {name!r}")
         if stored_hash != catalog_hash(catalog.ids):
             raise CheckpointError(path, "was fitted on another catalog (its hash differs)", "fit it on this data set")
-        return cls.from_tensors(catalog, load_config(cls.CONFIG, path / CONFIG_FILE), bool(exclude_seen), tensors)
+        config: Any = load_config(cls.CONFIG, path / CONFIG_FILE)
+        parts = cls.load_parts(path, catalog, config)
+        return cls.from_tensors(catalog, config, bool(exclude_seen), tensors, **parts)
