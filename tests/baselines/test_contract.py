@@ -7,8 +7,9 @@ import pyarrow as pa
 import pytest
 import rporec_talker
 import shelf
+from writers import TIGER, WRITER
 
-from reckon.baselines import RANKING_BASELINES, Baseline
+from reckon.baselines import RANKING_BASELINES, Baseline, bigrec, d3
 from reckon.data import Catalog
 from reckon.errors import CheckpointError, ConfigError, DataError
 from reckon.methods.ranking_model import RankingModel
@@ -17,6 +18,11 @@ METHODS = ("r2ec", "no-reasoning", "rporec")
 RECOMMENDERS = [*RANKING_BASELINES, *METHODS]
 HISTORIES = [[0, 1, 2], [5], [3, 7, 7], [11, 2, 4, 6, 8]]
 MORE = 10**6  # items than any catalog here has
+TINY = {  # settings of baselines whose own would train for more than a second here
+    "tiger": TIGER,
+    "bigrec": bigrec.BigrecConfig(**WRITER),
+    "d3": d3.D3Config(**WRITER, assistant="popularity"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +45,7 @@ def recommender_of(data, tmp_path_factory):
 
 def fresh(name, data, path):
     if name in RANKING_BASELINES:
-        return RANKING_BASELINES[name].fit(data, seed=1)
+        return RANKING_BASELINES[name].fit(data, TINY.get(name), seed=1)
     if name == "rporec":
         return rporec_talker.recommender(path)[0]
     return shelf.recommender(path, arm="full" if name == "r2ec" else "no-reasoning")[0]
@@ -124,7 +130,7 @@ def test_ranks_agree_with_lists(recommender, data):
 
 @pytest.mark.parametrize("name", RANKING_BASELINES)
 def test_a_seed_decides_everything(name, data):
-    first, second = (RANKING_BASELINES[name].fit(data, seed=3) for _ in range(2))
+    first, second = (RANKING_BASELINES[name].fit(data, TINY.get(name), seed=3) for _ in range(2))
     assert first.recommend(HISTORIES, 5) == second.recommend(HISTORIES, 5)
 
 

@@ -1,0 +1,144 @@
+"""Vectors to short tuples of codes: an autoencoder whose middle is quantised, residual after residual.
+
+Entry points: `train_rqvae`, `RQVAE.codes`. Nearby vectors get tuples that begin alike. Items that get the same tuple
+are told apart in `semantic_ids`. Codebooks start as the centres of k-means over the residuals of the catalog, without
+which most codes are never used.
+
+Source: Rajput et al. 2023 (arXiv 2305.05065) section 3.1; residual quantisation of Zeghidour et al. 2021 (2107.03312).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from sklearn.cluster import KMeans
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+
+from reckon.errors import ConfigError
+
+KMEANS_STEPS = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RQVAEConfig:
+    """Semantic ids. Section `ids` of TIGER's settings."""
+
+    levels: int = 3
+    """Codes of an item before the one that tells equal items apart, >= 1."""
+
+    codebook_size: int = 256
+    """Codes to choose from at each level, >= 1; a smaller catalog has as many as it has items."""
+
+    hidden_size: int = 128
+    """Width of the hidden layer of encoder and decoder, >= 1."""
+
+    latent_size: int = 32
+    """Width of what is quantised, >= 1."""
+
+    commitment: float = 0.25
+    """Weight of the loss that pulls the encoder towards its codes (beta), >= 0."""
+
+    learning_rate: float = 1e-3
+    """Of AdamW, > 0."""
+
+    batch_size: int = 1024
+    """Items per update, >= 1."""
+
+    epochs: int = 200
+    """Passes over the catalog, >= 0."""
+
+    def __post_init__(self) -> None:
+        for name in ("levels", "codebook_size", "hidden_size", "latent_size", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"ids.{name}", getattr(self, name), "must be at least 1", "use the default")
+        for name in ("commitment", "epochs"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"ids.{name}", getattr(self, name), "must not be negative", "use the default")
+        if self.learning_rate <= 0:
+            raise ConfigError("ids.learning_rate", self.learning_rate, "must be positive", "use 1e-3")
+
+
+class RQVAE(nn.Module):
+    """Encoder, residual codebooks, decoder."""
+
+    def __init__(self, width: int, codebook_size: int, config: RQVAEConfig) -> None:
+        """`width` is that of the vectors, D; `codebook_size` is K, the codes of each of the C levels."""
+        super().__init__()
+        hidden, latent = config.hidden_size, config.latent_size
+        self.encoder = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, latent))
+        self.decoder = nn.Sequential(nn.Linear(latent, hidden), nn.ReLU(), nn.Linear(hidden, width))
+        self.codebooks = nn.Parameter(torch.zeros(config.levels, codebook_size, latent))  # [C, K, d]
+
+    def quantise(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Of latents [n, d]: the nearest code at each level [n, C], and the sum of those codes up to each [n, C, d]."""
+        residual, chosen, sums = latents, [], []
+        total = torch.zeros_like(latents)
+        for codebook in self.codebooks:
+            nearest = torch.cdist(residual, codebook).argmin(dim=1)  # [n]
+            total = total + codebook[nearest]
+            residual = latents - total
+            chosen.append(nearest)
+            sums.append(total)
+        return torch.stack(chosen, dim=1), torch.stack(sums, dim=1)
+
+    def codes(self, vectors: Tensor) -> Tensor:
+        """The tuple of every vector: [n, D] to [n, C] int64."""
+        with torch.no_grad():
+            return self.quantise(self.encoder(vectors))[0]
+
+    def reconstruct(self, codes: Tensor) -> Tensor:
+        """What the decoder makes of tuples [n, C]: [n, D]."""
+        levels = torch.arange(len(self.codebooks))
+        return self.decoder(self.codebooks[levels, codes].sum(dim=1))
+
+    def loss(self, vectors: Tensor, commitment: float) -> Tensor:
+        """Squared error of the reconstruction, and of each level in both directions, averaged over numbers."""
+        latents = self.encoder(vectors)
+        _, sums = self.quantise(latents)
+        # Straight through: the decoder sees the codes, the encoder gets the decoder's gradient as if it were seen.
+        rebuilt = self.decoder(latents + (sums[:, -1] - latents).detach())
+        loss = mse_loss(rebuilt, vectors)
+        for level in range(sums.shape[1]):
+            before = sums[:, level - 1] if level else torch.zeros_like(latents)
+            residual, code = latents - before.detach(), sums[:, level] - before
+            loss = loss + mse_loss(code, residual.detach()) + commitment * mse_loss(residual, code.detach())
+        return loss
+
+    @torch.no_grad()
+    def start_codebooks(self, vectors: Tensor, seed: int) -> None:
+        """Put each level's codes at the centres of what the levels before leave of these vectors."""
+        residual = self.encoder(vectors)
+        for level, codebook in enumerate(self.codebooks):
+            points = residual.double().numpy()
+            clusters = min(len(codebook), len(np.unique(points, axis=0)))
+            centres = KMeans(clusters, n_init=1, max_iter=KMEANS_STEPS, random_state=seed).fit(points).cluster_centers_
+            self.codebooks[level, :clusters] = torch.from_numpy(centres).float()
+            # With fewer points than codes the rest repeats the first centre; the lowest index wins, so none is chosen.
+            self.codebooks[level, clusters:] = self.codebooks[level, 0]
+            residual = residual - codebook[torch.cdist(residual, codebook).argmin(dim=1)]
+
+
+def train_rqvae(vectors: Tensor, config: RQVAEConfig, seed: int) -> RQVAE:
+    """An autoencoder of these vectors [I, D], in float32 on the CPU; the same seed gives the same codes."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = RQVAE(vectors.shape[1], min(config.codebook_size, len(vectors)), config)
+    # Unit vectors have coordinates near 1 / sqrt(D): rescaled to variance 1, rates mean the same for any encoder.
+    vectors = standardised(vectors)
+    model.start_codebooks(vectors, seed)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate)
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(config.epochs):
+        for rows in torch.randperm(len(vectors), generator=generator).split(config.batch_size):
+            loss = model.loss(vectors[rows], config.commitment)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+    return model
+
+
+def standardised(vectors: Tensor) -> Tensor:
+    """Vectors [I, D] moved to mean 0 and divided by their one standard deviation; all-equal vectors become 0."""
+    centred = vectors - vectors.mean(dim=0)
+    return centred / centred.pow(2).mean().sqrt().clamp_min(1e-12)

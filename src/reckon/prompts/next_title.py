@@ -1,0 +1,44 @@
+"""The prompt of baselines that write the next item's title: a user's history, and what is asked for.
+
+Entry point: `messages`. Two styles, as in `reckon.prompts.r2ec`: `instruct` for instruction-tuned models and `compact`
+for small backbones, where every instruction token is cost. Times and ratings are left out: these baselines read
+histories of items alone.
+
+Source: BIGRec (arXiv 2308.08434) section 3, instruction tuning on titles, in our own words.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from reckon.prompts.r2ec import Style
+from reckon.prompts.render import Message
+
+UNTITLED = "untitled"
+
+
+def messages(titles: Sequence[str], words: Mapping[str, str], style: Style) -> list[Message]:
+    """One user turn: the titles of the history, oldest first, and the instruction.
+
+    Args:
+        titles: of the history's items; may be empty.
+        words: what items and actions are called: `item`, `items`, `action` (past tense).
+        style: `compact` or `instruct`.
+    """
+    lines = [f"[{title}]" for title in titles] or ["nothing yet"]
+    if style == "compact":
+        return [{"role": "user", "content": "\n".join([f"{words['action']}:", *lines, f"next {words['item']}:"])}]
+    history = "\n".join(lines)
+    content = (
+        f"A user {words['action']} these {words['items']}, oldest first:\n{history}\n\n"
+        f"Write the title of the next {words['item']} that fits this user, and nothing else."
+    )
+    return [{"role": "user", "content": content}]
+
+
+def shown_title(title: str) -> str:
+    """A title on one line; a missing one has a name too."""
+    return " ".join(title.split()) or UNTITLED
+
+
+def cut_title(title: str, words: int) -> str:
+    """The first words of a title, for histories that would grow too long."""
+    return " ".join(shown_title(title).split()[:words])
