@@ -5,18 +5,14 @@ taste process is known, the best possible Hit and NDCG stand beside the results.
 """
 
 import json
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from transformers.utils import logging
-
 from reckon.baselines import Popularity
 from reckon.data import Dataset, Examples
 from reckon.data.bookshop import best_possible, shop_of, write_bookshop
-from reckon.demo.live import LiveProgress, join_trajectories, make_room, step
+from reckon.demo.live import LiveProgress, Stage, join_trajectories
 from reckon.evaluation import Evaluation, ReportData, ranking_result, result_of, write_metrics, write_report
 from reckon.evaluation.compare import compare
 from reckon.evaluation.run import example_users
@@ -29,14 +25,13 @@ from reckon.models.pretrain import SIZES, new_backbone
 
 BACKBONE = replace(SIZES["tiny"], layers=2, steps=300)  # enough for books told by two words, in a minute
 PARTS = {"data", "backbone", "no-reasoning", "full", "metrics.json", "report.html", "trajectories.parquet"}
-# At most; early stopping ends the arm that stops gaining.
-UPDATES: dict[Arm, int] = {"full": 200, "no-reasoning": 200}
+UPDATES = 200  # at most; early stopping ends the arm that stops gaining
 
 
 def demo_config(arm: Arm, seed: int) -> R2ecConfig:
     """The `small` preset for a catalog that fits whole into the item loss, without a popularity prior."""
     small = preset("small", arm)
-    training = replace(small.training, embedding_lr_scale=1.0, validation_size=300, max_steps=UPDATES[arm])
+    training = replace(small.training, embedding_lr_scale=1.0, validation_size=300, max_steps=UPDATES)
     if arm == "no-reasoning":
         training = replace(training, learning_rate=5e-4)
     else:  # many prompts with few replies each: the item term learns from one reply per prompt
@@ -57,27 +52,25 @@ def run_ranking_demo(out: str | Path, seed: int = 0) -> Path:
         out: new or empty, or an earlier demo's directory, which is replaced.
         seed: everything follows from it.
     """
-    out, console, started = Path(out), Console(stderr=True), time.perf_counter()
-    make_room(out, PARTS)
-    logging.disable_progress_bar()  # five small models: one bar per step of the demo is enough
-    with step(console, "Simulating the bookshop"):
+    stage = Stage(out, PARTS)
+    out = stage.out
+    with stage.step("Simulating the bookshop"):
         dataset = Dataset.load(write_bookshop(out / "data", seed=seed))
-    with step(console, "Pretraining a small language model on its cards and notes"):
+    with stage.step("Pretraining a small language model on its cards and notes"):
         backbone = new_backbone(dataset, out / "backbone", size="tiny", seed=seed, config=BACKBONE)
     models: dict[Arm, R2ec] = {}
     arms: tuple[tuple[Arm, str], ...] = (("no-reasoning", "without reasoning"), ("full", "with RecPO"))
     for arm, words in arms:
-        with step(console, f"Training R2ec {words}"):
+        with stage.step(f"Training R2ec {words}"):
             models[arm] = _train(arm, seed, dataset, backbone, out / arm)
-    with step(console, "Ranking 480 books for 1,000 test readers"):
+    with stage.step("Ranking 480 books for 1,000 test readers"):
         examples = dataset.examples("test", models["full"].config.prompt.window)
         evaluation, ranked = _evaluate(dataset, models, examples)
-    seconds = time.perf_counter() - started
     write_metrics(
         out / "metrics.json",
         [summary(result, CUTOFFS) for result in evaluation.results],
         evaluation.best_possible,
-        seconds,
+        stage.seconds,
         evaluation.pairs,
     )
     join_trajectories(out / "full" / "trajectories", out / "trajectories.parquet")
@@ -97,9 +90,7 @@ def run_ranking_demo(out: str | Path, seed: int = 0) -> Path:
             facts=facts_of(out / "full"),
         ),
     )
-    for table in evaluation.tables():
-        console.print(table.to_rich())
-    console.print(f"{seconds:.0f} seconds")
+    stage.show(evaluation.tables())
     return report
 
 

@@ -1,11 +1,11 @@
 """What a person sees of a demo while it runs, and the directory it writes.
 
-Entry points: `LiveProgress` for a trainer, `step` for each part of the demo, `make_room` and `join_trajectories`.
+Entry points: `Stage` for the demo, `LiveProgress` for a trainer in it, and `join_trajectories`.
 """
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,10 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from transformers import TrainerCallback
+from transformers.utils import logging
 
 from reckon.errors import DataError
+from reckon.evaluation.compare import Grid
 from reckon.methods.training import BAR_NUMBERS
 
 
@@ -50,13 +52,33 @@ class LiveProgress(TrainerCallback):
         )
 
 
-@contextmanager
-def step(console: Console, words: str) -> Iterator[None]:
-    """Say what begins, and how long it took."""
-    started = time.perf_counter()
-    console.print(words)
-    yield
-    console.print(f"  {time.perf_counter() - started:.0f} s", style="dim")
+class Stage:
+    """A demo's directory, what it prints, and how long it has taken."""
+
+    def __init__(self, out: str | Path, parts: set[str]) -> None:
+        """Make room for the parts in a directory that is new, empty, or an earlier demo's."""
+        self.out, self._console, self.started = Path(out), Console(stderr=True), time.perf_counter()
+        make_room(self.out, parts)
+        logging.disable_progress_bar()  # several small models: one bar per step of the demo is enough
+
+    @property
+    def seconds(self) -> float:
+        """Since the demo began."""
+        return time.perf_counter() - self.started
+
+    @contextmanager
+    def step(self, words: str) -> Iterator[None]:
+        """Say what begins, and how long it took."""
+        before = self.seconds
+        self._console.print(words)
+        yield
+        self._console.print(f"  {self.seconds - before:.0f} s", style="dim")
+
+    def show(self, tables: Sequence[Grid]) -> None:
+        """The last word: every table, and the seconds."""
+        for table in tables:
+            self._console.print(table.to_rich())
+        self._console.print(f"{self.seconds:.0f} seconds")
 
 
 def make_room(out: Path, parts: set[str]) -> None:

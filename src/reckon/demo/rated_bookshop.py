@@ -4,17 +4,13 @@ Entry point: `run_rating_demo`. Rated bookshop, backbone, RecZero, evaluation be
 Because the readers' taste process is known, the best possible MAE and RMSE stand beside the results.
 """
 
-import time
 from dataclasses import replace
 from pathlib import Path
-
-from rich.console import Console
-from transformers.utils import logging
 
 from reckon.data import Dataset
 from reckon.data.bookshop_ratings import best_possible_ratings, rated_shop_of, write_rated_bookshop
 from reckon.data.ratings import rating_examples
-from reckon.demo.live import LiveProgress, join_trajectories, make_room, step
+from reckon.demo.live import LiveProgress, Stage, join_trajectories
 from reckon.evaluation.rating_run import evaluate_rating_run
 from reckon.methods.reczero import RecZero
 from reckon.methods.reczero_config import RecZeroConfig, preset
@@ -50,24 +46,21 @@ def run_rating_demo(out: str | Path, seed: int = 0) -> Path:
         out: new or empty, or an earlier demo's directory, which is replaced.
         seed: everything follows from it.
     """
-    out, console, started = Path(out), Console(stderr=True), time.perf_counter()
-    make_room(out, PARTS)
-    logging.disable_progress_bar()  # several small models: one bar per step of the demo is enough
-    with step(console, "Simulating the bookshop and its readers' ratings"):
+    stage = Stage(out, PARTS)
+    out = stage.out
+    with stage.step("Simulating the bookshop and its readers' ratings"):
         dataset = Dataset.load(write_rated_bookshop(out / "data", seed=seed))
-    with step(console, "Pretraining a small language model on notes about readers"):
+    with stage.step("Pretraining a small language model on notes about readers"):
         backbone = new_backbone(dataset, out / "backbone", task="rating", seed=seed, config=BACKBONE)
-    with step(console, "Training RecZero"):
+    with stage.step("Training RecZero"):
         model = RecZero.from_backbone(backbone, dataset, demo_config(seed))
         with LiveProgress() as live:
             fit(model, dataset, out / "reczero", progress=False, callbacks=[live])
     join_trajectories(out / "reczero" / "trajectories", out / "trajectories.parquet")
-    with step(console, "Rating the test readers' books"):
+    with stage.step("Rating the test readers' books"):
         prompt = model.config.prompt
         shown = rating_examples(dataset, "test", prompt.window, prompt.item_window)
         best = best_possible_ratings(rated_shop_of(dataset), shown)
-        evaluation = evaluate_rating_run(out / "reczero", out=out, best_possible=best, since=started)
-    for table in evaluation.tables():
-        console.print(table.to_rich())
-    console.print(f"{time.perf_counter() - started:.0f} seconds")
+        evaluation = evaluate_rating_run(out / "reczero", out=out, best_possible=best, since=stage.started)
+    stage.show(evaluation.tables())
     return out / "report.html"

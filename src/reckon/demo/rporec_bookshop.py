@@ -5,18 +5,14 @@ report. The same shop, readers and best possible as in the demo of R2ec.
 """
 
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from rich.console import Console
-from transformers.utils import logging
-
 from reckon.baselines import Popularity
 from reckon.data import Dataset
 from reckon.data.bookshop import best_possible, shop_of, write_bookshop
-from reckon.demo.live import LiveProgress, join_trajectories, make_room, step
+from reckon.demo.live import LiveProgress, Stage, join_trajectories
 from reckon.evaluation import Evaluation, ReportData, ranking_result, result_of, write_metrics, write_report
 from reckon.evaluation.compare import compare
 from reckon.evaluation.run import example_users
@@ -54,38 +50,34 @@ def run_rporec_demo(out: str | Path, seed: int = 0) -> Path:
         out: new or empty, or an earlier demo's directory, which is replaced.
         seed: everything follows from it.
     """
-    out, console, started = Path(out), Console(stderr=True), time.perf_counter()
-    make_room(out, PARTS)
-    logging.disable_progress_bar()  # several small models: one bar per step of the demo is enough
-    with step(console, "Simulating the bookshop"):
+    stage = Stage(out, PARTS)
+    out = stage.out
+    with stage.step("Simulating the bookshop"):
         dataset = Dataset.load(write_bookshop(out / "data", seed=seed))
-    with step(console, "Pretraining a small language model on cards, notes and summaries"):
+    with stage.step("Pretraining a small language model on cards, notes and summaries"):
         backbone = new_backbone(dataset, out / "backbone", task="rporec", seed=seed, config=BACKBONE)
-    with step(console, "Training the Rechead on histories alone"):
+    with stage.step("Training the Rechead on histories alone"):
         plain = RPORec.from_backbone(backbone, dataset, demo_config(seed, "history-only"))
         fit_rechead(plain, dataset, out / FOLDERS[HISTORY])
-    with step(console, "Stage I: training the Rechead on reasoning"):
+    with stage.step("Stage I: training the Rechead on reasoning"):
         fit_rechead(RPORec.from_backbone(backbone, dataset, demo_config(seed)), dataset, out / FOLDERS[FIRST])
-    with step(console, "Stage II: reinforcing the reasoning by the Rechead"):
+    with stage.step("Stage II: reinforcing the reasoning by the Rechead"):
         model = RPORec.from_pretrained(out / FOLDERS[FIRST])
         with LiveProgress() as live:
             fit_reasoning(model, dataset, out / FOLDERS[SECOND], progress=False, callbacks=[live])
     join_trajectories(out / FOLDERS[SECOND] / "trajectories", out / "trajectories.parquet")
-    with step(console, "Ranking 480 books for 1,000 test readers"):
+    with stage.step("Ranking 480 books for 1,000 test readers"):
         first = RPORec.from_pretrained(out / FOLDERS[FIRST])
         evaluation, report = _evaluate(dataset, {HISTORY: plain, FIRST: first, SECOND: model}, out)
-    seconds = time.perf_counter() - started
     write_metrics(
         out / "metrics.json",
         [summary(result, CUTOFFS) for result in evaluation.results],
         evaluation.best_possible,
-        seconds,
+        stage.seconds,
         evaluation.pairs,
     )
     write_report(out / "report.html", report)
-    for table in evaluation.tables():
-        console.print(table.to_rich())
-    console.print(f"{seconds:.0f} seconds")
+    stage.show(evaluation.tables())
     return out / "report.html"
 
 

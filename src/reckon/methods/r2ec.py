@@ -25,11 +25,13 @@ from reckon.data.examples import IntArray
 from reckon.data.progress import phase
 from reckon.methods.finished_run import config_of
 from reckon.methods.r2ec_config import R2ecConfig, preset
-from reckon.methods.ranking_model import RankingModel, Reading, SavedCatalog
+from reckon.methods.ranking_model import RankingModel, Reading
+from reckon.methods.saved_catalog import SavedCatalog
+from reckon.methods.training import backbone_to_train
 from reckon.models.backbone import Backbone, load_backbone
 from reckon.models.item_table import ItemTable
 from reckon.models.rec_head import encode_items, user_vectors
-from reckon.prompts import item_text, render
+from reckon.prompts import item_text, prompt_ids
 from reckon.prompts.r2ec import MARKER, messages
 from reckon.rollout import Rollouts, SamplingConfig, SharedPrefixEngine
 
@@ -64,13 +66,7 @@ class R2ec(RankingModel):
             config: settings; default: the `paper` preset.
         """
         config = config or preset("paper")
-        if not isinstance(backbone, Backbone):
-            backbone = load_backbone(
-                backbone,
-                dtype=config.training.dtype,
-                lora=config.lora,
-                gradient_checkpointing=config.training.gradient_checkpointing,
-            )
+        backbone = backbone_to_train(backbone, config.training, config.lora)
         model = cls(backbone, dataset.catalog, dataset.train_counts, dataset.words, config)
         model.data_path = dataset.path
         return model
@@ -106,9 +102,7 @@ class R2ec(RankingModel):
     def prompt_ids(self, example: Example) -> list[int]:
         """The prompt of one history as token ids; without reasoning it ends with the marker."""
         turns = messages(example, self.titles, self.words, self.config.prompt.style)
-        text = render(turns, self.backbone.tokenizer)
-        has_start = bool(getattr(self.backbone.tokenizer, "chat_template", None))  # templates write their own
-        ids = self.backbone.tokenizer.encode(text, add_special_tokens=not has_start)
+        ids = prompt_ids(turns, self.backbone.tokenizer)
         return ids if self.config.reasons else ids + self.engine.marker.ids
 
     def read(
@@ -137,6 +131,25 @@ class R2ec(RankingModel):
             rollouts.truncated.tolist(),
             rollouts.sampled.sum(dim=1).tolist(),
         )
+
+    def written(self, examples: Sequence[Example]) -> list[str]:
+        _, rollouts = self.read(examples)
+        assert rollouts is not None, "only a model that reasons writes"
+        return [
+            self._text(ids[:length].tolist()) for ids, length in zip(rollouts.reply_ids, rollouts.lengths, strict=True)
+        ]
+
+    def reading_written(self, examples: Sequence[Example], replies: Sequence[str]) -> Reading:
+        """The state at the marker, put under each given text; the text's tokens may be others than were sampled."""
+        tokens = [self.backbone.tokenizer.encode(text, add_special_tokens=False) for text in replies]
+        prompts = [
+            self.prompt_ids(example) + reply + self.engine.marker.ids
+            for example, reply in zip(examples, tokens, strict=True)
+        ]
+        with self.backbone.evaluating():
+            hidden = self.backbone.last_hidden(self.backbone.pad(prompts))
+        n = len(examples)
+        return Reading(self.queries(hidden), [*replies], [False] * n, [len(reply) for reply in tokens])
 
     def queries(self, hidden: Tensor) -> Tensor:
         """States at the marker to vectors whose product with the item table is the score."""

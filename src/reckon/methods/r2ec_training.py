@@ -16,13 +16,13 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from reckon.config import save_config
 from reckon.data import Dataset, Example, Examples
-from reckon.data.progress import phase
-from reckon.errors import ConfigError
 from reckon.methods.item_term import ItemTerm
 from reckon.methods.r2ec import R2ec
 from reckon.methods.r2ec_config import Arm, PresetName
 from reckon.methods.r2ec_config import preset as constants
+from reckon.methods.ranking_training import SELECTION_METRIC, training_rows, validate
 from reckon.methods.run_directory import TrajectoryLog, starting_point, write_run
+from reckon.methods.saved_catalog import TABLE_FILE
 from reckon.methods.training import adamw, run_config, run_trainer, training_arguments
 from reckon.models.item_table import ItemTable
 from reckon.models.scoring import block_ranks, score_blocks
@@ -31,9 +31,6 @@ from reckon.rl.objective import best_of_group, item_losses
 from reckon.rl.policy_trainer import ExampleRows, PolicySettings, PolicyTrainer, StepTrainer
 from reckon.rl.rewards import fused_reward
 from reckon.rollout import Rollouts
-
-SELECTION_METRIC = "ndcg@10"
-TABLE_FILE = "item_table.safetensors"
 
 
 class _R2ecTrainer(StepTrainer):
@@ -63,16 +60,7 @@ class _R2ecTrainer(StepTrainer):
     def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
         """NDCG@10 and Hit@10 of the fixed validation sample, over a freshly encoded table."""
         self.refresh_table()
-        with phase("validating", total=len(self.validation)) as validating:
-            ranked = self.recommender.ranks(self.validation, on_batch=validating.advance)
-        ranks = torch.from_numpy(ranked.ranks).double()
-        inside = ranks <= 10
-        metrics = {
-            f"{metric_key_prefix}_ndcg@10": float((inside / torch.log2(ranks + 1)).mean()),
-            f"{metric_key_prefix}_hit@10": float(inside.double().mean()),
-            f"{metric_key_prefix}_reply/truncated": float(ranked.truncated.mean()),
-            f"{metric_key_prefix}_reply/length": float(ranked.lengths.mean()),
-        }
+        metrics = validate(self.recommender, self.validation, metric_key_prefix)
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
@@ -222,12 +210,7 @@ def fit(
     """
     config, backbone = recommender.config, recommender.backbone
     start = starting_point(out, resume, {"data": dataset.checksum, "backbone": backbone.fingerprint()})
-    train = dataset.examples("train", config.prompt.window)
-    validation = dataset.examples("valid", config.prompt.window).sample(config.training.validation_size, config.seed)
-    if len(train) < config.training.batch_size:
-        raise ConfigError(
-            "training.batch_size", config.training.batch_size, f"there are only {len(train)} training rows", "lower it"
-        )
+    train, validation = training_rows(recommender, dataset)
     shared = dict(
         model=backbone.model,
         args=training_arguments(config.training, config.seed, out, backbone.device, SELECTION_METRIC, progress),

@@ -24,9 +24,10 @@ from torch import Tensor
 from reckon.config import save_config
 from reckon.data import Catalog, Dataset, Event, Example, Examples
 from reckon.data.examples import IntArray
-from reckon.errors import CheckpointError, ConfigError, DataError
+from reckon.errors import ConfigError, DataError
 from reckon.files import write_text
 from reckon.methods.r2ec_config import PromptConfig
+from reckon.methods.saved_catalog import COUNT_COLUMN, ITEMS_FILE, TABLE_FILE
 from reckon.models.backbone import Backbone
 from reckon.models.item_table import ItemTable
 from reckon.models.recommender import RankedExamples, Recommendation
@@ -34,7 +35,6 @@ from reckon.models.scoring import ranks_and_top_k, top_k
 
 PRIOR_SMOOTHING = 1.0  # pseudo-count of every item in the popularity prior
 READERS_AT_ONCE = 64  # prompts in one inference batch
-TABLE_FILE, ITEMS_FILE, COUNT_COLUMN = "item_table.safetensors", "items.parquet", "reckon_train_count"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +85,14 @@ class RankingModel(ABC):
     @abstractmethod
     def reading(self, examples: Sequence[Example], on_token: Callable[[Tensor], None] | None = None) -> Reading:
         """Read histories, writing the most likely reasoning; `on_token` as in `SharedPrefixEngine.sample`."""
+
+    @abstractmethod
+    def written(self, examples: Sequence[Example]) -> list[str]:
+        """The most likely reply to each history, whole; for models that reason."""
+
+    @abstractmethod
+    def reading_written(self, examples: Sequence[Example], replies: Sequence[str]) -> Reading:
+        """As `reading`, with replies that are given, whoever wrote them: nothing is sampled."""
 
     @abstractmethod
     def encode(self, catalog: Catalog) -> Tensor:
@@ -340,43 +348,6 @@ class RankingModel(ABC):
         Raises:
             CheckpointError: a part is missing, damaged, or the item table belongs to another catalog.
         """
-
-
-@dataclass(frozen=True, slots=True)
-class SavedCatalog:
-    """What a saved model knows of its items, without its language model."""
-
-    catalog: Catalog
-    counts: IntArray
-    words: dict[str, str]
-    table: ItemTable
-    data_path: Path | None
-
-    @classmethod
-    def load(cls, path: Path, method: str) -> "SavedCatalog":
-        """Read it from the folder of a saved model of a method, named as on the command line.
-
-        Raises:
-            CheckpointError: a part is missing or damaged, or the item table belongs to another catalog.
-        """
-        file = f"{method}.json"
-        if not (path / file).exists():
-            raise CheckpointError(
-                path,
-                f"is not a finished run of {method} (no {file})",
-                f"give the directory of `reckon train {method}`, after it has ended",
-            )
-        try:
-            meta = json.loads((path / file).read_text())
-            items = pq.read_table(path / ITEMS_FILE)
-            catalog = Catalog(items.drop_columns(COUNT_COLUMN))
-            words, data = meta["words"], meta["data"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(
-                path, f"{file} or {ITEMS_FILE} is missing or damaged ({error})", "copy the whole run directory again"
-            ) from error
-        table = ItemTable.load(path / TABLE_FILE, catalog.ids)
-        return cls(catalog, items[COUNT_COLUMN].to_numpy(), words, table, Path(data) if data else None)
 
 
 def log_prior(counts: IntArray) -> Tensor:

@@ -25,10 +25,10 @@ from transformers import PrinterCallback
 from reckon.data.write import check_target, new_directory
 from reckon.errors import CheckpointError, ConfigError, DataError, MissingExtraError, ReckonError
 from reckon.methods.run_directory import Interrupted
-from reckon.methods.teachers import prompt_ids
 from reckon.methods.trace_files import Trace, load_traces
 from reckon.methods.training import adamw, quiet_transformers
 from reckon.models.backbone import Backbone, DType, LoraSettings, load_backbone
+from reckon.prompts import prompt_ids
 from reckon.rl.checkpoints import CheckpointedTrainer, StopOnInterrupt, last_checkpoint
 
 REPORT_FILE = "recone_sft.json"
@@ -185,7 +185,7 @@ def tokenize(
     rows: list[dict[str, list[int]]] = []
     left_out: dict[str, int] = {}
     for trace in traces:
-        prompt = list(prompt_ids(trace.messages, tokenizer) if prompt_of is None else prompt_of(trace))
+        prompt = prompt_ids(trace.messages, tokenizer) if prompt_of is None else list(prompt_of(trace))
         reply = [*tokenizer.encode(trace.reply, add_special_tokens=False), tokenizer.eos_token_id]
         problem = None
         if settings.max_prompt_tokens is not None and len(prompt) > settings.max_prompt_tokens:

@@ -31,6 +31,7 @@ from reckon.errors import CheckpointError, ConfigError
 from reckon.files import write_text
 from reckon.methods.finished_run import config_of
 from reckon.methods.reczero_config import RecZeroConfig, preset
+from reckon.methods.training import backbone_to_train
 from reckon.models.backbone import Backbone, load_backbone
 from reckon.prompts.rating import REPLY_END, FittedPrompt, ParsedRating, fitted_prompt, parse_rating
 from reckon.rollout import Rollouts, SamplingConfig, SharedPrefixEngine
@@ -87,13 +88,7 @@ class RecZero:
             DataError: the data set has no ratings.
         """
         config = config or preset("paper")
-        if not isinstance(backbone, Backbone):
-            backbone = load_backbone(
-                backbone,
-                dtype=config.training.dtype,
-                lora=config.lora,
-                gradient_checkpointing=config.training.gradient_checkpointing,
-            )
+        backbone = backbone_to_train(backbone, config.training, config.lora)
         model = cls(backbone, dataset.catalog, dataset.words, rating_scale(dataset), config)
         model.data_path = dataset.path
         return model

@@ -28,15 +28,17 @@ from reckon.data import Catalog, Dataset, Example
 from reckon.data.examples import IntArray
 from reckon.errors import CheckpointError
 from reckon.methods.finished_run import config_of
-from reckon.methods.ranking_model import RankingModel, Reading, SavedCatalog
+from reckon.methods.ranking_model import RankingModel, Reading
 from reckon.methods.rechead_training import Scorer, user_vectors
 from reckon.methods.reply_store import Reply
 from reckon.methods.rporec_config import RecheadConfig, RPORecConfig, preset
+from reckon.methods.saved_catalog import SavedCatalog
+from reckon.methods.training import backbone_to_train
 from reckon.models.backbone import Backbone, load_backbone
 from reckon.models.item_table import ItemTable
 from reckon.models.rechead import Rechead
 from reckon.models.sentence_encoder import SentenceEncoder, load_encoder, new_encoder
-from reckon.prompts import item_text, render
+from reckon.prompts import item_text, prompt_ids
 from reckon.prompts.rporec import BLOCKS, REPLY_END, history_text, messages
 from reckon.rollout import Rollouts, SamplingConfig, SharedPrefixEngine
 
@@ -77,13 +79,7 @@ class RPORec(RankingModel):
             config: settings; default: the `paper` preset.
         """
         config = config or preset("paper")
-        if not isinstance(backbone, Backbone):
-            backbone = load_backbone(
-                backbone,
-                dtype=config.training.dtype,
-                lora=config.lora,
-                gradient_checkpointing=config.training.gradient_checkpointing,
-            )
+        backbone = backbone_to_train(backbone, config.training, config.lora)
         head = config.rechead
         encoder = new_encoder(
             head.encoder, item_texts(dataset.catalog, config.prompt.item_words), head.width, head.half_life
@@ -126,6 +122,12 @@ class RPORec(RankingModel):
             return Reading.silent(self.queries(examples, [NOTHING_WRITTEN] * len(examples)))
         return self.reading_of(examples, self.reason(examples, on_token=on_token))
 
+    def written(self, examples: Sequence[Example]) -> list[str]:
+        return [reply.text for reply in self.reason(examples)]
+
+    def reading_written(self, examples: Sequence[Example], replies: Sequence[str]) -> Reading:
+        return self.reading_of(examples, [Reply(text, 0, False) for text in replies])
+
     def reading_of(self, examples: Sequence[Example], replies: Sequence[Reply]) -> Reading:
         """As `reading`, with replies that are there already: the language model is not touched."""
         parsed = [reply.parsed for reply in replies]
@@ -141,12 +143,7 @@ class RPORec(RankingModel):
 
     def prompt_ids(self, example: Example) -> list[int]:
         """The prompt of one history as token ids."""
-        return self.token_ids(render(messages(example, self.titles, self.words, self.prompt.style), self._tokenizer))
-
-    def token_ids(self, text: str) -> list[int]:
-        """A rendered prompt as token ids."""
-        has_start = bool(getattr(self._tokenizer, "chat_template", None))  # templates write their own
-        return list(self._tokenizer.encode(text, add_special_tokens=not has_start))
+        return prompt_ids(messages(example, self.titles, self.words, self.prompt.style), self.backbone.tokenizer)
 
     def reason(
         self,
@@ -203,10 +200,6 @@ class RPORec(RankingModel):
     def scorer(self) -> Scorer:
         """How user vectors become scores."""
         return Scorer(self.table.vectors, self.config.rechead.tau, self.bias)
-
-    @property
-    def _tokenizer(self):  # type: ignore[no-untyped-def]
-        return self.backbone.tokenizer
 
     # -- training and storage -----------------------------------------------------------------------------------
 

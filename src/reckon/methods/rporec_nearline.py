@@ -21,11 +21,12 @@ from torch import Tensor
 from reckon.data import Catalog, Dataset
 from reckon.errors import CheckpointError, ConfigError, DataError
 from reckon.methods.finished_run import config_of, dataset_of, manifest_of
-from reckon.methods.ranking_model import SavedCatalog, best_items, log_prior
+from reckon.methods.ranking_model import best_items, log_prior
 from reckon.methods.reply_store import ReplyStore
 from reckon.methods.rporec import RECHEAD_FILE, RPORec
 from reckon.methods.rporec_config import RPORecConfig
 from reckon.methods.rporec_replies import PolicyWriter, write_missing
+from reckon.methods.saved_catalog import SavedCatalog
 from reckon.models.item_table import ItemTable
 from reckon.models.recommender import Recommendation
 

@@ -17,8 +17,8 @@ from transformers import TrainerCallback
 
 from reckon.config import save_config
 from reckon.data import Dataset, Example, Examples
-from reckon.data.progress import phase
 from reckon.errors import ConfigError
+from reckon.methods.ranking_training import SELECTION_METRIC, training_rows, validate
 from reckon.methods.reply_store import Reply
 from reckon.methods.rporec import THINK, THOUGHT, RPORec, written_text
 from reckon.methods.run_directory import TrajectoryLog, starting_point, write_run
@@ -31,8 +31,6 @@ from reckon.rl.policy_trainer import ExampleRows, PolicySettings, PolicyTrainer
 from reckon.rl.reference import ReferencePolicy
 from reckon.rl.rporec_rewards import reward_parts, total
 from reckon.rollout import Rollouts
-
-SELECTION_METRIC = "ndcg@10"
 
 
 class ReasoningTrainer(PolicyTrainer):
@@ -124,17 +122,7 @@ class ReasoningTrainer(PolicyTrainer):
 
     def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
         """NDCG@10 and Hit@10 with the most likely replies to the fixed validation sample."""
-        with phase("validating", total=len(self.validation)) as validating:
-            ranked = self.recommender.ranks(self.validation, on_batch=validating.advance)
-        ranks = torch.from_numpy(ranked.ranks).double()
-        inside = ranks <= 10
-        metrics = {
-            f"{metric_key_prefix}_ndcg@10": float((inside / torch.log2(ranks + 1)).mean()),
-            f"{metric_key_prefix}_hit@10": float(inside.double().mean()),
-            f"{metric_key_prefix}_reply/parsed": float(ranked.parsed.mean()),
-            f"{metric_key_prefix}_reply/truncated": float(ranked.truncated.mean()),
-            f"{metric_key_prefix}_reply/length": float(ranked.lengths.mean()),
-        }
+        metrics = validate(self.recommender, self.validation, metric_key_prefix)
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
@@ -195,12 +183,7 @@ def fit_reasoning(
     if not config.reasons:
         raise ConfigError("arm", config.arm, "writes no reasoning to reinforce", "stop after --stage rechead")
     start = starting_point(out, resume, {"data": dataset.checksum, "backbone": backbone.fingerprint()})
-    train = dataset.examples("train", config.prompt.window)
-    validation = dataset.examples("valid", config.prompt.window).sample(config.training.validation_size, config.seed)
-    if len(train) < config.training.batch_size:
-        raise ConfigError(
-            "training.batch_size", config.training.batch_size, f"there are only {len(train)} training rows", "lower it"
-        )
+    train, validation = training_rows(model, dataset)
     grpo = config.grpo
     trainer = ReasoningTrainer(
         model=backbone.model,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from reckon.methods.rporec import written_text
 from reckon.prompts.r2ec import Style
-from reckon.prompts.render import render
+from reckon.prompts.render import prompt_ids
 from reckon.prompts.rporec import REPLY_END, parse_reply, summary_messages
 from reckon.rl.reference import ReferencePolicy
 from reckon.rollout import SamplingConfig, SharedPrefixEngine
@@ -55,15 +55,7 @@ class Summariser:
 
     def _write(self, reasonings: Sequence[str]) -> list[str]:
         backbone = self.start.backbone
-        has_start = bool(getattr(backbone.tokenizer, "chat_template", None))  # templates write their own
-        prompts = [
-            list(
-                backbone.tokenizer.encode(
-                    render(summary_messages(text, self.style), backbone.tokenizer), add_special_tokens=not has_start
-                )
-            )
-            for text in reasonings
-        ]
+        prompts = [prompt_ids(summary_messages(text, self.style), backbone.tokenizer) for text in reasonings]
         with self.start.as_it_was():
             rollouts = self._engine.sample(prompts, self.sampling)
         return [

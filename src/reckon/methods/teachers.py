@@ -24,7 +24,7 @@ from urllib.parse import urlsplit, urlunsplit
 from reckon.data.write import file_sha256
 from reckon.errors import ConfigError, DataError, MissingExtraError, ReckonError
 from reckon.prompts.rating import REPLY_END
-from reckon.prompts.render import Message, render
+from reckon.prompts.render import Message, prompt_ids
 
 if TYPE_CHECKING:
     from openai import APIStatusError
@@ -362,12 +362,6 @@ class FileTeacher:
         if key in self._replies:
             raise DataError(where, "is about the same row as an earlier line", "keep one of them, or add timestamps")
         self._replies[key] = entry
-
-
-def prompt_ids(messages: list[Message], tokenizer: Any) -> list[int]:
-    """A prompt as the policy reads it in RL: rendered, with the tokenizer's start token unless a template wrote it."""
-    has_template = bool(getattr(tokenizer, "chat_template", None))
-    return tokenizer.encode(render(messages, tokenizer), add_special_tokens=not has_template)
 
 
 def check_sampling(max_tokens: int, temperature: float | None) -> None:

@@ -27,7 +27,7 @@ from transformers.utils import logging
 from reckon.config import load_config
 from reckon.errors import ConfigError
 from reckon.methods.run_directory import Interrupted
-from reckon.models.backbone import Backbone, DType, LoraSettings
+from reckon.models.backbone import Backbone, DType, LoraSettings, load_backbone
 from reckon.rl.checkpoints import StopOnInterrupt
 
 ConfigT = TypeVar("ConfigT")
@@ -114,6 +114,15 @@ def check_precision(training: "TrainingConfig", lora: LoraSettings) -> None:
         raise ConfigError(
             "training.dtype", "bfloat16", "weights in it lose small updates", "use float32, or adapters with lora.r > 0"
         )
+
+
+def backbone_to_train(backbone: str | Path | Backbone, training: "TrainingConfig", lora: LoraSettings) -> Backbone:
+    """A backbone as a run's settings want it: loaded from a hub id or folder, unless it is loaded already."""
+    if isinstance(backbone, Backbone):
+        return backbone
+    return load_backbone(
+        backbone, dtype=training.dtype, lora=lora, gradient_checkpointing=training.gradient_checkpointing
+    )
 
 
 def run_config(

@@ -27,7 +27,7 @@ from reckon.errors import ConfigError
 from reckon.prompts.blocks import block_texts, broken_structure, tags_of
 from reckon.prompts.items import item_text
 from reckon.prompts.r2ec import Style
-from reckon.prompts.render import Message, render
+from reckon.prompts.render import Message, render, rendered_ids
 
 BLOCKS = ("analyze user", "analyze item", "match", "rate")
 REPLY_END = "</rate>"
@@ -205,8 +205,7 @@ def fitted_prompt(
         others = len(parts.others) - dropped_others
         turns = parts.messages(kept_words, user, others)
         text = render(turns, tokenizer)
-        has_start = bool(getattr(tokenizer, "chat_template", None))  # templates write their own
-        ids = list(tokenizer.encode(text, add_special_tokens=not has_start))
+        ids = rendered_ids(text, tokenizer)
         shown = (*parts.user[len(parts.user) - user :], *parts.others[len(parts.others) - others :])
         return FittedPrompt(turns, text, ids, dropped, sum(len(line.review) > kept_words for line in shown))
 

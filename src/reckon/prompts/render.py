@@ -19,3 +19,13 @@ def render(messages: list[Message], tokenizer: Any) -> str:
     if getattr(tokenizer, "chat_template", None):
         return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     return "\n".join(message["content"] for message in messages) + "\n"
+
+
+def rendered_ids(text: str, tokenizer: Any) -> list[int]:
+    """A rendered prompt as token ids, with the tokenizer's start token unless a chat template has written it."""
+    return list(tokenizer.encode(text, add_special_tokens=not getattr(tokenizer, "chat_template", None)))
+
+
+def prompt_ids(messages: list[Message], tokenizer: Any) -> list[int]:
+    """The prompt as token ids that end where the reply begins."""
+    return rendered_ids(render(messages, tokenizer), tokenizer)

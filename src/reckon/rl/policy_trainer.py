@@ -6,6 +6,7 @@ Everything a step draws at random follows from (seed, global step), so a resumed
 """
 
 import time
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -108,7 +109,7 @@ class StepTrainer(CheckpointedTrainer):
         return loss
 
 
-class PolicyTrainer(StepTrainer):
+class PolicyTrainer(StepTrainer, ABC):
     """Policy optimisation over groups of replies that share a prompt."""
 
     appends_marker = True
@@ -123,13 +124,13 @@ class PolicyTrainer(StepTrainer):
         self._sums: dict[str, float] = defaultdict(float)
         self.reference = ReferencePolicy(backbone) if settings.beta > 0 else None
 
+    @abstractmethod
     def prompt_ids(self, example: Row) -> list[int]:
         """Token ids of one example's prompt."""
-        raise NotImplementedError(f"{type(self).__name__} must say how an example becomes a prompt")
 
+    @abstractmethod
     def score(self, rollouts: Rollouts, examples: Sequence[Row]) -> Tensor:
         """Rewards of all trajectories: [N]."""
-        raise NotImplementedError(f"{type(self).__name__} must say what a trajectory is worth")
 
     def extra_loss(self, hidden: Tensor, groups: slice, examples: Sequence[Row], advantages: Tensor) -> Tensor:
         """A term of the method's own for some groups, given their states at the marker [n, D]; a scalar sum."""
