@@ -1,10 +1,11 @@
 """What every benchmark needs: a clean process per side, its peak memory, and a record of where it ran.
 
 Entry points: `start` (a function in its own process, with a pipe), `Memory` (extra peak memory of this process),
-`environment` (hardware and versions, without host names or paths), `over_seeds` and `write_json`. Imports no torch: a
-child process starts with its parent's peak memory on Linux, so the parent of all sides stays small.
+`environment` (hardware and versions, without host names or paths), `run_seeds` and `over_seeds`, and `write_json`. Imports no
+torch: a child process starts with its parent's peak memory on Linux, so the parent of all sides stays small.
 """
 
+import argparse
 import json
 import multiprocessing
 import os
@@ -82,6 +83,25 @@ def over_seeds(values: list[float]) -> dict[str, float]:
     spread = statistics.stdev(values) if len(values) > 1 else float("nan")
     half = T_95.get(len(values), 1.96) * spread / len(values) ** 0.5
     return {"mean": statistics.fmean(values), "half_width": half}
+
+
+def run_seeds(
+    description: str,
+    seed_results: Callable[[Path, int], dict[str, Any]],
+    summary: Callable[[list[dict[str, Any]]], dict[str, dict[str, float]]],
+) -> None:
+    """The command line of a benchmark over seeds: run them, print the summary, write the JSON."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="where the runs go, or are")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--json", type=Path, help="also write the results here")
+    arguments = parser.parse_args()
+    results = [seed_results(arguments.out, seed) for seed in arguments.seeds]
+    means = summary(results)
+    for name, value in means.items():
+        print(f"{name:52s} {value['mean']:8.3f} ± {value['half_width']:.3f}")
+    if arguments.json:
+        write_json(arguments.json, {"environment": environment(), "summary": means, "seeds": results})
 
 
 def write_json(path: Path, result: dict[str, Any]) -> None:

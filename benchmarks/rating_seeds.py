@@ -8,7 +8,6 @@ from the prompt, asked about 1,000 training rows through `reckon.methods.traces`
 What is in OUT already is not made again.
 """
 
-import argparse
 import json
 import shutil
 import statistics
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measure import environment, over_seeds, write_json
+from measure import over_seeds, run_seeds
 
 ARMS = ("reczero", "recone")
 REWARDS = {"first": "first reward", "last": "last reward", "updates_to_reward": "updates to RecZero's last reward"}
@@ -145,20 +144,5 @@ def summary(results: list[dict[str, Any]]) -> dict[str, Any]:
     return {name: over_seeds(of_seeds) for name, of_seeds in values.items()}
 
 
-def main() -> None:
-    """Run the seeds, print the summary, write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="where the runs go, or are")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--json", type=Path, help="also write the results here")
-    arguments = parser.parse_args()
-    results = [seed_results(arguments.out, seed) for seed in arguments.seeds]
-    means = summary(results)
-    for name, value in means.items():
-        print(f"{name:48s} {value['mean']:8.3f} ± {value['half_width']:.3f}")
-    if arguments.json:
-        write_json(arguments.json, {"environment": environment(), "summary": means, "seeds": results})
-
-
 if __name__ == "__main__":
-    main()
+    run_seeds(__doc__, seed_results, summary)

@@ -7,13 +7,12 @@ reasoning (Stage I), then the reasoning itself (Stage II), and ranks the test re
 is not made again.
 """
 
-import argparse
 import json
 import statistics
 from pathlib import Path
 from typing import Any
 
-from measure import environment, over_seeds, write_json
+from measure import over_seeds, run_seeds
 
 STAGES = {"history-only": "history only", "rporec, stage I": "Stage I", "rporec": "Stage II"}
 STEPS = (("rporec, stage I", "history-only"), ("rporec", "rporec, stage I"))
@@ -66,20 +65,5 @@ def summary(results: list[dict[str, Any]]) -> dict[str, Any]:
     return {name: over_seeds(of_seeds) for name, of_seeds in values.items()}
 
 
-def main() -> None:
-    """Run the seeds, print the summary, write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="where the demos go, or are")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--json", type=Path, help="also write the results here")
-    arguments = parser.parse_args()
-    results = [seed_results(arguments.out, seed) for seed in arguments.seeds]
-    means = summary(results)
-    for name, value in means.items():
-        print(f"{name:52s} {value['mean']:8.3f} ± {value['half_width']:.3f}")
-    if arguments.json:
-        write_json(arguments.json, {"environment": environment(), "summary": means, "seeds": results})
-
-
 if __name__ == "__main__":
-    main()
+    run_seeds(__doc__, seed_results, summary)
