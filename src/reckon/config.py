@@ -1,7 +1,7 @@
 """Settings: nested frozen dataclasses from YAML files and `--set section.field=value`.
 
-Entry point: `load_config`. A section is a frozen dataclass; a field that is itself a dataclass is a nested section.
-Values are converted by the field's type hint, so a wrong key or type never reaches the code that uses it; what a
+Entry points: `load_config`, and `config_from` for a config inside another one. A section is a frozen dataclass; a field
+that is itself a dataclass is a nested section. Values are converted by the field's type hint, so a wrong key or type never reaches the code that uses it; what a
 value means is checked by the section's own `__post_init__`. Documentation tables come from `reckon.config_docs`.
 
 Written here because the libraries that do this (OmegaConf, pydantic, draccus, tyro) need their own base class or
@@ -44,6 +44,29 @@ def load_config(cls: type[T], path: Path | None = None, overrides: Sequence[str]
     for override in overrides:
         _merge(cls, values, _parse_override(override), "")
     return typing.cast(T, _build_section(cls, values, ""))
+
+
+def config_from(cls: type[T], values: Values, base: T | None = None, path: str = "") -> T:
+    """A config from values that are part of another file; errors name the field by its path there.
+
+    Args:
+        cls: the frozen dataclass.
+        values: as YAML gave them; `a.b` as a key is field b of section a.
+        base: where to start; the class's defaults when absent.
+        path: where the values stand, e.g. `methods[2].settings`.
+    """
+    prefix = f"{path}." if path else ""
+    merged: Values = {} if base is None else to_dict(base)
+    for key, value in values.items():
+        for part in reversed(str(key).split(".")):
+            value = {part: value}
+        _merge(cls, merged, value, prefix)
+    try:
+        return typing.cast(T, _build_section(cls, merged, prefix))
+    except ConfigError as error:
+        if error.field.startswith(prefix):
+            raise
+        raise ConfigError(prefix + error.field, error.value, error.rule, error.fix) from None
 
 
 def to_dict(config: Any) -> Values:

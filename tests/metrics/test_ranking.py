@@ -179,7 +179,7 @@ def test_fields_that_do_not_fit_the_ranks_are_refused(fields):
         result([1, 2], **fields)
 
 
-@pytest.mark.parametrize("metric", ["hit", "mrr@5", "hit@x", "recall@5", "hit@0", "hit@-1", "hit@"])
+@pytest.mark.parametrize("metric", ["hit", "mrr@5", "hit@x", "precision@5", "hit@0", "hit@-1", "hit@"])
 def test_an_unknown_metric_is_refused(metric):
     with pytest.raises(ConfigError, match="metric"):
         metric_values(result([1]), metric)

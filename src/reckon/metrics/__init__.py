@@ -1,6 +1,8 @@
-"""Ranks to Hit, NDCG, MRR and coverage, with bootstrap intervals over users; numpy only, knows nothing of models."""
+"""Ranks to Hit, Recall, NDCG and MRR, lists to coverage, novelty and diversity, with intervals over users and what a
+table of them may claim; numpy and scipy only, knows nothing of models."""
 
 from reckon.metrics.bootstrap import Interval, PairedDifference, bootstrap_interval, paired_interval
+from reckon.metrics.lists import list_summary
 from reckon.metrics.ranking import (
     CUTOFFS,
     RankingResult,
@@ -12,8 +14,10 @@ from reckon.metrics.ranking import (
     ndcg_at,
     paired_difference,
     ranks_from_scores,
+    recall_at,
     summary,
 )
+from reckon.metrics.significance import holm, minimum_detectable_difference, spread
 
 __all__ = [
     "CUTOFFS",
@@ -23,12 +27,17 @@ __all__ = [
     "bootstrap_interval",
     "coverage",
     "hit_at",
+    "holm",
+    "list_summary",
     "metric_interval",
     "metric_values",
+    "minimum_detectable_difference",
     "mrr",
     "ndcg_at",
     "paired_difference",
     "paired_interval",
     "ranks_from_scores",
+    "recall_at",
+    "spread",
     "summary",
 ]

@@ -157,7 +157,7 @@ def _resampled_means(values: FloatArray, users: Users | None, resamples: int, se
     if resamples < 100:
         raise ConfigError("resamples", resamples, "too few for a 95 % interval", "use 100 or more (default 2000)")
     columns = values[:, None] if values.ndim == 1 else values
-    sums, rows = _per_user(columns, users)
+    sums, rows = per_user(columns, users)
     kinds, counts = np.unique(np.column_stack([sums, rows]), axis=0, return_counts=True)  # [D, C + 1], [D]
     rng = np.random.default_rng(seed)
     block = max(1, BLOCK_CELLS // len(kinds))
@@ -170,8 +170,8 @@ def _resampled_means(values: FloatArray, users: Users | None, resamples: int, se
     return np.concatenate(means).reshape(-1, *values.shape[1:])
 
 
-def _per_user(values: FloatArray, users: Users | None) -> tuple[FloatArray, FloatArray]:
-    """Each user's sums of the columns of values [U, C], and its number of rows."""
+def per_user(values: FloatArray, users: Users | None) -> tuple[FloatArray, FloatArray]:
+    """Each user's sums of the columns of values [U, C], and its number of rows; None says every row is another user."""
     if users is None:
         return values, np.ones(len(values))
     users = np.asarray(users, dtype=object)

@@ -151,17 +151,21 @@ def metric_values(result: RankingResult, metric: str) -> FloatArray:
 
     Args:
         result: the ranks.
-        metric: `hit@K`, `ndcg@K` or `mrr`.
+        metric: `hit@K`, `recall@K`, `ndcg@K` or `mrr`.
     """
     name, _, cutoff = metric.partition("@")
-    if name not in ("hit", "ndcg", "mrr") or (name == "mrr") != (cutoff == "") or (cutoff and not cutoff.isdigit()):
-        raise ConfigError("metric", metric, "is not a metric of ranks", "use hit@K, ndcg@K or mrr")
+    if (
+        name not in ("hit", "recall", "ndcg", "mrr")
+        or (name == "mrr") != (cutoff == "")
+        or (cutoff and not cutoff.isdigit())
+    ):
+        raise ConfigError("metric", metric, "is not a metric of ranks", "use hit@K, recall@K, ndcg@K or mrr")
     if cutoff and int(cutoff) < 1:
         raise ConfigError("metric", metric, "K must be at least 1", "use for example hit@10")
     # A miss has rank I + 1, which a K beyond the catalog's end would take for a hit.
     last = min(int(cutoff), result.catalog_size) if cutoff else result.catalog_size
     inside = result.ranks <= last
-    if name == "hit":
+    if name in ("hit", "recall"):
         return inside.astype(np.float64)
     ranks = result.ranks.astype(np.float64)
     return np.where(inside, 1 / np.log2(1 + ranks) if name == "ndcg" else 1 / ranks, 0.0)
@@ -170,6 +174,14 @@ def metric_values(result: RankingResult, metric: str) -> FloatArray:
 def hit_at(result: RankingResult, k: int) -> float:
     """Hit@K: share of rows whose target is in the top K. Denominator: all U rows, misses included."""
     return float(metric_values(result, f"hit@{k}").mean())
+
+
+def recall_at(result: RankingResult, k: int) -> float:
+    """Recall@K: mean over rows of the share of a row's relevant items in the top K. Denominator: all U rows.
+
+    A row has one relevant item, its target, so Recall@K equals Hit@K; the name is for tables of papers that say recall.
+    """
+    return float(metric_values(result, f"recall@{k}").mean())
 
 
 def ndcg_at(result: RankingResult, k: int) -> float:
