@@ -14,7 +14,12 @@ from reckon.data import Catalog
 from reckon.errors import CheckpointError, ConfigError, DataError
 from reckon.methods.ranking_model import RankingModel
 
-METHODS = ("r2ec", "no-reasoning", "rporec")
+METHODS = {
+    "r2ec": (shelf, "full"),
+    "no-reasoning": (shelf, "no-reasoning"),
+    "rporec": (rporec_talker, "full"),
+    "history-only": (rporec_talker, "history-only"),
+}
 RECOMMENDERS = [*RANKING_BASELINES, *METHODS]
 HISTORIES = [[0, 1, 2], [5], [3, 7, 7], [11, 2, 4, 6, 8]]
 MORE = 10**6  # items than any catalog here has
@@ -46,9 +51,8 @@ def recommender_of(data, tmp_path_factory):
 def fresh(name, data, path):
     if name in RANKING_BASELINES:
         return RANKING_BASELINES[name].fit(data, TINY.get(name), seed=1)
-    if name == "rporec":
-        return rporec_talker.recommender(path)[0]
-    return shelf.recommender(path, arm="full" if name == "r2ec" else "no-reasoning")[0]
+    builder, arm = METHODS[name]
+    return builder.recommender(path, arm)[0]
 
 
 @pytest.fixture(params=RECOMMENDERS)
@@ -88,6 +92,11 @@ def test_exclude_seen_never_returns_the_history(recommender):
         assert not set(history) & set(answer.items)
 
 
+def test_a_long_history_is_excluded_whole(recommender):
+    history = list(range(8))  # methods read its last three
+    assert not set(recommender.recommend([history], MORE, exclude_seen=True)[0].items) & set(history)
+
+
 def test_without_exclusion_the_history_may_come_again(recommender):
     answers = recommender.recommend(HISTORIES, MORE, exclude_seen=False)
     assert all(len(answer.items) <= len(recommender.catalog) for answer in answers)
@@ -111,7 +120,13 @@ def test_no_users_get_no_lists(recommender):
 def test_the_users_beside_change_nothing(recommender):
     together = recommender.recommend(HISTORIES, 5)
     for history, answer in zip(HISTORIES, together, strict=True):
-        assert np.allclose(recommender.recommend([history], 5)[0].scores, answer.scores, atol=1e-4)
+        alone = recommender.recommend([history], 5)[0]
+        assert (alone.items, alone.reasoning) == (answer.items, answer.reasoning)
+        assert np.allclose(alone.scores, answer.scores, atol=1e-3)
+
+
+def test_histories_may_be_arrays(recommender):
+    assert recommender.recommend([np.array([0, 5, 3], dtype=np.int32)]) == recommender.recommend([[0, 5, 3]])
 
 
 def test_asking_twice_gives_the_same(recommender):

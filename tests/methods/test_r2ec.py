@@ -4,14 +4,13 @@ import json
 import shutil
 from dataclasses import replace
 
-import numpy as np
 import pyarrow as pa
 import pytest
 import torch
 from shelf import TITLES, recommender
 from tiny import FAMILIES
 
-from reckon.errors import CheckpointError, ConfigError, DataError
+from reckon.errors import CheckpointError, DataError
 from reckon.methods.r2ec import R2ec
 from reckon.methods.r2ec_config import preset
 from reckon.models.item_table import ItemTable
@@ -26,65 +25,15 @@ def model(request, tmp_path):
     return recommender(tmp_path, request.param)[0]
 
 
-@pytest.mark.parametrize("k", [1, 4, 100])
-def test_lists_hold_k_different_items_best_first(model, k):
-    for history, answer in zip(HISTORIES, model.recommend(HISTORIES, k, exclude_seen=False), strict=True):
-        assert len(answer.items) == len(set(answer.items)) == len(answer.scores) == min(k, len(TITLES)), history
-        assert answer.scores == sorted(answer.scores, reverse=True)
-        assert answer.item_ids == [model.catalog.ids[item] for item in answer.items]
-
-
 def test_scores_are_cosines_over_the_temperature(model):
     answer = model.recommend([[0, 5]], 3)[0]
     assert all(abs(score) <= 1 / model.config.head.tau + 1e-4 for score in answer.scores)
-
-
-def test_exclude_seen_never_returns_the_history(model):
-    for history, answer in zip(HISTORIES, model.recommend(HISTORIES, 100, exclude_seen=True), strict=True):
-        assert set(answer.items) == set(range(len(TITLES))) - set(history)
 
 
 def test_exclude_seen_defaults_to_how_the_model_was_trained(model):
     assert not set(model.recommend([[0, 5, 3]], 100)[0].items) & {0, 5, 3}
     model.config = replace(model.config, head=replace(model.config.head, exclude_seen=False))
     assert set(model.recommend([[0, 5, 3]], 100)[0].items) >= {0, 5, 3}
-
-
-def test_a_history_longer_than_the_window_is_excluded_whole(model):
-    history = list(range(8))  # the window is 3
-    assert not set(model.recommend([history], 100, exclude_seen=True)[0].items) & set(history)
-
-
-def test_histories_do_not_influence_each_other(model):
-    together = model.recommend(HISTORIES, 5)
-    for history, answer in zip(HISTORIES, together, strict=True):
-        alone = model.recommend([history], 5)[0]
-        assert (alone.items, alone.reasoning) == (answer.items, answer.reasoning)
-        assert alone.scores == pytest.approx(answer.scores, abs=1e-3)
-
-
-def test_the_same_question_gets_the_same_answer(model):
-    assert model.recommend(HISTORIES) == model.recommend(HISTORIES)
-
-
-def test_no_histories_give_no_answers(model):
-    assert model.recommend([]) == []
-
-
-@pytest.mark.parametrize("item", [-1, len(TITLES)])
-def test_an_unknown_item_index_is_refused(model, item):
-    with pytest.raises(DataError, match=f"history item {item}"):
-        model.recommend([[0, item]])
-
-
-@pytest.mark.parametrize("k", [0, -3])
-def test_a_list_of_no_items_is_refused(model, k):
-    with pytest.raises(ConfigError, match="k = "):
-        model.recommend([[0]], k)
-
-
-def test_histories_may_be_arrays(model):
-    assert model.recommend([np.array([0, 5, 3], dtype=np.int32)]) == model.recommend([[0, 5, 3]])
 
 
 def test_only_the_arm_that_reasons_has_reasoning(model):

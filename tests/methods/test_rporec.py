@@ -11,7 +11,7 @@ import torch
 from rporec_talker import recommender
 from shelf import TITLES
 
-from reckon.errors import CheckpointError, ConfigError, DataError
+from reckon.errors import CheckpointError, ConfigError
 from reckon.methods.load import load_ranking_model
 from reckon.methods.reply_store import Reply
 from reckon.methods.rporec import NOTHING_WRITTEN, RPORec, written_text
@@ -43,43 +43,10 @@ def stirred(model):
     return model
 
 
-@pytest.mark.parametrize("k", [1, 4, 100])
-def test_lists_hold_k_different_items_best_first(model, k):
-    for history, answer in zip(HISTORIES, model.recommend(HISTORIES, k, exclude_seen=False), strict=True):
-        assert len(answer.items) == len(set(answer.items)) == len(answer.scores) == min(k, len(TITLES)), history
-        assert answer.scores == sorted(answer.scores, reverse=True)
-        assert answer.item_ids == [model.catalog.ids[item] for item in answer.items]
-
-
-def test_exclude_seen_never_returns_the_history(model):
-    for history, answer in zip(HISTORIES, model.recommend(HISTORIES, 100, exclude_seen=True), strict=True):
-        assert set(answer.items) == set(range(len(TITLES))) - set(history)
-
-
 def test_exclude_seen_defaults_to_how_the_model_was_trained(model):
     assert not set(model.recommend([[0, 5, 3]], 100)[0].items) & {0, 5, 3}
     model.config = replace(model.config, rechead=replace(model.config.rechead, exclude_seen=False))
     assert set(model.recommend([[0, 5, 3]], 100)[0].items) >= {0, 5, 3}
-
-
-def test_histories_do_not_influence_each_other(model):
-    together = model.recommend(HISTORIES, 5)
-    for history, answer in zip(HISTORIES, together, strict=True):
-        alone = model.recommend([history], 5)[0]
-        assert (alone.items, alone.reasoning) == (answer.items, answer.reasoning)
-        assert alone.scores == pytest.approx(answer.scores, abs=1e-4)
-
-
-def test_the_same_question_gets_the_same_answer(model):
-    assert model.recommend(HISTORIES) == model.recommend(HISTORIES)
-    assert model.recommend([]) == []
-
-
-def test_what_cannot_be_a_question_is_refused(model):
-    with pytest.raises(DataError, match="history item 99"):
-        model.recommend([[0, 99]])
-    with pytest.raises(ConfigError, match="k = 0"):
-        model.recommend([[0]], 0)
 
 
 def test_only_the_arm_that_reasons_has_reasoning(model):
