@@ -1,7 +1,7 @@
 """What every benchmark needs: a clean process per side, its peak memory, and a record of where it ran.
 
 Entry points: `start` (a function in its own process, with a pipe), `Memory` (extra peak memory of this process),
-`environment` (hardware and versions, without host names or paths), `run_seeds` and `over_seeds`, and `write_json`. Imports no
+`environment` (hardware and versions, no host names or paths), `run_seeds`, `over_seeds` and `write_json`. Imports no
 torch: a child process starts with its parent's peak memory on Linux, so the parent of all sides stays small.
 """
 
