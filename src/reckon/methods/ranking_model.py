@@ -87,6 +87,10 @@ class RankingModel(ABC):
         """Read histories, writing the most likely reasoning; `on_token` as in `SharedPrefixEngine.sample`."""
 
     @abstractmethod
+    def prompt_ids(self, example: Example) -> list[int]:
+        """The prompt of one history as token ids."""
+
+    @abstractmethod
     def written(self, examples: Sequence[Example]) -> list[str]:
         """The most likely reply to each history, whole; for models that reason."""
 

@@ -1,10 +1,16 @@
 """Replies made of tagged blocks, `<name>text</name>`: is each there once, in its order, with nothing outside?
 
-Entry points: `broken_structure`, whose short codes reports count, and `block_texts` for a text that is not broken.
+Entry points: `broken_structure`, whose short codes reports count, and `block_texts` for a text that is not broken;
+`shuffled_words` takes the order out of a reply and leaves its form.
 What must stand inside a block is the business of each method's parser. Linear in the length of the text.
 """
 
+import re
 from collections.abc import Sequence
+
+import numpy as np
+
+TAG = re.compile(r"(</?[^<>]*>)")
 
 
 def tags_of(names: Sequence[str]) -> tuple[str, ...]:
@@ -43,3 +49,17 @@ def broken_structure(text: str, names: Sequence[str]) -> str | None:
 def block_texts(text: str, names: Sequence[str]) -> dict[str, str]:
     """The text of each block, without the blanks around it. The structure must not be broken."""
     return {name: text[text.index(f"<{name}>") + len(name) + 2 : text.index(f"</{name}>")].strip() for name in names}
+
+
+def shuffled_words(text: str, rng: np.random.Generator) -> str:
+    """The same words in random order: each stretch between two tags on its own, tags and spacing where they were."""
+    parts = TAG.split(text)
+    return "".join(part if TAG.fullmatch(part) else _shuffled(part, rng) for part in parts)
+
+
+def _shuffled(text: str, rng: np.random.Generator) -> str:
+    pieces = re.split(r"(\s+)", text)  # words and the blanks between them, in turns
+    words = [place for place in range(0, len(pieces), 2) if pieces[place]]
+    for place, source in zip(words, [pieces[words[n]] for n in rng.permutation(len(words))], strict=True):
+        pieces[place] = source
+    return "".join(pieces)
