@@ -1,5 +1,6 @@
 """One contract for every recommender: what `recommend`, `ranks` and storage promise, whatever is behind them."""
 
+from dataclasses import fields
 from itertools import pairwise
 
 import numpy as np
@@ -53,6 +54,13 @@ def fresh(name, data, path):
         return RANKING_BASELINES[name].fit(data, TINY.get(name), seed=1)
     builder, arm = METHODS[name]
     return builder.recommender(path, arm)[0]
+
+
+def quick_fit(name, data, seed):
+    """The contract is about any recommender, well trained or not: two epochs are enough."""
+    config = RANKING_BASELINES[name].CONFIG
+    epochs = {"epochs": 2} if "epochs" in {field.name for field in fields(config)} else {}
+    return RANKING_BASELINES[name].fit(data, config(**epochs), seed=seed)
 
 
 @pytest.fixture(params=RECOMMENDERS)
