@@ -1,8 +1,9 @@
 """Settings: nested frozen dataclasses from YAML files and `--set section.field=value`.
 
 Entry points: `load_config`, and `config_from` for a config inside another one. A section is a frozen dataclass; a field
-that is itself a dataclass is a nested section. Values are converted by the field's type hint, so a wrong key or type never reaches the code that uses it; what a
-value means is checked by the section's own `__post_init__`. Documentation tables come from `reckon.config_docs`.
+that is itself a dataclass is a nested section. Values are converted by the field's type hint, so a wrong key or type
+never reaches the code that uses it; what a value means is checked by the section's own `__post_init__`. Documentation
+tables come from `reckon.config_docs`.
 
 Written here because the libraries that do this (OmegaConf, pydantic, draccus, tyro) need their own base class or
 word their errors their own way, and the error is the point: full path, expectation, value, nearest valid name.

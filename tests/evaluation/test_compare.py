@@ -1,5 +1,6 @@
 """Tables, paired differences, and `metrics.json`."""
 
+import csv
 import io
 import json
 import os
@@ -9,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from reckon.errors import ConfigError, DataError
-from reckon.evaluation.compare import compare, comparison_table, pairs_table, rates_table, write_metrics
+from reckon.evaluation.compare import Grid, compare, comparison_table, pairs_table, rates_table, write_metrics
 from reckon.metrics import RankingResult, summary
 
 USERS = [f"u{n}" for n in range(200)]
@@ -120,3 +121,27 @@ def test_a_difference_of_nothing_is_not_clear(results):
     pair = compare([results[0], twin], "popularity", ["hit@5"])[0]
     assert not pair.clear
     assert pairs_table([pair]).rows[0][-1] == "1.000"
+
+
+def test_a_table_for_a_spreadsheet_reads_back(results):
+    grid = comparison_table(results)
+    read = list(csv.reader(io.StringIO(grid.to_csv())))
+    assert tuple(read[0]) == grid.headings and len(read) == 1 + len(grid.rows)
+    assert read[1][1] == grid.rows[0][1].replace("\n", " ")
+
+
+def test_a_table_for_a_paper_escapes_what_latex_would_run():
+    grid = Grid(("method", "p"), (("50 % of a_b & \\input{x}\n{…}", "−0.1 ± .2°"),), "R² < 1")
+    assert grid.to_latex().splitlines() == [
+        r"\begin{table}",
+        r"\centering",
+        r"\begin{tabular}{lr}",
+        r"\toprule",
+        r"method & p \\",
+        r"\midrule",
+        r"50 \% of a\_b \& \textbackslash{}input\{x\} \{…\} & $-$0.1 $\pm$ .2$^\circ$ \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\caption{R$^2$ \textless{} 1}",
+        r"\end{table}",
+    ]

@@ -79,7 +79,11 @@ app.command(
     epilog='Example: reckon recommend runs/shop --history "The Quiet Harbour; A Map of Sand" --k 5 --stream\n\n'
     'Example: reckon recommend runs/music --rate "Blue Train" --user A3'
 )(recommend)
-app.command(epilog="Example: reckon compare runs/shop-plain runs/shop runs/shop-rporec")(compare)
+app.command(
+    epilog="Example: reckon compare runs/shop-plain runs/shop runs/shop-rporec\n\n"
+    "Example: reckon compare --data data/books --config configs/compare-bookshop.yaml --out comparisons/books\n\n"
+    "Example: reckon compare --data data/shop --config shop.yaml --workers 8 --set tuning.trials=16"
+)(compare)
 app.command(epilog="Example: reckon reason runs/shop-rporec --out stores/shop.sqlite")(reason)
 app.add_typer(config.app, name="config", help="List every setting, with its default and meaning.")
 app.command(epilog="Example: reckon doctor --model Qwen/Qwen2.5-0.5B-Instruct --group-size 4 --reply-length 512")(

@@ -1,5 +1,6 @@
-"""`reckon compare RUN RUN …`: finished runs of any methods side by side."""
+"""`reckon compare`: finished runs side by side, or methods of a config trained and compared under one protocol."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -7,23 +8,80 @@ import typer
 from rich.console import Console
 
 from reckon.cli.evaluate import Split
+from reckon.cli.options import refuse_option
+from reckon.errors import ConfigError
+
+KS = (5, 10, 20)
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN ...", help="Run directories, made by `reckon train`.")],
-    split: Annotated[Split, typer.Option(help="Rows to compare on.")] = Split.TEST,
-    k: Annotated[
-        list[int] | None,
-        typer.Option("--k", "-k", min=1, help="Rankings: cut-off; may be repeated. Default: 5, 10 and 20."),
+    runs: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[RUN RUN ...]", help="Run directories, made by `reckon train`; none with --config."),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option("--data", metavar="DIR", help="The data set, where it has moved since training.")
+        Path | None,
+        typer.Option("--data", metavar="DIR", help="The data set; of runs, where it has moved since training."),
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Prompts at a time.")] = 32,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="YAML file: methods, seeds, protocol, budget of tuning."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="DIR", help="With --config: where cells, tables and report go. Default: compare-NAME."
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="With --config: cells at once, each in a process of one thread.")
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="With --config: change one field, e.g. tuning.trials=8."),
+    ] = None,
+    split: Annotated[Split | None, typer.Option(help="Of runs: rows to compare on. Default: test.")] = None,
+    k: Annotated[
+        list[int] | None,
+        typer.Option("--k", "-k", min=1, help="Of runs that rank: cut-off; may be repeated. Default: 5, 10 and 20."),
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Of runs: prompts at a time. Default: 32.")] = None,
 ) -> None:
-    """Metrics of several runs with 95 % intervals, and paired differences of the last one from each of the others."""
+    """Methods side by side: metrics with 95 % intervals, and paired differences.
+
+    With RUNs: those, as they are, and the last against each of the others. With --data and --config: train every
+    method of the file over its seeds, then rank the same rows with all of them, under one protocol and one budget of
+    tuning. What is finished is never trained again, so the same command goes on after an interruption.
+    """
+    if config is None:
+        _refuse({"--out": out, "--workers": workers, "--set": changes or None}, "is for --config alone")
+        _compare_runs(runs or [], split or Split.TEST, tuple(k or KS), batch_size or 32, data)
+        return
+    of_runs = {"RUN": runs or None, "--split": split, "--k": k or None, "--batch-size": batch_size}
+    _refuse(of_runs, "is for finished runs, and --config names what is trained")
+    if data is None:
+        raise ConfigError("--data", None, "--config trains, so it needs a data set", "name a directory")
+    more = [*(changes or []), *([f"workers={workers}"] if workers is not None else [])]
+    _compare_methods(data, config, out or Path(f"compare-{config.stem}"), more)
+
+
+def _refuse(given: Mapping[str, object], why: str) -> None:
+    for name, value in given.items():
+        refuse_option(name, value, why)
+
+
+def _compare_runs(runs: list[Path], split: Split, ks: tuple[int, ...], batch_size: int, data: Path | None) -> None:
     from reckon.evaluation.compare_runs import compare_runs
 
     console = Console()
-    for table in compare_runs(runs, split=split.value, ks=tuple(k or (5, 10, 20)), batch_size=batch_size, data=data):
+    for table in compare_runs(runs, split=split.value, ks=ks, batch_size=batch_size, data=data):
         console.print(table.to_rich())
+
+
+def _compare_methods(data: Path, config: Path, out: Path, overrides: list[str]) -> None:
+    from reckon.comparison.report import compare_and_report
+
+    console = Console()
+    for table in compare_and_report(data, config, out, overrides).values():
+        console.print(table.to_rich())
+    typer.echo(f"Wrote {out}. Open {out / 'report.html'}")

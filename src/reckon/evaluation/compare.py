@@ -6,6 +6,8 @@ Entry points: `comparison_table`, `rates_table` and `pairs_table` (each renders 
 Does not rank anything: it reads `RankingResult`s.
 """
 
+import csv
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -81,6 +83,43 @@ class Grid:
         lines = [self.headings, align, *self.rows]
         table = "\n".join(f"| {' | '.join(_markdown_cell(cell) for cell in line)} |" for line in lines)
         return f"{table}\n\n{self.caption}\n" if self.caption else f"{table}\n"
+
+    def to_csv(self) -> str:
+        """For a spreadsheet: one line per row, the lines of a cell joined by a blank, without the caption."""
+        file = io.StringIO()
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(self.headings)
+        writer.writerows([cell.replace("\n", " ") for cell in row] for row in self.rows)
+        return file.getvalue()
+
+    def to_latex(self) -> str:
+        """For a paper: a `table` with the rules of booktabs, everything that LaTeX would read as a command escaped."""
+        columns = "l" + "r" * (len(self.headings) - 1)
+        lines = [" & ".join(map(_latex_cell, row)) + r" \\" for row in (self.headings, *self.rows)]
+        head = [r"\begin{table}", r"\centering", rf"\begin{{tabular}}{{{columns}}}", r"\toprule", lines[0], r"\midrule"]
+        caption = [rf"\caption{{{_latex_cell(self.caption)}}}"] if self.caption else []
+        return "\n".join([*head, *lines[1:], r"\bottomrule", r"\end{tabular}", *caption, r"\end{table}"]) + "\n"
+
+
+LATEX = {
+    "\\": r"\textbackslash{}",
+    **{sign: rf"\{sign}" for sign in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "−": "$-$",
+    "±": r"$\pm$",
+    "°": r"$^\circ$",
+    "²": "$^2$",
+    "×": r"$\times$",
+    "–": "--",
+    "\n": " ",
+}
+
+
+def _latex_cell(text: str) -> str:
+    return "".join(LATEX.get(sign, sign) for sign in text)
 
 
 def _markdown_cell(text: str) -> str:

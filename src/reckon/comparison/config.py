@@ -1,0 +1,174 @@
+"""What a comparison compares, and how: the YAML file of `reckon compare --data DIR --config FILE`.
+
+Entry point: `load_comparison`. What a method's own settings mean is known by its contestant alone
+(`reckon.comparison.contestants`); here they are names and values.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from reckon.config import load_config
+from reckon.errors import ConfigError
+
+Split = Literal["as-prepared", "temporal", "leave-one-out", "given"]
+LEAST_SEEDS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MethodConfig:
+    """One row of the table."""
+
+    method: str
+    """What is trained: a baseline, or `r2ec`, `no-reasoning`, `rporec`, `history-only`."""
+
+    name: str = ""
+    """What tables call it; default: the method."""
+
+    settings: dict[str, Any] = field(default_factory=dict)
+    """The method's own settings; `a.b: 1` is field b of section a. Seed, masking and histories are the protocol's."""
+
+    search: dict[str, Any] | None = None
+    """Settings to tune, each with the list of values to draw from. Default: what the method says is worth tuning; `{}`
+    tunes nothing."""
+
+    @property
+    def label(self) -> str:
+        """As tables call it."""
+        return self.name or self.method
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProtocolConfig:
+    """What every method is given and asked alike. Section `protocol`."""
+
+    split: Split = "as-prepared"
+    """`as-prepared`, or `temporal`, `leave-one-out` or `given`, whatever the data set was prepared with."""
+
+    window: int = 20
+    """Latest events of a history that a method may read, > 0. A method may read fewer."""
+
+    exclude_seen: bool = True
+    """Items that the user took before cannot be recommended. Data with repeat purchases needs false."""
+
+    negatives: int | None = None
+    """null ranks the whole catalog. A number ranks each target among that many random items, the same for all methods;
+    the number becomes part of every metric's name, since such numbers compare with nothing else."""
+
+    rows: int | None = None
+    """null ranks all test rows; a number draws that many, the same for all methods."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("window", 1), ("negatives", 1), ("rows", 2)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ConfigError(f"protocol.{name}", value, f"must be at least {least}", "use the default")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuningConfig:
+    """How settings are found: the same number of random draws for every method. Section `tuning`."""
+
+    trials: int = 0
+    """Settings tried per method, the given ones first, >= 0; the best NDCG@10 on validation rows is kept. 0 takes
+    the given settings untried. A method with fewer different settings tries them all."""
+
+    rows: int | None = 2000
+    """Validation rows that judge a trial, the same for all; null takes all."""
+
+    def __post_init__(self) -> None:
+        if self.trials < 0:
+            raise ConfigError("tuning.trials", self.trials, "must not be negative", "use 0 for no tuning")
+        if self.rows is not None and self.rows < 2:
+            raise ConfigError("tuning.rows", self.rows, "must be at least 2", "use 2000, or null for all")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReasoningConfig:
+    """How much the reasoning of methods that reason matters. Section `reasoning`."""
+
+    rows: int = 200
+    """Test rows ranked again with others' reasoning, shuffled words and none, >= 0; 0 leaves it out."""
+
+    def __post_init__(self) -> None:
+        if self.rows < 0:
+            raise ConfigError("reasoning.rows", self.rows, "must not be negative", "use 0 to leave it out")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparisonConfig:
+    """Everything that defines a comparison beside its data."""
+
+    methods: tuple[MethodConfig, ...]
+    """The rows of the table, in its order."""
+
+    baseline: str = ""
+    """Name of the method that the others are compared with; default: the first."""
+
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Training seeds, at least three different ones: one seed says nothing of the next."""
+
+    allow_few_seeds: bool = False
+    """Accept fewer than three seeds, for a trial. Tables say so."""
+
+    ks: tuple[int, ...] = (5, 10, 20)
+    """Cut-offs of the metrics."""
+
+    tested: tuple[str, ...] = ()
+    """Metrics (`hit@K`, `ndcg@K` or `mrr`) in which every method is compared with the baseline, all under one
+    correction. Default: Hit and NDCG at 10, or at the largest cut-off where 10 is none."""
+
+    workers: int = 1
+    """Cells trained at once, > 0, each in a process of its own with one thread."""
+
+    protocol: ProtocolConfig = field(default_factory=ProtocolConfig)
+    tuning: TuningConfig = field(default_factory=TuningConfig)
+    reasoning: ReasoningConfig = field(default_factory=ReasoningConfig)
+
+    def __post_init__(self) -> None:
+        self._check_methods()
+        if len(set(self.seeds)) != len(self.seeds) or any(seed < 0 for seed in self.seeds):
+            raise ConfigError("seeds", list(self.seeds), "must be different whole numbers from 0", "use [0, 1, 2]")
+        if len(self.seeds) < (1 if self.allow_few_seeds else LEAST_SEEDS):
+            rule = f"a comparison needs at least {LEAST_SEEDS} seeds: one seed says nothing of the next"
+            raise ConfigError("seeds", list(self.seeds), rule, "use [0, 1, 2], or allow_few_seeds: true for a trial")
+        if not self.ks or min(self.ks) < 1 or list(self.ks) != sorted(set(self.ks)):
+            raise ConfigError("ks", list(self.ks), "must be rising numbers from 1", "use [5, 10, 20]")
+        known = ["mrr", *(f"{metric}@{k}" for k in self.ks for metric in ("hit", "ndcg"))]
+        for place, metric in enumerate(self.tested):
+            if metric not in known:
+                raise ConfigError(f"tested[{place}]", metric, "is not in the table", f"use of {', '.join(known)}")
+        if self.workers < 1:
+            raise ConfigError("workers", self.workers, "must be at least 1", "use the number of cores")
+
+    def _check_methods(self) -> None:
+        if len(self.methods) < 2:
+            raise ConfigError("methods", len(self.methods), "a comparison needs two methods", "add popularity")
+        names = [method.label for method in self.methods]
+        for place, name in enumerate(names):
+            if name in names[:place]:
+                fix = "give one of them a name of its own"
+                raise ConfigError(f"methods[{place}].name", name, "is the name of another row too", fix)
+        if self.baseline and self.baseline not in names:
+            raise ConfigError("baseline", self.baseline, "is no row of the table", f"use one of {', '.join(names)}")
+
+    @property
+    def headline(self) -> int:
+        """The cut-off that stands for all: 10, or the largest where 10 is none."""
+        return 10 if 10 in self.ks else max(self.ks)
+
+    @property
+    def tests(self) -> tuple[str, ...]:
+        """Metrics in which methods are compared with the baseline."""
+        return self.tested or (f"hit@{self.headline}", f"ndcg@{self.headline}")
+
+    @property
+    def compared_with(self) -> str:
+        """Name of the method that paired differences are taken from."""
+        return self.baseline or self.methods[0].label
+
+
+def load_comparison(path: Path, overrides: Sequence[str] = ()) -> ComparisonConfig:
+    """The config of a file; `section.field=value` strings win over it. Raises ConfigError by the field's path."""
+    return load_config(ComparisonConfig, path, overrides)

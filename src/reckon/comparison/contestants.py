@@ -1,0 +1,283 @@
+"""How a method named in a config is fitted and ranked: every baseline, every method, one interface.
+
+Entry points: `contestant` finds one by its name, `CONTESTANTS` lists the names. A contestant checks settings
+(`settings_of`), says what is worth tuning (`search`), what its settings depend on beside themselves (`identity`), and
+is fitted in a folder of its own (`fit`).
+
+The protocol decides seed, masking and window for all alike, so a config that sets one of them for a method is refused.
+"""
+
+import difflib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Literal
+
+from reckon.baselines import RANKING_BASELINES, Baseline
+from reckon.comparison.config import ProtocolConfig
+from reckon.comparison.oracle import Oracle
+from reckon.comparison.protocol import Ranker
+from reckon.config import config_from, to_dict
+from reckon.data import Dataset, Examples
+from reckon.errors import ConfigError
+from reckon.methods.ranking_model import RankingModel
+from reckon.models.recommender import RankedExamples, Recommendation
+from reckon.rl.checkpoints import last_checkpoint
+
+OnProgress = Callable[[float], None]
+EDGE_BYTES = 1 << 20  # of each end of a backbone's files that its identity is made of
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What fitting leaves: something that ranks, and what is known of it."""
+
+    ranker: Ranker
+    window: int
+    """Latest events of a history that it reads."""
+    model: RankingModel | None = None
+    """The model behind it, where it is one that may reason."""
+    log: Sequence[Mapping[str, float]] = ()
+    """What its training logged."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """Parameters, backbone: what a table of costs shows."""
+
+
+class Contestant(ABC):
+    """One method, before it is fitted."""
+
+    name: str
+    popularity_alone = False
+    """Whether the same list for everybody is what the method promises."""
+
+    @abstractmethod
+    def settings_of(self, values: Mapping[str, Any], path: str) -> Any:
+        """The method's settings from what a config says. Raises ConfigError by the field's path."""
+
+    @property
+    def search(self) -> Mapping[str, Sequence[Any]]:
+        """Settings worth tuning, each with its values."""
+        return {}
+
+    def identity(self, settings: Any) -> dict[str, Any]:
+        """Everything beside data, protocol and seed that the outcome follows from, as JSON."""
+        return to_dict(settings)
+
+    @abstractmethod
+    def fit(
+        self,
+        dataset: Dataset,
+        settings: Any,
+        protocol: ProtocolConfig,
+        seed: int,
+        folder: Path,
+        on_progress: OnProgress,
+    ) -> Fitted:
+        """Train; `folder` is this fit's own, and may hold what an interrupted one left."""
+
+
+# -- baselines ------------------------------------------------------------------------------------------------------
+
+
+class RankedBaseline:
+    """A baseline as the harness asks it."""
+
+    def __init__(self, baseline: Baseline) -> None:
+        self.baseline = baseline
+
+    def ranks(self, examples: Examples, k: int, on_batch: Callable[[int], None] | None = None) -> RankedExamples:
+        return self.baseline.ranks(examples, k, on_batch=on_batch)
+
+    def lists(self, examples: Examples) -> list[Recommendation]:
+        histories = [examples.history(row) for row in range(len(examples))]
+        return self.baseline.recommend(histories, len(self.baseline.catalog), False)
+
+
+class BaselineContestant(Contestant):
+    """Any of RANKING_BASELINES."""
+
+    def __init__(self, baseline: type[Baseline]) -> None:
+        self.baseline, self.name = baseline, baseline.NAME
+        self.popularity_alone = "popularity" in baseline.NAME
+
+    @property
+    def search(self) -> Mapping[str, Sequence[Any]]:
+        return self.baseline.SEARCH
+
+    def settings_of(self, values: Mapping[str, Any], path: str) -> Any:
+        _refuse_protocol(values, path, ("seed", "exclude_seen"))
+        return config_from(self.baseline.CONFIG, dict(values), path=path)
+
+    def identity(self, settings: Any) -> dict[str, Any]:
+        values = to_dict(settings)
+        return values | _backbone_identity(values.get("backbone"))
+
+    def fit(
+        self,
+        dataset: Dataset,
+        settings: Any,
+        protocol: ProtocolConfig,
+        seed: int,
+        folder: Path,
+        on_progress: OnProgress,
+    ) -> Fitted:
+        fitted = self.baseline.fit(
+            dataset, settings, exclude_seen=protocol.exclude_seen, seed=seed, on_progress=on_progress
+        )
+        learned = sum(tensor.numel() for tensor in fitted.tensors().values())
+        return Fitted(RankedBaseline(fitted), protocol.window, facts={"numbers learned": learned})
+
+
+# -- methods that reason --------------------------------------------------------------------------------------------
+
+
+class RankedModel:
+    """A RankingModel as the harness asks it."""
+
+    def __init__(self, model: RankingModel) -> None:
+        self.model = model
+
+    def ranks(self, examples: Examples, k: int, on_batch: Callable[[int], None] | None = None) -> RankedExamples:
+        return self.model.ranks(examples, k, on_batch=on_batch)
+
+    def lists(self, examples: Examples) -> list[Recommendation]:
+        return self.model.recommend_examples([*examples], len(self.model.catalog), False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSettings:
+    """Settings of a method on a backbone: where it starts, and its own config."""
+
+    backbone: str
+    config: Any
+    rounds: int = 1
+
+
+class MethodContestant(Contestant):
+    """R2ec or RPORec, whole or one of their arms."""
+
+    def __init__(self, name: str, method: Literal["r2ec", "rporec"], arm: str) -> None:
+        self.name, self.method, self.arm = name, method, arm
+
+    @property
+    def search(self) -> Mapping[str, Sequence[Any]]:
+        rate = "training.learning_rate" if self.method == "r2ec" else "stage_one.learning_rate"
+        return {rate: (1e-4, 3e-4, 1e-3)}
+
+    def settings_of(self, values: Mapping[str, Any], path: str) -> ModelSettings:
+        section = "head" if self.method == "r2ec" else "rechead"
+        _refuse_protocol(values, path, ("seed", "arm", f"{section}.exclude_seen"))
+        rest = dict(values)
+        backbone, preset, rounds = rest.pop("backbone", None), rest.pop("preset", "paper"), rest.pop("rounds", 1)
+        if not isinstance(backbone, str):
+            fix = "name a folder or hub id of a causal language model; `reckon backbone new` makes a small one"
+            raise ConfigError(f"{path}.backbone", backbone, f"{self.name} needs one", fix)
+        if not isinstance(rounds, int) or rounds < 1 or (rounds > 1 and self.method == "r2ec"):
+            raise ConfigError(f"{path}.rounds", rounds, "must be at least 1, and is for rporec alone", "leave it out")
+        config: Any
+        if self.method == "r2ec":
+            from reckon.methods.r2ec_config import R2ecConfig
+            from reckon.methods.r2ec_config import preset as r2ec_preset
+
+            config = config_from(R2ecConfig, rest, _preset(r2ec_preset, preset, self.arm, path), path)
+        else:
+            from reckon.methods.rporec_config import RPORecConfig
+            from reckon.methods.rporec_config import preset as rporec_preset
+
+            config = config_from(RPORecConfig, rest, _preset(rporec_preset, preset, self.arm, path), path)
+        return ModelSettings(backbone=backbone, config=config, rounds=rounds)
+
+    def identity(self, settings: ModelSettings) -> dict[str, Any]:
+        own = {"arm": self.arm, "rounds": settings.rounds, "config": to_dict(settings.config)}
+        return own | _backbone_identity(settings.backbone)
+
+    def fit(
+        self,
+        dataset: Dataset,
+        settings: ModelSettings,
+        protocol: ProtocolConfig,
+        seed: int,
+        folder: Path,
+        on_progress: OnProgress,
+    ) -> Fitted:
+        config = settings.config
+        section = "head" if self.method == "r2ec" else "rechead"
+        masked = replace(getattr(config, section), exclude_seen=protocol.exclude_seen)
+        window = min(config.prompt.window, protocol.window)
+        config = replace(config, seed=seed, prompt=replace(config.prompt, window=window), **{section: masked})
+        run = folder / "run"
+        model = self._trained(dataset, settings, config, run)
+        log = json.loads((run / "log.json").read_text(encoding="utf-8"))
+        manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
+        facts = {name: manifest[name] for name in ("parameters", "trainable_parameters", "backbone")}
+        return Fitted(RankedModel(model), window, model, log, facts)
+
+    def _trained(self, dataset: Dataset, settings: ModelSettings, config: Any, run: Path) -> RankingModel:
+        if self.method == "r2ec":
+            from reckon.methods.r2ec import R2ec
+            from reckon.methods.r2ec_training import fit
+
+            model = R2ec.from_backbone(settings.backbone, dataset, config)
+            fit(model, dataset, run, resume=last_checkpoint(run) is not None, progress=False)
+            return model
+        from reckon.methods.rporec import RPORec
+        from reckon.methods.run_directory import BEGUN_FILE
+
+        reader = RPORec.from_backbone(settings.backbone, dataset, config)
+        return reader.fit(dataset, run, rounds=settings.rounds, resume=(run / BEGUN_FILE).exists())
+
+
+CONTESTANTS: dict[str, Callable[[], Contestant]] = {
+    **{name: partial(BaselineContestant, baseline) for name, baseline in RANKING_BASELINES.items()},
+    "oracle": lambda: BaselineContestant(Oracle),
+    "r2ec": lambda: MethodContestant("r2ec", "r2ec", "full"),
+    "no-reasoning": lambda: MethodContestant("no-reasoning", "r2ec", "no-reasoning"),
+    "rporec": lambda: MethodContestant("rporec", "rporec", "full"),
+    "history-only": lambda: MethodContestant("history-only", "rporec", "history-only"),
+}
+
+
+def contestant(name: str, path: str) -> Contestant:
+    """The contestant of that name. Raises ConfigError, by its path in the config, for an unknown one."""
+    if name not in CONTESTANTS:
+        near = difflib.get_close_matches(name, CONTESTANTS, n=1)
+        fix = f"did you mean {near[0]}" if near else f"use one of {', '.join(CONTESTANTS)}"
+        raise ConfigError(path, name, "is no method", fix)
+    return CONTESTANTS[name]()
+
+
+def _refuse_protocol(values: Mapping[str, Any], path: str, owned: Sequence[str]) -> None:
+    for name in owned:
+        section, _, key = name.rpartition(".")
+        nested = values.get(section) if section else values
+        if name in values or (isinstance(nested, Mapping) and key in nested):
+            rule = "the protocol decides this for all methods alike"
+            fix = "set `seeds` or a field of `protocol`" if key != "arm" else "name the arm as the method"
+            raise ConfigError(f"{path}.{name}", values.get(name), rule, fix)
+
+
+def _preset(make: Callable[..., Any], name: Any, arm: str, path: str) -> Any:
+    try:
+        return make(name, arm)
+    except ConfigError as error:
+        raise ConfigError(f"{path}.{error.field}", error.value, error.rule, error.fix) from None
+
+
+def _backbone_identity(backbone: object) -> dict[str, Any]:
+    """A hub id as it is; a folder by names, sizes and both ends of its files, so that another in its place is
+    noticed."""
+    if not isinstance(backbone, str) or not Path(backbone).is_dir():
+        return {"backbone": backbone} if backbone is not None else {}
+    digest = sha256()
+    for file in sorted(path for path in Path(backbone).iterdir() if path.is_file()):
+        size = file.stat().st_size
+        digest.update(f"{file.name} {size}\n".encode())
+        with file.open("rb") as opened:
+            digest.update(opened.read(EDGE_BYTES))
+            opened.seek(max(0, size - EDGE_BYTES))
+            digest.update(opened.read(EDGE_BYTES))
+    return {"backbone": f"files {digest.hexdigest()}"}

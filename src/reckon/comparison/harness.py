@@ -1,0 +1,263 @@
+"""Train and compare: from a data set and a config to tables, `metrics.json` and a report.
+
+Entry point: `run_comparison`. The folder it works in holds
+
+    comparison.yaml    the resolved config
+    cells/             one folder per method and seed; a finished one is never trained again
+    trials/            the same of tuning
+    tuning.json        what was tried, what it was worth, what was kept
+    metrics.json       every number of the tables
+    tables/            each table as Markdown, CSV and LaTeX
+    report.html        everything in one page
+
+Everything that a config can get wrong is refused before anything is trained.
+"""
+
+import json
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reckon.comparison.cells import SELECTION_METRIC, Cell, failure_of, fingerprint_of, read_cell
+from reckon.comparison.config import ComparisonConfig, MethodConfig
+from reckon.comparison.contestants import Contestant, contestant
+from reckon.comparison.guards import Finding, data_findings, refuse_impossible
+from reckon.comparison.protocol import Rows, apply_split, rows_of
+from reckon.comparison.statistics import Difference, Standing, differences
+from reckon.comparison.tuning import best_trial, check_search, trials_of
+from reckon.comparison.workers import Runner, run_cells
+from reckon.config import plain_value, save_config, to_dict
+from reckon.data import Dataset
+from reckon.data.bookshop import best_possible, shop_of
+from reckon.errors import CheckpointError, ReckonError
+from reckon.files import write_text
+
+CONFIG_FILE, TUNING_FILE = "comparison.yaml", "tuning.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Trials:
+    """What tuning tried for one method."""
+
+    settings: Sequence[Mapping[str, Any]]
+    scores: Sequence[float | None]
+    """NDCG@10 of validation rows; None where a trial failed."""
+    kept: int | None
+    """Place of the best; None where all failed."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """An entry of `tuning.json`."""
+        return {
+            "trials": [
+                {"settings": plain_value(dict(settings)), SELECTION_METRIC: score}
+                for settings, score in zip(self.settings, self.scores, strict=True)
+            ],
+            "kept": self.kept,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A comparison that has been run: all that tables and report read."""
+
+    config: ComparisonConfig
+    dataset: Dataset
+    rows: Rows
+    standings: Sequence[Standing]
+    differences: Sequence[Difference]
+    findings: Sequence[Finding]
+    """About the data; those about methods are in their cells."""
+    trials: Mapping[str, Trials]
+    best_possible: Mapping[str, float] | None
+    seconds: float
+
+    @property
+    def whole(self) -> list[Standing]:
+        """Methods of which every seed finished."""
+        return [standing for standing in self.standings if standing.whole]
+
+
+def run_comparison(
+    data: str | Path, config: ComparisonConfig, out: str | Path, *, runner: Runner = run_cells
+) -> Comparison:
+    """Train and rank every cell that is not there yet, and put them side by side.
+
+    Args:
+        data: dataset directory.
+        config: methods, seeds, protocol, budget.
+        out: folder of this comparison; may hold an earlier one, whose cells are kept where nothing about them changed.
+        runner: how cells are run; default: each in a process of its own.
+
+    Raises:
+        ConfigError, DataError: before anything is trained. CheckpointError: `out` is something else's folder.
+    """
+    out, started = Path(out), time.perf_counter()
+    plan = _Plan.make(Path(data), config, out)
+    _check_folder(out)
+    save_config(config, out / CONFIG_FILE)
+    trials = _tune(plan, runner)
+    write_text(out / TUNING_FILE, json.dumps({name: tried.to_dict() for name, tried in trials.items()}, indent=2))
+    cells = _cells(plan, trials)
+    runner([cell for row in cells.values() for cell in row], config.workers)
+    standings = [_standing(plan, method, cells.get(method.label, []), trials) for method in config.methods]
+    for standing in standings:
+        for result in standing.results:
+            refuse_impossible(result, config.ks)
+    return Comparison(
+        config,
+        plan.dataset,
+        plan.rows,
+        standings,
+        differences(standings, config.compared_with, config.tests),
+        data_findings(plan.dataset, plan.rows, config.protocol),
+        trials,
+        _best_possible(plan),
+        time.perf_counter() - started,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """The config, checked against the data."""
+
+    config: ComparisonConfig
+    dataset: Dataset
+    rows: Rows
+    valid: Rows | None
+    """Rows that judge trials; None without tuning."""
+    contestants: Mapping[str, Contestant]
+    searches: Mapping[str, Mapping[str, list[Any]]]
+    out: Path
+
+    @classmethod
+    def make(cls, data: Path, config: ComparisonConfig, out: Path) -> "_Plan":
+        """Check all there is to check."""
+        dataset = apply_split(Dataset.load(data), config.protocol)
+        rows = rows_of(dataset, config.protocol, "test", config.protocol.rows)
+        tuned = config.tuning.trials > 1
+        valid = rows_of(dataset, config.protocol, "valid", config.tuning.rows) if tuned else None
+        contestants, searches = {}, {}
+        for place, method in enumerate(config.methods):
+            path = f"methods[{place}]"
+            found = contestant(method.method, f"{path}.method")
+            found.settings_of(method.settings, f"{path}.settings")
+            search = found.search if method.search is None else method.search
+            searches[method.label] = check_search(search, f"{path}.search")
+            for trial in _every_value(method.settings, searches[method.label]):
+                found.settings_of(trial, f"{path}.search")
+            contestants[method.label] = found
+        return cls(config, dataset, rows, valid, contestants, searches, out)
+
+    def cell(self, method: MethodConfig, values: Mapping[str, Any], seed: int, split: str) -> Cell:
+        """One cell, its fingerprint and its place."""
+        config, found = self.config, self.contestants[method.label]
+        rows = self.rows if split == "test" else self.valid
+        assert rows is not None
+        path = f"methods[{config.methods.index(method)}].settings"
+        width = max(*config.ks, 10) if split == "test" else 10
+        reasoning = config.reasoning.rows if split == "test" else 0
+        parts = {
+            "method": method.method,
+            "settings": found.identity(found.settings_of(values, path)),
+            "seed": seed,
+            "split": split,
+            "protocol": to_dict(config.protocol),
+            "data": self.dataset.checksum,
+            "rows": rows.checksum,
+            "width": width,
+            "reasoning": reasoning,
+        }
+        mark = fingerprint_of(parts)
+        kind = "cells" if split == "test" else "trials"
+        slug = re.sub(r"[^A-Za-z0-9._-]+", "-", method.label)
+        return Cell(
+            label=method.label,
+            method=method.method,
+            values=plain_value(dict(values)),
+            path=path,
+            seed=seed,
+            split=split,
+            limit=config.protocol.rows if split == "test" else config.tuning.rows,
+            width=width,
+            protocol=to_dict(config.protocol),
+            data=str(self.dataset.path.resolve()),
+            reasoning_rows=reasoning,
+            fingerprint=mark,
+            folder=str(self.out.resolve() / kind / slug / f"seed-{seed}-{mark[:8]}"),
+        )
+
+
+def _every_value(values: Mapping[str, Any], search: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """The given settings with each searched value once: a wrong one is refused before anything is trained."""
+    return [dict(values) | {name: option} for name, options in search.items() for option in options]
+
+
+def _check_folder(out: Path) -> None:
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / CONFIG_FILE).exists())):
+        raise CheckpointError(out, "holds something else than a comparison", "choose a new folder with --out")
+    out.mkdir(parents=True, exist_ok=True)
+
+
+def _tune(plan: _Plan, runner: Runner) -> dict[str, Trials]:
+    """Try settings of every method that has some to tune, on the first seed."""
+    config, asked = plan.config, {}
+    if plan.valid is None:
+        return {}
+    for method in config.methods:
+        settings = trials_of(method.settings, plan.searches[method.label], config.tuning.trials, method.label)
+        if len(settings) > 1:
+            asked[method.label] = (settings, [plan.cell(method, one, config.seeds[0], "valid") for one in settings])
+    runner([cell for _, cells in asked.values() for cell in cells], config.workers)
+    tried = {}
+    for name, (settings, cells) in asked.items():
+        scores = [_score(cell) for cell in cells]
+        tried[name] = Trials(settings, scores, best_trial(scores))
+    return tried
+
+
+def _score(cell: Cell) -> float | None:
+    """What a trial was worth; None where it failed."""
+    if not cell.finished:
+        return None
+    return float(json.loads((Path(cell.folder) / "cell.json").read_text(encoding="utf-8"))["score"])
+
+
+def _cells(plan: _Plan, trials: Mapping[str, Trials]) -> dict[str, list[Cell]]:
+    """One cell per method and seed; none for a method of which every trial failed."""
+    cells = {}
+    for method in plan.config.methods:
+        tried = trials.get(method.label)
+        if tried is None or tried.kept is not None:
+            values = method.settings if tried is None else tried.settings[tried.kept or 0]
+            cells[method.label] = [plan.cell(method, values, seed, "test") for seed in plan.config.seeds]
+    return cells
+
+
+def _standing(plan: _Plan, method: MethodConfig, cells: Sequence[Cell], trials: Mapping[str, Trials]) -> Standing:
+    tried, finished, failures = trials.get(method.label), {}, {}
+    if not cells:
+        failures = {seed: "every trial of tuning failed" for seed in plan.config.seeds}
+    for cell in cells:
+        try:
+            if cell.finished:
+                finished[cell.seed] = read_cell(cell, plan.rows, len(plan.dataset.catalog))
+            else:
+                failures[cell.seed] = failure_of(cell) or "was not run"
+        except CheckpointError as error:
+            failures[cell.seed] = str(error)
+    kept = cells[0].values if cells else method.settings
+    return Standing(method.label, method.method, kept, finished, failures, len(tried.settings) if tried else 0)
+
+
+def _best_possible(plan: _Plan) -> dict[str, float] | None:
+    """Where the process behind the data is known, and the whole catalog is ranked."""
+    if plan.rows.negatives is not None or not plan.config.protocol.exclude_seen:
+        return None
+    try:
+        shop, books = shop_of(plan.dataset)
+    except (ReckonError, KeyError):
+        return None
+    return best_possible(shop, plan.rows.examples, books, plan.config.ks)

@@ -1,0 +1,143 @@
+"""The rows that every method is asked about, and the data set as the protocol splits it.
+
+Entry points: `apply_split`, `Rows` made by `rows_of`. Nothing here knows a method: all of them get the same rows, the
+same candidates and the same items left out.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from reckon.comparison.config import ProtocolConfig
+from reckon.data import Dataset, Examples
+from reckon.data.examples import IntArray
+from reckon.data.splits import Split as RowSplit
+from reckon.errors import ConfigError, DataError
+from reckon.models.recommender import RankedExamples, Recommendation
+
+ROW_SEED = 0  # of drawn rows and drawn negatives: they belong to the protocol, not to a training seed
+LISTS_AT_ONCE = 1 << 22  # items in the lists of one block of sampled ranking
+
+
+class Ranker(Protocol):
+    """A fitted method, as the harness knows it."""
+
+    def ranks(self, examples: Examples, k: int, on_batch: Callable[[int], None] | None = None) -> RankedExamples:
+        """Rank of every row's target over the whole catalog, and the k best items."""
+
+    def lists(self, examples: Examples) -> list[Recommendation]:
+        """The whole catalog in order for each row, items of the history too."""
+
+
+def apply_split(dataset: Dataset, protocol: ProtocolConfig) -> Dataset:
+    """The data set under the protocol's split.
+
+    Raises:
+        ConfigError: `given` rows that the data set does not have.
+    """
+    if protocol.split in ("as-prepared", dataset.protocol):
+        return dataset
+    if protocol.split == "given":
+        fix = "prepare the data with rows of its own, or use temporal or leave-one-out"
+        raise ConfigError("protocol.split", "given", "the data set has no given rows", fix)
+    return replace(dataset, info=dataset.info | {"split": protocol.split}, rows=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows of one split, the same for every method."""
+
+    examples: Examples
+    negatives: IntArray | None
+    """[U, n] items that each target is ranked among; None: the whole catalog."""
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    @property
+    def checksum(self) -> str:
+        """Users, targets, whole histories and negatives: equal checksums are equal rows."""
+        digest = hashlib.sha256("\n".join(map(str, self.examples.user_ids)).encode())
+        digest.update(np.asarray(self.examples.targets, dtype=np.int64).tobytes())
+        for row in range(len(self.examples)):
+            digest.update(np.asarray(self.examples.seen(row), dtype=np.int64).tobytes())
+        if self.negatives is not None:
+            digest.update(self.negatives.tobytes())
+        return digest.hexdigest()
+
+    def within(self, window: int) -> Examples:
+        """The rows with at most `window` events of each history to read."""
+        return replace(self.examples, start=np.maximum(self.examples.start, self.examples.end - window))
+
+
+def rows_of(dataset: Dataset, protocol: ProtocolConfig, split: RowSplit, limit: int | None) -> Rows:
+    """Rows of a split under the protocol.
+
+    Args:
+        dataset: as `apply_split` gives it.
+        protocol: window, masking, negatives.
+        split: `test` or `valid`.
+        limit: at most so many rows; None: all.
+
+    Raises:
+        DataError: there are no such rows, or fewer items than negatives.
+    """
+    examples = dataset.examples(split, protocol.window)
+    if len(examples) == 0:
+        raise DataError(str(dataset.path), f"has no {split} rows", "prepare the data with such rows")
+    if limit is not None:
+        examples = examples.sample(limit, ROW_SEED)
+    if protocol.negatives is None:
+        return Rows(examples, None)
+    return Rows(examples, _draw(examples, len(dataset.catalog), protocol.negatives, protocol.exclude_seen))
+
+
+def _draw(examples: Examples, catalog_size: int, count: int, exclude_seen: bool) -> IntArray:
+    """Uniform items for each row, without replacement, never the target nor, where those are left out, the history."""
+    rng = np.random.default_rng(ROW_SEED)
+    drawn = np.empty((len(examples), count), dtype=np.int64)
+    for row, target in enumerate(examples.targets):
+        banned = np.unique(np.append(examples.seen(row), target)) if exclude_seen else np.array([target])
+        if catalog_size - len(banned) < count:
+            rule = f"row {row} has {catalog_size - len(banned)} items to draw from"
+            raise ConfigError("protocol.negatives", count, rule, "lower it, or rank the whole catalog with null")
+        allowed = np.setdiff1d(np.arange(catalog_size), banned, assume_unique=True)
+        drawn[row] = rng.choice(allowed, size=count, replace=False)
+    return drawn
+
+
+def rank_rows(
+    ranker: Ranker, rows: Rows, window: int, k: int, catalog_size: int, on_batch: Callable[[int], None] | None = None
+) -> RankedExamples:
+    """Rank every row's target among the protocol's candidates; lists are always of the whole catalog.
+
+    Args:
+        ranker: a fitted method.
+        rows: the same for all.
+        window: events that this method reads, at most the protocol's.
+        k: items of each list to keep.
+        catalog_size: I; I + 1 is the rank of a miss.
+        on_batch: told how many rows were ranked.
+    """
+    examples = rows.within(window)
+    ranked = ranker.ranks(examples, k, on_batch)
+    if rows.negatives is not None:
+        ranked.ranks = _sampled_ranks(ranker, examples, rows.negatives, catalog_size)
+    return ranked
+
+
+def _sampled_ranks(ranker: Ranker, examples: Examples, negatives: IntArray, catalog_size: int) -> IntArray:
+    """Rank of each target among its negatives, behind its equals. A target that is in no list is a miss: I + 1."""
+    ranks = np.full(len(examples), catalog_size + 1, dtype=np.int64)
+    size = max(1, LISTS_AT_ONCE // catalog_size)
+    for start in range(0, len(examples), size):
+        block = np.arange(start, min(start + size, len(examples)))
+        for row, answer in zip(block, ranker.lists(examples.subset(block)), strict=True):
+            scores = dict(zip(answer.items, answer.scores, strict=True))
+            own = scores.get(int(examples.targets[row]))
+            if own is not None:
+                ranks[row] = 1 + sum(scores.get(int(item), -np.inf) >= own for item in negatives[row])
+    return ranks

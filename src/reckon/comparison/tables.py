@@ -1,0 +1,307 @@
+"""The tables of a comparison: each says what it was measured with.
+
+Entry points: `tables_of` for all of them by name, `write_tables` for the files, `metrics_of` for `metrics.json`.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reckon.comparison.config import ComparisonConfig
+from reckon.comparison.harness import Comparison
+from reckon.comparison.statistics import Standing, metric_of_seeds
+from reckon.data import Dataset
+from reckon.evaluation.compare import Grid, format_interval, format_p, format_rate, metric_label, rate_label, signed
+from reckon.files import write_text
+from reckon.metrics import list_summary
+from reckon.prompts import item_text
+
+NOT_CLEAR = "°"  # beside a number that does not differ significantly from the baseline's
+ITEM_WORDS = 64  # of each item's text, in the vectors that diversity is measured with
+LIST_LABELS = {"arp": "mean popularity", "popularity_lift": "popularity lift"}
+
+
+def tables_of(comparison: Comparison) -> dict[str, Grid]:
+    """Every table by the name of its file; one that would be empty is left out."""
+    made = {
+        "metrics": metrics_table(comparison),
+        "differences": differences_table(comparison),
+        "lists": lists_table(comparison),
+        "cost": cost_table(comparison),
+        "reasoning": reasoning_table(comparison),
+        "guards": guards_table(comparison),
+    }
+    return {name: grid for name, grid in made.items() if grid.rows}
+
+
+def write_tables(comparison: Comparison, folder: Path) -> None:
+    """Each table as NAME.md, NAME.csv and NAME.tex."""
+    for name, grid in tables_of(comparison).items():
+        for end, text in (("md", grid.to_markdown()), ("csv", grid.to_csv()), ("tex", grid.to_latex())):
+            write_text(folder / f"{name}.{end}", text)
+
+
+def provenance(comparison: Comparison) -> str:
+    """What every table says of itself: data, rows, candidates, masking, seeds, budget."""
+    config, protocol = comparison.config, comparison.config.protocol
+    items = f"{len(comparison.dataset.catalog):,} items"
+    among = items if protocol.negatives is None else f"{protocol.negatives:,} sampled of {items}"
+    tuned = f"{config.tuning.trials} trials per method" if config.tuning.trials > 1 else "no tuning"
+    few = " (fewer than three)" if config.allow_few_seeds and len(config.seeds) < 3 else ""
+    source = comparison.dataset.info["source"].get("name", "data")
+    return (
+        f"{source}, data {comparison.dataset.checksum[:12]}; {comparison.dataset.protocol} split, "
+        f"{len(comparison.rows):,} test rows, each target ranked among {among}, "
+        f"{'without' if protocol.exclude_seen else 'with'} what the user took before; "
+        f"seeds {', '.join(map(str, config.seeds))}{few}; {tuned}"
+    )
+
+
+def metric_key(metric: str, config: ComparisonConfig) -> str:
+    """`hit@10`, or `hit@10/100-sampled` where targets were ranked among samples: no one takes it for the other."""
+    negatives = config.protocol.negatives
+    return metric if negatives is None else f"{metric}/{negatives}-sampled"
+
+
+def metrics_table(comparison: Comparison) -> Grid:
+    """One row per method: mean over seeds, deviation over seeds, 95 % interval over users; failures in words."""
+    config = comparison.config
+    metrics = [f"{name}@{k}" for k in config.ks for name in ("hit", "ndcg")] + ["mrr"]
+    unclear = {(d.name, d.metric) for d in comparison.differences if not d.clear}
+    rows = []
+    for standing in comparison.standings:
+        if not standing.whole:
+            rows.append((_flagged(standing), _failure(standing), *[""] * (len(metrics) - 1)))
+            continue
+        cells = []
+        for metric in metrics:
+            seen = metric_of_seeds(standing, metric)
+            mark = NOT_CLEAR if (standing.name, metric) in unclear else ""
+            spread = f" ±{_short(seen.deviation)}" if seen.seeds > 1 else ""
+            cells.append(
+                f"{seen.interval.mean:.4f}{mark}{spread}\n{format_interval(seen.interval.lo, seen.interval.hi)}"
+            )
+        rows.append((_flagged(standing), *cells))
+    if comparison.best_possible:
+        best = comparison.best_possible
+        rows.append(("best possible", *(f"{best[metric]:.4f}" if metric in best else "" for metric in metrics)))
+    tested = " and ".join(metric_label(metric) for metric in config.tests)
+    caption = (
+        f"Mean over users and seeds ± deviation over seeds, 95 % bootstrap intervals over users. {NOT_CLEAR} not "
+        f"significantly different from {config.compared_with} ({tested}, Holm-corrected 5 %). "
+    )
+    if any("!" in row[0] for row in rows):
+        caption += "! see the guards. "
+    headings = ("method", *(metric_key(metric_label(metric), config) for metric in metrics))
+    return Grid(headings, tuple(rows), caption + provenance(comparison))
+
+
+def differences_table(comparison: Comparison) -> Grid:
+    """Every method against the baseline."""
+    rows = tuple(
+        (
+            f"{d.name} − {d.baseline}",
+            metric_key(metric_label(d.metric), comparison.config),
+            signed(d.paired.difference) + ("" if d.clear else NOT_CLEAR),
+            f"{signed(d.paired.lo)} to {signed(d.paired.hi)}",
+            format_p(d.paired.p_value),
+            format_p(d.corrected),
+            f"{d.detectable:.3f}",
+        )
+        for d in comparison.differences
+    )
+    caption = (
+        f"Paired bootstrap over users of the means over seeds; Holm's correction over {len(rows)} comparisons. "
+        f"Detectable: the least true difference that one such comparison finds with power 0.8. "
+        f"{NOT_CLEAR} not significant at 5 %. "
+    )
+    headings = ("paired difference", "metric", "mean", "95 % interval", "p", "p, corrected", "detectable")
+    return Grid(headings, rows, caption + provenance(comparison))
+
+
+def lists_table(comparison: Comparison) -> Grid:
+    """What was recommended, whether right or not."""
+    named = {standing.name: list_metrics(comparison, standing) for standing in comparison.whole}
+    metrics = list(dict.fromkeys(metric for values in named.values() for metric in values))
+    rows = tuple((name, *(_list_cell(metric, values[metric]) for metric in metrics)) for name, values in named.items())
+    caption = (
+        "Mean over seeds. Novelty in bits, mean popularity in training interactions, diversity 1 − TF-IDF cosine. "
+    )
+    return Grid(("method", *map(_list_label, metrics)), rows, caption + provenance(comparison))
+
+
+def list_metrics(comparison: Comparison, standing: Standing) -> dict[str, float]:
+    """Coverage, Gini, novelty, popularity and diversity at the headline cut-off, mean over seeds."""
+    known = _list_inputs(comparison)
+    made = [list_summary(result, comparison.config.headline, **known) for result in standing.results]
+    return {metric: float(np.mean([one[metric] for one in made])) for metric in made[0]}
+
+
+def _list_inputs(comparison: Comparison) -> dict[str, Any]:
+    """Training counts, histories and item vectors that metrics of lists ask for."""
+    dataset, examples = comparison.dataset, comparison.rows.examples
+    training = dataset.is_training_event
+    pairs = np.unique(
+        np.stack([dataset.user_index[training], dataset.events.item_index[training]], axis=1).astype(np.int64), axis=0
+    )
+    lengths = examples.end - examples.first
+    seen = [examples.seen(row) for row in range(len(examples))]
+    return {
+        "counts": dataset.train_counts,
+        "user_counts": np.bincount(pairs[:, 1], minlength=len(dataset.catalog)),
+        "users": len(np.unique(pairs[:, 0])),
+        "histories": (np.concatenate(seen).astype(np.int64), np.repeat(np.arange(len(examples)), lengths)),
+        "vectors": item_vectors(dataset),
+    }
+
+
+def item_vectors(dataset: Dataset) -> Any:
+    """[I, words] TF-IDF of each item's text; None where no title has a word."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    texts = [item_text(dataset.catalog.record(item), ITEM_WORDS) for item in range(len(dataset.catalog))]
+    try:
+        return TfidfVectorizer(sublinear_tf=True).fit_transform(texts)
+    except ValueError:  # an empty vocabulary
+        return None
+
+
+def cost_table(comparison: Comparison) -> Grid:
+    """What each method cost, and what its replies were like."""
+    rates = list(
+        dict.fromkeys(
+            rate for standing in comparison.whole for cell in standing.cells.values() for rate in cell.about["rates"]
+        )
+    )
+    rows = []
+    for standing in comparison.whole:
+        abouts = [cell.about for cell in standing.cells.values()]
+        means = {rate: standing.mean_of("rates", rate) for rate in rates}
+        rows.append(
+            (
+                standing.name,
+                f"{standing.mean_of('seconds', 'training') or 0.0:.1f}",
+                f"{float(np.mean([about['peak_mib'] for about in abouts])):,.0f}",
+                str(standing.trials or ""),
+                *(format_rate(rate, value) if value is not None else "" for rate, value in means.items()),
+            )
+        )
+    headings = ("method", "training, s", "peak memory, MiB", "trials", *map(rate_label, rates))
+    return Grid(headings, tuple(rows), f"Mean over seeds, one thread each. {provenance(comparison)}")
+
+
+def reasoning_table(comparison: Comparison) -> Grid:
+    """How much the reasoning matters, for methods that reason: the seeds' mean, and the largest p of the drops."""
+    rows = []
+    for standing in comparison.whole:
+        effects = [cell.about["reasoning"] for cell in standing.cells.values() if cell.about.get("reasoning")]
+        for arm in effects[0]["arms"] if effects else ():
+            for metric in effects[0]["arms"][arm]:
+                found = [effect["arms"][arm][metric] for effect in effects]
+                mean = float(np.mean([one["mean"] for one in found]))
+                drops = [one["drop"] for one in found if "drop" in one]
+                worst = max((one["drop_p"] for one in found if "drop_p" in one), default=None)
+                rows.append(
+                    (
+                        f"{standing.name}, {arm}",
+                        metric_label(metric),
+                        f"{mean:.4f}",
+                        signed(-float(np.mean(drops))) if drops else "",
+                        format_p(worst) if worst is not None else "",
+                    )
+                )
+    caption = "The same rows ranked with other reasoning; the change is against the own, p the largest of the seeds. "
+    return Grid(("reasoning", "metric", "mean", "change", "p"), tuple(rows), caption + provenance(comparison))
+
+
+def guards_table(comparison: Comparison) -> Grid:
+    """What was checked, and what was found."""
+    rows: list[tuple[str, ...]] = [
+        ("data", finding.check, finding.level, finding.text) for finding in comparison.findings
+    ]
+    for standing in comparison.standings:
+        for seed, error in standing.failures.items():
+            rows.append((f"{standing.name}, seed {seed}", "failed", "error", error))
+        for seed, cell in standing.cells.items():
+            rows += [
+                (f"{standing.name}, seed {seed}", found["check"], found["level"], found["text"])
+                for found in cell.about.get("findings", ())
+                if found["level"] != "ok"
+            ]
+        clean = [cell for cell in standing.cells.values() if not _warnings([cell.about])]
+        if standing.whole and len(clean) == len(standing.cells):
+            checks = [found["check"] for found in clean[0].about.get("findings", ())]
+            rows.append((standing.name, ", ".join(checks), "ok", "nothing found"))
+    return Grid(("what", "check", "verdict", "finding"), tuple(rows), provenance(comparison))
+
+
+def metrics_of(comparison: Comparison) -> dict[str, Any]:
+    """Everything in the tables, for `metrics.json`."""
+    config = comparison.config
+    metrics = [f"{name}@{k}" for k in config.ks for name in ("hit", "ndcg")] + ["mrr"]
+    rows = []
+    for standing in comparison.standings:
+        row: dict[str, Any] = {"name": standing.name, "method": standing.method, "settings": dict(standing.settings)}
+        if standing.whole:
+            for metric in metrics:
+                seen, key = metric_of_seeds(standing, metric), metric_key(metric, config)
+                row |= {
+                    key: seen.interval.mean,
+                    f"{key}_ci": [seen.interval.lo, seen.interval.hi],
+                    f"{key}_sd": seen.deviation,
+                }
+            row |= list_metrics(comparison, standing)
+            row["training_seconds"] = standing.mean_of("seconds", "training")
+            row["rates"] = {rate: standing.mean_of("rates", rate) for rate in standing.results[0].rates}
+        row["trials"] = standing.trials
+        row["failures"] = {str(seed): error for seed, error in standing.failures.items()}
+        row["cells"] = [
+            {key: cell.about.get(key) for key in ("seed", "fingerprint", "seconds", "findings", "reasoning", "facts")}
+            for cell in standing.cells.values()
+        ]
+        rows.append(row)
+    return {
+        "rows": rows,
+        "best_possible": comparison.best_possible,
+        "seconds": comparison.seconds,
+        "paired": [d.to_dict() | {"metric": metric_key(d.metric, config)} for d in comparison.differences],
+        "findings": [finding.to_dict() for finding in comparison.findings],
+        "provenance": {
+            "data": comparison.dataset.checksum,
+            "split": comparison.dataset.protocol,
+            "rows": comparison.rows.checksum,
+            "seeds": list(config.seeds),
+            "trials": config.tuning.trials,
+            "protocol": provenance(comparison),
+        },
+    }
+
+
+def _flagged(standing: Standing) -> str:
+    """The method's name, with a mark where a guard warns."""
+    return standing.name + (" !" if _warnings([cell.about for cell in standing.cells.values()]) else "")
+
+
+def _warnings(abouts: Sequence[Any]) -> bool:
+    return any(found["level"] == "warning" for about in abouts for found in about.get("findings", ()))
+
+
+def _failure(standing: Standing) -> str:
+    seed, error = next(iter(standing.failures.items()))
+    total = len(standing.failures) + len(standing.cells)
+    return f"failed in {len(standing.failures)} of {total} seeds; seed {seed}: {error}"
+
+
+def _list_label(metric: str) -> str:
+    name, _, cutoff = metric.partition("@")
+    return f"{LIST_LABELS.get(name, name)}@{cutoff}"
+
+
+def _list_cell(metric: str, value: float) -> str:
+    return f"{value:.1%}" if metric.startswith("coverage") else f"{value:.3g}"
+
+
+def _short(value: float) -> str:
+    return f"{value:.4f}".removeprefix("0")

@@ -1,0 +1,187 @@
+"""Run cells, some at a time, each in a process of its own: one that dies takes no other with it.
+
+Entry point: `run_cells`. Cells that are finished are passed over; a failed one leaves its error in its folder and the
+rest goes on. Ctrl-C ends the running processes and leaves every finished cell.
+
+Processes are forked from a server that has imported PyTorch once and started no threads; where there is no such server
+they are started anew.
+"""
+
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from reckon.comparison.cells import ERROR_FILE, Cell, failure_of, run_cell
+from reckon.errors import ReckonError
+from reckon.files import write_text
+
+OUTPUT_FILE = "output.txt"
+Runner = Callable[[Sequence[Cell], int], None]
+
+
+def run_cells(cells: Sequence[Cell], workers: int) -> None:
+    """Run every cell that is not finished.
+
+    Args:
+        cells: in the order to begin them.
+        workers: at once.
+
+    Raises:
+        KeyboardInterrupt: after the running processes have ended.
+    """
+    waiting = [cell for cell in cells if not cell.finished]
+    if not waiting:
+        return
+    context = _context()
+    running: dict[int, _Running] = {}
+    with _Lines(len(cells), len(cells) - len(waiting)) as lines:
+        try:
+            while waiting or running:
+                while waiting and len(running) < workers:
+                    started = _Running(context, waiting.pop(0), lines)
+                    running[started.process.sentinel] = started
+                listening = {one.connection: one for one in running.values() if not one.silent}
+                for ready in wait([*listening, *running], timeout=1.0):
+                    if isinstance(ready, int):
+                        running.pop(ready).ended(lines)
+                    elif ready in listening:
+                        listening[ready].hear(lines)
+        finally:
+            for one in running.values():
+                one.stop()
+
+
+class _Running:
+    """A cell in its process."""
+
+    def __init__(self, context: Any, cell: Cell, lines: "_Lines") -> None:
+        self.cell, self.silent = cell, False
+        (cell.growing / ERROR_FILE).unlink(missing_ok=True)  # an earlier attempt's
+        self.connection, theirs = context.Pipe(duplex=False)
+        self.process = context.Process(target=work, args=(cell.to_json(), theirs), daemon=True)
+        self.process.start()
+        theirs.close()
+        self.line = lines.begin(cell)
+
+    def hear(self, lines: "_Lines") -> None:
+        """Read what the process says of its progress."""
+        try:
+            phase, share = json.loads(self.connection.recv_bytes())
+        except (EOFError, OSError):
+            self.silent = True
+            return
+        lines.move(self.line, self.cell, phase, share)
+
+    def ended(self, lines: "_Lines") -> None:
+        """Say how it ended; a process that died without a word gets an error of its own."""
+        self.process.join()
+        self.connection.close()
+        if not self.cell.finished and failure_of(self.cell) is None:
+            code = self.process.exitcode
+            reason = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
+            report_failure(self.cell, f"the process ended with {reason}, perhaps for want of memory", "")
+        lines.end(self.line, self.cell)
+
+    def stop(self) -> None:
+        """End the process; what it has saved so far stays."""
+        self.process.terminate()
+        self.process.join()
+        self.connection.close()
+
+
+def work(spec: str, connection: Connection) -> None:
+    """The body of a process: one cell, with what it prints in a file of its folder."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us, once it has stopped starting others
+    cell = Cell(**json.loads(spec))
+    cell.growing.mkdir(parents=True, exist_ok=True)
+    _redirect(cell)
+    _one_thread()
+
+    def on_phase(phase: str, share: float) -> None:
+        connection.send_bytes(json.dumps([phase, share]).encode())
+
+    run_here(cell, on_phase)
+    connection.close()
+
+
+def run_here(cell: Cell, on_phase: Callable[[str, float], None] = lambda phase, share: None) -> None:
+    """Run a cell in this process; an error of any kind becomes the cell's, never a number."""
+    try:
+        run_cell(cell, on_phase)
+    except ReckonError as error:
+        report_failure(cell, " ".join(str(error).split()), traceback.format_exc())
+    except Exception as error:
+        report_failure(cell, f"{type(error).__name__}: {' '.join(str(error).split())}", traceback.format_exc())
+
+
+def report_failure(cell: Cell, error: str, trace: str) -> None:
+    """Leave an error in the folder of a cell that is not finished."""
+    cell.growing.mkdir(parents=True, exist_ok=True)
+    write_text(cell.growing / ERROR_FILE, json.dumps({"error": error, "traceback": trace}, indent=2))
+
+
+def _context() -> Any:
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
+
+
+def _redirect(cell: Cell) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    file = os.open(cell.growing / OUTPUT_FILE, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    os.close(file)
+
+
+def _one_thread() -> None:
+    import torch
+    from threadpoolctl import threadpool_limits  # a dependency of scikit-learn
+
+    torch.set_num_threads(1)
+    threadpool_limits(1)
+
+
+class _Lines:
+    """One line for all cells, one for each that runs; without a terminal, one printed line for each that ends."""
+
+    def __init__(self, total: int, done: int) -> None:
+        self.console = Console(stderr=True)
+        columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn()
+        self.progress = Progress(*columns, console=self.console, disable=not self.console.is_terminal, transient=True)
+        self.total, self.done = total, done
+
+    def __enter__(self) -> "_Lines":
+        self.progress.start()
+        self.all = self.progress.add_task(f"{self.total} cells", total=self.total, completed=self.done)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+
+    def begin(self, cell: Cell) -> TaskID:
+        return self.progress.add_task(f"  {cell.name}: starting", total=1.0)
+
+    def move(self, line: TaskID, cell: Cell, phase: str, share: float) -> None:
+        self.progress.update(line, description=f"  {cell.name}: {phase}", completed=share)
+
+    def end(self, line: TaskID, cell: Cell) -> None:
+        self.progress.remove_task(line)
+        self.done += 1
+        self.progress.update(self.all, completed=self.done)
+        failure = failure_of(cell) if not cell.finished else None
+        word = f"failed: {failure}" if failure else "done"
+        if failure or not self.console.is_terminal:
+            self.console.print(f"{self.done} of {self.total}  {cell.name}  {word}", highlight=False, markup=False)

@@ -1,0 +1,103 @@
+"""How much the reasoning of a model matters: the same rows ranked with its own, another's, shuffled and no reasoning.
+
+Entry point: `reasoning_effect`. A reasoning that helps only by being there would do as well when it is another
+user's; one that helps only by its words would do as well shuffled.
+
+The replies are written once, and every arm but the last reads text that is given to it in the same way.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from reckon.data import Example, Examples
+from reckon.errors import ConfigError, DataError
+from reckon.methods.ranking_model import RankingModel, Reading
+from reckon.metrics import RankingResult, metric_values
+from reckon.metrics.bootstrap import bootstrap_interval, paired_interval
+from reckon.models.scoring import target_ranks
+from reckon.prompts.blocks import shuffled_words
+
+ARMS = ("own", "another user's", "shuffled", "none")
+METRICS = ("hit@10", "ndcg@10")
+ROWS_AT_ONCE = 64
+
+
+def reasoning_effect(
+    model: RankingModel, examples: Examples, *, seed: int = 0, metrics: Sequence[str] = METRICS
+) -> dict[str, Any]:
+    """Metrics of the same rows under each arm, and how far each falls behind the own reasoning.
+
+    Args:
+        model: one that reasons.
+        examples: at least two rows.
+        seed: who gets whose reasoning, and the order of shuffled words.
+        metrics: `hit@K`, `ndcg@K` or `mrr`.
+
+    Returns:
+        `rows`, and `arms`: for each of ARMS, per metric, `mean`, `ci` and, but for `own`, `drop` (own minus arm,
+        paired) with `drop_ci` and `drop_p`.
+
+    Raises:
+        ConfigError: the model does not reason. DataError: fewer than two rows.
+    """
+    plain = model.without_reasoning()
+    if plain is None:
+        raise ConfigError("model", model.NAME, "writes no reasoning, so none can matter", "ask a model that reasons")
+    if len(examples) < 2:
+        raise DataError("rows", "are fewer than two, so nobody has another's reasoning", "give more rows")
+    rng = np.random.default_rng(seed)
+    rows = [*examples]
+    own = [reply for block in _blocks(rows) for reply in model.written(block)]
+    replies = {
+        ARMS[0]: own,
+        ARMS[1]: [own[other] for other in _others(len(rows), rng)],
+        ARMS[2]: [shuffled_words(reply, rng) for reply in own],
+    }
+    ranks = {arm: _ranks(model, rows, texts) for arm, texts in replies.items()}
+    ranks[ARMS[3]] = _ranks(plain, rows, None)
+    results = {
+        arm: RankingResult(arm, found, len(model.catalog), user_ids=examples.user_ids) for arm, found in ranks.items()
+    }
+    return {"rows": len(rows), "arms": {arm: _numbers(results[arm], results[ARMS[0]], metrics) for arm in ARMS}}
+
+
+def _others(count: int, rng: np.random.Generator) -> list[int]:
+    """A random cycle: everyone gets the reasoning of somebody else."""
+    order = rng.permutation(count)
+    others = np.empty(count, dtype=np.int64)
+    others[order] = np.roll(order, 1)
+    return [int(other) for other in others]
+
+
+def _ranks(model: RankingModel, rows: Sequence[Example], replies: Sequence[str] | None) -> np.ndarray:
+    found, start = [], 0
+    for block in _blocks(rows):
+        read: Reading
+        if replies is None:
+            read = model.reading(block)
+        else:
+            read = model.reading_written(block, replies[start : start + len(block)])
+        start += len(block)
+        targets = torch.tensor([example.target for example in block])
+        seen = model.seen(block)
+        found.append(target_ranks(read.queries, model.table.vectors, targets, bias=model.bias, exclude=seen).numpy())
+    return np.concatenate(found)
+
+
+def _numbers(result: RankingResult, own: RankingResult, metrics: Sequence[str]) -> dict[str, Any]:
+    numbers: dict[str, Any] = {}
+    for metric in metrics:
+        values = metric_values(result, metric)
+        interval = bootstrap_interval(values, result.user_ids)
+        numbers[metric] = {"mean": interval.mean, "ci": [interval.lo, interval.hi]}
+        if result is not own:
+            drop = paired_interval(metric_values(own, metric), values, result.user_ids)
+            numbers[metric] |= {"drop": drop.difference, "drop_ci": [drop.lo, drop.hi], "drop_p": drop.p_value}
+    return numbers
+
+
+def _blocks(rows: Sequence[Example]) -> list[Sequence[Example]]:
+    return [rows[start : start + ROWS_AT_ONCE] for start in range(0, len(rows), ROWS_AT_ONCE)]

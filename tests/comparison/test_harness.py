@@ -1,0 +1,303 @@
+"""A whole comparison on a tiny shelf: fairness, resuming, failures, tuning, and what the tables say."""
+
+import json
+import multiprocessing
+import os
+import signal
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import shelf
+from typer.testing import CliRunner
+
+from reckon.cli import app
+from reckon.comparison import workers as workers_module
+from reckon.comparison.cells import Cell
+from reckon.comparison.config import ComparisonConfig, MethodConfig, ProtocolConfig, TuningConfig
+from reckon.comparison.harness import run_comparison
+from reckon.comparison.tables import metrics_of, tables_of
+from reckon.comparison.workers import run_cells, run_here
+from reckon.data import Dataset
+from reckon.data.bookshop import write_bookshop
+from reckon.errors import CheckpointError, ConfigError
+
+POPULAR = MethodConfig(method="popularity")
+AGAIN = MethodConfig(method="popularity", name="again")
+RECENT = MethodConfig(method="recent-popularity", settings={"days": 3})
+
+
+class Here:
+    """Runs cells in this process, and counts them."""
+
+    def __init__(self, stop_after=None):
+        self.ran, self.stop_after = [], stop_after
+
+    def __call__(self, cells, workers):
+        for cell in cells:
+            if not cell.finished:
+                if len(self.ran) == self.stop_after:
+                    raise KeyboardInterrupt
+                self.ran.append(cell)
+                run_here(cell)
+
+
+def config(*methods, **changes):
+    return ComparisonConfig(methods=methods or (POPULAR, AGAIN, RECENT), ks=(1, 3), **changes)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return shelf.dataset(tmp_path_factory.mktemp("shelf") / "data", users=30).path
+
+
+@pytest.fixture(scope="module")
+def untimed(tmp_path_factory):
+    """A data set that knows the order only."""
+    path = tmp_path_factory.mktemp("books") / "data"
+    return write_bookshop(path, train_readers=20, valid_readers=20, test_readers=40, notes=1)
+
+
+@pytest.fixture(scope="module")
+def finished(data, tmp_path_factory):
+    """A comparison, its folder and its runner."""
+    out, here = tmp_path_factory.mktemp("out") / "c", Here()
+    return run_comparison(data, config(), out, runner=here), out, here
+
+
+def test_every_method_is_trained_once_for_each_seed(finished):
+    comparison, _, here = finished
+    assert [(cell.label, cell.seed) for cell in here.ran] == [
+        (name, seed) for name in ("popularity", "again", "recent-popularity") for seed in (0, 1, 2)
+    ]
+    assert all(standing.whole for standing in comparison.standings)
+
+
+def test_all_methods_are_asked_about_the_same_rows(finished):
+    comparison, _, _ = finished
+    abouts = [cell.about for standing in comparison.standings for cell in standing.cells.values()]
+    assert {about["rows"] for about in abouts} == {comparison.rows.checksum}
+    assert {about["data"] for about in abouts} == {comparison.dataset.checksum}
+    assert len({json.dumps(about["protocol"]) for about in abouts}) == 1
+
+
+def test_the_same_method_twice_differs_by_nothing(finished):
+    comparison, _, _ = finished
+    again = [d for d in comparison.differences if d.name == "again"]
+    assert [d.metric for d in again] == ["hit@3", "ndcg@3"]
+    assert all(d.paired.difference == 0 and d.corrected == 1 and not d.clear for d in again)
+
+
+def test_a_finished_cell_is_never_trained_again(finished, data):
+    comparison, out, _ = finished
+    here = Here()
+    later = run_comparison(data, config(), out, runner=here)
+    assert here.ran == []
+    assert metrics_of(later)["rows"] == metrics_of(comparison)["rows"]
+
+
+def test_only_what_changed_is_trained_and_what_was_there_is_kept(finished, data):
+    _, out, _ = finished
+    here = Here()
+    longer = replace(RECENT, settings={"days": 5})
+    run_comparison(data, config(POPULAR, AGAIN, longer), out, runner=here)
+    assert {cell.label for cell in here.ran} == {"recent-popularity"}
+    here = Here()
+    run_comparison(data, config(), out, runner=here)
+    assert here.ran == []
+
+
+@pytest.mark.parametrize("protocol", [ProtocolConfig(exclude_seen=False), ProtocolConfig(rows=9)])
+def test_another_protocol_is_another_cell(finished, data, protocol):
+    _, out, _ = finished
+    here = Here()
+    run_comparison(data, config(protocol=protocol), out, runner=here)
+    assert len(here.ran) == 9
+
+
+def test_a_comparison_that_was_killed_goes_on_where_it_stopped(data, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run_comparison(data, config(), tmp_path / "c", runner=Here(stop_after=4))
+    here = Here()
+    run_comparison(data, config(), tmp_path / "c", runner=here)
+    assert len(here.ran) == 5
+
+
+def test_a_half_written_cell_is_made_again(data, tmp_path):
+    run_comparison(data, config(), tmp_path / "c", runner=Here())
+    whole = next((tmp_path / "c" / "cells" / "again").iterdir())
+    whole.rename(whole.with_name(f".{whole.name}"))  # as a kill leaves it
+    (whole.with_name(f".{whole.name}") / "cell.json").unlink()
+    here = Here()
+    assert run_comparison(data, config(), tmp_path / "c", runner=here).whole
+    assert [cell.label for cell in here.ran] == ["again"]
+
+
+def test_a_failed_method_is_shown_with_its_error_and_stops_nobody(untimed, tmp_path):
+    comparison = run_comparison(untimed, config(), tmp_path / "c", runner=Here())
+    assert [standing.name for standing in comparison.whole] == ["popularity", "again"]
+    tables = tables_of(comparison)
+    assert "failed in 3 of 3 seeds; seed 0:" in tables["metrics"].rows[2][1]
+    assert "has no times" in tables["metrics"].rows[2][1]
+    assert {d.name for d in comparison.differences} == {"again"}  # a failure is no number
+    row = metrics_of(comparison)["rows"][2]
+    assert "hit@1" not in row and set(row["failures"]) == {"0", "1", "2"}
+
+
+def test_a_failed_cell_is_tried_again(untimed, tmp_path):
+    run_comparison(untimed, config(), tmp_path / "c", runner=Here())
+    here = Here()
+    run_comparison(untimed, config(), tmp_path / "c", runner=here)
+    assert {cell.label for cell in here.ran} == {"recent-popularity"}
+
+
+def test_without_its_baseline_nothing_is_compared(untimed, tmp_path):
+    comparison = run_comparison(untimed, config(baseline="recent-popularity"), tmp_path / "c", runner=Here())
+    assert comparison.differences == [] and "differences" not in tables_of(comparison)
+
+
+def test_tuning_keeps_the_settings_that_validation_rows_prefer(data, tmp_path):
+    tuned = config(POPULAR, replace(RECENT, search={"days": [1, 2, 4]}), tuning=TuningConfig(trials=3))
+    here = Here()
+    comparison = run_comparison(data, tuned, tmp_path / "c", runner=here)
+    tried = comparison.trials["recent-popularity"]
+    assert len(tried.settings) == 3 and tried.settings[0] == {"days": 3}
+    assert max(tried.scores) == tried.scores[tried.kept]
+    assert comparison.standings[1].settings == tried.settings[tried.kept]
+    assert comparison.standings[1].trials == 3 and comparison.standings[0].trials == 0
+    assert {cell.split for cell in here.ran if cell.seed} == {"test"}  # trials use the first seed alone
+    recorded = json.loads((tmp_path / "c" / "tuning.json").read_text())
+    assert [one["settings"] for one in recorded["recent-popularity"]["trials"]] == list(tried.settings)
+    again = Here()
+    run_comparison(data, tuned, tmp_path / "c", runner=again)
+    assert again.ran == []
+
+
+def test_everything_wrong_is_refused_before_anything_is_trained(data, tmp_path):
+    here = Here()
+    for method, field in (
+        (MethodConfig(method="popular"), r"methods\[1\].method"),
+        (MethodConfig(method="recent-popularity", settings={"days": 0}), r"methods\[1\].settings.days"),
+        (MethodConfig(method="recent-popularity", search={"days": [1, 0]}), r"methods\[1\].search.days"),
+        (MethodConfig(method="recent-popularity", search={"days": 3}), r"methods\[1\].search.days"),
+    ):
+        with pytest.raises(ConfigError, match=f"^{field} = "):
+            run_comparison(data, config(POPULAR, method), tmp_path / "c", runner=here)
+    assert here.ran == [] and not (tmp_path / "c").exists()
+
+
+def test_a_folder_of_something_else_is_left_alone(data, tmp_path):
+    (tmp_path / "letter.txt").write_text("dear")
+    with pytest.raises(CheckpointError, match="something else"):
+        run_comparison(data, config(), tmp_path, runner=Here())
+
+
+def test_a_damaged_cell_fails_alone(data, tmp_path):
+    run_comparison(data, config(), tmp_path / "c", runner=Here())
+    cell = next((tmp_path / "c" / "cells" / "again").iterdir())
+    (cell / "ranks.safetensors").write_bytes(b"half")
+    comparison = run_comparison(data, config(), tmp_path / "c", runner=Here())
+    assert [standing.name for standing in comparison.whole] == ["popularity", "recent-popularity"]
+    assert "is damaged" in tables_of(comparison)["metrics"].rows[1][1]
+
+
+def test_every_table_says_what_it_was_measured_with(finished):
+    comparison, _, _ = finished
+    for name, grid in tables_of(comparison).items():
+        for fact in (comparison.dataset.checksum[:12], "seeds 0, 1, 2", "leave-one-out", "no tuning", "30 test rows"):
+            assert fact in grid.caption, name
+
+
+def test_numbers_among_samples_carry_the_number_in_their_name(data, tmp_path):
+    sampled = config(protocol=ProtocolConfig(negatives=3))
+    comparison = run_comparison(data, sampled, tmp_path / "c", runner=Here())
+    row = metrics_of(comparison)["rows"][0]
+    assert "hit@1/3-sampled" in row and "hit@1" not in row
+    assert "Hit@1/3-sampled" in tables_of(comparison)["metrics"].headings
+    assert {pair["metric"] for pair in metrics_of(comparison)["paired"]} == {"hit@3/3-sampled", "ndcg@3/3-sampled"}
+
+
+def test_on_the_bookshop_an_oracle_reaches_the_best_possible_and_popularity_lies_below(tmp_path):
+    shop = write_bookshop(tmp_path / "d", train_readers=50, valid_readers=20, test_readers=800, notes=1, seed=3)
+    methods = (POPULAR, MethodConfig(method="oracle"))
+    comparison = run_comparison(shop, config(*methods), tmp_path / "c", runner=Here())
+    rows = {row["name"]: row for row in metrics_of(comparison)["rows"]}
+    for metric in ("hit@3", "ndcg@3"):
+        best = comparison.best_possible[metric]
+        lo, hi = rows["oracle"][f"{metric}_ci"]
+        assert lo <= best <= hi
+        assert rows["popularity"][f"{metric}_ci"][1] < best
+
+
+def test_an_oracle_of_a_data_set_that_is_no_shop_fails(data, tmp_path):
+    comparison = run_comparison(data, config(POPULAR, MethodConfig(method="oracle")), tmp_path / "c", runner=Here())
+    assert "is not a bookshop" in comparison.standings[1].failures[0]
+
+
+@pytest.mark.slow
+def test_processes_of_a_fork_server_say_the_same(finished, data, tmp_path):
+    same_in_processes(finished, data, tmp_path)
+
+
+def test_cells_in_processes_of_their_own_say_the_same(finished, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(workers_module, "_context", lambda: multiprocessing.get_context("fork"))
+    same_in_processes(finished, data, tmp_path)
+
+
+def same_in_processes(finished, data, tmp_path):
+    comparison, _, _ = finished
+    apart = run_comparison(data, config(workers=2), tmp_path / "c")
+    for one, other in zip(comparison.standings, apart.standings, strict=True):
+        for seed in (0, 1, 2):
+            assert np.array_equal(one.cells[seed].ranked.ranks, other.cells[seed].ranked.ranks)
+
+
+def kill_me(spec, connection):
+    cell = Cell(**json.loads(spec))
+    if cell.label == "again":
+        os.kill(os.getpid(), signal.SIGKILL)
+    run_here(cell)
+
+
+def test_a_process_that_dies_is_a_failure_of_its_cell_alone(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(workers_module, "work", kill_me)
+    monkeypatch.setattr(workers_module, "_context", lambda: multiprocessing.get_context("fork"))
+    few = config(POPULAR, AGAIN, seeds=(0,), allow_few_seeds=True)
+    comparison = run_comparison(data, few, tmp_path / "c", runner=run_cells)
+    assert comparison.standings[0].whole
+    assert comparison.standings[1].failures == {0: "the process ended with signal 9, perhaps for want of memory"}
+
+
+def test_the_command_writes_tables_and_goes_on(data, tmp_path, monkeypatch):
+    import reckon.comparison.harness as harness
+
+    monkeypatch.setattr(harness.run_comparison, "__kwdefaults__", {"runner": Here()})
+    file = tmp_path / "c.yaml"
+    file.write_text("methods:\n- method: popularity\n- {method: popularity, name: again}\nks: [1, 3]\n")
+    arguments = ["compare", "--data", str(data), "--config", str(file), "--out", str(tmp_path / "c")]
+    done = CliRunner().invoke(app, [*arguments, "--set", "protocol.window=4"])
+    assert done.exit_code == 0, done.output
+    assert "popularity" in done.output
+    for name in ("metrics.json", "comparison.yaml", "tables/metrics.md", "tables/metrics.csv", "tables/metrics.tex"):
+        assert (tmp_path / "c" / name).exists(), name
+    assert "window: 4" in (tmp_path / "c" / "comparison.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["compare", "a", "b", "--config", "c.yaml"],
+        ["compare", "--config", "c.yaml"],
+        ["compare", "a", "b", "--workers", "2"],
+        ["compare", "a", "b", "--set", "workers=2"],
+        ["compare", "--config", "c.yaml", "--data", "d", "--split", "valid"],
+    ],
+)
+def test_options_of_the_other_form_are_refused(arguments):
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 2 and "reckon: " in done.output
+
+
+def test_data_sets_load_where_the_cells_say(finished):
+    comparison, _, here = finished
+    assert Dataset.load(here.ran[0].data).checksum == comparison.dataset.checksum

@@ -1,0 +1,71 @@
+"""The same rows for all: splits, drawn rows, and ranking among samples."""
+
+import numpy as np
+import pytest
+import shelf
+
+from reckon.baselines import Popularity
+from reckon.comparison.config import ProtocolConfig
+from reckon.comparison.contestants import RankedBaseline
+from reckon.comparison.protocol import apply_split, rank_rows, rows_of
+from reckon.errors import ConfigError
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return shelf.dataset(tmp_path_factory.mktemp("shelf") / "data")
+
+
+def rows(data, **settings):
+    protocol = ProtocolConfig(**settings)
+    return rows_of(apply_split(data, protocol), protocol, "test", protocol.rows)
+
+
+def test_a_data_set_can_be_split_another_way(data):
+    assert apply_split(data, ProtocolConfig()).protocol == "leave-one-out"
+    temporal = apply_split(data, ProtocolConfig(split="temporal"))
+    assert temporal.protocol == "temporal"
+    tested = temporal.examples("test")
+    assert temporal.events.time[temporal.is_training_event].max() < tested.times.min()
+    assert data.protocol == "leave-one-out"  # the first one stays as it is
+
+
+def test_given_rows_cannot_be_made_up(data):
+    with pytest.raises(ConfigError, match=r"protocol\.split"):
+        apply_split(data, ProtocolConfig(split="given"))
+
+
+def test_rows_are_the_same_every_time_and_say_when_they_are_not(data):
+    assert rows(data).checksum == rows(data).checksum
+    assert len({rows(data).checksum, rows(data, rows=5).checksum, rows(data, negatives=2).checksum}) == 3
+    assert len(rows(data, rows=5)) == 5
+
+
+def test_a_shorter_window_reads_less_of_the_same_rows(data):
+    found = rows(data)
+    short = found.within(2)
+    assert all(len(short.history(row)) == 2 for row in range(len(short)))
+    assert all((short.seen(row) == found.examples.seen(row)).all() for row in range(len(short)))
+    assert (short.targets == found.examples.targets).all()
+
+
+def test_negatives_are_never_the_target_nor_anything_taken_before(data):
+    found = rows(data, negatives=4)
+    for row, drawn in enumerate(found.negatives):
+        assert len(set(drawn.tolist())) == 4
+        assert not set(drawn.tolist()) & {int(found.examples.targets[row]), *found.examples.seen(row).tolist()}
+
+
+def test_more_negatives_than_items_are_refused(data):
+    with pytest.raises(ConfigError, match=r"protocol\.negatives"):
+        rows(data, negatives=11)
+
+
+def test_a_sampled_rank_counts_the_negatives_that_score_as_much(data):
+    baseline, found = Popularity.fit(data), rows(data, negatives=4)
+    ranked = rank_rows(RankedBaseline(baseline), found, 20, 5, len(data.catalog))
+    scores = baseline.scores([np.array([], dtype=int)])[0].numpy()
+    for row, target in enumerate(found.examples.targets):
+        assert ranked.ranks[row] == 1 + (scores[found.negatives[row]] >= scores[target]).sum()
+    full = rank_rows(RankedBaseline(baseline), rows(data), 20, 5, len(data.catalog))
+    assert (ranked.ranks <= full.ranks).all() and (ranked.ranks < full.ranks).any()
