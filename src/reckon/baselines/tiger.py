@@ -19,6 +19,7 @@ from torch.nn.functional import cross_entropy
 from transformers import T5Config, T5ForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
+from reckon.baselines.batches import batches_of_like_length
 from reckon.baselines.beam_baseline import BeamBaseline
 from reckon.baselines.rqvae import RQVAEConfig
 from reckon.baselines.semantic_ids import PAD, START, as_tokens, semantic_ids
@@ -140,11 +141,11 @@ class Tiger(BeamBaseline):
         train = dataset.examples("train", cfg.window)
         valid = dataset.examples("valid", cfg.window).sample(cfg.validation_size, seed)
         optimizer = torch.optim.AdamW(self.model.parameters(), lr=cfg.learning_rate, weight_decay=cfg.weight_decay)
-        generator = torch.Generator().manual_seed(seed)
+        generator, lengths = torch.Generator().manual_seed(seed), torch.from_numpy(train.end - train.start)
         best, best_state, waited = -1.0, copy.deepcopy(self.model.state_dict()), 0
         for epoch in range(cfg.max_epochs):
             self.model.train()
-            for rows in torch.randperm(len(train), generator=generator).split(cfg.batch_size):
+            for rows in batches_of_like_length(lengths, cfg.batch_size, generator):
                 loss = self._loss(train, rows)
                 if not bool(torch.isfinite(loss)):
                     raise ReckonError(

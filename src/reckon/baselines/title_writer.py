@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from reckon.baselines.batches import batches_of_like_length
 from reckon.baselines.token_trie import NextLogits
 from reckon.data import Dataset, Examples
 from reckon.data.examples import IntArray
@@ -146,13 +147,13 @@ class TitleWriter:
         updates = cfg.max_epochs * -(-len(train) // cfg.batch_size)
         optimizer = adamw(self.backbone, cfg)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, updates))
-        generator = torch.Generator().manual_seed(seed)
+        generator, lengths = torch.Generator().manual_seed(seed), torch.from_numpy(train.end - train.start)
         best, best_state, waited, step = torch.inf, None, 0, 0
         with torch.random.fork_rng():
             torch.manual_seed(seed)  # dropout, where the backbone has it
             for _ in range(cfg.max_epochs):
                 model.train()
-                for rows in torch.randperm(len(train), generator=generator).split(cfg.batch_size):
+                for rows in batches_of_like_length(lengths, cfg.batch_size, generator):
                     self._update(train, rows, optimizer)
                     schedule.step()
                     step += 1
