@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pyarrow as pa
@@ -175,6 +176,15 @@ def test_replies_of_another_prompt_are_not_trained_on(first_stage, tmp_path):
     other = RPORec.from_backbone(model.backbone, data, settings(prompt={"window": 2}))
     with pytest.raises(DataError, match="was begun with window = 3, now it is 2"):
         fit_rechead(other, data, run)
+
+
+def test_stage_one_may_read_fewer_rows_and_knows_which(tmp_path):
+    model, data = recommender(tmp_path)
+    model.config = replace(model.config, stage_one=replace(model.config.stage_one, train_size=7))
+    fit_rechead(model, data, tmp_path / "run")
+    with ReplyStore(tmp_path / "run" / "replies.sqlite", None) as store:
+        assert len(store) == 7 + 12
+        assert store.identity["train_size"] == 7  # rows are known by number, so another size has other rows
 
 
 def test_the_arm_of_history_alone_writes_nothing(tmp_path):

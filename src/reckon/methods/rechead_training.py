@@ -52,11 +52,14 @@ class StageOneConfig:
     """Epochs without a better validation NDCG@10 than in any before, after which training stops, >= 1. The best epoch
     is kept; where none is better than the start, which retrieves by the plain sentence vectors, that is."""
 
+    train_size: int = 0
+    """Training rows at most, drawn under the seed, >= 0; 0 takes all. Each of them gets a reply, once."""
+
     validation_size: int = 2000
     """Validation rows in the fixed sample that early stopping looks at, >= 1."""
 
     def __post_init__(self) -> None:
-        least = {"batch_size": 1, "negatives": 0, "max_epochs": 1, "patience": 1, "validation_size": 1}
+        least = {"batch_size": 1, "negatives": 0, "max_epochs": 1, "patience": 1, "train_size": 0, "validation_size": 1}
         for name, bound in least.items():
             if getattr(self, name) < bound:
                 fix = "use the default"

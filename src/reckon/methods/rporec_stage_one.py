@@ -54,6 +54,8 @@ def fit_rechead(
     starting_point(out, False, {"data": dataset.checksum, "backbone": model.backbone.fingerprint()})
     save_config(config, out / "config.yaml")
     train = dataset.examples("train", config.prompt.window)
+    if config.stage_one.train_size:
+        train = train.sample(config.stage_one.train_size, config.seed)
     valid = dataset.examples("valid", config.prompt.window).sample(config.stage_one.validation_size, config.seed)
     splits = {"train": [*train], "valid": [*valid]}
     rates: dict[str, float] = {}
@@ -96,7 +98,9 @@ def _replies(
     """The reply of every row, from the store or newly written."""
     keyed = {split: [(f"{split} {n}", row) for n, row in enumerate(rows)] for split, rows in splits.items()}
     every = [row for rows in keyed.values() for row in rows]
-    drawn = {"seed": model.config.seed, "temperature": model.config.stage_one.temperature}
+    stage = model.config.stage_one
+    drawn = {"seed": model.config.seed, "temperature": stage.temperature}
+    drawn |= {"train_size": stage.train_size, "validation_size": stage.validation_size}  # rows are known by number
     with ReplyStore(out / STORE_FILE, reply_identity(model, dataset) | drawn | written_by) as store:
         with phase("writing reasoning", total=len(every)) as writing:
             for split, rows in keyed.items():
