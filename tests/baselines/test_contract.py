@@ -1,6 +1,5 @@
 """One contract for every recommender: what `recommend`, `ranks` and storage promise, whatever is behind them."""
 
-from dataclasses import fields
 from itertools import pairwise
 
 import numpy as np
@@ -11,6 +10,7 @@ import shelf
 from writers import TIGER, WRITER
 
 from reckon.baselines import RANKING_BASELINES, Baseline, bigrec, d3
+from reckon.baselines.sequence_baseline import SequenceBaseline
 from reckon.data import Catalog
 from reckon.errors import CheckpointError, ConfigError, DataError
 from reckon.methods.ranking_model import RankingModel
@@ -25,6 +25,7 @@ RECOMMENDERS = [*RANKING_BASELINES, *METHODS]
 HISTORIES = [[0, 1, 2], [5], [3, 7, 7], [11, 2, 4, 6, 8]]
 MORE = 10**6  # items than any catalog here has
 TINY = {  # settings of baselines whose own would train for more than a second here
+    **{baseline.NAME: baseline.CONFIG(epochs=2) for baseline in SequenceBaseline.__subclasses__()},
     "tiger": TIGER,
     "bigrec": bigrec.BigrecConfig(**WRITER),
     "d3": d3.D3Config(**WRITER, assistant="popularity"),
@@ -54,13 +55,6 @@ def fresh(name, data, path):
         return RANKING_BASELINES[name].fit(data, TINY.get(name), seed=1)
     builder, arm = METHODS[name]
     return builder.recommender(path, arm)[0]
-
-
-def quick_fit(name, data, seed):
-    """The contract is about any recommender, well trained or not: two epochs are enough."""
-    config = RANKING_BASELINES[name].CONFIG
-    epochs = {"epochs": 2} if "epochs" in {field.name for field in fields(config)} else {}
-    return RANKING_BASELINES[name].fit(data, config(**epochs), seed=seed)
 
 
 @pytest.fixture(params=RECOMMENDERS)

@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from reckon.baselines.sasrec import TransformerConfig, transformer
 from reckon.baselines.sequence_baseline import SequenceBaseline
-from reckon.baselines.sequences import NOT_A_TARGET, Rows, SequenceNetwork, latest, lengths_of
+from reckon.baselines.sequences import NOT_A_TARGET, Rows, latest, lengths_of
+from reckon.baselines.transformer import TransformerConfig, TransformerNetwork
 from reckon.data.examples import IntArray
 from reckon.errors import ConfigError
 
@@ -36,26 +36,20 @@ class BERT4RecConfig(TransformerConfig):
             raise ConfigError("last_share", self.last_share, "is a share", "use 0 to 1")
 
 
-class BERT4RecNetwork(SequenceNetwork):
-    """Attention in both directions. A position is counted from the end, so a blank at the end, which stands for the
-    next item, has the same position whatever the length of the history.
+class BERT4RecNetwork(TransformerNetwork):
+    """Each position reads all others. A blank behind the history stands for the next item.
 
-    Departs from the paper: hidden states are compared with the item vectors without a further layer between.
+    Departs from the paper: blocks are normalised first, and hidden states are compared with the item vectors without a
+    further layer between.
     """
 
     def __init__(self, items: int, config: BERT4RecConfig) -> None:
         super().__init__(items, config)
         self.hidden_share, self.last_share = config.hidden_share, config.last_share
-        self.positions = nn.Embedding(config.max_length, config.width)
-        nn.init.normal_(self.positions.weight, std=config.width**-0.5)
-        self.dropout = nn.Dropout(config.dropout)
-        self.blocks = transformer(config)
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        places = torch.arange(tokens.shape[1], device=tokens.device)
-        to_the_end = (lengths[:, None] - 1 - places).clamp(min=0)  # [n, T]
-        hidden = self.dropout(self.items(tokens) + self.positions(to_the_end))  # [n, T, D]
-        return self.blocks(hidden, src_key_padding_mask=places >= lengths[:, None])
+        padding = torch.arange(tokens.shape[1], device=tokens.device) >= lengths[:, None]  # True: may not be read
+        return self.blocks(self.embedded(tokens, lengths), src_key_padding_mask=padding)
 
     def rows_to_learn(self, sequences: Sequence[IntArray], generator: torch.Generator) -> Rows:
         """Rows in which some items are blanks, whose targets they are; at least the last item where none was drawn."""

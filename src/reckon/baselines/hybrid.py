@@ -29,8 +29,8 @@ from reckon.errors import ConfigError
 from reckon.models.scoring import block_ranks
 
 CONTENT_WEIGHTS = (1.0, 0.0)
-CO_OCCURRENCE_WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 4.0)
-POPULARITY_WEIGHTS = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
+CO_OCCURRENCE_WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 1.0, 2.0, 4.0)
+POPULARITY_WEIGHTS = (0.0, 0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0)
 TUNED_CUTOFF = 10  # of the NDCG by which weights are chosen
 ROWS_AT_ONCE = 512
 
@@ -39,10 +39,10 @@ ROWS_AT_ONCE = 512
 class HybridConfig:
     """Settings of `hybrid`. Its three weights are no settings: they are chosen on the validation rows."""
 
-    content_decay: float = 0.4
+    content_decay: float = 0.3
     """For the content: weight of an event of the history relative to the next newer one, in (0, 1]."""
 
-    item_words: int = 64
+    item_words: int = 128
     """For the content: words of an item's text after its title, >= 0."""
 
     decay: float = 0.8
@@ -86,7 +86,8 @@ class Hybrid(Baseline):
     NAME = "hybrid"
     CONFIG = HybridConfig
     SEARCH: ClassVar[Mapping[str, Sequence[Any]]] = {
-        "content_decay": (0.2, 0.3, 0.4, 0.5, 0.7),
+        "content_decay": (0.2, 0.3, 0.5, 0.7, 0.9),
+        "item_words": (32, 64, 128),
         "decay": (0.5, 0.7, 0.8, 0.9),
         "backward": (0.0, 0.2, 0.5, 1.0),
         "dampening": (0.0, 0.2, 0.3, 0.5),
