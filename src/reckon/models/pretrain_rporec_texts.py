@@ -8,8 +8,9 @@ Entry point: `rporec_texts`. Two kinds of knowledge, neither of which is a true 
   model learns the form of a reply and what a plausible guess is. A guess at the row's own target would be learned by
   heart: Stage I would then see answers that are right on training rows alone, and trust them everywhere.
 
-Half of the reasonings go through the history one by one, half say the conclusion alone. Some are followed by their
-summary as a task of its own, since RPORec's rewards need a model that can say a reasoning in fewer words.
+Some reasonings go through the history one by one, others say the conclusion alone; in the bookshop the longer histories
+are gone through more often. Some reasonings are followed by their summary as a task of its own, since RPORec's rewards
+need a model that can say a reasoning in fewer words.
 
 Only training interactions are read. Does not know about models.
 """
@@ -36,9 +37,11 @@ from reckon.prompts.rporec import messages, summary_messages
 
 BOOKSHOP = "bookshop"
 SHOP_NOTES = 4000  # as many as R2ec's backbone reads
-# Of reasonings. With 0.7 of them the most likely one was long (31 tokens, not 17) and, after 400 steps, so often wrong
-# that Stage I (0.18 validation NDCG@10) fell behind the history alone (0.22); with 0.5 it reached 0.35.
-LONG_SHARE = 0.5
+LONG_SHARE = 0.5  # of reasonings that go through the history
+# In the bookshop by the length of the history, so that the most likely reasoning is long for some readers and short for
+# others, whatever the seed. Long everywhere, it was so often wrong after 400 steps that Stage I fell behind the history
+# alone (0.18 and 0.22 validation NDCG@10).
+LONG_HISTORY, LONG_SHARE_THEN, LONG_SHARE_ELSE = 6, 0.8, 0.2
 SUMMARY_EVERY = 3  # one note in so many is also summarised
 ANSWER_WORDS = 12  # of a guessed item's columns after its title
 
@@ -67,9 +70,10 @@ def _shop_texts(dataset: Dataset, rng: np.random.Generator) -> Iterator[Pretrain
         history = simulate_reader(shop, int(rng.integers(4, 9)), rng)[:-1]
         events = tuple(Event(int(item_of_book[book]), None, None) for book in history)
         long, short, answer = _shop_note(shop, history, rng)
-        yield from _note(
-            dataset, Example("", events, -1, None), dataset.catalog.titles, long, short, answer, rng, number
-        )
+        share = LONG_SHARE_THEN if len(history) >= LONG_HISTORY else LONG_SHARE_ELSE
+        reasoning = long if rng.random() < share else short
+        prompt = _prompt(dataset, Example("", events, -1, None), dataset.catalog.titles)
+        yield from _note(prompt, reasoning, short, answer, number)
 
 
 def _shop_note(shop: Bookshop, history: Sequence[int], rng: np.random.Generator) -> tuple[str, str, str]:
@@ -105,7 +109,8 @@ def _plain_texts(dataset: Dataset, seed: int, rng: np.random.Generator) -> Itera
         guess = followers.draw(example, rng)
         short = f"next {told[guess]}"
         steps = "; ".join(told[event.item_index] for event in example.history)
-        yield from _note(dataset, example, titles, f"{steps}: {short}", short, answers[guess], rng, number)
+        reasoning = f"{steps}: {short}" if rng.random() < LONG_SHARE else short
+        yield from _note(_prompt(dataset, example, titles), reasoning, short, answers[guess], number)
 
 
 class _Followers:
@@ -129,19 +134,12 @@ class _Followers:
         return int(rng.choice(others or [event.item_index for event in example.history]))
 
 
-def _note(
-    dataset: Dataset,
-    example: Example,
-    titles: Sequence[str],
-    long: str,
-    short: str,
-    answer: str,
-    rng: np.random.Generator,
-    number: int,
-) -> Iterator[PretrainingText]:
-    """A prompt with a reply whose reasoning is long or short, and now and then that reasoning with its summary."""
-    reasoning = long if rng.random() < LONG_SHARE else short
-    prompt = messages(example, titles, dataset.words, "compact")[0]["content"] + "\n"
+def _prompt(dataset: Dataset, example: Example, titles: Sequence[str]) -> str:
+    return messages(example, titles, dataset.words, "compact")[0]["content"] + "\n"
+
+
+def _note(prompt: str, reasoning: str, short: str, answer: str, number: int) -> Iterator[PretrainingText]:
+    """A prompt with its reply, and now and then the reasoning with its summary."""
     yield PretrainingText(prompt, f"<think>{reasoning}</think><answer>{answer}</answer>")
     if number % SUMMARY_EVERY == 0:
         yield PretrainingText(summary_messages(reasoning, "compact")[0]["content"] + "\n", short)
