@@ -55,6 +55,13 @@ def test_the_gpu_script_runs_without_a_gpu_and_says_so(tmp_path):
         assert "No accelerator is present" in text
 
 
+def test_sasrec_is_measured_alone_where_there_is_no_peer(tmp_path):
+    result, text = run("sasrec.py", tmp_path / "sasrec.json")
+    assert set(result["means"]) == {"reckon"}
+    assert [found["test_rows"] for found in result["cells"]] == [40]
+    assert "hit@10" in text
+
+
 @pytest.mark.parametrize("name", ["recpo_step", "evaluate", "nearline"])
 def test_committed_results_name_hardware_and_versions_but_no_machine(name):
     text = (RESULTS / f"{name}.json").read_text(encoding="utf-8")
