@@ -96,6 +96,11 @@ class Baseline(ABC):
         """What `save_parts` wrote, as further named arguments of `from_tensors`."""
         return {}
 
+    @property
+    def numbers_learned(self) -> int:
+        """How many numbers fitting chose, for tables of costs."""
+        return sum(tensor.numel() for tensor in self.tensors().values())
+
     # -- recommending -------------------------------------------------------------------------------------------
 
     def recommend(

@@ -110,6 +110,10 @@ class Bigrec(Baseline):
     def tensors(self) -> dict[str, Tensor]:
         return {"counts": self.counts, "gamma": torch.tensor(self.gamma, dtype=torch.float64)}
 
+    @property
+    def numbers_learned(self) -> int:
+        return super().numbers_learned + self.writer.numbers_learned
+
     @classmethod
     def from_tensors(
         cls,

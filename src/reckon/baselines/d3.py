@@ -35,8 +35,8 @@ ASSISTANT_FOLDER = "assistant"
 class D3Config(WriterConfig):
     """Settings of `d3`."""
 
-    assistant: str = NONE
-    """The ranking baseline that weighs in, with its default settings; the paper takes `sasrec`. `none`: nobody does."""
+    assistant: str = "sasrec"
+    """The ranking baseline that weighs in, with its default settings. `none`: nobody does."""
 
     assistant_weight: float = 0.5
     """Its share of every branching (1 - alpha), in [0, 1]."""
@@ -98,6 +98,10 @@ class D3(BeamBaseline):
 
     def tensors(self) -> dict[str, Tensor]:
         return {}
+
+    @property
+    def numbers_learned(self) -> int:
+        return self.writer.numbers_learned + (0 if self.assistant is None else self.assistant.numbers_learned)
 
     @classmethod
     def from_tensors(

@@ -26,7 +26,7 @@ from reckon.baselines.semantic_ids import PAD, START, as_tokens, semantic_ids
 from reckon.baselines.token_trie import NextLogits, TokenTrie
 from reckon.data import Catalog, Dataset, Examples
 from reckon.data.examples import IntArray
-from reckon.errors import ConfigError, ReckonError
+from reckon.errors import CheckpointError, ConfigError, ReckonError
 from reckon.models.backbone import default_device
 from reckon.models.sentence_encoder import STATIC
 
@@ -205,16 +205,18 @@ class Tiger(BeamBaseline):
         return next_logits
 
     def tensors(self) -> dict[str, Tensor]:
-        # The encoder's and the decoder's embedding are the shared one, which a file holds once.
-        weights = {name: value.clone() for name, value in self.model.state_dict().items()}
-        return {"ids": self.ids, **{MODEL + name: value for name, value in weights.items()}}
+        # By parameters, not by state: the embedding that encoder, decoder and output share is there once.
+        return {"ids": self.ids, **{MODEL + name: weight.data for name, weight in self.model.named_parameters()}}
 
     @classmethod
     def from_tensors(cls, catalog: Catalog, config: Any, exclude_seen: bool, tensors: dict[str, Tensor]) -> Self:
         model = _new_model(tensors["ids"], config)
-        model.load_state_dict(
-            {name.removeprefix(MODEL): value for name, value in tensors.items() if name.startswith(MODEL)}
-        )
+        stored = {name.removeprefix(MODEL): value for name, value in tensors.items() if name.startswith(MODEL)}
+        try:
+            for name, weight in model.named_parameters():
+                weight.data.copy_(stored[name])
+        except (KeyError, RuntimeError) as error:
+            raise CheckpointError(cls.NAME, f"has other weights ({error})", "fit and save it again") from None
         return cls(catalog, config, exclude_seen, tensors["ids"], model.eval())
 
 

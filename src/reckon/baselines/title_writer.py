@@ -254,6 +254,11 @@ class TitleWriter:
                 parts.append(((hidden * inside[..., None]).sum(dim=1) / batch.lengths[:, None]).cpu())
         return torch.cat(parts)
 
+    @property
+    def numbers_learned(self) -> int:
+        """Weights that training changes: adapters alone, or the whole model."""
+        return sum(weight.numel() for weight in self.backbone.model.parameters() if weight.requires_grad)
+
     # -- storage ------------------------------------------------------------------------------------------------
 
     def save(self, folder: Path) -> None:

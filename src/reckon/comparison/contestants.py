@@ -128,8 +128,8 @@ class BaselineContestant(Contestant):
         fitted = self.baseline.fit(
             dataset, settings, exclude_seen=protocol.exclude_seen, seed=seed, on_progress=on_progress
         )
-        learned = sum(tensor.numel() for tensor in fitted.tensors().values())
-        return Fitted(RankedBaseline(fitted), protocol.window, facts={"numbers learned": learned})
+        facts = {"numbers learned": fitted.numbers_learned}
+        return Fitted(RankedBaseline(fitted), protocol.window, facts=facts)
 
 
 # -- methods that reason --------------------------------------------------------------------------------------------
