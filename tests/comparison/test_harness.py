@@ -137,8 +137,8 @@ def test_a_failed_method_is_shown_with_its_error_and_stops_nobody(untimed, tmp_p
     comparison = run_comparison(untimed, config(), tmp_path / "c", runner=Here())
     assert [standing.name for standing in comparison.whole] == ["popularity", "again"]
     tables = tables_of(comparison)
-    assert "failed in 3 of 3 seeds; seed 0:" in tables["metrics"].rows[2][1]
-    assert "has no times" in tables["metrics"].rows[2][1]
+    assert "failed in 3 of 3 seeds; seed 0:" in tables["metrics"].rows[2][0]
+    assert "has no times" in tables["metrics"].rows[2][0]
     assert {d.name for d in comparison.differences} == {"again"}  # a failure is no number
     row = metrics_of(comparison)["rows"][2]
     assert "hit@1" not in row and set(row["failures"]) == {"0", "1", "2"}
@@ -198,7 +198,7 @@ def test_a_damaged_cell_fails_alone(data, tmp_path):
     (cell / "ranks.safetensors").write_bytes(b"half")
     comparison = run_comparison(data, config(), tmp_path / "c", runner=Here())
     assert [standing.name for standing in comparison.whole] == ["popularity", "recent-popularity"]
-    assert "is damaged" in tables_of(comparison)["metrics"].rows[1][1]
+    assert "is damaged" in tables_of(comparison)["metrics"].rows[1][0]
 
 
 def test_every_table_says_what_it_was_measured_with(finished):
@@ -278,7 +278,14 @@ def test_the_command_writes_tables_and_goes_on(data, tmp_path, monkeypatch):
     done = CliRunner().invoke(app, [*arguments, "--set", "protocol.window=4"])
     assert done.exit_code == 0, done.output
     assert "popularity" in done.output
-    for name in ("metrics.json", "comparison.yaml", "tables/metrics.md", "tables/metrics.csv", "tables/metrics.tex"):
+    for name in (
+        "metrics.json",
+        "comparison.yaml",
+        "report.html",
+        "tables/metrics.md",
+        "tables/metrics.csv",
+        "tables/metrics.tex",
+    ):
         assert (tmp_path / "c" / name).exists(), name
     assert "window: 4" in (tmp_path / "c" / "comparison.yaml").read_text()
 

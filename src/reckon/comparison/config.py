@@ -163,6 +163,11 @@ class ComparisonConfig:
         """Metrics in which methods are compared with the baseline."""
         return self.tested or (f"hit@{self.headline}", f"ndcg@{self.headline}")
 
+    def metric_key(self, metric: str) -> str:
+        """`hit@10`, or `hit@10/100-sampled` where targets are ranked among samples: no one takes it for the other."""
+        negatives = self.protocol.negatives
+        return metric if negatives is None else f"{metric}/{negatives}-sampled"
+
     @property
     def compared_with(self) -> str:
         """Name of the method that paired differences are taken from."""

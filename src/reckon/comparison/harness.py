@@ -25,6 +25,7 @@ from reckon.comparison.cells import SELECTION_METRIC, Cell, failure_of, fingerpr
 from reckon.comparison.config import ComparisonConfig, MethodConfig
 from reckon.comparison.contestants import Contestant, contestant
 from reckon.comparison.guards import Finding, data_findings, refuse_impossible
+from reckon.comparison.list_metrics import ListInputs
 from reckon.comparison.protocol import Rows, apply_split, rows_of
 from reckon.comparison.statistics import Difference, Standing, differences
 from reckon.comparison.tuning import best_trial, check_search, trials_of
@@ -71,6 +72,8 @@ class Comparison:
     findings: Sequence[Finding]
     """About the data; those about methods are in their cells."""
     trials: Mapping[str, Trials]
+    lists: Mapping[str, Mapping[str, float]]
+    """Metrics of lists of every whole method."""
     best_possible: Mapping[str, float] | None
     seconds: float
 
@@ -114,6 +117,7 @@ def run_comparison(
         differences(standings, config.compared_with, config.tests),
         data_findings(plan.dataset, plan.rows, config.protocol),
         trials,
+        _list_numbers(plan, standings),
         _best_possible(plan),
         time.perf_counter() - started,
     )
@@ -250,6 +254,15 @@ def _standing(plan: _Plan, method: MethodConfig, cells: Sequence[Cell], trials: 
             failures[cell.seed] = str(error)
     kept = cells[0].values if cells else method.settings
     return Standing(method.label, method.method, kept, finished, failures, len(tried.settings) if tried else 0)
+
+
+def _list_numbers(plan: _Plan, standings: Sequence[Standing]) -> dict[str, dict[str, float]]:
+    inputs, config = ListInputs.of(plan.dataset, plan.rows.examples), plan.config
+    return {
+        standing.name: inputs.numbers(standing.results, config.headline, config.metric_key("mrr"))
+        for standing in standings
+        if standing.whole
+    }
 
 
 def _best_possible(plan: _Plan) -> dict[str, float] | None:

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from reckon.comparison.config import load_comparison
 from reckon.comparison.harness import run_comparison
+from reckon.comparison.page import page_of
 from reckon.comparison.tables import metrics_of, tables_of, write_tables
 from reckon.evaluation.compare import Grid
+from reckon.evaluation.page import write_report
 from reckon.files import write_text
 
 
@@ -21,5 +23,7 @@ def compare_and_report(
     out = Path(out)
     comparison = run_comparison(data, load_comparison(Path(config), overrides), out)
     write_text(out / "metrics.json", json.dumps(metrics_of(comparison), indent=2, allow_nan=False) + "\n")
-    write_tables(comparison, out / "tables")
-    return tables_of(comparison)
+    tables = tables_of(comparison)
+    write_tables(tables, out / "tables")
+    write_report(out / "report.html", page_of(comparison, tables))
+    return tables

@@ -1,7 +1,7 @@
 """What the cells of a comparison say together: means over seeds, differences from the baseline, and what is clear.
 
 Entry points: `Standing` holds one method's cells; `differences` compares every method with the baseline under Holm's
-correction; `metric_of_seeds` is one number with its interval and spread.
+correction.
 
 Two kinds of chance are kept apart. The interval is over users: each user's worth is first averaged over the seeds, and
 users are resampled. The spread is over seeds: the sample deviation of the seeds' metrics.
@@ -31,6 +31,18 @@ from reckon.metrics.significance import LEVEL, enough_resamples
 
 
 @dataclass(frozen=True, slots=True)
+class SeedMetric:
+    """One metric of one method."""
+
+    interval: Interval
+    """Mean over users and seeds; 95 % over users."""
+    deviation: float
+    """Sample deviation over the seeds."""
+    by_seed: tuple[float, ...]
+    """Each seed's mean over users."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class Standing:
     """One method of the table."""
 
@@ -44,6 +56,7 @@ class Standing:
     """By seed: what went wrong, in one line."""
     trials: int = 0
     """Settings that tuning tried."""
+    _measured: dict[str, SeedMetric] = field(default_factory=dict, repr=False)
 
     @property
     def results(self) -> list[RankingResult]:
@@ -59,21 +72,18 @@ class Standing:
         """[U] each row's worth, averaged over the seeds."""
         return np.mean([metric_values(result, metric) for result in self.results], axis=0)
 
+    def metric(self, metric: str) -> SeedMetric:
+        """One metric over all seeds; measured once, since tables and charts ask for the same."""
+        if metric not in self._measured:
+            interval = bootstrap_interval(self.worth(metric), self.results[0].user_ids)
+            by_seed = tuple(float(metric_values(result, metric).mean()) for result in self.results)
+            self._measured[metric] = SeedMetric(interval, spread(by_seed), by_seed)
+        return self._measured[metric]
+
     def mean_of(self, place: str, name: str) -> float | None:
         """Mean over seeds of a number in the cells' `place` (`seconds`, `rates`); None where no cell has it."""
         values = [cell.about[place][name] for cell in self.cells.values() if name in (cell.about.get(place) or {})]
         return float(np.mean(values)) if values else None
-
-
-@dataclass(frozen=True, slots=True)
-class SeedMetric:
-    """One metric of one method."""
-
-    interval: Interval
-    """Mean over users and seeds; 95 % over users."""
-    deviation: float
-    """Sample deviation over the seeds."""
-    seeds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +117,6 @@ class Difference:
             "significant": self.clear,
             "detectable": self.detectable,
         }
-
-
-def metric_of_seeds(standing: Standing, metric: str) -> SeedMetric:
-    """One metric over all seeds of a method."""
-    values = standing.worth(metric)
-    interval = bootstrap_interval(values, standing.results[0].user_ids)
-    by_seed = [float(metric_values(result, metric).mean()) for result in standing.results]
-    return SeedMetric(interval, spread(by_seed), len(by_seed))
 
 
 def differences(standings: Sequence[Standing], baseline: str, metrics: Sequence[str]) -> list[Difference]:

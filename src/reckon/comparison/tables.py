@@ -3,23 +3,18 @@
 Entry points: `tables_of` for all of them by name, `write_tables` for the files, `metrics_of` for `metrics.json`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from reckon.comparison.config import ComparisonConfig
 from reckon.comparison.harness import Comparison
-from reckon.comparison.statistics import Standing, metric_of_seeds
-from reckon.data import Dataset
+from reckon.comparison.statistics import Standing
 from reckon.evaluation.compare import Grid, format_interval, format_p, format_rate, metric_label, rate_label, signed
 from reckon.files import write_text
-from reckon.metrics import list_summary
-from reckon.prompts import item_text
 
 NOT_CLEAR = "°"  # beside a number that does not differ significantly from the baseline's
-ITEM_WORDS = 64  # of each item's text, in the vectors that diversity is measured with
 LIST_LABELS = {"arp": "mean popularity", "popularity_lift": "popularity lift"}
 
 
@@ -36,9 +31,9 @@ def tables_of(comparison: Comparison) -> dict[str, Grid]:
     return {name: grid for name, grid in made.items() if grid.rows}
 
 
-def write_tables(comparison: Comparison, folder: Path) -> None:
+def write_tables(tables: Mapping[str, Grid], folder: Path) -> None:
     """Each table as NAME.md, NAME.csv and NAME.tex."""
-    for name, grid in tables_of(comparison).items():
+    for name, grid in tables.items():
         for end, text in (("md", grid.to_markdown()), ("csv", grid.to_csv()), ("tex", grid.to_latex())):
             write_text(folder / f"{name}.{end}", text)
 
@@ -59,42 +54,35 @@ def provenance(comparison: Comparison) -> str:
     )
 
 
-def metric_key(metric: str, config: ComparisonConfig) -> str:
-    """`hit@10`, or `hit@10/100-sampled` where targets were ranked among samples: no one takes it for the other."""
-    negatives = config.protocol.negatives
-    return metric if negatives is None else f"{metric}/{negatives}-sampled"
-
-
 def metrics_table(comparison: Comparison) -> Grid:
     """One row per method: mean over seeds, deviation over seeds, 95 % interval over users; failures in words."""
     config = comparison.config
-    metrics = [f"{name}@{k}" for k in config.ks for name in ("hit", "ndcg")] + ["mrr"]
+    metrics = [f"{name}@{k}" for k in config.ks for name in ("hit", "ndcg")]
     unclear = {(d.name, d.metric) for d in comparison.differences if not d.clear}
     rows = []
     for standing in comparison.standings:
         if not standing.whole:
-            rows.append((_flagged(standing), _failure(standing), *[""] * (len(metrics) - 1)))
+            rows.append((f"{_flagged(standing)}\n{_failure(standing)}", "failed", *[""] * (len(metrics) - 1)))
             continue
         cells = []
         for metric in metrics:
-            seen = metric_of_seeds(standing, metric)
+            seen = standing.metric(metric)
             mark = NOT_CLEAR if (standing.name, metric) in unclear else ""
-            spread = f" ±{_short(seen.deviation)}" if seen.seeds > 1 else ""
-            cells.append(
-                f"{seen.interval.mean:.4f}{mark}{spread}\n{format_interval(seen.interval.lo, seen.interval.hi)}"
-            )
+            spread = f"\n±{_short(seen.deviation)}" if len(seen.by_seed) > 1 else ""
+            interval = format_interval(seen.interval.lo, seen.interval.hi)
+            cells.append(f"{seen.interval.mean:.4f}{mark}\n{interval}{spread}")
         rows.append((_flagged(standing), *cells))
     if comparison.best_possible:
         best = comparison.best_possible
         rows.append(("best possible", *(f"{best[metric]:.4f}" if metric in best else "" for metric in metrics)))
     tested = " and ".join(metric_label(metric) for metric in config.tests)
     caption = (
-        f"Mean over users and seeds ± deviation over seeds, 95 % bootstrap intervals over users. {NOT_CLEAR} not "
+        f"Mean over users and seeds; 95 % bootstrap interval over users; ± deviation over seeds. {NOT_CLEAR} not "
         f"significantly different from {config.compared_with} ({tested}, Holm-corrected 5 %). "
     )
     if any("!" in row[0] for row in rows):
         caption += "! see the guards. "
-    headings = ("method", *(metric_key(metric_label(metric), config) for metric in metrics))
+    headings = ("method", *(config.metric_key(metric_label(metric)) for metric in metrics))
     return Grid(headings, tuple(rows), caption + provenance(comparison))
 
 
@@ -103,7 +91,7 @@ def differences_table(comparison: Comparison) -> Grid:
     rows = tuple(
         (
             f"{d.name} − {d.baseline}",
-            metric_key(metric_label(d.metric), comparison.config),
+            comparison.config.metric_key(metric_label(d.metric)),
             signed(d.paired.difference) + ("" if d.clear else NOT_CLEAR),
             f"{signed(d.paired.lo)} to {signed(d.paired.hi)}",
             format_p(d.paired.p_value),
@@ -123,49 +111,13 @@ def differences_table(comparison: Comparison) -> Grid:
 
 def lists_table(comparison: Comparison) -> Grid:
     """What was recommended, whether right or not."""
-    named = {standing.name: list_metrics(comparison, standing) for standing in comparison.whole}
+    named = comparison.lists
     metrics = list(dict.fromkeys(metric for values in named.values() for metric in values))
     rows = tuple((name, *(_list_cell(metric, values[metric]) for metric in metrics)) for name, values in named.items())
     caption = (
         "Mean over seeds. Novelty in bits, mean popularity in training interactions, diversity 1 − TF-IDF cosine. "
     )
     return Grid(("method", *map(_list_label, metrics)), rows, caption + provenance(comparison))
-
-
-def list_metrics(comparison: Comparison, standing: Standing) -> dict[str, float]:
-    """Coverage, Gini, novelty, popularity and diversity at the headline cut-off, mean over seeds."""
-    known = _list_inputs(comparison)
-    made = [list_summary(result, comparison.config.headline, **known) for result in standing.results]
-    return {metric: float(np.mean([one[metric] for one in made])) for metric in made[0]}
-
-
-def _list_inputs(comparison: Comparison) -> dict[str, Any]:
-    """Training counts, histories and item vectors that metrics of lists ask for."""
-    dataset, examples = comparison.dataset, comparison.rows.examples
-    training = dataset.is_training_event
-    pairs = np.unique(
-        np.stack([dataset.user_index[training], dataset.events.item_index[training]], axis=1).astype(np.int64), axis=0
-    )
-    lengths = examples.end - examples.first
-    seen = [examples.seen(row) for row in range(len(examples))]
-    return {
-        "counts": dataset.train_counts,
-        "user_counts": np.bincount(pairs[:, 1], minlength=len(dataset.catalog)),
-        "users": len(np.unique(pairs[:, 0])),
-        "histories": (np.concatenate(seen).astype(np.int64), np.repeat(np.arange(len(examples)), lengths)),
-        "vectors": item_vectors(dataset),
-    }
-
-
-def item_vectors(dataset: Dataset) -> Any:
-    """[I, words] TF-IDF of each item's text; None where no title has a word."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    texts = [item_text(dataset.catalog.record(item), ITEM_WORDS) for item in range(len(dataset.catalog))]
-    try:
-        return TfidfVectorizer(sublinear_tf=True).fit_transform(texts)
-    except ValueError:  # an empty vocabulary
-        return None
 
 
 def cost_table(comparison: Comparison) -> Grid:
@@ -182,14 +134,22 @@ def cost_table(comparison: Comparison) -> Grid:
         rows.append(
             (
                 standing.name,
-                f"{standing.mean_of('seconds', 'training') or 0.0:.1f}",
+                f"{standing.mean_of('seconds', 'training') or 0.0:.3g}",
                 f"{float(np.mean([about['peak_mib'] for about in abouts])):,.0f}",
                 str(standing.trials or ""),
-                *(format_rate(rate, value) if value is not None else "" for rate, value in means.items()),
+                *(_rate_cell(rate, value) if value is not None else "" for rate, value in means.items()),
             )
         )
-    headings = ("method", "training, s", "peak memory, MiB", "trials", *map(rate_label, rates))
+    headings = ("method", "training, s", "peak memory, MiB", "trials", *map(_rate_heading, rates))
     return Grid(headings, tuple(rows), f"Mean over seeds, one thread each. {provenance(comparison)}")
+
+
+def _rate_heading(rate: str) -> str:
+    return "ms per user, ranked" if rate == "seconds_per_user" else rate_label(rate)
+
+
+def _rate_cell(rate: str, value: float) -> str:
+    return f"{value * 1000:.3g}" if rate == "seconds_per_user" else format_rate(rate, value)
 
 
 def reasoning_table(comparison: Comparison) -> Grid:
@@ -240,19 +200,19 @@ def guards_table(comparison: Comparison) -> Grid:
 def metrics_of(comparison: Comparison) -> dict[str, Any]:
     """Everything in the tables, for `metrics.json`."""
     config = comparison.config
-    metrics = [f"{name}@{k}" for k in config.ks for name in ("hit", "ndcg")] + ["mrr"]
+    metrics = [*(f"{name}@{k}" for k in config.ks for name in ("hit", "ndcg")), "mrr"]
     rows = []
     for standing in comparison.standings:
         row: dict[str, Any] = {"name": standing.name, "method": standing.method, "settings": dict(standing.settings)}
         if standing.whole:
             for metric in metrics:
-                seen, key = metric_of_seeds(standing, metric), metric_key(metric, config)
+                seen, key = standing.metric(metric), config.metric_key(metric)
                 row |= {
                     key: seen.interval.mean,
                     f"{key}_ci": [seen.interval.lo, seen.interval.hi],
                     f"{key}_sd": seen.deviation,
                 }
-            row |= list_metrics(comparison, standing)
+            row |= comparison.lists[standing.name]
             row["training_seconds"] = standing.mean_of("seconds", "training")
             row["rates"] = {rate: standing.mean_of("rates", rate) for rate in standing.results[0].rates}
         row["trials"] = standing.trials
@@ -266,7 +226,7 @@ def metrics_of(comparison: Comparison) -> dict[str, Any]:
         "rows": rows,
         "best_possible": comparison.best_possible,
         "seconds": comparison.seconds,
-        "paired": [d.to_dict() | {"metric": metric_key(d.metric, config)} for d in comparison.differences],
+        "paired": [d.to_dict() | {"metric": config.metric_key(d.metric)} for d in comparison.differences],
         "findings": [finding.to_dict() for finding in comparison.findings],
         "provenance": {
             "data": comparison.dataset.checksum,
@@ -296,7 +256,7 @@ def _failure(standing: Standing) -> str:
 
 def _list_label(metric: str) -> str:
     name, _, cutoff = metric.partition("@")
-    return f"{LIST_LABELS.get(name, name)}@{cutoff}"
+    return f"{LIST_LABELS.get(name, name)}@{cutoff}" if cutoff else metric_label(metric)
 
 
 def _list_cell(metric: str, value: float) -> str:

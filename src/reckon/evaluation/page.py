@@ -22,6 +22,7 @@ from reckon.evaluation.compare import LABELS, Grid, metric_label
 from reckon.files import write_text
 
 if TYPE_CHECKING:
+    from reckon.evaluation.disagreement import Disagreement
     from reckon.evaluation.rating_examples import ShownRating
     from reckon.evaluation.report import ExampleUser
 
@@ -95,6 +96,7 @@ class Section:
     charts: Sequence[Chart] = ()
     examples: "Sequence[ExampleUser]" = ()
     ratings: "Sequence[ShownRating]" = ()
+    disagreements: "Sequence[Disagreement]" = ()
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
