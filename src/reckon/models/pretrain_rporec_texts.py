@@ -43,7 +43,7 @@ LONG_SHARE = 0.5  # of reasonings that go through the history
 # alone (0.18 and 0.22 validation NDCG@10).
 LONG_HISTORY, LONG_SHARE_THEN, LONG_SHARE_ELSE = 6, 0.8, 0.2
 SUMMARY_EVERY = 3  # one note in so many is also summarised
-ANSWER_WORDS = 12  # of a guessed item's columns after its title
+ANSWER_WORDS = 16  # of a guessed item: shop titles alone run to 30, and a reply has a budget
 
 
 def rporec_texts(dataset: Dataset, *, seed: int) -> list[PretrainingText]:
@@ -98,7 +98,8 @@ def _book_answer(shop: Bookshop, book: int) -> str:
 
 def _plain_texts(dataset: Dataset, seed: int, rng: np.random.Generator) -> Iterator[PretrainingText]:
     catalog = dataset.catalog
-    answers = [item_text(catalog.record(index), ANSWER_WORDS) for index in range(len(catalog))]
+    texts = (item_text(catalog.record(index), ANSWER_WORDS) for index in range(len(catalog)))
+    answers = [" ".join(text.split()[:ANSWER_WORDS]) for text in texts]
     told, titles = in_few_words(catalog), [" ".join(title.split()[:TITLE_WORDS]) for title in catalog.titles]
     for answer in answers:
         yield PretrainingText("", f"<answer>{answer}</answer>")
