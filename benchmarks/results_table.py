@@ -4,9 +4,11 @@
     python benchmarks/results_table.py run docs/results/industrial.json
     python benchmarks/results_table.py rating docs/results/digital-music.json
     python benchmarks/results_table.py rating-seeds docs/results/rating-seeds.json
+    python benchmarks/results_table.py rporec-seeds docs/results/rporec-seeds.json
 
 So no number in the page is copied by hand. `demo` compares every seed with the best possible; `run` and `rating` show
-one evaluation with its intervals and paired differences; `rating-seeds` what `benchmarks/rating_seeds.py` measured.
+one evaluation with its intervals and paired differences; `rating-seeds` and `rporec-seeds` what the benchmarks of these
+names measured.
 """
 
 import argparse
@@ -91,11 +93,42 @@ def rating_seeds_table(file: Path) -> str:
                 f"{bias:.3f} / {half:.3f} / {best:.3f} | {reward['first']:.2f} → {reward['last']:.2f} | "
                 f"{reward['updates_to_reward']} |"
             )
-    lines += ["", "| over the seeds | mean and 95 % interval |", "| --- | --: |"]
-    for name, value in content["summary"].items():
+    return "\n".join([*lines, *over_seeds(content["summary"])])
+
+
+def rporec_seeds_table(file: Path) -> str:
+    """One row per seed and stage, the paired differences between the stages; then means."""
+    content = json.loads(file.read_text())
+    lines = [
+        "| seed | Rechead | Hit@10 | NDCG@10 | NDCG@10 of a sampled reply | tokens | NDCG@10 minus the row above "
+        "| best possible NDCG@10 |",
+        "| --: | --- | --: | --: | --: | --: | --: | --: |",
+    ]
+    for result in content["seeds"]:
+        pairs = {(pair["name"], pair["baseline"]): pair for pair in result["paired"] if pair["metric"] == "ndcg@10"}
+        before = None
+        for row in result["rows"][1:]:  # after popularity
+            sampled = result["sampled_ndcg@10"].get(row["name"])
+            cells = (
+                cell(row, "hit@10"),
+                cell(row, "ndcg@10"),
+                "" if sampled is None else f"{sampled:.3f}",
+                f"{row['reply_length']:.1f}" if "reply_length" in row else "",
+                difference(pairs[row["name"], before]) if before else "",
+                f"{result['best_possible']['ndcg@10']:.3f}",
+            )
+            lines.append(f"| {result['seed']} | {row['name']} | {' | '.join(cells)} |")
+            before = row["name"]
+    return "\n".join([*lines, *over_seeds(content["summary"])])
+
+
+def over_seeds(summary: dict[str, Any]) -> list[str]:
+    """Means over the seeds with the intervals of Student's t."""
+    lines = ["", "| over the seeds | mean and 95 % interval |", "| --- | --: |"]
+    for name, value in summary.items():
         low, high = value["mean"] - value["half_width"], value["mean"] + value["half_width"]
         lines.append(f"| {name} | {value['mean']:.3f} ({low:.3f} to {high:.3f}) |")
-    return "\n".join(lines)
+    return lines
 
 
 def cell(row: dict[str, Any], metric: str) -> str:
@@ -108,7 +141,12 @@ def difference(pair: dict[str, Any]) -> str:
     return f"{pair['difference']:+.3f} ({low:+.3f} to {high:+.3f})"
 
 
-TABLES = {"run": run_table, "rating": rating_table, "rating-seeds": rating_seeds_table}
+TABLES = {
+    "run": run_table,
+    "rating": rating_table,
+    "rating-seeds": rating_seeds_table,
+    "rporec-seeds": rporec_seeds_table,
+}
 
 
 def main() -> None:
