@@ -132,20 +132,19 @@ def intra_list_diversity(lists: IntArray, vectors: Any, k: int) -> float:
         vectors: [I, D] of the items, a numpy array or a scipy sparse matrix, any length.
         k: places of each list that count.
     """
-    from scipy.sparse import csr_array, diags_array
+    from scipy.sparse import csr_array, diags_array, issparse
 
     lists = _first(lists, k, vectors.shape[0])
-    sparse = csr_array(vectors, dtype=np.float64)
-    lengths = np.sqrt(np.asarray(sparse.multiply(sparse).sum(axis=1)).ravel())
-    unit = diags_array(np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)) @ sparse
+    plain = csr_array(vectors, dtype=np.float64) if issparse(vectors) else np.asarray(vectors, dtype=np.float64)
+    lengths = np.sqrt(_squares(plain))
+    unit = diags_array(np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)) @ plain
     total, counted = 0.0, 0
     for block in _blocks(lists):
         kept = block != NO_ITEM
         size = kept.sum(axis=1)  # [u]
         rows = np.repeat(np.arange(len(block)), size)
         picked = csr_array((np.ones(len(rows)), (rows, block[kept])), shape=(len(block), unit.shape[0]))
-        sums = picked @ unit  # [u, D]
-        squares = np.asarray(sums.multiply(sums).sum(axis=1)).ravel()
+        squares = _squares(picked @ unit)  # [u] of the sums of their vectors
         nonzero = np.bincount(rows, weights=(lengths > 0)[block[kept]], minlength=len(block))
         similar = (squares - nonzero) / 2  # sum of the cosines of all pairs
         pairs = size * (size - 1) / 2
@@ -155,6 +154,12 @@ def intra_list_diversity(lists: IntArray, vectors: Any, k: int) -> float:
     if counted == 0:
         raise DataError("recommended", "holds no list of two items, so nothing differs", "keep at least two per row")
     return total / counted
+
+
+def _squares(rows: Any) -> FloatArray:
+    """Squared length of each row, dense or sparse."""
+    squared = rows * rows if isinstance(rows, np.ndarray) else rows.multiply(rows)
+    return np.asarray(squared.sum(axis=1)).ravel()
 
 
 def list_summary(

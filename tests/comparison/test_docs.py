@@ -1,0 +1,43 @@
+"""docs/compare.md and the shipped files: what they show is accepted, and what they quote is said."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from reckon.comparison.config import ComparisonConfig, load_comparison
+from reckon.comparison.contestants import contestant
+from reckon.config import config_from
+from reckon.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "compare.md").read_text(encoding="utf-8")
+SHIPPED = sorted((ROOT / "configs").glob("compare-*.yaml"))
+
+
+def checked(config):
+    for place, method in enumerate(config.methods):
+        found = contestant(method.method, f"methods[{place}].method")
+        found.settings_of(method.settings, f"methods[{place}].settings")
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.name)
+def test_every_shipped_comparison_is_accepted(file):
+    checked(load_comparison(file))
+    assert load_comparison(file, ["tuning.trials=16"]).tuning.trials == 16  # as the help of the command says
+
+
+def test_the_documented_file_is_a_comparison():
+    (block,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    checked(config_from(ComparisonConfig, yaml.safe_load(block)))
+
+
+def test_the_quoted_error_is_the_real_one():
+    with pytest.raises(ConfigError) as error:
+        contestant("sasrec", "m").settings_of({"layer": 2}, "methods[2].settings")
+    assert f"reckon: {error.value}\n" in PAGE
+
+
+def test_the_shipped_files_are_there():
+    assert [file.name for file in SHIPPED] == ["compare-bookshop.yaml"]
