@@ -4,6 +4,7 @@ import inspect
 
 import numpy as np
 import pytest
+from trl_trainer import logged_step
 
 from reckon.data.scale import Scale
 from reckon.errors import ConfigError, DataError, ShapeError
@@ -186,33 +187,12 @@ def test_an_unknown_answer_reward_is_refused():
 
 @pytest.mark.parametrize("conversational", [False, True], ids=["texts", "conversations"])
 def test_a_step_of_trls_grpo_trainer_runs_with_the_rewards_unchanged(tmp_path, conversational):
-    from datasets import Dataset as Rows
-    from tiny import model, tokenizer
-    from trl import GRPOConfig, GRPOTrainer
-
     template = "{% for message in messages %}{{ message['content'] }}\n{% endfor %}"
     text = "read: [The Quiet Harbour] 4\nrate [Calm Sea]"
     prompt = [{"role": "user", "content": text}] if conversational else text
     rewards = [format_reward(STARS), answer_reward(STARS), exact_reward(STARS), rating_reward(STARS)]
-    trainer = GRPOTrainer(
-        model=model(),
-        processing_class=tokenizer(chat_template=template if conversational else None),
-        reward_funcs=rewards,
-        train_dataset=Rows.from_list([{"prompt": prompt, "rating": float(rating)} for rating in (1, 3, 4, 5)]),
-        args=GRPOConfig(
-            output_dir=str(tmp_path),
-            per_device_train_batch_size=4,
-            num_generations=2,
-            max_steps=1,
-            max_completion_length=4,
-            report_to="none",
-            use_cpu=True,
-            bf16=False,
-            disable_tqdm=True,
-        ),
-    )
-    trainer.train()
-    logged = next(entry for entry in trainer.state.log_history if "reward" in entry)
+    rows = [{"prompt": prompt, "rating": float(rating)} for rating in (1, 3, 4, 5)]
+    logged = logged_step(tmp_path, rewards, rows, chat_template=template if conversational else None)
     # Four random tokens never parse: -1 for the format, nothing else, -1 for the sum.
     assert [logged[f"rewards/{reward.__name__}/mean"] for reward in rewards] == [-1, 0, 0, -1]
     assert logged["reward"] == -2

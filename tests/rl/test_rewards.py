@@ -3,6 +3,7 @@
 import math
 
 import pytest
+from trl_trainer import logged_step
 
 from reckon.errors import ConfigError
 from reckon.methods.r2ec_config import RecPOConfig, preset
@@ -80,40 +81,16 @@ def test_rewards_accept_what_trl_passes():
 
 @pytest.mark.slow
 def test_a_step_of_trls_grpo_trainer_runs_with_the_reward_unchanged(tmp_path):
-    from datasets import Dataset as Rows
-    from tiny import model, tokenizer
-    from trl import GRPOConfig, GRPOTrainer
-
-    rows = Rows.from_list(
-        [
-            {"prompt": "read: [The Quiet Harbour]", "target_rank": rank, "target_probability": 0.1}
-            for rank in (1, 2, 5, 2000)
-        ]
-    )
+    rows = [
+        {"prompt": "read: [The Quiet Harbour]", "target_rank": rank, "target_probability": 0.1}
+        for rank in (1, 2, 5, 2000)
+    ]
     seen = []
 
     def reward(*args, **columns):
         seen.append(fused_reward()(*args, **columns))
         return seen[-1]
 
-    trainer = GRPOTrainer(
-        model=model(),
-        processing_class=tokenizer(),
-        reward_funcs=reward,
-        train_dataset=rows,
-        args=GRPOConfig(
-            output_dir=str(tmp_path),
-            per_device_train_batch_size=4,
-            num_generations=2,
-            max_steps=1,
-            max_completion_length=4,
-            report_to="none",
-            use_cpu=True,
-            bf16=False,
-            disable_tqdm=True,
-        ),
-    )
-    trainer.train()
+    logged = logged_step(tmp_path, reward, rows)
     assert len(seen) == 1 and len(seen[0]) == 4
-    logged = next(entry for entry in trainer.state.log_history if "reward" in entry)
     assert logged["reward"] == pytest.approx(sum(seen[0]) / 4, rel=1e-5)

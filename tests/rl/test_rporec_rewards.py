@@ -3,6 +3,7 @@
 import math
 
 import pytest
+from trl_trainer import logged_step
 
 from reckon.errors import ConfigError, DataError, ShapeError
 from reckon.rl.rporec_rewards import (
@@ -188,29 +189,8 @@ def test_rewards_accept_what_trl_passes():
 
 
 def test_a_step_of_trls_grpo_trainer_runs_with_the_rewards_unchanged(tmp_path):
-    from datasets import Dataset as Rows
-    from tiny import model, tokenizer
-    from trl import GRPOConfig, GRPOTrainer
-
     text_rewards = RewardSettings(ndcg=0, similarity=0, compression=0, entropy=0)
-    trainer = GRPOTrainer(
-        model=model(),
-        processing_class=tokenizer(),
-        reward_funcs=[format_reward, clean_reward, total_reward(text_rewards)],
-        train_dataset=Rows.from_list([{"prompt": "read: [The Quiet Harbour]"}] * 4),
-        args=GRPOConfig(
-            output_dir=str(tmp_path),
-            per_device_train_batch_size=4,
-            num_generations=2,
-            max_steps=1,
-            max_completion_length=4,
-            report_to="none",
-            use_cpu=True,
-            bf16=False,
-            disable_tqdm=True,
-        ),
-    )
-    trainer.train()
-    logged = next(entry for entry in trainer.state.log_history if "reward" in entry)
+    rewards = [format_reward, clean_reward, total_reward(text_rewards)]
+    logged = logged_step(tmp_path, rewards, [{"prompt": "read: [The Quiet Harbour]"}] * 4)
     assert logged["rewards/format_reward/mean"] == logged["rewards/rporec_reward/mean"] == 0.0
     assert 0 < logged["rewards/clean_reward/mean"] < 1
