@@ -50,6 +50,7 @@ SHOWN = {
     "industrial": "run",
     "movielens": "run",
     "rating-seeds": "rating-seeds",
+    "rporec-seeds": "rporec-seeds",
     "digital-music-ratings": "rating",
     "movielens-ratings": "rating",
 }
@@ -78,3 +79,20 @@ def test_on_the_rated_bookshop_reczero_gets_halfway_to_the_best_possible_and_rec
     sooner = means["recone − reczero: updates to RecZero's last reward"]
     assert lift["mean"] > lift["half_width"] and higher["mean"] > higher["half_width"]
     assert sooner["mean"] < -sooner["half_width"]
+
+
+def test_on_the_bookshop_reasoning_lifts_the_rechead_and_stage_two_lifts_and_shortens_it():
+    content = json.loads((RESULTS / "rporec-seeds.json").read_text())
+    assert len(content["seeds"]) >= 3
+    for result in content["seeds"]:
+        gain = next(
+            pair
+            for pair in result["paired"]
+            if (pair["name"], pair["baseline"], pair["metric"]) == ("rporec, stage I", "history-only", "ndcg@10")
+        )
+        assert gain["ci"][0] > 0 and result["seconds"] <= 8 * 60
+    means = content["summary"]
+    for clear in ("Stage I − history only: ndcg@10", "Stage II − Stage I: ndcg@10"):
+        assert means[clear]["mean"] > means[clear]["half_width"]
+    shorter = means["Stage II − Stage I: tokens of the most likely reply"]
+    assert shorter["mean"] < -shorter["half_width"]
