@@ -8,7 +8,7 @@ data set (item indices in it follow a hash of the ids, so they say nothing of th
 All sides train on the same training events with the same width, blocks, heads, dropout, batch size, learning rate,
 full-catalog softmax and at most --epochs epochs. After each epoch NDCG@10 is measured on the same validation rows;
 training stops after --patience epochs without a better one, and the best epoch is kept. An epoch is a pass over the
-data, or as many as make 20 batches. Test rows are ranked once, over the whole catalog, by Reckon. The sides:
+data, or as many as make 50 batches. Test rows are ranked once, over the whole catalog, by Reckon. The sides:
 
     reckon            whole sequences, cut into pieces of --max-length
     rectools          as it comes: the last --max-length targets of each user

@@ -11,7 +11,9 @@ from reckon.metrics import RankingResult, metric_interval, metric_values
 
 METRICS = ("hit@5", "ndcg@5")
 WRITERS = ("tiger", "bigrec", "d3")  # need a language model, or minutes
-QUICK = {baseline.NAME: baseline.CONFIG(epochs=6, width=32) for baseline in SequenceBaseline.__subclasses__()}
+QUICK = {
+    baseline.NAME: baseline.CONFIG(epochs=3, width=32, max_length=10) for baseline in SequenceBaseline.__subclasses__()
+}
 
 
 @pytest.fixture(scope="module")
@@ -26,28 +28,36 @@ def best(shop):
     return best_possible(shop_of(shop)[0], shop.examples("test"), shop_of(shop)[1], cutoffs=(5,))
 
 
-def result(baseline, shop, config=None):
-    examples = shop.examples("test")
-    ranks = baseline.fit(shop, config, seed=0).ranks(examples, 1).ranks
-    return RankingResult(baseline.NAME, ranks, len(shop.catalog), user_ids=examples.user_ids)
+@pytest.fixture(scope="module")
+def result(shop):
+    """Ranks of the test rows, by baseline; each is fitted once."""
+    results, examples = {}, shop.examples("test")
+
+    def get(baseline):
+        if baseline.NAME not in results:
+            ranks = baseline.fit(shop, QUICK.get(baseline.NAME), seed=0).ranks(examples, 1).ranks
+            results[baseline.NAME] = RankingResult(baseline.NAME, ranks, len(shop.catalog), user_ids=examples.user_ids)
+        return results[baseline.NAME]
+
+    return get
 
 
-def test_an_oracle_reaches_the_best_possible(shop, best):
-    found = result(Oracle, shop)
+def test_an_oracle_reaches_the_best_possible(result, best):
+    found = result(Oracle)
     for metric in METRICS:
         interval = metric_interval(found, metric)
         assert interval.lo <= best[metric] <= interval.hi
 
 
 @pytest.mark.parametrize("name", [name for name in RANKING_BASELINES if name not in (*WRITERS, "recent-popularity")])
-def test_every_baseline_lies_below_the_best_possible(name, shop, best):
-    found = result(RANKING_BASELINES[name], shop, QUICK.get(name))
+def test_every_baseline_lies_below_the_best_possible(name, result, best):
+    found = result(RANKING_BASELINES[name])
     for metric in METRICS:
         assert metric_values(found, metric).mean() < best[metric]
 
 
 @pytest.mark.parametrize("name", ["item-knn", "ease", "als", "hybrid", "sasrec", "gru4rec"])
-def test_reading_the_history_beats_popularity(name, shop):
-    popular = result(RANKING_BASELINES["popularity"], shop)
-    found = result(RANKING_BASELINES[name], shop, QUICK.get(name))
+def test_reading_the_history_beats_popularity(name, result):
+    popular = result(RANKING_BASELINES["popularity"])
+    found = result(RANKING_BASELINES[name])
     assert metric_values(found, "ndcg@5").mean() > 1.5 * metric_values(popular, "ndcg@5").mean()

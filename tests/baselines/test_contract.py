@@ -25,7 +25,7 @@ RECOMMENDERS = [*RANKING_BASELINES, *METHODS]
 HISTORIES = [[0, 1, 2], [5], [3, 7, 7], [11, 2, 4, 6, 8]]
 MORE = 10**6  # items than any catalog here has
 TINY = {  # settings of baselines whose own would train for more than a second here
-    **{baseline.NAME: baseline.CONFIG(epochs=2) for baseline in SequenceBaseline.__subclasses__()},
+    **{baseline.NAME: baseline.CONFIG(epochs=1) for baseline in SequenceBaseline.__subclasses__()},
     "tiger": TIGER,
     "bigrec": bigrec.BigrecConfig(**WRITER),
     "d3": d3.D3Config(**WRITER, assistant="popularity"),

@@ -133,7 +133,7 @@ def test_the_loss_is_the_mean_over_the_targets_and_padding_is_none():
 
 def test_a_walk_along_the_shelf_is_learned_perfectly(baseline, data):
     told = []
-    settings = baseline.CONFIG(width=16, dropout=0.0, learning_rate=1e-2, epochs=12, patience=4)
+    settings = baseline.CONFIG(width=16, dropout=0.0, learning_rate=1e-2, epochs=4, patience=2)
     fitted = baseline.fit(data, settings, seed=1, on_progress=told.append)
     assert (fitted.ranks(data.examples("test"), 1).ranks == 1).all()
     assert told == sorted(told) and told[-1] <= 1

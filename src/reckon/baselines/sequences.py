@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from reckon.data.examples import IntArray
 from reckon.errors import ConfigError
 
-STEPS_PER_ROUND = 20  # at least: with fewer steps between evaluations, small data would stop before it has learned
+STEPS_PER_ROUND = 50  # at least: all networks learn popularity first, and small data must not stop there
 NOT_A_TARGET = -1
 
 
