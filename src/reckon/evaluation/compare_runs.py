@@ -51,7 +51,7 @@ def compare_runs(
         if dataset is None:
             dataset, excluded = dataset_of(path, model.data_path, data), model.exclude_seen
             examples = rows_of(dataset, model, split)
-            popularity = Popularity.fit(dataset, excluded).ranks(examples, max(ks))
+            popularity = Popularity.fit(dataset, exclude_seen=excluded).ranks(examples, max(ks))
             results.append(result_of("popularity", popularity, examples, dataset.catalog))
         dataset_of(path, model.data_path, data or dataset.path)  # refuses a run on other data
         if model.exclude_seen != excluded:

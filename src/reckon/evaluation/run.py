@@ -88,7 +88,7 @@ def evaluate_run(
         check_trained_on(path, dataset)
     examples, widest = rows_of(dataset, model, split), max(ks)
     exclude = model.exclude_seen
-    popularity = Popularity.fit(dataset, exclude).ranks(examples, widest)
+    popularity = Popularity.fit(dataset, exclude_seen=exclude).ranks(examples, widest)
     results = [result_of("popularity", popularity, examples, dataset.catalog)]
     for name, other in _others(run, model, named):
         if other.exclude_seen != exclude:

@@ -43,7 +43,7 @@ LONG_SHARE = 0.5  # of reasonings that go through the history
 # alone (0.18 and 0.22 validation NDCG@10).
 LONG_HISTORY, LONG_SHARE_THEN, LONG_SHARE_ELSE = 6, 0.8, 0.2
 SUMMARY_EVERY = 3  # one note in so many is also summarised
-ANSWER_WORDS = 16  # of a guessed item: shop titles alone run to 30, and a reply has a budget
+ANSWER_WORDS = 8  # of a guessed item: shop titles alone run to 30, and a reply has a budget of tokens
 
 
 def rporec_texts(dataset: Dataset, *, seed: int) -> list[PretrainingText]:
