@@ -14,13 +14,13 @@ from typer.testing import CliRunner
 from reckon.cli import app
 from reckon.comparison import workers as workers_module
 from reckon.comparison.cells import Cell
-from reckon.comparison.config import ComparisonConfig, MethodConfig, ProtocolConfig, TuningConfig
+from reckon.comparison.config import ComparisonConfig, MethodConfig, ProtocolConfig, PublishedConfig, TuningConfig
 from reckon.comparison.harness import run_comparison
 from reckon.comparison.tables import metrics_of, tables_of
 from reckon.comparison.workers import run_cells, run_here
 from reckon.data import Dataset
 from reckon.data.bookshop import write_bookshop
-from reckon.errors import CheckpointError, ConfigError
+from reckon.errors import CheckpointError, ConfigError, DataError
 
 POPULAR = MethodConfig(method="popularity")
 AGAIN = MethodConfig(method="popularity", name="again")
@@ -215,6 +215,22 @@ def test_numbers_among_samples_carry_the_number_in_their_name(data, tmp_path):
     assert "hit@1/3-sampled" in row and "hit@1" not in row
     assert "Hit@1/3-sampled" in tables_of(comparison)["metrics"].headings
     assert {pair["metric"] for pair in metrics_of(comparison)["paired"]} == {"hit@3/3-sampled", "ndcg@3/3-sampled"}
+
+
+def test_a_published_row_is_marked_and_compared_with_nothing(data, tmp_path):
+    row = PublishedConfig(name="TIGER", values={"hit@3": 0.13, "ndcg@3": 0.09}, note="From its paper, trained on more.")
+    comparison = run_comparison(data, config(published=(row,)), tmp_path / "c", runner=Here())
+    table = tables_of(comparison)["metrics"]
+    assert table.rows[-1] == ("TIGER †", "", "", "0.1300", "0.0900")
+    assert "† From its paper, trained on more. " in table.caption
+    assert all(d.name != "TIGER" for d in comparison.differences)
+    assert metrics_of(comparison)["published"][0]["values"] == row.values
+
+
+def test_a_published_row_that_cannot_be_is_refused(data, tmp_path):
+    row = PublishedConfig(name="P", values={"hit@3": 0.1, "ndcg@3": 0.2}, note="n")
+    with pytest.raises(DataError, match=r"P: ndcg@3 = 0.2: exceeds hit@3"):
+        run_comparison(data, config(published=(row,)), tmp_path / "c", runner=Here())
 
 
 def test_on_the_bookshop_an_oracle_reaches_the_best_possible_and_popularity_lies_below(tmp_path):

@@ -97,6 +97,20 @@ class ReasoningConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedConfig:
+    """A row taken from somebody's paper, to stand beside the measured ones. Nothing is tested against it."""
+
+    name: str
+    """What tables call it."""
+
+    values: dict[str, float]
+    """Metrics of the table (`hit@10`, `ndcg@10`) with their published values, 0 to 1."""
+
+    note: str
+    """Where the numbers are from, and what differs (data, candidates, budget)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ComparisonConfig:
     """Everything that defines a comparison beside its data."""
 
@@ -116,11 +130,14 @@ class ComparisonConfig:
     """Cut-offs of the metrics."""
 
     tested: tuple[str, ...] = ()
-    """Metrics (`hit@K`, `ndcg@K` or `mrr`) in which every method is compared with the baseline, all under one
+    """Metrics (`hit@K` or `ndcg@K`) in which every method is compared with the baseline, all under one
     correction. Default: Hit and NDCG at 10, or at the largest cut-off where 10 is none."""
 
     workers: int = 1
     """Cells trained at once, > 0, each in a process of its own with one thread."""
+
+    published: tuple[PublishedConfig, ...] = ()
+    """Rows of papers, marked as such."""
 
     protocol: ProtocolConfig = field(default_factory=ProtocolConfig)
     tuning: TuningConfig = field(default_factory=TuningConfig)
@@ -135,10 +152,7 @@ class ComparisonConfig:
             raise ConfigError("seeds", list(self.seeds), rule, "use [0, 1, 2], or allow_few_seeds: true for a trial")
         if not self.ks or min(self.ks) < 1 or list(self.ks) != sorted(set(self.ks)):
             raise ConfigError("ks", list(self.ks), "must be rising numbers from 1", "use [5, 10, 20]")
-        known = ["mrr", *(f"{metric}@{k}" for k in self.ks for metric in ("hit", "ndcg"))]
-        for place, metric in enumerate(self.tested):
-            if metric not in known:
-                raise ConfigError(f"tested[{place}]", metric, "is not in the table", f"use of {', '.join(known)}")
+        self._check_metrics()
         if self.workers < 1:
             raise ConfigError("workers", self.workers, "must be at least 1", "use the number of cores")
 
@@ -152,6 +166,15 @@ class ComparisonConfig:
                 raise ConfigError(f"methods[{place}].name", name, "is the name of another row too", fix)
         if self.baseline and self.baseline not in names:
             raise ConfigError("baseline", self.baseline, "is no row of the table", f"use one of {', '.join(names)}")
+
+    def _check_metrics(self) -> None:
+        known = [f"{metric}@{k}" for k in self.ks for metric in ("hit", "ndcg")]
+        asked = {f"tested[{place}]": metric for place, metric in enumerate(self.tested)}
+        for place, row in enumerate(self.published):
+            asked |= {f"published[{place}].values.{metric}": metric for metric in row.values}
+        for path, metric in asked.items():
+            if metric not in known:
+                raise ConfigError(path, metric, "is not in the table", f"use of {', '.join(known)}")
 
     @property
     def headline(self) -> int:

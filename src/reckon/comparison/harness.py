@@ -24,7 +24,7 @@ from typing import Any
 from reckon.comparison.cells import SELECTION_METRIC, Cell, failure_of, fingerprint_of, read_cell
 from reckon.comparison.config import ComparisonConfig, MethodConfig
 from reckon.comparison.contestants import Contestant, contestant
-from reckon.comparison.guards import Finding, data_findings, refuse_impossible
+from reckon.comparison.guards import Finding, data_findings, refuse_impossible, refuse_impossible_values
 from reckon.comparison.list_metrics import ListInputs
 from reckon.comparison.protocol import Rows, apply_split, rows_of
 from reckon.comparison.statistics import Difference, Standing, differences
@@ -139,6 +139,8 @@ class _Plan:
     @classmethod
     def make(cls, data: Path, config: ComparisonConfig, out: Path) -> "_Plan":
         """Check all there is to check."""
+        for published in config.published:
+            refuse_impossible_values(published.name, published.values, config.ks)
         dataset = apply_split(Dataset.load(data), config.protocol)
         rows = rows_of(dataset, config.protocol, "test", config.protocol.rows)
         tuned = config.tuning.trials > 1

@@ -7,6 +7,7 @@ same candidates and the same items left out.
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -46,7 +47,7 @@ def apply_split(dataset: Dataset, protocol: ProtocolConfig) -> Dataset:
     return replace(dataset, info=dataset.info | {"split": protocol.split}, rows=None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Rows:
     """Rows of one split, the same for every method."""
 
@@ -57,7 +58,7 @@ class Rows:
     def __len__(self) -> int:
         return len(self.examples)
 
-    @property
+    @cached_property
     def checksum(self) -> str:
         """Users, targets, whole histories and negatives: equal checksums are equal rows."""
         digest = hashlib.sha256("\n".join(map(str, self.examples.user_ids)).encode())

@@ -11,9 +11,11 @@ import numpy as np
 
 from reckon.comparison.harness import Comparison
 from reckon.comparison.statistics import Standing
+from reckon.config import to_dict
 from reckon.evaluation.compare import Grid, format_interval, format_p, format_rate, metric_label, rate_label, signed
 from reckon.files import write_text
 
+PUBLISHED = "†"  # beside a row that somebody else measured
 NOT_CLEAR = "°"  # beside a number that does not differ significantly from the baseline's
 LIST_LABELS = {"arp": "mean popularity", "popularity_lift": "popularity lift"}
 
@@ -72,6 +74,10 @@ def metrics_table(comparison: Comparison) -> Grid:
             interval = format_interval(seen.interval.lo, seen.interval.hi)
             cells.append(f"{seen.interval.mean:.4f}{mark}\n{interval}{spread}")
         rows.append((_flagged(standing), *cells))
+    for published in config.published:
+        values = published.values
+        cells = [f"{values[metric]:.4f}" if metric in values else "" for metric in metrics]
+        rows.append((f"{published.name} {PUBLISHED}", *cells))
     if comparison.best_possible:
         best = comparison.best_possible
         rows.append(("best possible", *(f"{best[metric]:.4f}" if metric in best else "" for metric in metrics)))
@@ -80,6 +86,8 @@ def metrics_table(comparison: Comparison) -> Grid:
         f"Mean over users and seeds; 95 % bootstrap interval over users; ± deviation over seeds. {NOT_CLEAR} not "
         f"significantly different from {config.compared_with} ({tested}, Holm-corrected 5 %). "
     )
+    for note in dict.fromkeys(published.note for published in config.published):
+        caption += f"{PUBLISHED} {note.rstrip('.')}. "
     if any("!" in row[0] for row in rows):
         caption += "! see the guards. "
     headings = ("method", *(config.metric_key(metric_label(metric)) for metric in metrics))
@@ -224,6 +232,7 @@ def metrics_of(comparison: Comparison) -> dict[str, Any]:
         rows.append(row)
     return {
         "rows": rows,
+        "published": [to_dict(published) for published in config.published],
         "best_possible": comparison.best_possible,
         "seconds": comparison.seconds,
         "paired": [d.to_dict() | {"metric": config.metric_key(d.metric)} for d in comparison.differences],
