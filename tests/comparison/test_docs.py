@@ -40,4 +40,4 @@ def test_the_quoted_error_is_the_real_one():
 
 
 def test_the_shipped_files_are_there():
-    assert [file.name for file in SHIPPED] == ["compare-bookshop.yaml"]
+    assert "compare-bookshop.yaml" in [file.name for file in SHIPPED]
