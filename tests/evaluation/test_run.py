@@ -58,3 +58,15 @@ def test_runs_that_may_recommend_different_items_are_not_compared(runs, tmp_path
     other = trained(tmp_path, data, head={"exclude_seen": False})
     with pytest.raises(CheckpointError, match="exclude_seen"):
         evaluate_run(other, beside=[runs[1]])
+
+
+@pytest.mark.parametrize("exclude_seen", [True, False])
+def test_popularity_may_recommend_what_the_run_may(tmp_path, exclude_seen):
+    data = dataset(tmp_path / "data")
+    run = trained(tmp_path, data, "no-reasoning", head={"exclude_seen": exclude_seen})
+    popularity = evaluate_run(run).results[0]
+    examples = data.examples("test")
+    repeated = [
+        bool(set(row.tolist()) & set(examples.seen(place).tolist())) for place, row in enumerate(popularity.recommended)
+    ]
+    assert any(repeated) != exclude_seen
