@@ -101,7 +101,7 @@ def test_a_later_item_never_influences_an_earlier_position(baseline):
 def test_the_order_of_the_history_matters(baseline):
     network = untrained(baseline)
     states = network.user_states(arrays([1, 2, 3], [2, 1, 3]))
-    assert not torch.allclose(states[0], states[1], atol=1e-3)
+    assert not torch.allclose(states[0], states[1], atol=0, rtol=1e-3)
 
 
 def test_a_score_is_the_inner_product_with_the_vector_that_is_read(baseline):
@@ -133,7 +133,8 @@ def test_the_loss_is_the_mean_over_the_targets_and_padding_is_none():
 
 def test_a_walk_along_the_shelf_is_learned_perfectly(baseline, data):
     told = []
-    settings = baseline.CONFIG(width=16, dropout=0.0, learning_rate=1e-2, epochs=4, patience=2)
+    # Training sequences have four events here: a longer window would read positions that were never trained.
+    settings = baseline.CONFIG(width=16, max_length=4, dropout=0.0, learning_rate=1e-2, epochs=6, patience=6)
     fitted = baseline.fit(data, settings, seed=1, on_progress=told.append)
     assert (fitted.ranks(data.examples("test"), 1).ranks == 1).all()
     assert told == sorted(told) and told[-1] <= 1

@@ -23,6 +23,7 @@ from reckon.errors import ConfigError
 
 STEPS_PER_ROUND = 50  # at least: all networks learn popularity first, and small data must not stop there
 NOT_A_TARGET = -1
+INITIAL_STD = 0.02  # of vectors; a step of Adam moves them by about 0.001, so larger ones take longer to turn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +91,7 @@ class SequenceNetwork(nn.Module, ABC):
         self.blank, self.max_length = items, config.max_length
         self.items = nn.Embedding(items + 1, config.width)  # the last row is the blank
         self.bias = nn.Parameter(torch.zeros(items))
-        nn.init.normal_(self.items.weight, std=config.width**-0.5)
+        nn.init.normal_(self.items.weight, std=INITIAL_STD)
 
     @abstractmethod
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:

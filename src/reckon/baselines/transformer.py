@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from reckon.baselines.sequences import SequenceConfig, SequenceNetwork
+from reckon.baselines.sequences import INITIAL_STD, SequenceConfig, SequenceNetwork
 from reckon.errors import ConfigError
 
 
@@ -41,7 +41,7 @@ class TransformerNetwork(SequenceNetwork, ABC):
     def __init__(self, items: int, config: TransformerConfig) -> None:
         super().__init__(items, config)
         self.positions = nn.Embedding(config.max_length, config.width)
-        nn.init.normal_(self.positions.weight, std=config.width**-0.5)
+        nn.init.normal_(self.positions.weight, std=INITIAL_STD)
         self.dropout = nn.Dropout(config.dropout)
         block = nn.TransformerEncoderLayer(
             config.width,
