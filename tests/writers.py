@@ -1,11 +1,11 @@
 """Settings under which the baselines that write their recommendation are trained in about a second on the shelf."""
 
 from reckon.baselines.rqvae import RQVAEConfig
-from reckon.baselines.tiger import TigerConfig
+from reckon.baselines.tiger import TIGERConfig
 from reckon.models.pretrain import PretrainConfig
 
 IDS = RQVAEConfig(levels=2, codebook_size=4, hidden_size=32, latent_size=8, epochs=10)
-TIGER = TigerConfig(
+TIGER_SETTINGS = TIGERConfig(
     ids=IDS, hidden_size=32, heads=2, layers=1, dropout=0.0, learning_rate=3e-3, batch_size=32, max_epochs=4
 )
 BACKBONE = PretrainConfig(

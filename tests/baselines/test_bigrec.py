@@ -9,14 +9,14 @@ import shelf
 import torch
 from writers import WRITER
 
-from reckon.baselines import Bigrec, Popularity
-from reckon.baselines.bigrec import BigrecConfig, weighted_by_popularity
+from reckon.baselines import BIGRec, Popularity
+from reckon.baselines.bigrec import BIGRecConfig, weighted_by_popularity
 from reckon.baselines.title_writer import TitleWriter
 from reckon.data.write import write_dataset
 from reckon.errors import CheckpointError, ConfigError, DataError
 from reckon.prompts.next_title import messages
 
-CONFIG = BigrecConfig(**WRITER | {"max_epochs": 12, "patience": 12})
+CONFIG = BIGRecConfig(**WRITER | {"max_epochs": 12, "patience": 12})
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def bigrec(data):
-    return Bigrec.fit(data, CONFIG, exclude_seen=False, seed=0)
+    return BIGRec.fit(data, CONFIG, exclude_seen=False, seed=0)
 
 
 def histories(data, rows=8):
@@ -95,7 +95,7 @@ def test_equal_distances_and_counts_are_no_division_by_zero():
 
 
 def test_a_given_weight_of_popularity_is_not_tuned(data):
-    assert Bigrec.fit(data, replace(CONFIG, gamma=7.0, max_epochs=0)).gamma == 7.0
+    assert BIGRec.fit(data, replace(CONFIG, gamma=7.0, max_epochs=0)).gamma == 7.0
 
 
 def test_titles_are_embedded_alike_alone_and_among_longer_ones(bigrec):
@@ -115,7 +115,7 @@ def test_a_catalog_without_titles_is_refused(data, tmp_path):
     info = {"source": {"name": "blank"}, "split": "leave-one-out", "words": data.words, "tie_rule": "none"}
     write_dataset(tmp_path / "data", blank, events, **info)
     with pytest.raises(DataError, match="has no titles to write"):
-        Bigrec.fit(type(data).load(tmp_path / "data"), CONFIG)
+        BIGRec.fit(type(data).load(tmp_path / "data"), CONFIG)
 
 
 @pytest.mark.parametrize("part", ["writer.json", "model/config.json"])
@@ -123,12 +123,12 @@ def test_a_saved_writer_without_a_part_is_refused(bigrec, data, tmp_path, part):
     bigrec.save_pretrained(tmp_path)
     (tmp_path / part).unlink()
     with pytest.raises(CheckpointError):
-        Bigrec.from_pretrained(tmp_path, data.catalog)
+        BIGRec.from_pretrained(tmp_path, data.catalog)
 
 
 def test_any_saved_backbone_can_be_taken(data, tmp_path):
     folder = shelf.backbone_folder(tmp_path / "qwen", "qwen2", spread=1.0)
-    fitted = Bigrec.fit(data, replace(CONFIG, backbone=str(folder), max_epochs=1, gamma=0.0))
+    fitted = BIGRec.fit(data, replace(CONFIG, backbone=str(folder), max_epochs=1, gamma=0.0))
     assert len(fitted.recommend([[0, 1]], 3)[0].items) == 3
 
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 import rporec_talker
 import shelf
-from writers import TIGER, WRITER
+from writers import TIGER_SETTINGS, WRITER
 
 from reckon.baselines import RANKING_BASELINES, Baseline, bigrec, d3
 from reckon.baselines.sequence_baseline import SequenceBaseline
@@ -26,8 +26,8 @@ HISTORIES = [[0, 1, 2], [5], [3, 7, 7], [11, 2, 4, 6, 8]]
 MORE = 10**6  # items than any catalog here has
 TINY = {  # settings of baselines whose own would train for more than a second here
     **{baseline.NAME: baseline.CONFIG(epochs=1) for baseline in SequenceBaseline.__subclasses__()},
-    "tiger": TIGER,
-    "bigrec": bigrec.BigrecConfig(**WRITER),
+    "tiger": TIGER_SETTINGS,
+    "bigrec": bigrec.BIGRecConfig(**WRITER),
     "d3": d3.D3Config(**WRITER, assistant="popularity"),
 }
 

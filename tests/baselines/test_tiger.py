@@ -8,9 +8,9 @@ import shelf
 import torch
 from torch.nn.functional import log_softmax
 from transformers.modeling_outputs import BaseModelOutput
-from writers import TIGER
+from writers import TIGER_SETTINGS
 
-from reckon.baselines import Popularity, Tiger
+from reckon.baselines import TIGER, Popularity
 from reckon.baselines.semantic_ids import PAD
 from reckon.errors import ConfigError
 
@@ -22,8 +22,8 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tiger(data):
-    settings = replace(TIGER, max_epochs=15, patience=15, window=3, learning_rate=1e-2, batch_size=16)
-    return Tiger.fit(data, settings, exclude_seen=False, seed=0)
+    settings = replace(TIGER_SETTINGS, max_epochs=15, patience=15, window=3, learning_rate=1e-2, batch_size=16)
+    return TIGER.fit(data, settings, exclude_seen=False, seed=0)
 
 
 def ndcg(baseline, data):
@@ -67,13 +67,13 @@ def test_a_beam_as_wide_as_the_catalog_ranks_as_the_scores_do(tiger, data):
 
 
 def test_a_target_outside_the_beam_is_missed(data, tiger):
-    narrow = Tiger(data.catalog, replace(tiger.config, beam=1), False, tiger.ids, tiger.model)
+    narrow = TIGER(data.catalog, replace(tiger.config, beam=1), False, tiger.ids, tiger.model)
     ranks = narrow.ranks(data.examples("test"), 1).ranks
     assert set(ranks.tolist()) <= {1, len(data.catalog) + 1} and len(data.catalog) + 1 in ranks
 
 
 def test_a_narrow_beam_is_filled_with_items_that_were_not_seen(data, tiger):
-    narrow = Tiger(data.catalog, replace(tiger.config, beam=2), True, tiger.ids, tiger.model)
+    narrow = TIGER(data.catalog, replace(tiger.config, beam=2), True, tiger.ids, tiger.model)
     history = list(range(9))
     (answer,) = narrow.recommend([history], 2)
     assert len(answer.items) == 2 and not set(answer.items) & set(history)
@@ -87,4 +87,4 @@ def test_the_rest_of_a_batch_changes_no_score(tiger):
 @pytest.mark.parametrize("field", ["beam", "window", "learning_rate", "dropout", "hidden_size"])
 def test_settings_out_of_range_are_refused_by_name(field):
     with pytest.raises(ConfigError, match=f"{field} = -1"):
-        replace(TIGER, **{field: -1})
+        replace(TIGER_SETTINGS, **{field: -1})

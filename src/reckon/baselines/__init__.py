@@ -5,7 +5,7 @@ Entry points: `RANKING_BASELINES`, by the name that tables and configs use, and 
 
 from reckon.baselines.baseline import Baseline
 from reckon.baselines.bert4rec import BERT4Rec
-from reckon.baselines.bigrec import Bigrec
+from reckon.baselines.bigrec import BIGRec
 from reckon.baselines.caser import Caser
 from reckon.baselines.content import TfidfNeighbours
 from reckon.baselines.d3 import D3
@@ -16,7 +16,7 @@ from reckon.baselines.hybrid import Hybrid
 from reckon.baselines.neighbours import ItemKNN
 from reckon.baselines.popularity import Popularity, RecentPopularity
 from reckon.baselines.sasrec import SASRec
-from reckon.baselines.tiger import Tiger
+from reckon.baselines.tiger import TIGER
 
 RANKING_BASELINES: dict[str, type[Baseline]] = {
     baseline.NAME: baseline
@@ -33,10 +33,10 @@ RANKING_BASELINES: dict[str, type[Baseline]] = {
         BERT4Rec,
         GRU4Rec,
         Caser,
-        Tiger,
-        Bigrec,
+        TIGER,
+        BIGRec,
         D3,
     )
 }
 
-__all__ = ["D3", "RANKING_BASELINES", "Baseline", "Bigrec", "Popularity", "RecentPopularity", "Tiger"]
+__all__ = ["D3", "RANKING_BASELINES", "TIGER", "BIGRec", "Baseline", "Popularity", "RecentPopularity"]

@@ -1,6 +1,6 @@
 """BIGRec: write the title of the next item, then recommend the items whose titles lie nearest to what was written.
 
-Entry point: `Bigrec`. The first step grounds the language model in how titles read (`TitleWriter`), the second grounds
+Entry point: `BIGRec`. The first step grounds the language model in how titles read (`TitleWriter`), the second grounds
 what it writes in the catalog: L2 distance between the written title's embedding and each item's, weighted by
 popularity, which the text knows nothing of.
 
@@ -31,7 +31,7 @@ GAMMAS = (0.0, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BigrecConfig(WriterConfig):
+class BIGRecConfig(WriterConfig):
     """Settings of `bigrec`."""
 
     gamma: float | None = None
@@ -44,11 +44,11 @@ class BigrecConfig(WriterConfig):
             raise ConfigError("gamma", self.gamma, "must not be negative", "use 0 for none, or null to tune it")
 
 
-class Bigrec(Baseline):
+class BIGRec(Baseline):
     """Ranks items by how near their titles are to the one that was written."""
 
     NAME = "bigrec"
-    CONFIG = BigrecConfig
+    CONFIG = BIGRecConfig
     SEARCH: ClassVar[Mapping[str, Sequence[Any]]] = {
         "learning_rate": (5e-4, 1e-3, 2e-3),
         "window": (5, 10),
@@ -57,7 +57,7 @@ class Bigrec(Baseline):
     def __init__(
         self,
         catalog: Catalog,
-        config: BigrecConfig,
+        config: BIGRecConfig,
         exclude_seen: bool,
         writer: TitleWriter,
         counts: Tensor,

@@ -1,6 +1,6 @@
 """TIGER: a sequence-to-sequence model that reads semantic ids of the history and writes that of the next item.
 
-Entry point: `Tiger`. The ids come from `semantic_ids`, the model is transformers' T5 at a small size, and the list is a
+Entry point: `TIGER`. The ids come from `semantic_ids`, the model is transformers' T5 at a small size, and the list is a
 beam search over the tree of existing ids. Departures from the paper: no token for the user (a recommender is asked with
 a history alone), the probability is renormalised over codes that lead to an item, and training stops at the best
 validation NDCG@10 in place of a fixed number of steps.
@@ -34,7 +34,7 @@ MODEL = "model."  # begins the names of the model's tensors in the saved file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TigerConfig:
+class TIGERConfig:
     """Settings of `tiger`."""
 
     encoder: str = STATIC
@@ -98,11 +98,11 @@ class TigerConfig:
             raise ConfigError("learning_rate", self.learning_rate, "must be positive", "use 1e-3")
 
 
-class Tiger(BeamBaseline):
+class TIGER(BeamBaseline):
     """Writes the semantic id of the next item."""
 
     NAME = "tiger"
-    CONFIG = TigerConfig
+    CONFIG = TIGERConfig
     SEARCH: ClassVar[Mapping[str, Sequence[Any]]] = {
         "learning_rate": (3e-4, 1e-3, 3e-3),
         "dropout": (0.1, 0.3),
@@ -110,7 +110,7 @@ class Tiger(BeamBaseline):
     }
 
     def __init__(
-        self, catalog: Catalog, config: TigerConfig, exclude_seen: bool, ids: Tensor, model: T5ForConditionalGeneration
+        self, catalog: Catalog, config: TIGERConfig, exclude_seen: bool, ids: Tensor, model: T5ForConditionalGeneration
     ) -> None:
         """`ids` are the semantic ids of the catalog [I, C + 1]."""
         self.ids, self.model = ids, model
@@ -137,7 +137,7 @@ class Tiger(BeamBaseline):
         return fitted
 
     def _train(self, dataset: Dataset, seed: int, on_progress: Callable[[float], None]) -> None:
-        cfg: TigerConfig = self.config
+        cfg: TIGERConfig = self.config
         train = dataset.examples("train", cfg.window)
         valid = dataset.examples("valid", cfg.window).sample(cfg.validation_size, seed)
         optimizer = torch.optim.AdamW(self.model.parameters(), lr=cfg.learning_rate, weight_decay=cfg.weight_decay)
@@ -220,7 +220,7 @@ class Tiger(BeamBaseline):
         return cls(catalog, config, exclude_seen, tensors["ids"], model.eval())
 
 
-def _new_model(ids: Tensor, config: TigerConfig) -> T5ForConditionalGeneration:
+def _new_model(ids: Tensor, config: TIGERConfig) -> T5ForConditionalGeneration:
     """An untrained T5 for these ids [I, C + 1]; its random weights come from torch's global generator."""
     settings: dict[str, Any] = dict(
         vocab_size=as_tokens(ids)[1],
