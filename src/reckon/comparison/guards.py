@@ -163,7 +163,7 @@ def cell_findings(
     Raises:
         DataError: lists that contradict the ranks, or that hold what the protocol left out.
     """
-    _refuse_contradictions(fitted, rows, ranked, protocol)
+    _refuse_contradictions(rows, ranked, protocol)
     findings = [_targets_unread(fitted, rows)]
     if fitted.model is not None:
         findings.append(_target_in_prompt(fitted, rows))
@@ -184,17 +184,21 @@ def shared_share(lists: IntArray, catalog_size: int) -> float:
     return float(np.sort(shown)[-width:].sum() / shown.sum())
 
 
-def _refuse_contradictions(fitted: "Fitted", rows: Rows, ranked: RankedExamples, protocol: ProtocolConfig) -> None:
+def _refuse_contradictions(rows: Rows, ranked: RankedExamples, protocol: ProtocolConfig) -> None:
     examples, lists = rows.examples, ranked.items
-    for row, target in enumerate(examples.targets):
-        items = lists[row][lists[row] >= 0]
-        if len(np.unique(items)) < len(items):
-            raise DataError(f"list of row {row}", "names an item twice", "mend the method's top-k")
-        if protocol.exclude_seen and np.isin(items, examples.seen(row)).any():
+    ordered = np.sort(lists, axis=1)
+    twice = ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).any(axis=1)  # [U]
+    if twice.any():
+        raise DataError(f"list of row {int(twice.argmax())}", "names an item twice", "mend the method's top-k")
+    found = (lists == examples.targets[:, None]).any(axis=1)
+    lost = (ranked.ranks <= (lists >= 0).sum(axis=1)) & ~found & (rows.negatives is None)
+    if lost.any():
+        row = int(lost.argmax())
+        problem = f"lacks its target, whose rank is {ranked.ranks[row]}"
+        raise DataError(f"list of row {row}", problem, "mend the method's ranks")
+    for row in range(len(lists)) if protocol.exclude_seen else ():
+        if not set(examples.seen(row).tolist()).isdisjoint(lists[row].tolist()):
             raise DataError(f"list of row {row}", "holds an item of the history", "mend the method's masking")
-        if rows.negatives is None and ranked.ranks[row] <= len(items) and target not in items:
-            problem = f"lacks its target, whose rank is {ranked.ranks[row]}"
-            raise DataError(f"list of row {row}", problem, "mend the method's ranks")
 
 
 def _targets_unread(fitted: "Fitted", rows: Rows) -> Finding:
