@@ -6,9 +6,8 @@ of replies as single tokens, and a few whole ones, so that what it writes at ran
 
 from dataclasses import replace
 
-import torch
 from shelf import TITLES, dataset
-from tiny import model, tokenizer
+from talker import talker_folder
 
 from reckon.methods.rechead_training import StageOneConfig
 from reckon.methods.rporec import RPORec
@@ -27,18 +26,7 @@ FLUENCY = 35  # times the usual weights of the head; with seed 4 a third of the 
 
 def backbone_folder(path, seed=4, fluency=FLUENCY):
     """A Hugging Face folder; which replies a prompt gets is as random as the weights are."""
-    words = tokenizer()
-    pieces = BEGINNINGS + MIDDLES + ENDS + WHOLE
-    words.add_tokens(pieces)
-    ids = words.convert_tokens_to_ids(pieces)
-    built = model("llama", seed, spread=3.0, vocab_size=max(ids) + 1)  # AutoTokenizer leaves a Llama folder as it is
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        head = built.get_output_embeddings().weight  # [V, D]
-        head[ids] = fluency * 0.02 * torch.randn(len(ids), head.shape[1], generator=generator)
-    built.save_pretrained(path)
-    words.save_pretrained(path)
-    return path
+    return talker_folder(path, BEGINNINGS + MIDDLES + ENDS + WHOLE, seed, fluency)
 
 
 def settings(
