@@ -49,7 +49,7 @@ def dataset(path, users=16, length=6, shift=0):
     return Dataset.load(path)
 
 
-def settings(arm="full", seed=0, **training):
+def settings(arm="full", seed=0, lora=0, grpo=None, prompt=None, **training):
     """Settings under which a step takes milliseconds."""
     training = {
         "learning_rate": 3e-3,
@@ -61,7 +61,7 @@ def settings(arm="full", seed=0, **training):
         "validation_size": 8,
         "patience": 100,
     } | training
-    return RecZeroConfig(
+    base = RecZeroConfig(
         arm=arm,
         seed=seed,
         prompt=RatingPromptConfig(
@@ -69,9 +69,10 @@ def settings(arm="full", seed=0, **training):
         ),
         rollout=SamplingConfig(max_completion_length=6),
         grpo=GRPOSettings(num_generations=3),
-        lora=LoraSettings(r=0),
-        training=replace(TrainingConfig(), **training),
+        lora=LoraSettings(r=lora),
+        training=TrainingConfig(**training),
     )
+    return replace(base, grpo=replace(base.grpo, **(grpo or {})), prompt=replace(base.prompt, **(prompt or {})))
 
 
 def predictor(path, data, **changes):

@@ -1,14 +1,18 @@
 """A tiny data set, backbone and settings for R2ec, built in code: what the tests of methods run on."""
 
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import pyarrow as pa
+import torch
 from tiny import model, tokenizer
 
 from reckon.data import Dataset
 from reckon.data.write import write_dataset
 from reckon.methods.r2ec import R2ec
 from reckon.methods.r2ec_config import HeadConfig, PromptConfig, R2ecConfig, R2ecTrainingConfig, RecPOConfig
+from reckon.methods.r2ec_training import fit
 from reckon.models.backbone import LoraSettings
 from reckon.rollout import SamplingConfig
 
@@ -88,3 +92,12 @@ def recommender(path, arm="full", family="qwen2", **changes):
     """An untrained R2ec and its data set, under `path`."""
     data = dataset(path / "data")
     return R2ec.from_backbone(backbone_folder(path / "backbone", family), data, settings(arm, **changes)), data
+
+
+def train(path, out, *callbacks, resume=False, **changes):
+    """Train a fresh recommender, the same start every time, into `path / out`."""
+    changes = {"batch_size": 16, "micro_batch_size": 16} | changes  # 3 steps are an epoch
+    torch.manual_seed(0)  # adapters start at random
+    model, data = recommender(Path(tempfile.mkdtemp(dir=path)), **changes)
+    fit(model, data, path / out, resume=resume, progress=False, callbacks=callbacks)
+    return model

@@ -11,7 +11,9 @@ import rated_talker
 import shelf
 import torch
 from rated_shelf import reply
+from run_files import equal, log
 from safetensors.torch import load_file
+from stopping import Killed, kill
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from reckon.config import load_config
@@ -100,27 +102,6 @@ def whole(place):
 
 def weights(folder):
     return load_file(folder / "model.safetensors")
-
-
-def equal(left, right):
-    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
-
-
-def log(run):
-    entries = json.loads((run / "log.json").read_text())
-    return [
-        {name: value for name, value in entry.items() if not name.startswith("time/")}
-        for entry in entries
-        if "train_runtime" not in entry
-    ]
-
-
-class Killed(BaseException):
-    """Stands for a kill: nothing catches it."""
-
-
-def kill(*_, **__):
-    raise Killed
 
 
 # -- the two stages -----------------------------------------------------------------------------------------------

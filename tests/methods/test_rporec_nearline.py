@@ -1,14 +1,11 @@
 """Nearline: what is served from a store is what the model would say, and a kill loses nobody and does nobody twice."""
 
-import os
-import signal
 import sqlite3
-import subprocess
-import sys
 
 import pytest
 from rporec_talker import recommender
 from shelf import dataset
+from stopping import run_until_killed
 
 from reckon.errors import CheckpointError, ConfigError, DataError
 from reckon.methods import rporec_nearline
@@ -135,10 +132,7 @@ reason_all(sys.argv[1], sys.argv[2], batch_size=4)
 @pytest.mark.parametrize(("moment", "kept"), [("before", 8), ("inside", 8), ("after", 12)])
 def test_a_killed_process_goes_on_with_nobody_lost_or_done_twice(run, store, tmp_path, monkeypatch, moment, kept):
     path = tmp_path / "s.sqlite"
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", SCRIPT, run, path, moment]
-    ended = subprocess.run(command, env=environment, capture_output=True)
-    assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
+    run_until_killed(SCRIPT, run, path, moment)
     with ReplyStore(path, None) as left:
         before = {key: left.get(key) for key in left}
     assert len(before) == kept

@@ -1,0 +1,38 @@
+"""Ways to stop a training run: in the middle of a step by a kill or Ctrl-C, and a process that kills itself."""
+
+import os
+import signal
+import subprocess
+import sys
+
+from transformers import TrainerCallback
+
+
+class At(TrainerCallback):
+    """Do something while one step is being taken: its gradients are there, its update is not."""
+
+    def __init__(self, step, action):
+        self.step, self.action = step, action
+
+    def on_pre_optimizer_step(self, args, state, control, model=None, **_):
+        if state.global_step + 1 == self.step:
+            self.action(model)
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing catches it."""
+
+
+def kill(*_, **__):
+    raise Killed
+
+
+def interrupt(_):
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def run_until_killed(script, *arguments):
+    """Run Python source that ends in a SIGKILL of its own process; it imports what this process can import."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    ended = subprocess.run([sys.executable, "-c", script, *arguments], env=environment, capture_output=True)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
