@@ -26,6 +26,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from measure import environment, write_json
 
 SHAPE = {"users": 20_000, "items": 10_000, "width": 20, "events": 20, "words": 5_000, "words_per_item": 20}
 QUICK = {"users": 300, "items": 200, "width": 20, "events": 5, "words": 60, "words_per_item": 5}
@@ -241,7 +242,7 @@ def report(runs: dict[str, list[Any]], gap: float, grown: float, shape: dict[str
             "largest_difference": gap,
             "versions": {name: version(name) for name in ("rectools", "numpy", "pandas", "scipy")},
         }
-        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        write_json(path, {"environment": environment()} | content)
 
 
 if __name__ == "__main__":
