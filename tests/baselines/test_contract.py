@@ -152,6 +152,12 @@ def test_a_seed_decides_everything(name, data):
 
 
 @pytest.mark.parametrize("name", RANKING_BASELINES)
+def test_settings_of_another_class_are_refused(name, data):
+    with pytest.raises(ConfigError, match=RANKING_BASELINES[name].CONFIG.__name__):
+        RANKING_BASELINES[name].fit(data, True)  # meant as exclude_seen, say
+
+
+@pytest.mark.parametrize("name", RANKING_BASELINES)
 def test_a_saved_baseline_recommends_the_same(name, recommender_of, data, tmp_path):
     fitted = recommender_of(name)
     fitted.save_pretrained(tmp_path)

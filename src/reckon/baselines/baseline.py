@@ -1,7 +1,7 @@
 """What every baseline does alike: rank the catalog by its scores, answer with lists, be stored.
 
-Entry point: `Baseline`, which a baseline subclasses. It says how it is learned (`fit`), what it gives every item for a
-history (`scores`), and which tensors it consists of (`tensors`, `from_tensors`; `save_parts` for what is more than
+Entry point: `Baseline`, which a baseline subclasses. It says how it is learned (`learn`), what it gives every item for
+a history (`scores`), and which tensors it consists of (`tensors`, `from_tensors`; `save_parts` for what is more than
 tensors). Masking, ranks, lists and the folder of a saved baseline are here. A baseline that makes lists by searching,
 not by scoring all items, overrides `listed` and `ranks`.
 
@@ -39,6 +39,19 @@ class NoSettings:
     """Settings of a baseline that has none."""
 
 
+@dataclass(frozen=True, slots=True)
+class Fitting:
+    """How any baseline is fitted: what `Baseline.fit` was told beside the settings."""
+
+    exclude_seen: bool
+    seed: int
+    on_progress: Callable[[float], None]
+
+
+def _unheard(share: float) -> None:
+    """Progress that nobody asked to hear of."""
+
+
 class Baseline(ABC):
     """A recommender that gives every item of the catalog a score for any history."""
 
@@ -56,24 +69,8 @@ class Baseline(ABC):
 
     @classmethod
     @abstractmethod
-    def fit(
-        cls,
-        dataset: Dataset,
-        config: Any = None,
-        *,
-        exclude_seen: bool = True,
-        seed: int = 0,
-        on_progress: Callable[[float], None] | None = None,
-    ) -> Self:
-        """Learn from the training rows of a data set; validation rows may stop the training, test rows are not read.
-
-        Args:
-            dataset: its catalog is what will be ranked.
-            config: of the class CONFIG; default: its defaults.
-            exclude_seen: whether items of the history cannot be recommended.
-            seed: everything random follows from it.
-            on_progress: told the share of the work that is done, 0 to 1, now and then.
-        """
+    def learn(cls, dataset: Dataset, config: Any, fitting: Fitting) -> Self:
+        """`fit`, with arguments that are checked; `config` is of the class CONFIG."""
 
     @abstractmethod
     def scores(self, histories: Sequence[IntArray]) -> Tensor:
@@ -100,6 +97,38 @@ class Baseline(ABC):
     def numbers_learned(self) -> int:
         """How many numbers fitting chose, for tables of costs."""
         return sum(tensor.numel() for tensor in self.tensors().values())
+
+    # -- fitting ------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def fit(
+        cls,
+        dataset: Dataset,
+        config: Any = None,
+        *,
+        exclude_seen: bool = True,
+        seed: int = 0,
+        on_progress: Callable[[float], None] | None = None,
+    ) -> Self:
+        """Learn from the training rows of a data set; validation rows may stop the training, test rows are not read.
+
+        Args:
+            dataset: its catalog is what will be ranked.
+            config: of the class CONFIG; default: its defaults.
+            exclude_seen: whether items of the history cannot be recommended.
+            seed: everything random follows from it.
+            on_progress: told the share of the work that is done, 0 to 1, now and then.
+
+        Raises:
+            ConfigError: `config` is of another class. DataError: the data lack what the baseline needs.
+        """
+        if config is None:
+            config = cls.CONFIG()
+        elif not isinstance(config, cls.CONFIG):
+            raise ConfigError(
+                "config", config, f"is no {cls.CONFIG.__name__}", f"make it with {cls.CONFIG.__name__}(…)"
+            )
+        return cls.learn(dataset, config, Fitting(exclude_seen, seed, on_progress or _unheard))
 
     # -- recommending -------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ Source: Bao et al. 2023, A Bi-Step Grounding Paradigm for Large Language Models 
 (arXiv 2308.08434) section 3.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reckon.baselines.baseline import Baseline
+from reckon.baselines.baseline import Baseline, Fitting
 from reckon.baselines.title_writer import TitleWriter, WriterConfig
 from reckon.data import Catalog, Dataset
 from reckon.data.examples import IntArray
@@ -69,21 +69,12 @@ class BIGRec(Baseline):
         self.item_vectors = writer.embed(writer.titles)  # [I, D]
 
     @classmethod
-    def fit(
-        cls,
-        dataset: Dataset,
-        config: Any = None,
-        *,
-        exclude_seen: bool = True,
-        seed: int = 0,
-        on_progress: Callable[[float], None] | None = None,
-    ) -> Self:
-        config = config or cls.CONFIG()
-        writer = TitleWriter.fit(dataset, config, seed, on_progress)
+    def learn(cls, dataset: Dataset, config: Any, fitting: Fitting) -> Self:
+        writer = TitleWriter.fit(dataset, config, fitting.seed, fitting.on_progress)
         counts = torch.from_numpy(np.asarray(dataset.train_counts, dtype=np.int64))
-        fitted = cls(dataset.catalog, config, exclude_seen, writer, counts, config.gamma or 0.0)
+        fitted = cls(dataset.catalog, config, fitting.exclude_seen, writer, counts, config.gamma or 0.0)
         if config.gamma is None:
-            fitted.gamma = fitted._best_gamma(dataset, seed)
+            fitted.gamma = fitted._best_gamma(dataset, fitting.seed)
         return fitted
 
     def _best_gamma(self, dataset: Dataset, seed: int) -> float:

@@ -3,7 +3,7 @@
 Entry point: `TfidfNeighbours`. Learns from the item texts alone, so new items are served like old ones.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -14,7 +14,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import normalize
 from torch import Tensor
 
-from reckon.baselines.baseline import Baseline
+from reckon.baselines.baseline import Baseline, Fitting
 from reckon.baselines.interactions import check_decay, history_weights, sparse_matrix, sparse_tensors
 from reckon.data import Catalog, Dataset
 from reckon.data.examples import IntArray
@@ -68,22 +68,14 @@ class TfidfNeighbours(Baseline):
         self.vectors = vectors  # [I, V], rows of length 1
 
     @classmethod
-    def fit(
-        cls,
-        dataset: Dataset,
-        config: TfidfConfig | None = None,
-        *,
-        exclude_seen: bool = True,
-        seed: int = 0,
-        on_progress: Callable[[float], None] | None = None,
-    ) -> Self:
+    def learn(cls, dataset: Dataset, config: TfidfConfig, fitting: Fitting) -> Self:
         """See `Baseline.fit`. Raises DataError where the items have no text."""
-        config, catalog = config or TfidfConfig(), dataset.catalog
+        catalog = dataset.catalog
         if not has_text(catalog):
             raise DataError(str(dataset.path), "has no item text to compare", "leave `tfidf` out, or add item titles")
         texts = [item_text(catalog.record(index), config.item_words) for index in range(len(catalog))]
         vectorizer = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, config.phrase), dtype=np.float32)
-        return cls(catalog, config, vectorizer.fit_transform(texts), exclude_seen)
+        return cls(catalog, config, vectorizer.fit_transform(texts), fitting.exclude_seen)
 
     def scores(self, histories: Sequence[IntArray]) -> Tensor:
         profiles = normalize(history_weights(histories, len(self.catalog), self.config.decay) @ self.vectors)

@@ -12,14 +12,14 @@ Entry point: `D3`. The language model is BIGRec's. What differs is the decoding:
 Source: Bao et al. 2024, Decoding Matters (arXiv 2406.14900) section 4.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
-from reckon.baselines.baseline import Baseline
+from reckon.baselines.baseline import Baseline, Fitting
 from reckon.baselines.beam_baseline import BeamBaseline
 from reckon.baselines.title_writer import TitleWriter, WriterConfig
 from reckon.baselines.token_trie import NextLogits, Prior, TokenTrie
@@ -72,20 +72,11 @@ class D3(BeamBaseline):
         self.writer, self.assistant = writer, assistant
 
     @classmethod
-    def fit(
-        cls,
-        dataset: Dataset,
-        config: Any = None,
-        *,
-        exclude_seen: bool = True,
-        seed: int = 0,
-        on_progress: Callable[[float], None] | None = None,
-    ) -> Self:
-        config = config or cls.CONFIG()
+    def learn(cls, dataset: Dataset, config: Any, fitting: Fitting) -> Self:
         kind = None if config.assistant == NONE else _baseline(config.assistant)
-        writer = TitleWriter.fit(dataset, config, seed, on_progress)
-        assistant = None if kind is None else kind.fit(dataset, exclude_seen=exclude_seen, seed=seed)
-        return cls(dataset.catalog, config, exclude_seen, writer, assistant)
+        writer = TitleWriter.fit(dataset, config, fitting.seed, fitting.on_progress)
+        assistant = None if kind is None else kind.fit(dataset, exclude_seen=fitting.exclude_seen, seed=fitting.seed)
+        return cls(dataset.catalog, config, fitting.exclude_seen, writer, assistant)
 
     def reader(self, histories: Sequence[IntArray]) -> NextLogits:
         return self.writer.reader(histories)

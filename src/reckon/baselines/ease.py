@@ -3,7 +3,7 @@
 Entry point: `EASE`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reckon.baselines.baseline import Baseline
+from reckon.baselines.baseline import Baseline, Fitting
 from reckon.baselines.interactions import check_decay, history_weights, training_matrix
 from reckon.data import Catalog, Dataset
 from reckon.data.examples import IntArray
@@ -62,21 +62,12 @@ class EASE(Baseline):
         self.known, self.weights = known, weights  # [K] item indices, [K, K] from item, to item
 
     @classmethod
-    def fit(
-        cls,
-        dataset: Dataset,
-        config: EASEConfig | None = None,
-        *,
-        exclude_seen: bool = True,
-        seed: int = 0,
-        on_progress: Callable[[float], None] | None = None,
-    ) -> Self:
+    def learn(cls, dataset: Dataset, config: EASEConfig, fitting: Fitting) -> Self:
         """See `Baseline.fit`.
 
         Raises:
             DataError: more than MOST_ITEMS items have training events, or there are no training events.
         """
-        config = config or EASEConfig()
         known = np.flatnonzero(dataset.train_counts)
         if len(known) > MOST_ITEMS:
             raise DataError(
@@ -87,7 +78,11 @@ class EASE(Baseline):
         taken = training_matrix(dataset)[:, known]
         gram = torch.from_numpy((taken.T @ taken).toarray().astype(np.float64))
         return cls(
-            dataset.catalog, config, torch.from_numpy(known), item_weights(gram, config.penalty).float(), exclude_seen
+            dataset.catalog,
+            config,
+            torch.from_numpy(known),
+            item_weights(gram, config.penalty).float(),
+            fitting.exclude_seen,
         )
 
     def scores(self, histories: Sequence[IntArray]) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from reckon.baselines.baseline import Baseline
+from reckon.baselines.baseline import Baseline, Fitting
 from reckon.baselines.interactions import check_decay, history_weights, training_matrix
 from reckon.data import Catalog, Dataset
 from reckon.data.examples import FloatArray, IntArray
@@ -71,21 +71,14 @@ class ALS(Baseline):
         self._model.item_factors = items
 
     @classmethod
-    def fit(
-        cls,
-        dataset: Dataset,
-        config: ALSConfig | None = None,
-        *,
-        exclude_seen: bool = True,
-        seed: int = 0,
-        on_progress: Callable[[float], None] | None = None,
-    ) -> Self:
+    def learn(cls, dataset: Dataset, config: ALSConfig, fitting: Fitting) -> Self:
         """See `Baseline.fit`. Raises MissingExtraError without `implicit`."""
-        config = config or ALSConfig()
-        model = _als(config, seed)
+        model = _als(config, fitting.seed)
         with threadpool_limits(1, "blas"):  # the library works in threads of its own
-            model.fit(training_matrix(dataset), show_progress=False, callback=_reports(on_progress, config.iterations))
-        return cls(dataset.catalog, config, model.item_factors, exclude_seen)
+            model.fit(
+                training_matrix(dataset), show_progress=False, callback=_reports(fitting.on_progress, config.iterations)
+            )
+        return cls(dataset.catalog, config, model.item_factors, fitting.exclude_seen)
 
     def scores(self, histories: Sequence[IntArray]) -> Tensor:
         weights = history_weights(histories, len(self.catalog), self.config.decay)
@@ -156,20 +149,12 @@ class BPR(Baseline):
         self.items, self.bias, self.user_map = items, bias, user_map  # [I, F], [I], [F, F]
 
     @classmethod
-    def fit(
-        cls,
-        dataset: Dataset,
-        config: BPRConfig | None = None,
-        *,
-        exclude_seen: bool = True,
-        seed: int = 0,
-        on_progress: Callable[[float], None] | None = None,
-    ) -> Self:
+    def learn(cls, dataset: Dataset, config: BPRConfig, fitting: Fitting) -> Self:
         """See `Baseline.fit`. Raises MissingExtraError without `implicit`."""
-        config, taken = config or BPRConfig(), training_matrix(dataset)
-        model = _bpr(config, seed)
+        taken = training_matrix(dataset)
+        model = _bpr(config, fitting.seed)
         with threadpool_limits(1, "blas"):
-            model.fit(taken, show_progress=False, callback=_reports(on_progress, config.iterations))
+            model.fit(taken, show_progress=False, callback=_reports(fitting.on_progress, config.iterations))
         # The library keeps the bias as a last column of the items, against a constant 1 of the users.
         items, bias = (
             torch.from_numpy(part.copy()) for part in (model.item_factors[:, :-1], model.item_factors[:, -1])
@@ -177,7 +162,7 @@ class BPR(Baseline):
         means = torch.from_numpy(taken @ items.numpy() / taken.sum(axis=1)).to(items)  # [U, F]
         learned = torch.from_numpy(model.user_factors[:, :-1].copy())
         user_map = torch.linalg.lstsq(means.double(), learned.double(), driver="gelsd").solution.float()
-        return cls(dataset.catalog, config, items, bias, user_map, exclude_seen)
+        return cls(dataset.catalog, config, items, bias, user_map, fitting.exclude_seen)
 
     def scores(self, histories: Sequence[IntArray]) -> Tensor:
         weights = history_weights(histories, len(self.catalog), self.config.decay)

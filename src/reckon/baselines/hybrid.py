@@ -13,7 +13,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from reckon.baselines.baseline import Baseline
+from reckon.baselines.baseline import Baseline, Fitting
 from reckon.baselines.content import TfidfConfig, TfidfNeighbours, has_text
 from reckon.baselines.interactions import (
     check_decay,
@@ -110,19 +110,11 @@ class Hybrid(Baseline):
         self.weights = weights  # [3] content, co-occurrence, popularity
 
     @classmethod
-    def fit(
-        cls,
-        dataset: Dataset,
-        config: HybridConfig | None = None,
-        *,
-        exclude_seen: bool = True,
-        seed: int = 0,
-        on_progress: Callable[[float], None] | None = None,
-    ) -> Self:
-        config, catalog, content = config or HybridConfig(), dataset.catalog, None
+    def learn(cls, dataset: Dataset, config: HybridConfig, fitting: Fitting) -> Self:
+        catalog, content = dataset.catalog, None
         if has_text(catalog):
             words = TfidfConfig(item_words=config.item_words, decay=config.content_decay)
-            content = TfidfNeighbours.fit(dataset, words, exclude_seen=exclude_seen)
+            content = TfidfNeighbours.fit(dataset, words, exclude_seen=fitting.exclude_seen)
         pairs = co_occurrence(
             training_sequences(dataset), len(catalog), backward=config.backward, decay=config.pair_decay
         )
@@ -130,10 +122,16 @@ class Hybrid(Baseline):
         popularity = torch.from_numpy(np.log1p(counts).astype(np.float32))
         untuned = torch.tensor([1.0 if content else 0.0, 1.0, 1.0])
         fitted = cls(
-            catalog, config, content, dampened(pairs, counts, config.dampening), popularity, untuned, exclude_seen
+            catalog,
+            config,
+            content,
+            dampened(pairs, counts, config.dampening),
+            popularity,
+            untuned,
+            fitting.exclude_seen,
         )
-        valid = dataset.examples("valid").sample(config.validation_rows, seed)
-        fitted.weights = fitted.best_weights(valid, on_progress)
+        valid = dataset.examples("valid").sample(config.validation_rows, fitting.seed)
+        fitted.weights = fitted.best_weights(valid, fitting.on_progress)
         return fitted
 
     def parts(self, histories: Sequence[IntArray]) -> Tensor:

@@ -4,7 +4,7 @@ Entry point: `ItemKNN`. `co_occurrence` counts pairs of items in sequences, in b
 is what `reckon.baselines.hybrid` builds on too.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -13,7 +13,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from reckon.baselines.baseline import Baseline
+from reckon.baselines.baseline import Baseline, Fitting
 from reckon.baselines.interactions import (
     check_decay,
     history_weights,
@@ -72,19 +72,10 @@ class ItemKNN(Baseline):
         self.similarity = similarity  # [I, I]
 
     @classmethod
-    def fit(
-        cls,
-        dataset: Dataset,
-        config: ItemKNNConfig | None = None,
-        *,
-        exclude_seen: bool = True,
-        seed: int = 0,
-        on_progress: Callable[[float], None] | None = None,
-    ) -> Self:
-        config = config or ItemKNNConfig()
+    def learn(cls, dataset: Dataset, config: ItemKNNConfig, fitting: Fitting) -> Self:
         taken = training_matrix(dataset)
         similarity = cosine(taken.T @ taken, config.shrinkage)
-        return cls(dataset.catalog, config, strongest(similarity, config.neighbours), exclude_seen)
+        return cls(dataset.catalog, config, strongest(similarity, config.neighbours), fitting.exclude_seen)
 
     def scores(self, histories: Sequence[IntArray]) -> Tensor:
         profile = history_weights(histories, len(self.catalog), self.config.decay)

@@ -3,7 +3,7 @@
 Entry points: `Popularity`, and `RecentPopularity`, which counts the last days of training alone.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reckon.baselines.baseline import Baseline
+from reckon.baselines.baseline import Baseline, Fitting
 from reckon.data import Catalog, Dataset
 from reckon.data.examples import IntArray
 from reckon.errors import ConfigError, DataError
@@ -30,17 +30,8 @@ class Popularity(Baseline):
         self._scores = torch.from_numpy(np.asarray(counts, dtype=np.float32))
 
     @classmethod
-    def fit(
-        cls,
-        dataset: Dataset,
-        config: Any = None,
-        *,
-        exclude_seen: bool = True,
-        seed: int = 0,
-        on_progress: Callable[[float], None] | None = None,
-    ) -> Self:
-        config = config or cls.CONFIG()
-        return cls(dataset.catalog, cls._counts(dataset, config), exclude_seen, config)
+    def learn(cls, dataset: Dataset, config: Any, fitting: Fitting) -> Self:
+        return cls(dataset.catalog, cls._counts(dataset, config), fitting.exclude_seen, config)
 
     @classmethod
     def _counts(cls, dataset: Dataset, config: Any) -> IntArray:

@@ -3,14 +3,14 @@
 Entry point: `SequenceBaseline`, which `sasrec`, `bert4rec`, `gru4rec` and `caser` subclass by naming their network.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from reckon.baselines.baseline import Baseline
+from reckon.baselines.baseline import Baseline, Fitting
 from reckon.baselines.interactions import training_sequences
 from reckon.baselines.sequences import SequenceConfig, SequenceNetwork, train
 from reckon.data import Catalog, Dataset
@@ -40,18 +40,9 @@ class SequenceBaseline(Baseline):
         self.network = network
 
     @classmethod
-    def fit(
-        cls,
-        dataset: Dataset,
-        config: SequenceConfig | None = None,
-        *,
-        exclude_seen: bool = True,
-        seed: int = 0,
-        on_progress: Callable[[float], None] | None = None,
-    ) -> Self:
-        config = config or cls.CONFIG()
-        fitted = cls.untrained(dataset.catalog, config, exclude_seen, seed)
-        valid = dataset.examples("valid").sample(config.validation_rows, seed)
+    def learn(cls, dataset: Dataset, config: SequenceConfig, fitting: Fitting) -> Self:
+        fitted = cls.untrained(dataset.catalog, config, fitting.exclude_seen, fitting.seed)
+        valid = dataset.examples("valid").sample(config.validation_rows, fitting.seed)
 
         def ndcg() -> float:
             if not len(valid):
@@ -59,7 +50,14 @@ class SequenceBaseline(Baseline):
             ranks = fitted.ranks(valid, 1).ranks
             return float(np.where(ranks <= STOPPING_CUTOFF, 1 / np.log2(1 + ranks), 0.0).mean())
 
-        train(fitted.network, training_sequences(dataset), ndcg, config, seed=seed, on_progress=on_progress)
+        train(
+            fitted.network,
+            training_sequences(dataset),
+            ndcg,
+            config,
+            seed=fitting.seed,
+            on_progress=fitting.on_progress,
+        )
         return fitted
 
     @classmethod

@@ -19,6 +19,7 @@ from torch.nn.functional import cross_entropy
 from transformers import T5Config, T5ForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
+from reckon.baselines.baseline import Fitting
 from reckon.baselines.batches import batches_of_like_length
 from reckon.baselines.beam_baseline import BeamBaseline
 from reckon.baselines.rqvae import RQVAEConfig
@@ -119,21 +120,12 @@ class TIGER(BeamBaseline):
         super().__init__(catalog, config, exclude_seen, TokenTrie.of(self.tokens.tolist()), vocabulary)
 
     @classmethod
-    def fit(
-        cls,
-        dataset: Dataset,
-        config: Any = None,
-        *,
-        exclude_seen: bool = True,
-        seed: int = 0,
-        on_progress: Callable[[float], None] | None = None,
-    ) -> Self:
-        config = config or cls.CONFIG()
-        ids = semantic_ids(dataset.catalog, config.ids, config.encoder, config.item_words, seed)
+    def learn(cls, dataset: Dataset, config: Any, fitting: Fitting) -> Self:
+        ids = semantic_ids(dataset.catalog, config.ids, config.encoder, config.item_words, fitting.seed)
         with torch.random.fork_rng():
-            torch.manual_seed(seed)  # weights, dropout
-            fitted = cls(dataset.catalog, config, exclude_seen, ids, _new_model(ids, config))
-            fitted._train(dataset, seed, on_progress or (lambda share: None))
+            torch.manual_seed(fitting.seed)  # weights, dropout
+            fitted = cls(dataset.catalog, config, fitting.exclude_seen, ids, _new_model(ids, config))
+            fitted._train(dataset, fitting.seed, fitting.on_progress)
         return fitted
 
     def _train(self, dataset: Dataset, seed: int, on_progress: Callable[[float], None]) -> None:

@@ -3,14 +3,14 @@
 Entry point: `Oracle`, the row `oracle` of a comparison on a simulated bookshop. Any other data set is refused.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from reckon.baselines.baseline import Baseline
+from reckon.baselines.baseline import Baseline, Fitting
 from reckon.data import Catalog, Dataset
 from reckon.data.bookshop import Bookshop, next_book_probabilities, shop_of
 from reckon.data.examples import IntArray
@@ -28,16 +28,8 @@ class Oracle(Baseline):
         self.shop, self.books = shop, books
 
     @classmethod
-    def fit(
-        cls,
-        dataset: Dataset,
-        config: Any = None,
-        *,
-        exclude_seen: bool = True,
-        seed: int = 0,
-        on_progress: Callable[[float], None] | None = None,
-    ) -> Self:
-        return cls(dataset.catalog, config or cls.CONFIG(), exclude_seen, *shop_of(dataset))
+    def learn(cls, dataset: Dataset, config: Any, fitting: Fitting) -> Self:
+        return cls(dataset.catalog, config, fitting.exclude_seen, *shop_of(dataset))
 
     def scores(self, histories: Sequence[IntArray]) -> Tensor:
         """The place of each item in the order of probabilities, from the end: no two books tie.
