@@ -26,7 +26,6 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from measure import environment, write_json
 
 SHAPE = {"users": 20_000, "items": 10_000, "width": 20, "events": 20, "words": 5_000, "words_per_item": 20}
 QUICK = {"users": 300, "items": 200, "width": 20, "events": 5, "words": 60, "words_per_item": 5}
@@ -221,6 +220,8 @@ def main() -> None:
 
 def report(runs: dict[str, list[Any]], gap: float, grown: float, shape: dict[str, int], path: Path | None) -> None:
     from importlib.metadata import version
+
+    from measure import environment, write_json
 
     seconds = {side: {task: median(run[1][task] for run in runs[side]) for task in TASKS} for side in SIDES}
     memory = {side: round(median(run[2] for run in runs[side]), 1) for side in SIDES}
