@@ -48,7 +48,9 @@ def test_no_committed_evaluation_has_ndcg_above_hit(file):
 
 SHOWN = {
     "industrial": "run",
+    "industrial-rporec": "run",
     "movielens": "run",
+    "movielens-rporec": "run",
     "rating-seeds": "rating-seeds",
     "rporec-seeds": "rporec-seeds",
     "digital-music-ratings": "rating",
