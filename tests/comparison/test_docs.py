@@ -13,7 +13,7 @@ from reckon.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "compare.md").read_text(encoding="utf-8")
-SHIPPED = sorted((ROOT / "configs").glob("compare-*.yaml"))
+SHIPPED = sorted((ROOT / "configs").glob("compare*.yaml"))
 
 
 def checked(config):
