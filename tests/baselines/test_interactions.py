@@ -6,6 +6,7 @@ import pytest
 import scipy.sparse as sp
 import shelf
 
+from reckon.baselines.baseline import validation_rows
 from reckon.baselines.interactions import (
     check_decay,
     history_weights,
@@ -16,7 +17,7 @@ from reckon.baselines.interactions import (
 )
 from reckon.data import Dataset
 from reckon.data.write import write_dataset
-from reckon.errors import ConfigError
+from reckon.errors import ConfigError, DataError
 
 
 def written(path, events, split, rows=None):
@@ -83,3 +84,11 @@ def test_a_decay_that_is_none_is_refused(decay):
 def test_a_stored_sparse_matrix_is_the_same():
     matrix = sp.csr_matrix(np.array([[0, 1.5, 0], [0, 0, 0]], dtype=np.float32))
     assert (sparse_matrix("m", sparse_tensors("m", matrix)) != matrix).nnz == 0
+
+
+def test_data_without_validation_rows_are_refused_by_what_is_stopped_or_tuned_by_them(tmp_path, monkeypatch):
+    data = shelf.dataset(tmp_path / "data")
+    nobody = data.examples("valid").subset([])
+    monkeypatch.setattr(Dataset, "examples", lambda self, split, window=20: nobody)
+    with pytest.raises(DataError, match="has no validation rows"):
+        validation_rows(data, 100, 0)

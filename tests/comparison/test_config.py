@@ -38,6 +38,10 @@ def test_the_defaults_are_three_seeds_the_whole_catalog_and_the_first_method_as_
         ({"tested": ["hit@7"]}, r"tested\[0\]"),
         ({"published": [{"name": "P", "note": "n", "values": {"hit@3": 0.1}}]}, r"published\[0\].values.hit@3"),
         ({"published": [{"name": "P", "values": {"hit@5": 0.1}}]}, r"published\[0\].note"),
+        (
+            {"published": [{"name": "P", "note": "n", "values": {"hit@5": 0.1}}], "protocol": {"negatives": 4}},
+            "published",
+        ),
         ({"workers": 0}, "workers"),
         ({"protocol": {"split": "random"}}, "protocol.split"),
         ({"protocol": {"negatives": 0}}, "protocol.negatives"),

@@ -74,6 +74,15 @@ def test_rporec_is_fitted_in_both_stages(data, tmp_path):
     assert (tmp_path / "cell" / "run" / "round-1" / "reasoning").is_dir()
 
 
+def test_an_rporec_that_was_trained_but_not_ranked_goes_on_as_it_is(data, tmp_path):
+    values = SMALL | {"backbone": str(rporec_talker.backbone_folder(tmp_path / "b")), "stage_one.max_epochs": 1}
+    first = fit("history-only", data, values, tmp_path / "cell")
+    again = fit("history-only", data, values, tmp_path / "cell")  # as after a stop while the cell was ranked
+    examples = data.examples("test", 3)
+    assert (again.ranker.ranks(examples, 5).ranks == first.ranker.ranks(examples, 5).ranks).all()
+    assert again.log == first.log
+
+
 def test_another_backbone_in_the_same_place_is_another_cell(tmp_path):
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "model.safetensors").write_bytes(b"one")

@@ -69,3 +69,12 @@ def test_a_sampled_rank_counts_the_negatives_that_score_as_much(data):
         assert ranked.ranks[row] == 1 + (scores[found.negatives[row]] >= scores[target]).sum()
     full = rank_rows(RankedBaseline(baseline), rows(data), 20, 5, len(data.catalog))
     assert (ranked.ranks <= full.ranks).all() and (ranked.ranks < full.ranks).any()
+
+
+@pytest.mark.parametrize("exclude_seen", [True, False])
+def test_a_target_that_was_taken_before_is_a_miss_among_samples_where_it_is_excluded(tmp_path, exclude_seen):
+    data = shelf.dataset(tmp_path / "data", step=4)  # readers go round three books
+    found = rows(data, negatives=4)
+    ranker = RankedBaseline(Popularity.fit(data, exclude_seen=exclude_seen))
+    missed = rank_rows(ranker, found, 20, 5, len(data.catalog)).ranks == len(data.catalog) + 1
+    assert missed.all() == exclude_seen and missed.any() == exclude_seen

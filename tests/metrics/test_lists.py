@@ -12,7 +12,6 @@ from reckon.metrics.lists import (
     mean_popularity,
     novelty,
     popularity_lift,
-    popularity_percentile,
 )
 
 LISTS = np.array([[2, 0], [1, 2], [0, 1]])
@@ -57,10 +56,6 @@ def test_popularity_lift_by_hand():
     histories = [np.array([0]), np.array([1, 2]), np.array([], dtype=int)]
     assert popularity_lift(LISTS, COUNTS, histories, 2) == pytest.approx((2.75 - 4) / 4, **CLOSE)
     assert popularity_lift(np.array([[0], [1]]), COUNTS, [np.array([0]), np.array([1])], 1) == 0
-
-
-def test_percentile_counts_equals_half():
-    assert popularity_percentile(np.array([5, 1, 1, 9])).tolist() == pytest.approx([2 / 3, 1 / 6, 1 / 6, 1])
 
 
 def test_diversity_by_hand():

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from reckon.config import load_config, save_config
 from reckon.data import Catalog, Dataset, Examples
+from reckon.data.dataset import DEFAULT_WINDOW
 from reckon.data.examples import IntArray
 from reckon.errors import CheckpointError, ConfigError, DataError
 from reckon.files import write_text
@@ -46,6 +47,19 @@ class Fitting:
     exclude_seen: bool
     seed: int
     on_progress: Callable[[float], None]
+
+
+def validation_rows(dataset: Dataset, most: int, seed: int, window: int = DEFAULT_WINDOW) -> Examples:
+    """At most so many validation rows, drawn under the seed, for what is stopped or tuned by them.
+
+    Raises:
+        DataError: there are none, so nothing could tell a trained state from an untrained one.
+    """
+    rows = dataset.examples("valid", window).sample(most, seed)
+    if not len(rows):
+        fix = "prepare the data with more events a user, or with another split"
+        raise DataError(str(dataset.path), "has no validation rows to stop or tune by", fix)
+    return rows
 
 
 def _unheard(share: float) -> None:

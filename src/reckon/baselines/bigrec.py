@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reckon.baselines.baseline import Baseline, Fitting
+from reckon.baselines.baseline import Baseline, Fitting, validation_rows
 from reckon.baselines.title_writer import TitleWriter, WriterConfig
 from reckon.data import Catalog, Dataset
 from reckon.data.examples import IntArray
@@ -79,7 +79,7 @@ class BIGRec(Baseline):
 
     def _best_gamma(self, dataset: Dataset, seed: int) -> float:
         """The weight of popularity with the best NDCG@10 on the validation rows that early stopping looked at."""
-        rows = dataset.examples("valid", self.config.window).sample(self.config.validation_size, seed)
+        rows = validation_rows(dataset, self.config.validation_size, seed, self.config.window)
         distances = self.distances([rows.history(row) for row in range(len(rows))])
         targets = torch.from_numpy(rows.targets.astype(np.int64))
         found = {}

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from reckon.baselines.baseline import Baseline, Fitting
+from reckon.baselines.baseline import Baseline, Fitting, validation_rows
 from reckon.baselines.content import TfidfConfig, TfidfNeighbours, has_text
 from reckon.baselines.interactions import (
     check_decay,
@@ -130,7 +130,7 @@ class Hybrid(Baseline):
             untuned,
             fitting.exclude_seen,
         )
-        valid = dataset.examples("valid").sample(config.validation_rows, fitting.seed)
+        valid = validation_rows(dataset, config.validation_rows, fitting.seed)
         fitted.weights = fitted.best_weights(valid, fitting.on_progress)
         return fitted
 

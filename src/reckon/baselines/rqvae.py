@@ -87,11 +87,6 @@ class RQVAE(nn.Module):
         with torch.no_grad():
             return self.quantise(self.encoder(vectors))[0]
 
-    def reconstruct(self, codes: Tensor) -> Tensor:
-        """What the decoder makes of tuples [n, C]: [n, D]."""
-        levels = torch.arange(len(self.codebooks))
-        return self.decoder(self.codebooks[levels, codes].sum(dim=1))
-
     def loss(self, vectors: Tensor, commitment: float) -> Tensor:
         """Squared error of the reconstruction, and of each level in both directions, averaged over numbers."""
         latents = self.encoder(vectors)

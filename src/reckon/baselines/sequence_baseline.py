@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reckon.baselines.baseline import Baseline, Fitting
+from reckon.baselines.baseline import Baseline, Fitting, validation_rows
 from reckon.baselines.interactions import training_sequences
 from reckon.baselines.sequences import SequenceConfig, SequenceNetwork, train
 from reckon.data import Catalog, Dataset
@@ -42,11 +42,9 @@ class SequenceBaseline(Baseline):
     @classmethod
     def learn(cls, dataset: Dataset, config: SequenceConfig, fitting: Fitting) -> Self:
         fitted = cls.untrained(dataset.catalog, config, fitting.exclude_seen, fitting.seed)
-        valid = dataset.examples("valid").sample(config.validation_rows, fitting.seed)
+        valid = validation_rows(dataset, config.validation_rows, fitting.seed)
 
         def ndcg() -> float:
-            if not len(valid):
-                return 0.0
             ranks = fitted.ranks(valid, 1).ranks
             return float(np.where(ranks <= STOPPING_CUTOFF, 1 / np.log2(1 + ranks), 0.0).mean())
 

@@ -19,7 +19,7 @@ from torch.nn.functional import cross_entropy
 from transformers import T5Config, T5ForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
-from reckon.baselines.baseline import Fitting
+from reckon.baselines.baseline import Fitting, validation_rows
 from reckon.baselines.batches import batches_of_like_length
 from reckon.baselines.beam_baseline import BeamBaseline
 from reckon.baselines.rqvae import RQVAEConfig
@@ -131,7 +131,7 @@ class TIGER(BeamBaseline):
     def _train(self, dataset: Dataset, seed: int, on_progress: Callable[[float], None]) -> None:
         cfg: TIGERConfig = self.config
         train = dataset.examples("train", cfg.window)
-        valid = dataset.examples("valid", cfg.window).sample(cfg.validation_size, seed)
+        valid = validation_rows(dataset, cfg.validation_size, seed, cfg.window)
         optimizer = torch.optim.AdamW(self.model.parameters(), lr=cfg.learning_rate, weight_decay=cfg.weight_decay)
         generator, lengths = torch.Generator().manual_seed(seed), torch.from_numpy(train.end - train.start)
         best, best_state, waited = -1.0, copy.deepcopy(self.model.state_dict()), 0

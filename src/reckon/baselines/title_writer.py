@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from reckon.baselines.baseline import validation_rows
 from reckon.baselines.batches import batches_of_like_length
 from reckon.baselines.token_trie import NextLogits
 from reckon.data import Dataset, Examples
@@ -143,7 +144,7 @@ class TitleWriter:
     def _train(self, dataset: Dataset, seed: int, on_progress: Callable[[float], None]) -> None:
         cfg, model = self.config, self.backbone.model
         train = dataset.examples("train", cfg.window)
-        valid = dataset.examples("valid", cfg.window).sample(cfg.validation_size, seed)
+        valid = validation_rows(dataset, cfg.validation_size, seed, cfg.window)
         updates = cfg.max_epochs * -(-len(train) // cfg.batch_size)
         optimizer = adamw(self.backbone, cfg)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, updates))

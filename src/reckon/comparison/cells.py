@@ -202,7 +202,7 @@ def _write(cell: Cell, about: dict[str, Any], ranked: RankedExamples, fitted: Fi
     write_text(folder / LOG_FILE, json.dumps([dict(entry) for entry in fitted.log]))
     write_text(folder / CELL_FILE, json.dumps(about, indent=2, allow_nan=False, default=str))
     if final.exists():
-        shutil.rmtree(final)  # a damaged one, or one that a newer Reckon made again
+        shutil.rmtree(final)  # a damaged one
     os.replace(folder, final)
 
 

@@ -168,6 +168,9 @@ class ComparisonConfig:
             raise ConfigError("baseline", self.baseline, "is no row of the table", f"use one of {', '.join(names)}")
 
     def _check_metrics(self) -> None:
+        if self.published and self.protocol.negatives is not None:
+            rule = "published rows rank the whole catalog, and this comparison ranks among samples"
+            raise ConfigError("published", len(self.published), rule, "leave them out, or set protocol.negatives=null")
         known = [f"{metric}@{k}" for k in self.ks for metric in ("hit", "ndcg")]
         asked = {f"tested[{place}]": metric for place, metric in enumerate(self.tested)}
         for place, row in enumerate(self.published):

@@ -4,7 +4,8 @@ Entry points: `contestant` finds one by its name, `CONTESTANTS` lists the names.
 (`settings_of`), says what is worth tuning (`search`), what its settings depend on beside themselves (`identity`), and
 is fitted in a folder of its own (`fit`).
 
-The protocol decides seed, masking and window for all alike, so a config that sets one of them for a method is refused.
+The protocol decides seed and masking for all alike, so a config that sets one of them for a method is refused; its
+window is the most that any method may read when it ranks.
 """
 
 import difflib
@@ -227,6 +228,8 @@ class MethodContestant(Contestant):
         from reckon.methods.rporec import RPORec
         from reckon.methods.run_directory import BEGUN_FILE
 
+        if (run / "manifest.json").exists():  # whole, but the cell stopped before it was ranked
+            return RPORec.from_pretrained(run)
         reader = RPORec.from_backbone(settings.backbone, dataset, config)
         return reader.fit(dataset, run, rounds=settings.rounds, resume=(run / BEGUN_FILE).exists())
 

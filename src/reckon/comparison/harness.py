@@ -10,7 +10,8 @@ Entry point: `run_comparison`. The folder it works in holds
     tables/            each table as Markdown, CSV and LaTeX
     report.html        everything in one page
 
-Everything that a config can get wrong is refused before anything is trained.
+Fields and values that a config can get wrong are refused before anything is trained; what a machine lacks (an extra, a
+folder) is the failure of the cells that need it.
 """
 
 import json
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reckon.comparison.cells import SELECTION_METRIC, Cell, failure_of, fingerprint_of, read_cell
+from reckon.comparison.cells import CELL_FILE, SELECTION_METRIC, Cell, failure_of, fingerprint_of, read_cell
 from reckon.comparison.config import ComparisonConfig, MethodConfig
 from reckon.comparison.contestants import Contestant, contestant
 from reckon.comparison.guards import Finding, data_findings, refuse_impossible, refuse_impossible_values
@@ -228,7 +229,7 @@ def _score(cell: Cell) -> float | None:
     """What a trial was worth; None where it failed."""
     if not cell.finished:
         return None
-    return float(json.loads((Path(cell.folder) / "cell.json").read_text(encoding="utf-8"))["score"])
+    return float(json.loads((Path(cell.folder) / CELL_FILE).read_text(encoding="utf-8"))["score"])
 
 
 def _cells(plan: _Plan, trials: Mapping[str, Trials]) -> dict[str, list[Cell]]:

@@ -126,7 +126,9 @@ def rank_rows(
     examples = rows.within(window)
     ranked = ranker.ranks(examples, k, on_batch)
     if rows.negatives is not None:
-        ranked.ranks = _sampled_ranks(ranker, examples, rows.negatives, catalog_size)
+        sampled = _sampled_ranks(ranker, examples, rows.negatives, catalog_size)
+        masked = np.array([examples.targets[row] in examples.seen(row) for row in range(len(examples))], dtype=bool)
+        ranked.ranks = np.where(masked & (ranked.ranks == catalog_size + 1), catalog_size + 1, sampled)
     return ranked
 
 

@@ -77,14 +77,6 @@ def mean_popularity(lists: IntArray, counts: IntArray, k: int) -> float:
     return _mean_over_lists(lists, np.asarray(counts, dtype=np.float64), k)
 
 
-def popularity_percentile(counts: IntArray) -> FloatArray:
-    """[I] share of the other items that an item is more popular than, in 0..1; equals count half."""
-    counts = np.asarray(counts)
-    ordered = np.sort(counts)
-    below, upto = np.searchsorted(ordered, counts, "left"), np.searchsorted(ordered, counts, "right")
-    return (below + (upto - below - 1) / 2) / max(1, len(counts) - 1)
-
-
 def popularity_lift(
     lists: IntArray, counts: IntArray, histories: Sequence[IntArray] | tuple[IntArray, IntArray], k: int
 ) -> float:
