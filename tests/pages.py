@@ -2,6 +2,8 @@
 
 from html.parser import HTMLParser
 
+from run_files import POLICY_KEYS
+
 HOSTILE = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 
@@ -32,19 +34,5 @@ class Page(HTMLParser):
 
 
 def history():
-    keys = (
-        "reward/mean",
-        "reward/std",
-        "advantage/zero_groups",
-        "reply/length",
-        "reply/truncated",
-        "entropy",
-        "clip_share",
-        "logprob_gap",
-        "time/rollout",
-        "time/reward",
-        "time/update",
-        "loss",
-    )
-    steps = [{"step": step, **{key: step / 50 for key in keys}} for step in range(1, 41)]
+    steps = [{"step": step, **{key: step / 50 for key in sorted(POLICY_KEYS)}} for step in range(1, 41)]
     return [*steps, {"step": 20, "eval_ndcg@10": 0.2}, {"step": 40, "eval_ndcg@10": 0.3}]

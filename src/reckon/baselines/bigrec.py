@@ -11,17 +11,17 @@ Source: Bao et al. 2023, A Bi-Step Grounding Paradigm for Large Language Models 
 (arXiv 2308.08434) section 3.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from reckon.baselines.baseline import Baseline, Fitting, validation_rows
-from reckon.baselines.title_writer import TitleWriter, WriterConfig
+from reckon.baselines.title_writer import WRITER_SEARCH, TitleWriter, WriterConfig
 from reckon.data import Catalog, Dataset
 from reckon.data.examples import IntArray
 from reckon.errors import ConfigError
@@ -49,10 +49,7 @@ class BIGRec(Baseline):
 
     NAME = "bigrec"
     CONFIG = BIGRecConfig
-    SEARCH: ClassVar[Mapping[str, Sequence[Any]]] = {
-        "learning_rate": (5e-4, 1e-3, 2e-3),
-        "window": (5, 10),
-    }
+    SEARCH = WRITER_SEARCH
 
     def __init__(
         self,

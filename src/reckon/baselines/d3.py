@@ -21,7 +21,7 @@ from torch import Tensor
 
 from reckon.baselines.baseline import Baseline, Fitting
 from reckon.baselines.beam_baseline import BeamBaseline
-from reckon.baselines.title_writer import TitleWriter, WriterConfig
+from reckon.baselines.title_writer import WRITER_SEARCH, TitleWriter, WriterConfig
 from reckon.baselines.token_trie import NextLogits, Prior, TokenTrie
 from reckon.data import Catalog, Dataset
 from reckon.data.examples import IntArray
@@ -57,11 +57,7 @@ class D3(BeamBaseline):
 
     NAME = "d3"
     CONFIG = D3Config
-    SEARCH: ClassVar[Mapping[str, Sequence[Any]]] = {
-        "learning_rate": (5e-4, 1e-3, 2e-3),
-        "window": (5, 10),
-        "assistant_weight": (0.3, 0.5, 0.7),
-    }
+    SEARCH: ClassVar[Mapping[str, Sequence[Any]]] = {**WRITER_SEARCH, "assistant_weight": (0.3, 0.5, 0.7)}
 
     def __init__(
         self, catalog: Catalog, config: D3Config, exclude_seen: bool, writer: TitleWriter, assistant: Baseline | None

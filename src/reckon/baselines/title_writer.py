@@ -107,6 +107,10 @@ class WriterConfig:
             raise ConfigError("lora.r", self.lora.r, "a new small backbone is trained whole", "set it to 0")
 
 
+WRITER_SEARCH: Mapping[str, Sequence[Any]] = {"learning_rate": (5e-4, 1e-3, 2e-3), "window": (5, 10)}
+"""What is worth tuning of any baseline that writes titles."""
+
+
 class TitleWriter:
     """A backbone, the catalog's titles, and the prompt between them."""
 

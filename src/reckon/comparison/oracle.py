@@ -14,6 +14,7 @@ from reckon.baselines.baseline import Baseline, Fitting
 from reckon.data import Catalog, Dataset
 from reckon.data.bookshop import Bookshop, next_book_probabilities, shop_of
 from reckon.data.examples import IntArray
+from reckon.errors import CheckpointError
 
 DECIMALS = 12  # of probabilities: those of two copies may differ by rounding
 
@@ -51,4 +52,4 @@ class Oracle(Baseline):
 
     @classmethod
     def from_tensors(cls, catalog: Catalog, config: Any, exclude_seen: bool, tensors: dict[str, Tensor]) -> Self:
-        raise NotImplementedError("an oracle knows its shop, and is never stored")
+        raise CheckpointError(cls.NAME, "knows its shop, and is never stored", "fit it on the bookshop again")
