@@ -244,3 +244,4 @@ def test_markdown_cells_escape_the_column_sign():
 def test_every_type_has_words():
     assert describe_type(tuple[int, ...]) == "a list of a whole number"
     assert describe_type(dict[str, float]) == "a mapping to a number"
+    assert describe_type(tuple[LoraSection, ...]) == "a list of sections"

@@ -89,6 +89,7 @@ def describe_type(hint: Any) -> str:
         return " or ".join(describe_type(arg) for arg in args)
     if origin in (list, tuple, Sequence):
         inner = ", ".join(describe_type(arg) for arg in args if arg is not Ellipsis)
+        inner = "sections" if inner == "a section" else inner
         return f"a list of {inner}" if origin is not tuple or Ellipsis in args else f"a list [{inner}]"
     if origin is dict:
         return f"a mapping to {describe_type(args[1])}"
