@@ -132,3 +132,26 @@ def test_a_bug_in_cleaning_is_not_blamed_on_the_file(shop, many, monkeypatch):
     with pytest.raises(Exception, match="a bug") as caught:
         shop(many)
     assert not isinstance(caught.value, DataError)
+
+
+def test_relabelled_items_keep_their_events_and_their_titles(shop, many):
+    titles = {item: "" if item == "i3" else f"Title {item}" for _, item, _ in many}
+
+    def told(dataset):
+        names = dict(zip(dataset.catalog.ids, dataset.catalog.titles, strict=True))
+        events = pq.read_table(dataset.path / "interactions.parquet")
+        return [
+            (user, names[item] if names[item].startswith("Title") else "", time)
+            for user, item, time in zip(*(events[name].to_pylist() for name in events.column_names), strict=True)
+        ]
+
+    plain = told(shop(many, titles))
+    relabelled = shop(many, titles, relabel=7, overwrite=True)
+    assert sorted(told(relabelled)) == sorted(plain)
+    assert sorted(relabelled.catalog.ids) == [str(n) for n in range(1, len(titles) + 1)]
+    untitled = [title for title in relabelled.catalog.titles if not title.startswith("Title")]
+    assert len(untitled) == 1 and untitled[0] in relabelled.catalog.ids  # called by its number
+    by_title = sorted(zip(relabelled.catalog.titles, relabelled.catalog.ids, strict=True))
+    assert [item for _, item in by_title] != sorted(item for _, item in by_title)
+    assert relabelled.info["counts"][-1]["rule"] == "item ids were replaced by random numbers (seed 7)"
+    assert shop(many, titles, relabel=8, overwrite=True).checksum != relabelled.checksum

@@ -223,6 +223,10 @@ def table(
     min_title: MinTitle = 0,
     dedupe: DedupeBy = Dedupe.EXACT,
     unknown_items: Unknown = UnknownItems.ERROR,
+    relabel: Annotated[
+        int | None,
+        typer.Option(metavar="SEED", help="Item ids, and missing titles, become random numbers: ids often tell age."),
+    ] = None,
     words: Words = None,
     memory: Memory = "2GB",
     overwrite: Overwrite = False,
@@ -244,7 +248,7 @@ def table(
         scale=None if scale is None else Scale.parse(scale),
     )
     filters = _filters(k_core, since, until, min_title, dedupe)
-    _prepare(source, out, split, filters, words, unknown_items, memory, overwrite)
+    _prepare(source, out, split, filters, words, unknown_items, memory, overwrite, relabel)
 
 
 @app.command("describe", epilog="Example: reckon data describe data/movielens")
@@ -267,6 +271,7 @@ def _prepare(
     unknown_items: UnknownItems | None,
     memory: str,
     overwrite: bool,
+    relabel: int | None = None,
 ) -> None:
     from reckon.data.prepare import prepare
 
@@ -277,6 +282,7 @@ def _prepare(
         filters=filters,
         words=_words(words),
         unknown_items=None if unknown_items is None else unknown_items.value,
+        relabel=relabel,
         memory=memory,
         overwrite=overwrite,
     )

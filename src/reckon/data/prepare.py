@@ -13,6 +13,7 @@ import pyarrow as pa
 from reckon.data.dataset import Dataset
 from reckon.data.filters import LAST_KEYS, TIE_KEY, TIE_RULE, Filters, apply_filters
 from reckon.data.progress import phase
+from reckon.data.relabel import relabel_items
 from reckon.data.sources import Source
 from reckon.data.splits import SPLITS, Protocol
 from reckon.data.workspace import DEFAULT_MEMORY, Workspace, open_workspace, quoted
@@ -31,6 +32,7 @@ def prepare(
     filters: Filters | None = None,
     words: Mapping[str, str] | None = None,
     unknown_items: str | None = None,
+    relabel: int | None = None,
     memory: str = DEFAULT_MEMORY,
     overwrite: bool = False,
 ) -> Path:
@@ -43,6 +45,7 @@ def prepare(
         filters: what to drop; exact repeats only by default.
         words: what prompts call items and actions, over the source's own.
         unknown_items: `error`, `drop` or `add` for interactions whose item has no record.
+        relabel: a seed; item ids then become random numbers (see `reckon.data.relabel`).
         memory: what DuckDB may use, e.g. `2GB`; beyond it spills to disk beside `out`.
         overwrite: replace an existing dataset directory.
 
@@ -63,6 +66,8 @@ def prepare(
         if given:
             _refuse_filters(filters)
         apply_filters(workspace, Filters(dedupe="none") if given else filters, unknown_items)
+        if relabel is not None:
+            relabel_items(workspace, relabel)
         written = _write(workspace, workspace.folder / "dataset", source, record, split, dict(words or {}))
         # The split is tried while nothing is in place: too little data has to fail here, not in training.
         dataset = Dataset.load(written)

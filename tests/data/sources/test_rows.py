@@ -5,7 +5,7 @@ import pytest
 from reckon.data import Dataset
 from reckon.data.prepare import prepare
 from reckon.data.sources.rows import Rows
-from reckon.errors import DataError
+from reckon.errors import ConfigError, DataError
 
 ITEMS = pa.table({"item_id": [0, 1, 2, 3, 4], "title": ["A", "B", "C", "D", "E"], "brand": ["", "x", "x", "y", ""]})
 EVENTS = pa.table(
@@ -93,3 +93,9 @@ def test_real_rows_come_through_unchanged(real_data, tmp_path, name, valid, test
         for row in range(0, count, 50):
             assert ids(dataset, examples.history(row)) == [str(item) for item in published[row]["history_item_id"]]
             assert dataset.catalog.ids[examples.targets[row]] == str(published[row]["item_id"])
+
+
+def test_given_rows_keep_their_ids(tmp_path):
+    with pytest.raises(ConfigError, match="relabel = 0: given rows are evaluated as they are given"):
+        prepare(Rows(folder(tmp_path)), tmp_path / "out", relabel=0)
+    assert not (tmp_path / "out").exists()
