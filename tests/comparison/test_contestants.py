@@ -98,6 +98,25 @@ def test_another_backbone_in_the_same_place_is_another_cell(tmp_path):
     assert method.identity(method.settings_of({"backbone": "hub/id"}, "s"))["backbone"] == "hub/id"
 
 
+@pytest.mark.parametrize(("name", "setting"), [("tiger", "encoder"), ("rporec", "rechead.encoder"), ("d3", "backbone")])
+def test_another_model_behind_a_setting_is_another_cell(tmp_path, monkeypatch, name, setting):
+    monkeypatch.chdir(tmp_path)
+    method = contestant(name, "m")
+
+    def identity(**values):
+        return method.identity(method.settings_of(values | ({"backbone": "hub/id"} if name == "rporec" else {}), "s"))
+
+    plain = identity()
+    for folder in ("static", "new", "model"):
+        (tmp_path / folder / "deep").mkdir(parents=True)
+        (tmp_path / folder / "deep" / "weights").write_bytes(b"one")
+    assert identity() == plain  # the default is no folder, whatever lies there
+    named = identity(**{setting: "model"})
+    assert named != plain
+    (tmp_path / "model" / "deep" / "weights").write_bytes(b"two")
+    assert identity(**{setting: "model"}) != named
+
+
 def test_the_folder_of_a_backbone_does_not_decide(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()

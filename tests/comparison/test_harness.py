@@ -209,12 +209,15 @@ def test_every_table_says_what_it_was_measured_with(finished):
 
 
 def test_numbers_among_samples_carry_the_number_in_their_name(data, tmp_path):
-    sampled = config(protocol=ProtocolConfig(negatives=3))
+    searched = replace(RECENT, search={"days": [1, 2]})
+    sampled = config(POPULAR, searched, protocol=ProtocolConfig(negatives=3), tuning=TuningConfig(trials=2))
     comparison = run_comparison(data, sampled, tmp_path / "c", runner=Here())
     row = metrics_of(comparison)["rows"][0]
     assert "hit@1/3-sampled" in row and "hit@1" not in row
     assert "Hit@1/3-sampled" in tables_of(comparison)["metrics"].headings
     assert {pair["metric"] for pair in metrics_of(comparison)["paired"]} == {"hit@3/3-sampled", "ndcg@3/3-sampled"}
+    tried = json.loads((tmp_path / "c" / "tuning.json").read_text())["recent-popularity"]["trials"]
+    assert {key for one in tried for key in one} == {"settings", "ndcg@10/3-sampled"}
 
 
 def test_a_published_row_is_marked_and_compared_with_nothing(data, tmp_path):

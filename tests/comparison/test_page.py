@@ -170,6 +170,7 @@ def test_sampled_numbers_carry_their_name_on_the_page(tmp_path):
     config = ComparisonConfig(methods=methods, ks=(1, 3), protocol=ProtocolConfig(negatives=2))
     html = render_report(page(run_comparison(data.path, config, tmp_path / "c", runner=here)))
     assert "Hit@3/2-sampled" in html and "Hit@3<" not in html
+    assert "Hit@K/2-sampled for every K" in html and "Hit@K for" not in html
 
 
 def test_a_browser_draws_every_chart_without_a_word_on_its_console(comparison, tmp_path):

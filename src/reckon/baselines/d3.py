@@ -50,6 +50,8 @@ class D3Config(WriterConfig):
             raise ConfigError("assistant_weight", self.assistant_weight, "must lie in [0, 1]", "use 0.5")
         if self.beam < 1:
             raise ConfigError("beam", self.beam, "must be at least 1", "use 20")
+        if self.assistant != NONE:
+            _baseline(self.assistant)
 
 
 class D3(BeamBaseline):

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from reckon.baselines import RANKING_BASELINES, Baseline
+from reckon.baselines.title_writer import NEW
 from reckon.comparison.config import ProtocolConfig
 from reckon.comparison.oracle import Oracle
 from reckon.comparison.protocol import Ranker
@@ -27,10 +28,12 @@ from reckon.data import Dataset, Examples
 from reckon.errors import ConfigError
 from reckon.methods.ranking_model import RankingModel
 from reckon.models.recommender import RankedExamples, Recommendation
+from reckon.models.sentence_encoder import STATIC
 from reckon.rl.checkpoints import last_checkpoint
 
 OnProgress = Callable[[float], None]
-EDGE_BYTES = 1 << 20  # of each end of a backbone's files that its identity is made of
+MODEL_FIELDS = ("backbone", "encoder")  # settings that may name a folder
+EDGE_BYTES = 1 << 20  # of each end of a model's files that its identity is made of
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +117,7 @@ class BaselineContestant(Contestant):
         return config_from(self.baseline.CONFIG, dict(values), path=path)
 
     def identity(self, settings: Any) -> dict[str, Any]:
-        values = to_dict(settings)
-        return values | _backbone_identity(values.get("backbone"))
+        return dict(_identified(to_dict(settings)))
 
     def fit(
         self,
@@ -193,8 +195,12 @@ class MethodContestant(Contestant):
         return ModelSettings(backbone=backbone, config=config, rounds=rounds)
 
     def identity(self, settings: ModelSettings) -> dict[str, Any]:
-        own = {"arm": self.arm, "rounds": settings.rounds, "config": to_dict(settings.config)}
-        return own | _backbone_identity(settings.backbone)
+        return {
+            "arm": self.arm,
+            "rounds": settings.rounds,
+            "config": _identified(to_dict(settings.config)),
+            "backbone": _identified(settings.backbone, "backbone"),
+        }
 
     def fit(
         self,
@@ -270,17 +276,23 @@ def _preset(make: Callable[..., Any], name: Any, arm: str, path: str) -> Any:
         raise ConfigError(f"{path}.{error.field}", error.value, error.rule, error.fix) from None
 
 
-def _backbone_identity(backbone: object) -> dict[str, Any]:
-    """A hub id as it is; a folder by names, sizes and both ends of its files, so that another in its place is
-    noticed."""
-    if not isinstance(backbone, str) or not Path(backbone).is_dir():
-        return {"backbone": backbone} if backbone is not None else {}
+def _identified(value: Any, name: str = "") -> Any:
+    """Settings in which every folder of a model stands as what it holds, so that another in its place is noticed."""
+    if isinstance(value, Mapping):
+        return {key: _identified(inner, str(key)) for key, inner in value.items()}
+    if name in MODEL_FIELDS and isinstance(value, str) and value not in (NEW, STATIC) and Path(value).is_dir():
+        return f"files {_digest(Path(value))}"
+    return value
+
+
+def _digest(folder: Path) -> str:
+    """sha256 of the names, sizes and both ends of all files in a folder."""
     digest = sha256()
-    for file in sorted(path for path in Path(backbone).iterdir() if path.is_file()):
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         size = file.stat().st_size
-        digest.update(f"{file.name} {size}\n".encode())
+        digest.update(f"{file.relative_to(folder).as_posix()} {size}\n".encode())
         with file.open("rb") as opened:
             digest.update(opened.read(EDGE_BYTES))
             opened.seek(max(0, size - EDGE_BYTES))
             digest.update(opened.read(EDGE_BYTES))
-    return {"backbone": f"files {digest.hexdigest()}"}
+    return digest.hexdigest()

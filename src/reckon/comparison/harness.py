@@ -50,11 +50,11 @@ class Trials:
     kept: int | None
     """Place of the best; None where all failed."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """An entry of `tuning.json`."""
+    def to_dict(self, key: str) -> dict[str, Any]:
+        """An entry of `tuning.json`; `key` names the scores."""
         return {
             "trials": [
-                {"settings": plain_value(dict(settings)), SELECTION_METRIC: score}
+                {"settings": plain_value(dict(settings)), key: score}
                 for settings, score in zip(self.settings, self.scores, strict=True)
             ],
             "kept": self.kept,
@@ -103,7 +103,8 @@ def run_comparison(
     _check_folder(out)
     save_config(config, out / CONFIG_FILE)
     trials = _tune(plan, runner)
-    write_text(out / TUNING_FILE, json.dumps({name: tried.to_dict() for name, tried in trials.items()}, indent=2))
+    key = config.metric_key(SELECTION_METRIC)
+    write_text(out / TUNING_FILE, json.dumps({name: tried.to_dict(key) for name, tried in trials.items()}, indent=2))
     cells = _cells(plan, trials)
     runner([cell for row in cells.values() for cell in row], config.workers)
     standings = [_standing(plan, method, cells.get(method.label, []), trials) for method in config.methods]

@@ -135,8 +135,8 @@ def results_section(data: ComparisonPage) -> Section:
     if data.lines:
         depth = min(DEEPEST, len(data.comparison.dataset.catalog))
         shares = {one.name: _hits_at_every_cutoff(one, depth) for one in data.lines}
-        caption = "Where in the list each method finds the target." + data.left_out
-        drawn.append(Chart("Hit@K for every K", Markup(charts.hit_curves("Hit@K at every K", shares, names)), caption))
+        caption, title = "Where in the list each method finds the target." + data.left_out, config.metric_key("Hit@K")
+        drawn.append(Chart(f"{title} for every K", Markup(charts.hit_curves(title, shares, names)), caption))
     lead = "Every method was given the same rows, candidates, masking and budget of tuning."
     return Section("results", "Results", lead, tables=[data.tables["metrics"]], charts=drawn)
 
