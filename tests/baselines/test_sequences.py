@@ -128,6 +128,17 @@ def test_the_loss_is_the_mean_over_the_targets_and_padding_is_none():
     torch.testing.assert_close(next_item_loss(network, both), expected)
 
 
+@pytest.mark.parametrize("at_once", [1, 3, 64])
+def test_the_loss_is_the_same_however_many_positions_are_taken_at_once(monkeypatch, at_once):
+    network = untrained(SASRec)
+    nn.init.normal_(network.bias)
+    rows = network.rows_to_learn(arrays([0, 1, 2, 3, 4], [0, 1]), torch.Generator())
+    monkeypatch.setattr("reckon.baselines.sequences.POSITIONS_AT_ONCE", at_once)
+    hidden = network(rows.tokens, rows.lengths)[rows.targets != NOT_A_TARGET]
+    expected = nn.functional.cross_entropy(network.item_scores(hidden), torch.tensor([0, 1, 2, 3, 4, 0, 1]))
+    torch.testing.assert_close(next_item_loss(network, rows), expected)
+
+
 # -- training -------------------------------------------------------------------------------------------------------
 
 

@@ -23,6 +23,7 @@ from reckon.errors import ConfigError
 
 STEPS_PER_ROUND = 50  # at least: all networks learn popularity first, and small data must not stop there
 NOT_A_TARGET = -1
+POSITIONS_AT_ONCE = 64  # in the loss on a CPU: their scores then stay in its cache, which is almost twice as fast
 INITIAL_STD = 0.02  # of vectors; a step of Adam moves them by about 0.001, so larger ones take longer to turn
 
 
@@ -111,7 +112,7 @@ class SequenceNetwork(nn.Module, ABC):
 
     def item_scores(self, hidden: Tensor) -> Tensor:
         """[n, I] for hidden states [n, D]."""
-        return hidden @ self.items.weight[: self.blank].T + self.bias
+        return nn.functional.linear(hidden, self.items.weight[: self.blank], self.bias)
 
     def user_states(self, histories: Sequence[IntArray]) -> Tensor:
         """[n, D] the hidden state at which each history's next item is predicted."""
@@ -195,7 +196,13 @@ def next_item_loss(network: SequenceNetwork, rows: Rows) -> Tensor:
     hidden = network(rows.tokens.to(device), rows.lengths.to(device))  # [n, T, D]
     targets = rows.targets.to(device)
     wanted = targets != NOT_A_TARGET
-    return nn.functional.cross_entropy(network.item_scores(hidden[wanted]), targets[wanted])
+    hidden, targets = hidden[wanted], targets[wanted]
+    at_once = POSITIONS_AT_ONCE if device.type == "cpu" else len(targets)
+    losses = [
+        nn.functional.cross_entropy(network.item_scores(some), theirs, reduction="sum")
+        for some, theirs in zip(hidden.split(at_once), targets.split(at_once), strict=True)
+    ]
+    return torch.stack(losses).sum() / len(targets)
 
 
 def _state(network: nn.Module) -> dict[str, Tensor]:
