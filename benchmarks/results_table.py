@@ -5,10 +5,12 @@
     python benchmarks/results_table.py rating docs/results/digital-music.json
     python benchmarks/results_table.py rating-seeds docs/results/rating-seeds.json
     python benchmarks/results_table.py rporec-seeds docs/results/rporec-seeds.json
+    python benchmarks/results_table.py comparison docs/results/compare-industrial.json
+    python benchmarks/results_table.py sides docs/results/sasrec-movielens.json docs/results/sasrec-instruments.json
 
 So no number in the page is copied by hand. `demo` compares every seed with the best possible; `run` and `rating` show
 one evaluation with its intervals and paired differences; `rating-seeds` and `rporec-seeds` what the benchmarks of these
-names measured.
+names measured; `comparison` the rows of `reckon compare --data`; `sides` what `benchmarks/sasrec.py` measured.
 """
 
 import argparse
@@ -122,6 +124,58 @@ def rporec_seeds_table(file: Path) -> str:
     return "\n".join([*lines, *over_seeds(content["summary"])])
 
 
+def comparison_table(file: Path) -> str:
+    """One row per method: means over seeds with intervals over users, deviations over seeds, what is not clear."""
+    content = json.loads(file.read_text())
+    about, metrics = content["provenance"], ("hit@10", "ndcg@10")
+    unclear = {(pair["name"], pair["metric"]) for pair in content["paired"] if not pair["significant"]}
+    baseline = content["paired"][0]["baseline"]
+    gains = {(pair["name"], pair["metric"]): pair for pair in content["paired"]}
+    lines = [
+        f"| method | Hit@10 | NDCG@10 | Hit@10 minus {baseline} | NDCG@10 minus {baseline} | training, s | trials |",
+        "| --- | --: | --: | --: | --: | --: | --: |",
+    ]
+    for row in content["rows"]:
+        marked = [
+            cell(row, metric) + f" ±{row[f'{metric}_sd']:.3f}" + ("°" if (row["name"], metric) in unclear else "")
+            for metric in metrics
+        ]
+        paired = [gains.get((row["name"], metric)) for metric in metrics]
+        differences = [difference(pair) if pair else "" for pair in paired]
+        cells = (*marked, *differences, f"{row['training_seconds']:.0f}", str(row["trials"] or ""))
+        lines.append(f"| {row['name']} | {' | '.join(cells)} |")
+    for row in content["published"]:
+        values = " | ".join(f"{row['values'][metric]:.3f}" for metric in metrics)
+        lines.append(f"| {row['name']} † | {values} | | | | |")
+    least = " and ".join(
+        f"{max(pair['detectable'] for pair in content['paired'] if pair['metric'] == metric):.3f} in {name}"
+        for metric, name in zip(metrics, ("Hit@10", "NDCG@10"), strict=True)
+    )
+    seeds = ", ".join(map(str, about["seeds"]))
+    notes = "".join(f" † {note}." for note in dict.fromkeys(row["note"] for row in content["published"]))
+    lines += [
+        "",
+        f"Mean over seeds {seeds}, 95 % interval over users, ± deviation over seeds. ° not "
+        f"significantly different from {baseline}, Holm-corrected over the table; each difference has its own "
+        f"interval. The least true difference that the widest of these comparisons would find with power 0.8: {least}. "
+        f"Trials: settings tried on validation rows, at most {about['trials']}. Data {about['data'][:12]}, "
+        f"rows {about['rows'][:12]}.{notes}",
+    ]
+    return "\n".join(lines)
+
+
+def sides_table(files: list[Path]) -> str:
+    """One row per data set and side: means over seeds with the intervals of Student's t."""
+    lines = ["| data | side | Hit@10 | NDCG@10 | seconds |", "| --- | --- | --: | --: | --: |"]
+    for file in files:
+        content = json.loads(file.read_text())
+        for side, means in content["means"].items():
+            numbers = [f"{means[name]['mean']:.4f} ± {means[name]['half_width']:.4f}" for name in ("hit@10", "ndcg@10")]
+            name = file.stem.removeprefix("sasrec-")
+            lines.append(f"| {name} | {side} | {' | '.join(numbers)} | {means['seconds']['mean']:.0f} |")
+    return "\n".join(lines)
+
+
 def over_seeds(summary: dict[str, Any]) -> list[str]:
     """Means over the seeds with the intervals of Student's t."""
     lines = ["", "| over the seeds | mean and 95 % interval |", "| --- | --: |"]
@@ -146,17 +200,19 @@ TABLES = {
     "rating": rating_table,
     "rating-seeds": rating_seeds_table,
     "rporec-seeds": rporec_seeds_table,
+    "comparison": comparison_table,
 }
+OF_SEVERAL = {"demo": demo_table, "sides": sides_table}
 
 
 def main() -> None:
     """Print the tables of the files named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kind", choices=["demo", *TABLES])
+    parser.add_argument("kind", choices=[*OF_SEVERAL, *TABLES])
     parser.add_argument("files", nargs="+", type=Path)
     arguments = parser.parse_args()
-    if arguments.kind == "demo":
-        print(demo_table(arguments.files))
+    if arguments.kind in OF_SEVERAL:
+        print(OF_SEVERAL[arguments.kind](arguments.files))
     else:
         print("\n\n".join(map(TABLES[arguments.kind], arguments.files)))
 
