@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from reckon.comparison.config import ComparisonConfig, MethodConfig, load_comparison
-from reckon.comparison.contestants import CONTESTANTS, contestant
+from reckon.comparison.registry import CONTESTANTS, contestant
 from reckon.errors import ConfigError
 
 TWO = [{"method": "popularity"}, {"method": "recent-popularity"}]

@@ -6,7 +6,7 @@ import shelf
 
 from reckon.baselines import RANKING_BASELINES
 from reckon.comparison.config import ProtocolConfig
-from reckon.comparison.contestants import CONTESTANTS, contestant
+from reckon.comparison.registry import CONTESTANTS, contestant
 from reckon.methods.run_directory import Interrupted
 
 SMALL = {"preset": "small", "training.max_steps": 4, "training.eval_steps": 2, "training.batch_size": 4}

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from reckon.comparison.config import ComparisonConfig, load_comparison
-from reckon.comparison.contestants import contestant
+from reckon.comparison.registry import contestant
 from reckon.config import config_from
 from reckon.errors import ConfigError
 

@@ -10,7 +10,7 @@ import shelf
 
 from reckon.baselines import Popularity
 from reckon.comparison.config import ProtocolConfig
-from reckon.comparison.contestants import Fitted, RankedBaseline, RankedModel, contestant
+from reckon.comparison.contestants import Fitted, RankedBaseline, RankedModel
 from reckon.comparison.guards import (
     cell_findings,
     data_findings,
@@ -19,6 +19,7 @@ from reckon.comparison.guards import (
     shared_share,
 )
 from reckon.comparison.protocol import apply_split, rank_rows, rows_of
+from reckon.comparison.registry import contestant
 from reckon.data import Dataset
 from reckon.data.write import write_dataset
 from reckon.errors import DataError
@@ -45,7 +46,7 @@ def checked(data, ranker, method="popularity", model=None, log=(), asked=None):
     ranked = rank_rows(ranker, asked, 20, 5, len(data.catalog))
     fitted = Fitted(ranker, 20, model, log)
     findings = cell_findings(contestant(method, "m"), fitted, asked, ranked, data, PROTOCOL)
-    return {one["check"]: one["level"] for one in findings}
+    return {one.check: one.level for one in findings}
 
 
 def test_clean_data_has_no_warning(data):

@@ -123,7 +123,7 @@ def test_a_method_that_reasons_shows_what_its_reasoning_is_worth(reasoning):
 
 def test_a_cell_of_a_method_keeps_its_run_and_its_replies(reasoning):
     cell = reasoning.standings[1].cells[0]
-    assert any(cell.ranked.reasonings)
+    assert any(cell.answers.reasonings)
     assert cell.about["facts"]["parameters"] > 0 and cell.log
 
 

@@ -1,13 +1,13 @@
 """One cell of a comparison: one method under one seed, from its training to a folder that says all about it.
 
-Entry points: `Cell`, which names everything the outcome follows from; `run_cell`, which trains and ranks; `read_cell`
+Entry points: `Cell`, which names everything the outcome follows from; `run_cell`, which trains and asks; `read_cell`
 for a finished one. A cell's folder appears whole:
 
-    cell.json           what it is, fingerprint, seconds, rates, findings; its presence says that the cell is finished
-    ranks.safetensors   ranks [U], items [U, K], truncated [U], parsed [U], lengths [U]
-    reasonings.parquet  what was written about each row, of methods that reason
-    log.json            every logged step
-    run/                the run directory, of methods that have one
+    cell.json   what it is, fingerprint, seconds, rates, findings; its presence says that the cell is finished
+    log.json    every logged step
+    run/        the run directory, of methods that have one
+
+and the answers, in files of the task: `reckon.comparison.ranking_task`, `reckon.comparison.rating_task`.
 
 While it grows, the folder's name begins with a dot; one that a kill left is gone on from, where the method can.
 """
@@ -19,33 +19,25 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
 from reckon import __version__
 from reckon.comparison.config import ProtocolConfig
-from reckon.comparison.contestants import Fitted, contestant
-from reckon.comparison.guards import cell_findings
-from reckon.comparison.protocol import Rows, apply_split, rank_rows, rows_of
+from reckon.comparison.measures import measure_of
+from reckon.comparison.protocol import apply_split
+from reckon.comparison.registry import TASKS, contestant
+from reckon.comparison.task import AnyRows, Task
 from reckon.config import config_from
 from reckon.data import Dataset
 from reckon.errors import CheckpointError
-from reckon.evaluation.reasoning import reasoning_effect
 from reckon.files import write_text
-from reckon.metrics import RankingResult, ndcg_at
-from reckon.models.recommender import RankedExamples
 
-CELL_FILE, RANKS_FILE, LOG_FILE, ERROR_FILE = "cell.json", "ranks.safetensors", "log.json", "error.json"
-REASONINGS_FILE = "reasonings.parquet"
-SELECTION_METRIC = "ndcg@10"  # of validation rows: what tuning keeps
+CELL_FILE, LOG_FILE, ERROR_FILE = "cell.json", "log.json", "error.json"
 OnPhase = Callable[[str, float], None]
 
 
@@ -106,7 +98,7 @@ def fingerprint_of(parts: Mapping[str, Any]) -> str:
 
 
 def run_cell(cell: Cell, on_phase: OnPhase) -> None:
-    """Train, rank, and put the folder in place.
+    """Train, ask about every row, and put the folder in place.
 
     Args:
         cell: what to do.
@@ -117,9 +109,9 @@ def run_cell(cell: Cell, on_phase: OnPhase) -> None:
     """
     protocol = config_from(ProtocolConfig, dict(cell.protocol), path="protocol")
     dataset = apply_split(Dataset.load(cell.data), protocol)
-    rows = rows_of(dataset, protocol, "test" if cell.split == "test" else "valid", cell.limit)
     method = contestant(cell.method, cell.path)
-    settings = method.settings_of(cell.values, cell.path)
+    task, settings = TASKS[method.task], method.settings_of(cell.values, cell.path)
+    rows = task.rows(dataset, protocol, "test" if cell.split == "test" else "valid", cell.limit)
     folder = cell.growing
     _clear(folder)
     started = time.perf_counter()
@@ -131,10 +123,12 @@ def run_cell(cell: Cell, on_phase: OnPhase) -> None:
     def on_batch(count: int) -> None:
         nonlocal done
         done += count
-        on_phase("ranking", done / len(rows))
+        on_phase(task.name, done / len(rows))
 
-    ranked = rank_rows(fitted.ranker, rows, fitted.window, cell.width, len(dataset.catalog), on_batch)
-    seconds = {"training": trained - started, "ranking": time.perf_counter() - trained}
+    answers = task.answer(fitted, rows, dataset, cell.width, on_batch)
+    seconds = {"training": trained - started, task.name: time.perf_counter() - trained}
+    rates = {"seconds_per_user": seconds[task.name] / len(rows)} | task.rates(fitted, answers)
+    result = task.result(cell.label, answers, rows, dataset, rates)
     about: dict[str, Any] = {
         **{key: value for key, value in asdict(cell).items() if key not in ("folder", "data", "path")},
         "data": dataset.checksum,
@@ -143,15 +137,18 @@ def run_cell(cell: Cell, on_phase: OnPhase) -> None:
         "seconds": seconds,
         "peak_mib": _peak_mib(),
         "facts": dict(fitted.facts),
-        "rates": _rates(fitted, ranked, seconds["ranking"] / len(rows)),
+        "rates": rates,
     }
     if cell.split == "valid":
-        about["score"] = ndcg_at(_result(cell.label, ranked, rows, len(dataset.catalog)), 10)
+        measure = measure_of(task.selection)
+        about["score"] = measure.of(measure.values(result))
     else:
         on_phase("checking", 0.0)
-        about["findings"] = cell_findings(method, fitted, rows, ranked, dataset, protocol)
-        about["reasoning"] = _reasoning(fitted, rows, cell)
-    _write(cell, about, ranked, fitted)
+        findings = task.findings(method, fitted, rows, answers, dataset, protocol)
+        about["findings"] = [finding.to_dict() for finding in findings]
+        about |= task.details(fitted, rows, answers, cell.reasoning_rows, cell.seed)
+    task.save(folder, answers, fitted)
+    _write(cell, about, fitted.log)
 
 
 def _clear(folder: Path) -> None:
@@ -162,44 +159,15 @@ def _clear(folder: Path) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def _rates(fitted: Fitted, ranked: RankedExamples, seconds_per_user: float) -> dict[str, float]:
-    rates = {"seconds_per_user": seconds_per_user}
-    if fitted.model is not None and fitted.model.reasons:
-        rates |= {
-            "truncated": float(ranked.truncated.mean()),
-            "parsed": float(ranked.parsed.mean()),
-            "reply_length": float(ranked.lengths.mean()),
-        }
-    return rates
-
-
-def _reasoning(fitted: Fitted, rows: Rows, cell: Cell) -> dict[str, Any] | None:
-    if fitted.model is None or not fitted.model.reasons or cell.reasoning_rows == 0:
-        return None
-    if rows.negatives is not None:
-        return None  # the arms are ranked over the whole catalog, which would stand beside sampled numbers
-    examples = rows.within(fitted.window).sample(cell.reasoning_rows, cell.seed)
-    return reasoning_effect(fitted.model, examples, seed=cell.seed)
-
-
 def _peak_mib() -> float:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10), 1)
 
 
-def _result(name: str, ranked: RankedExamples, rows: Rows, catalog_size: int) -> RankingResult:
-    return RankingResult(name, ranked.ranks, catalog_size, ranked.items, rows.examples.user_ids)
-
-
-def _write(cell: Cell, about: dict[str, Any], ranked: RankedExamples, fitted: Fitted) -> None:
-    """All files, `cell.json` last; then the folder takes its name."""
+def _write(cell: Cell, about: Mapping[str, Any], log: Sequence[Mapping[str, float]]) -> None:
+    """What every cell has, `cell.json` last; then the folder takes its name."""
     folder, final = cell.growing, Path(cell.folder)
-    arrays = {name: getattr(ranked, name) for name in ("ranks", "items", "lengths")}
-    flags = {name: getattr(ranked, name).astype(np.uint8) for name in ("truncated", "parsed")}
-    save_file({name: np.ascontiguousarray(array) for name, array in (arrays | flags).items()}, folder / RANKS_FILE)
-    if fitted.model is not None and fitted.model.reasons:
-        pq.write_table(pa.table({"reasoning": ranked.reasonings}), folder / REASONINGS_FILE, compression="zstd")
-    write_text(folder / LOG_FILE, json.dumps([dict(entry) for entry in fitted.log]))
+    write_text(folder / LOG_FILE, json.dumps([dict(entry) for entry in log]))
     write_text(folder / CELL_FILE, json.dumps(about, indent=2, allow_nan=False, default=str))
     if final.exists():
         shutil.rmtree(final)  # a damaged one
@@ -211,39 +179,29 @@ class FinishedCell:
     """A cell that has been read."""
 
     about: Mapping[str, Any]
-    result: RankingResult
-    ranked: RankedExamples
+    result: Any
+    """As metrics read it: a RankingResult or a RatingResult."""
+    answers: Any
+    """As the task loads them."""
     log: list[dict[str, float]]
 
 
-def read_cell(cell: Cell, rows: Rows, catalog_size: int) -> FinishedCell:
+def read_cell(cell: Cell, task: Task[Any, Any, Any, Any], rows: AnyRows, dataset: Dataset) -> FinishedCell:
     """A finished cell, as a result over the given rows.
 
     Raises:
-        CheckpointError: a file is missing or damaged, or the cell was ranked on other rows.
+        CheckpointError: a file is missing or damaged, or the cell was asked about other rows.
     """
     folder = Path(cell.folder)
     try:
         about = json.loads((folder / CELL_FILE).read_text(encoding="utf-8"))
         log = json.loads((folder / LOG_FILE).read_text(encoding="utf-8"))
-        arrays = load_file(folder / RANKS_FILE)
         if about["rows"] != rows.checksum:
-            raise CheckpointError(folder, "was ranked on other rows than the rest", "remove it and compare again")
-        written = [""] * len(rows)
-        if (folder / REASONINGS_FILE).exists():
-            written = pq.read_table(folder / REASONINGS_FILE)["reasoning"].to_pylist()
-        ranked = RankedExamples(
-            arrays["ranks"],
-            arrays["items"],
-            arrays["truncated"].astype(bool),
-            arrays["parsed"].astype(bool),
-            arrays["lengths"],
-            written,
-        )
+            raise CheckpointError(folder, "was asked about other rows than the rest", "remove it and compare again")
+        answers, rates = task.load(folder, rows), about["rates"]
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise CheckpointError(folder, f"is damaged ({error})", "remove it and compare again") from None
-    result = RankingResult(cell.label, ranked.ranks, catalog_size, ranked.items, rows.examples.user_ids, about["rates"])
-    return FinishedCell(about, result, ranked, log)
+    return FinishedCell(about, task.result(cell.label, answers, rows, dataset, rates), answers, log)
 
 
 def failure_of(cell: Cell) -> str | None:

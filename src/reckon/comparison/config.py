@@ -9,11 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from reckon.baselines.ratings import RATING_BASELINES
 from reckon.config import load_config
 from reckon.errors import ConfigError
+from reckon.methods.finished_run import Task as TaskName
 
 Split = Literal["as-prepared", "temporal", "leave-one-out", "given"]
 LEAST_SEEDS = 3
+KS = (5, 10, 20)
+RATING_METHODS = (*RATING_BASELINES, "reczero", "recone")
+RATING_METRICS = ("mae", "rmse", "parse_rate")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +26,8 @@ class MethodConfig:
     """One row of the table."""
 
     method: str
-    """What is trained: a baseline, or `r2ec`, `no-reasoning`, `rporec`, `history-only`."""
+    """What is trained: a baseline, `r2ec`, `no-reasoning`, `rporec` or `history-only`; or a baseline of ratings,
+    `reczero` or `recone`."""
 
     name: str = ""
     """What tables call it; default: the method."""
@@ -71,8 +77,8 @@ class TuningConfig:
     """How settings are found: the same number of random draws for every method. Section `tuning`."""
 
     trials: int = 0
-    """Settings tried per method, the given ones first, >= 0; the best NDCG@10 on validation rows is kept. 0 takes
-    the given settings untried. A method with fewer different settings tries them all."""
+    """Settings tried per method, the given ones first, >= 0; the best NDCG@10 on validation rows is kept, for ratings
+    the lowest RMSE. 0 takes the given settings untried. A method with fewer different settings tries them all."""
 
     rows: int | None = 2000
     """Validation rows that judge a trial, the same for all; null takes all."""
@@ -126,12 +132,12 @@ class ComparisonConfig:
     allow_few_seeds: bool = False
     """Accept fewer than three seeds, for a trial. Tables say so."""
 
-    ks: tuple[int, ...] = (5, 10, 20)
-    """Cut-offs of the metrics."""
+    ks: tuple[int, ...] = KS
+    """Cut-offs of the metrics; predicted ratings have none."""
 
     tested: tuple[str, ...] = ()
-    """Metrics (`hit@K` or `ndcg@K`) in which every method is compared with the baseline, all under one
-    correction. Default: Hit and NDCG at 10, or at the largest cut-off where 10 is none."""
+    """Metrics (`hit@K` or `ndcg@K`; of ratings, `mae` or `rmse`) in which every method is compared with the baseline,
+    all under one correction. Default: Hit and NDCG at 10, or at the largest cut-off where 10 is none; MAE and RMSE."""
 
     workers: int = 1
     """Cells trained at once, > 0, each in a process of its own with one thread."""
@@ -166,18 +172,57 @@ class ComparisonConfig:
                 raise ConfigError(f"methods[{place}].name", name, "is the name of another row too", fix)
         if self.baseline and self.baseline not in names:
             raise ConfigError("baseline", self.baseline, "is no row of the table", f"use one of {', '.join(names)}")
+        self._check_task()
+
+    def _check_task(self) -> None:
+        """Rankings and ratings have no metric in common, and no setting of one means something to the other."""
+        first = self.methods[0].method
+        for place, method in enumerate(self.methods):
+            if (method.method in RATING_METHODS) != (first in RATING_METHODS):
+                does = (
+                    "predicts ratings, and {} does not" if self.task == "ranking" else "predicts no ratings, as {} does"
+                )
+                fix = f"compare them in files of their own; ratings are predicted by {', '.join(RATING_METHODS)}"
+                raise ConfigError(f"methods[{place}].method", method.method, does.format(first), fix)
+        if self.task == "ranking":
+            return
+        protocol = self.protocol
+        for path, value, usual in (
+            ("ks", list(self.ks), list(KS)),
+            ("protocol.negatives", protocol.negatives, None),
+            ("protocol.exclude_seen", protocol.exclude_seen, True),
+        ):
+            if value != usual:
+                raise ConfigError(path, value, "is for rankings, and these methods predict ratings", "leave it out")
 
     def _check_metrics(self) -> None:
         if self.published and self.protocol.negatives is not None:
             rule = "published rows rank the whole catalog, and this comparison ranks among samples"
             raise ConfigError("published", len(self.published), rule, "leave them out, or set protocol.negatives=null")
-        known = [f"{metric}@{k}" for k in self.ks for metric in ("hit", "ndcg")]
+        known = self.metrics
         asked = {f"tested[{place}]": metric for place, metric in enumerate(self.tested)}
         for place, row in enumerate(self.published):
             asked |= {f"published[{place}].values.{metric}": metric for metric in row.values}
         for path, metric in asked.items():
             if metric not in known:
                 raise ConfigError(path, metric, "is not in the table", f"use of {', '.join(known)}")
+
+    @property
+    def task(self) -> TaskName:
+        """What all methods of the file do."""
+        return "rating" if self.methods[0].method in RATING_METHODS else "ranking"
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Columns of the table."""
+        if self.task == "rating":
+            return RATING_METRICS
+        return tuple(f"{metric}@{k}" for k in self.ks for metric in ("hit", "ndcg"))
+
+    @property
+    def main_metric(self) -> str:
+        """The metric by which methods are put in order."""
+        return "rmse" if self.task == "rating" else f"ndcg@{self.headline}"
 
     @property
     def headline(self) -> int:
@@ -187,7 +232,8 @@ class ComparisonConfig:
     @property
     def tests(self) -> tuple[str, ...]:
         """Metrics in which methods are compared with the baseline."""
-        return self.tested or (f"hit@{self.headline}", f"ndcg@{self.headline}")
+        usual = ("mae", "rmse") if self.task == "rating" else (f"hit@{self.headline}", f"ndcg@{self.headline}")
+        return self.tested or usual
 
     def metric_key(self, metric: str) -> str:
         """`hit@10`, or `hit@10/100-sampled` where targets are ranked among samples: no one takes it for the other."""

@@ -1,31 +1,29 @@
-"""How a method named in a config is fitted and ranked: every baseline, every method, one interface.
+"""How a method named in a config is fitted: one interface for all, and every baseline and method that ranks.
 
-Entry points: `contestant` finds one by its name, `CONTESTANTS` lists the names. A contestant checks settings
+Entry points: `Contestant`; which names there are, says `reckon.comparison.registry`. A contestant checks settings
 (`settings_of`), says what is worth tuning (`search`), what its settings depend on beside themselves (`identity`), and
-is fitted in a folder of its own (`fit`).
+is fitted in a folder of its own (`fit`). Those that predict ratings are in `reckon.comparison.rating_contestants`.
 
 The protocol decides seed and masking for all alike, so a config that sets one of them for a method is refused; its
 window is the most that any method may read when it ranks.
 """
 
-import difflib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
-from reckon.baselines import RANKING_BASELINES, Baseline
+from reckon.baselines import Baseline
 from reckon.baselines.title_writer import NEW
 from reckon.comparison.config import ProtocolConfig
-from reckon.comparison.oracle import Oracle
 from reckon.comparison.protocol import Ranker
 from reckon.config import config_from, to_dict
 from reckon.data import Dataset, Examples
 from reckon.errors import ConfigError
+from reckon.methods.finished_run import Task as TaskName
 from reckon.methods.ranking_model import RankingModel
 from reckon.models.recommender import RankedExamples, Recommendation
 from reckon.models.sentence_encoder import STATIC
@@ -34,6 +32,22 @@ from reckon.rl.checkpoints import last_checkpoint
 OnProgress = Callable[[float], None]
 MODEL_FIELDS = ("backbone", "encoder")  # settings that may name a folder
 EDGE_BYTES = 1 << 20  # of each end of a model's files that its identity is made of
+
+
+class Trained(Protocol):
+    """What fitting leaves, whatever the task."""
+
+    @property
+    def log(self) -> Sequence[Mapping[str, float]]:
+        """What the training logged."""
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """Parameters, backbone."""
+
+    @property
+    def reasons(self) -> bool:
+        """Whether it writes before it answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +62,21 @@ class Fitted:
     log: Sequence[Mapping[str, float]] = ()
     """What its training logged."""
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """Parameters, backbone: what a table of costs shows."""
+    """Parameters, backbone."""
+
+    @property
+    def reasons(self) -> bool:
+        """Whether it writes before it ranks."""
+        return self.model is not None and self.model.reasons
 
 
 class Contestant(ABC):
     """One method, before it is fitted."""
 
     name: str
-    popularity_alone = False
-    """Whether the same list for everybody is what the method promises."""
+    task: TaskName = "ranking"
+    constant = False
+    """Whether the same answer for everybody is what the method promises."""
 
     @abstractmethod
     def settings_of(self, values: Mapping[str, Any], path: str) -> Any:
@@ -80,7 +100,7 @@ class Contestant(ABC):
         seed: int,
         folder: Path,
         on_progress: OnProgress,
-    ) -> Fitted:
+    ) -> Trained:
         """Train; `folder` is this fit's own, and may hold what an interrupted one left."""
 
 
@@ -102,22 +122,22 @@ class RankedBaseline:
 
 
 class BaselineContestant(Contestant):
-    """Any of RANKING_BASELINES."""
+    """Any baseline that ranks."""
 
     def __init__(self, baseline: type[Baseline]) -> None:
         self.baseline, self.name = baseline, baseline.NAME
-        self.popularity_alone = "popularity" in baseline.NAME
+        self.constant = "popularity" in baseline.NAME
 
     @property
     def search(self) -> Mapping[str, Sequence[Any]]:
         return self.baseline.SEARCH
 
     def settings_of(self, values: Mapping[str, Any], path: str) -> Any:
-        _refuse_protocol(values, path, ("seed", "exclude_seen"))
+        refuse_protocol(values, path, ("seed", "exclude_seen"))
         return config_from(self.baseline.CONFIG, dict(values), path=path)
 
     def identity(self, settings: Any) -> dict[str, Any]:
-        return dict(_identified(to_dict(settings)))
+        return dict(identified(to_dict(settings)))
 
     def fit(
         self,
@@ -173,7 +193,7 @@ class MethodContestant(Contestant):
 
     def settings_of(self, values: Mapping[str, Any], path: str) -> ModelSettings:
         section = "head" if self.method == "r2ec" else "rechead"
-        _refuse_protocol(values, path, ("seed", "arm", f"{section}.exclude_seen"))
+        refuse_protocol(values, path, ("seed", "arm", f"{section}.exclude_seen"))
         rest = dict(values)
         backbone, preset, rounds = rest.pop("backbone", None), rest.pop("preset", "paper"), rest.pop("rounds", 1)
         if not isinstance(backbone, str):
@@ -186,20 +206,20 @@ class MethodContestant(Contestant):
             from reckon.methods.r2ec_config import R2ecConfig
             from reckon.methods.r2ec_config import preset as r2ec_preset
 
-            config = config_from(R2ecConfig, rest, _preset(r2ec_preset, preset, self.arm, path), path)
+            config = config_from(R2ecConfig, rest, preset_of(r2ec_preset, preset, self.arm, path), path)
         else:
             from reckon.methods.rporec_config import RPORecConfig
             from reckon.methods.rporec_config import preset as rporec_preset
 
-            config = config_from(RPORecConfig, rest, _preset(rporec_preset, preset, self.arm, path), path)
+            config = config_from(RPORecConfig, rest, preset_of(rporec_preset, preset, self.arm, path), path)
         return ModelSettings(backbone=backbone, config=config, rounds=rounds)
 
     def identity(self, settings: ModelSettings) -> dict[str, Any]:
         return {
             "arm": self.arm,
             "rounds": settings.rounds,
-            "config": _identified(to_dict(settings.config)),
-            "backbone": _identified(settings.backbone, "backbone"),
+            "config": identified(to_dict(settings.config)),
+            "backbone": identified(settings.backbone, "backbone"),
         }
 
     def fit(
@@ -240,26 +260,8 @@ class MethodContestant(Contestant):
         return reader.fit(dataset, run, rounds=settings.rounds, resume=(run / BEGUN_FILE).exists())
 
 
-CONTESTANTS: dict[str, Callable[[], Contestant]] = {
-    **{name: partial(BaselineContestant, baseline) for name, baseline in RANKING_BASELINES.items()},
-    "oracle": lambda: BaselineContestant(Oracle),
-    "r2ec": lambda: MethodContestant("r2ec", "r2ec", "full"),
-    "no-reasoning": lambda: MethodContestant("no-reasoning", "r2ec", "no-reasoning"),
-    "rporec": lambda: MethodContestant("rporec", "rporec", "full"),
-    "history-only": lambda: MethodContestant("history-only", "rporec", "history-only"),
-}
-
-
-def contestant(name: str, path: str) -> Contestant:
-    """The contestant of that name. Raises ConfigError, by its path in the config, for an unknown one."""
-    if name not in CONTESTANTS:
-        near = difflib.get_close_matches(name, CONTESTANTS, n=1)
-        fix = f"did you mean {near[0]}" if near else f"use one of {', '.join(CONTESTANTS)}"
-        raise ConfigError(path, name, "is no method", fix)
-    return CONTESTANTS[name]()
-
-
-def _refuse_protocol(values: Mapping[str, Any], path: str, owned: Sequence[str]) -> None:
+def refuse_protocol(values: Mapping[str, Any], path: str, owned: Sequence[str]) -> None:
+    """Refuse settings that are the protocol's. Raises ConfigError by the field's path."""
     for name in owned:
         section, _, key = name.rpartition(".")
         nested = values.get(section) if section else values
@@ -269,17 +271,18 @@ def _refuse_protocol(values: Mapping[str, Any], path: str, owned: Sequence[str])
             raise ConfigError(f"{path}.{name}", values.get(name), rule, fix)
 
 
-def _preset(make: Callable[..., Any], name: Any, arm: str, path: str) -> Any:
+def preset_of(make: Callable[..., Any], name: Any, arm: str, path: str) -> Any:
+    """A method's named constants. Raises ConfigError by the field's path for an unknown name."""
     try:
         return make(name, arm)
     except ConfigError as error:
         raise ConfigError(f"{path}.{error.field}", error.value, error.rule, error.fix) from None
 
 
-def _identified(value: Any, name: str = "") -> Any:
+def identified(value: Any, name: str = "") -> Any:
     """Settings in which every folder of a model stands as what it holds, so that another in its place is noticed."""
     if isinstance(value, Mapping):
-        return {key: _identified(inner, str(key)) for key, inner in value.items()}
+        return {key: identified(inner, str(key)) for key, inner in value.items()}
     if name in MODEL_FIELDS and isinstance(value, str) and value not in (NEW, STATIC) and Path(value).is_dir():
         return f"files {_digest(Path(value))}"
     return value

@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from reckon.comparison.config import ProtocolConfig
 from reckon.comparison.protocol import Rows
@@ -24,6 +25,7 @@ from reckon.models.recommender import RankedExamples
 if TYPE_CHECKING:
     from reckon.comparison.contestants import Contestant, Fitted
 
+BoolArray = npt.NDArray[np.bool_]
 Level = Literal["ok", "note", "warning"]
 PROBED_ROWS = 64  # ranked again with other targets, and whose prompts are read
 CONSTANT_SHARE = 0.9  # of all places, filled by as few items as one list has: the same list for everybody
@@ -53,11 +55,11 @@ def data_findings(dataset: Dataset, rows: Rows, protocol: ProtocolConfig) -> lis
     """Leaks that the data itself can hold, whatever the method."""
     return [
         _future_events(rows),
-        _training_before_test(dataset, rows),
+        training_before_test(dataset, rows.examples.times),
         _targets_in_training(dataset, rows),
         _targets_in_history(rows, protocol),
         _row_order(dataset),
-        _id_order(dataset),
+        id_order(dataset),
     ]
 
 
@@ -75,9 +77,9 @@ def _future_events(rows: Rows) -> Finding:
     return Finding(check, "ok", f"none in {len(examples):,} histories")
 
 
-def _training_before_test(dataset: Dataset, rows: Rows) -> Finding:
-    check = "training events after test targets"
-    time, tested = dataset.events.time, rows.examples.times
+def training_before_test(dataset: Dataset, tested: IntArray | None) -> Finding:
+    """Whether training events are younger than the first of the targets' times [U]."""
+    check, time = "training events after test targets", dataset.events.time
     if time is None or tested is None:
         return Finding(check, "note", "cannot be seen: the rows have no times")
     share = float((time[dataset.is_training_event] > tested.min()).mean())
@@ -118,7 +120,8 @@ def _row_order(dataset: Dataset) -> Finding:
     return _order("order of the catalog", np.arange(len(dataset.catalog)), dataset, "ties between scores would tell")
 
 
-def _id_order(dataset: Dataset) -> Finding:
+def id_order(dataset: Dataset) -> Finding:
+    """Whether the ids' natural order tells when an item first appeared."""
     ids = dataset.catalog.ids
     natural = sorted(range(len(ids)), key=lambda item: [_part(part) for part in DIGITS.split(ids[item])])
     places = np.empty(len(ids), dtype=np.int64)
@@ -157,7 +160,7 @@ def cell_findings(
     ranked: RankedExamples,
     dataset: Dataset,
     protocol: ProtocolConfig,
-) -> list[dict[str, str]]:
+) -> list[Finding]:
     """Checks of one fitted method.
 
     Raises:
@@ -168,11 +171,11 @@ def cell_findings(
     if fitted.model is not None:
         findings.append(_target_in_prompt(fitted, rows))
     constant = shared_share(ranked.items, len(dataset.catalog))
-    if constant >= CONSTANT_SHARE and not method.popularity_alone:
+    if constant >= CONSTANT_SHARE and not method.constant:
         text = f"as few items as one list has fill {constant:.0%} of all places"
         findings.append(Finding("constant output", "warning", text))
-    findings += _training_findings(fitted.log, ranked, fitted)
-    return [finding.to_dict() for finding in findings]
+    replies = (ranked.truncated, ranked.parsed) if fitted.reasons else None
+    return findings + training_findings(fitted.log, replies)
 
 
 def shared_share(lists: IntArray, catalog_size: int) -> float:
@@ -230,13 +233,15 @@ def _target_in_prompt(fitted: "Fitted", rows: Rows) -> Finding:
     return Finding(check, "ok", f"none of {len(examples)}")
 
 
-def _training_findings(log: Sequence[Mapping[str, float]], ranked: RankedExamples, fitted: "Fitted") -> list[Finding]:
+def training_findings(log: Sequence[Mapping[str, float]], replies: tuple[BoolArray, BoolArray] | None) -> list[Finding]:
+    """Runs that learned nothing: from the log, and from which replies were truncated and which parsed, if any."""
     silent = [entry["advantage/zero_groups"] for entry in log if "advantage/zero_groups" in entry]
     late = silent[len(silent) // 2 :]
     shares = [("groups without advantage", float(np.mean(late)), "of the later groups taught nothing")] if late else []
-    if fitted.model is not None and fitted.model.reasons:
-        shares.append(("truncated replies", float(ranked.truncated.mean()), "of the replies ran out of budget"))
-        shares.append(("unreadable replies", float(1 - ranked.parsed.mean()), "of the replies do not parse"))
+    if replies is not None:
+        truncated, parsed = replies
+        shares.append(("truncated replies", float(truncated.mean()), "of the replies ran out of budget"))
+        shares.append(("unreadable replies", float(1 - parsed.mean()), "of the replies do not parse"))
     return [Finding(check, "warning", f"{share:.0%} {what}") for check, share, what in shares if share > SILENT_SHARE]
 
 

@@ -22,19 +22,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reckon.comparison.cells import CELL_FILE, SELECTION_METRIC, Cell, failure_of, fingerprint_of, read_cell
+from reckon.comparison.cells import CELL_FILE, Cell, failure_of, fingerprint_of, read_cell
 from reckon.comparison.config import ComparisonConfig, MethodConfig
-from reckon.comparison.contestants import Contestant, contestant
-from reckon.comparison.guards import Finding, data_findings, refuse_impossible, refuse_impossible_values
-from reckon.comparison.list_metrics import ListInputs
-from reckon.comparison.protocol import Rows, apply_split, rows_of
+from reckon.comparison.contestants import Contestant
+from reckon.comparison.guards import Finding
+from reckon.comparison.measures import measure_of
+from reckon.comparison.protocol import apply_split
+from reckon.comparison.registry import TASKS, contestant
 from reckon.comparison.statistics import Difference, Standing, differences
+from reckon.comparison.task import Task
 from reckon.comparison.tuning import best_trial, check_search, trials_of
 from reckon.comparison.workers import Runner, run_cells
 from reckon.config import plain_value, save_config, to_dict
 from reckon.data import Dataset
-from reckon.data.bookshop import best_possible, shop_of
-from reckon.errors import CheckpointError, ReckonError
+from reckon.errors import CheckpointError
 from reckon.files import write_text
 
 CONFIG_FILE, TUNING_FILE = "comparison.yaml", "tuning.json"
@@ -46,7 +47,7 @@ class Trials:
 
     settings: Sequence[Mapping[str, Any]]
     scores: Sequence[float | None]
-    """NDCG@10 of validation rows; None where a trial failed."""
+    """The task's metric of selection on validation rows; None where a trial failed."""
     kept: int | None
     """Place of the best; None where all failed."""
 
@@ -66,15 +67,17 @@ class Comparison:
     """A comparison that has been run: all that tables and report read."""
 
     config: ComparisonConfig
+    task: Task[Any, Any, Any, Any]
     dataset: Dataset
-    rows: Rows
+    rows: Any
+    """Of the task, the same for every method."""
     standings: Sequence[Standing]
     differences: Sequence[Difference]
     findings: Sequence[Finding]
     """About the data; those about methods are in their cells."""
     trials: Mapping[str, Trials]
     lists: Mapping[str, Mapping[str, float]]
-    """Metrics of lists of every whole method."""
+    """Metrics of lists of every whole method that ranks."""
     best_possible: Mapping[str, float] | None
     seconds: float
 
@@ -87,7 +90,7 @@ class Comparison:
 def run_comparison(
     data: str | Path, config: ComparisonConfig, out: str | Path, *, runner: Runner = run_cells
 ) -> Comparison:
-    """Train and rank every cell that is not there yet, and put them side by side.
+    """Train and ask every cell that is not there yet, and put them side by side.
 
     Args:
         data: dataset directory.
@@ -103,24 +106,25 @@ def run_comparison(
     _check_folder(out)
     save_config(config, out / CONFIG_FILE)
     trials = _tune(plan, runner)
-    key = config.metric_key(SELECTION_METRIC)
+    key = config.metric_key(plan.task.selection)
     write_text(out / TUNING_FILE, json.dumps({name: tried.to_dict(key) for name, tried in trials.items()}, indent=2))
     cells = _cells(plan, trials)
     runner([cell for row in cells.values() for cell in row], config.workers)
     standings = [_standing(plan, method, cells.get(method.label, []), trials) for method in config.methods]
     for standing in standings:
         for result in standing.results:
-            refuse_impossible(result, config.ks)
+            plan.task.refuse_impossible(result, config)
     return Comparison(
         config,
+        plan.task,
         plan.dataset,
         plan.rows,
         standings,
         differences(standings, config.compared_with, config.tests),
-        data_findings(plan.dataset, plan.rows, config.protocol),
+        plan.task.data_findings(plan.dataset, plan.rows, config.protocol),
         trials,
         _list_numbers(plan, standings),
-        _best_possible(plan),
+        plan.task.best_possible(plan.dataset, plan.rows, config),
         time.perf_counter() - started,
     )
 
@@ -130,9 +134,10 @@ class _Plan:
     """The config, checked against the data."""
 
     config: ComparisonConfig
+    task: Task[Any, Any, Any, Any]
     dataset: Dataset
-    rows: Rows
-    valid: Rows | None
+    rows: Any
+    valid: Any
     """Rows that judge trials; None without tuning."""
     contestants: Mapping[str, Contestant]
     searches: Mapping[str, Mapping[str, list[Any]]]
@@ -141,12 +146,13 @@ class _Plan:
     @classmethod
     def make(cls, data: Path, config: ComparisonConfig, out: Path) -> "_Plan":
         """Check all there is to check."""
+        task, protocol = TASKS[config.task], config.protocol
+        dataset = apply_split(Dataset.load(data), protocol)
         for published in config.published:
-            refuse_impossible_values(published.name, published.values, config.ks)
-        dataset = apply_split(Dataset.load(data), config.protocol)
-        rows = rows_of(dataset, config.protocol, "test", config.protocol.rows)
+            task.refuse_published(published, dataset, config)
+        rows = task.rows(dataset, protocol, "test", protocol.rows)
         tuned = config.tuning.trials > 1
-        valid = rows_of(dataset, config.protocol, "valid", config.tuning.rows) if tuned else None
+        valid = task.rows(dataset, protocol, "valid", config.tuning.rows) if tuned else None
         contestants, searches = {}, {}
         for place, method in enumerate(config.methods):
             path = f"methods[{place}]"
@@ -157,13 +163,12 @@ class _Plan:
             for trial in _every_value(method.settings, searches[method.label]):
                 found.settings_of(trial, f"{path}.search")
             contestants[method.label] = found
-        return cls(config, dataset, rows, valid, contestants, searches, out)
+        return cls(config, task, dataset, rows, valid, contestants, searches, out)
 
     def cell(self, method: MethodConfig, values: Mapping[str, Any], seed: int, split: str) -> Cell:
         """One cell, its fingerprint and its place."""
         config, found = self.config, self.contestants[method.label]
         rows = self.rows if split == "test" else self.valid
-        assert rows is not None
         path = f"methods[{config.methods.index(method)}].settings"
         width = max(*config.ks, 10) if split == "test" else 10
         reasoning = config.reasoning.rows if split == "test" else 0
@@ -222,7 +227,7 @@ def _tune(plan: _Plan, runner: Runner) -> dict[str, Trials]:
     tried = {}
     for name, (settings, cells) in asked.items():
         scores = [_score(cell) for cell in cells]
-        tried[name] = Trials(settings, scores, best_trial(scores))
+        tried[name] = Trials(settings, scores, best_trial(scores, measure_of(plan.task.selection).lower_is_better))
     return tried
 
 
@@ -251,7 +256,7 @@ def _standing(plan: _Plan, method: MethodConfig, cells: Sequence[Cell], trials: 
     for cell in cells:
         try:
             if cell.finished:
-                finished[cell.seed] = read_cell(cell, plan.rows, len(plan.dataset.catalog))
+                finished[cell.seed] = read_cell(cell, plan.task, plan.rows, plan.dataset)
             else:
                 failures[cell.seed] = failure_of(cell) or "was not run"
         except CheckpointError as error:
@@ -261,20 +266,5 @@ def _standing(plan: _Plan, method: MethodConfig, cells: Sequence[Cell], trials: 
 
 
 def _list_numbers(plan: _Plan, standings: Sequence[Standing]) -> dict[str, dict[str, float]]:
-    inputs, config = ListInputs.of(plan.dataset, plan.rows.examples), plan.config
-    return {
-        standing.name: inputs.numbers(standing.results, config.headline, config.metric_key("mrr"))
-        for standing in standings
-        if standing.whole
-    }
-
-
-def _best_possible(plan: _Plan) -> dict[str, float] | None:
-    """Where the process behind the data is known, and the whole catalog is ranked."""
-    if plan.rows.negatives is not None or not plan.config.protocol.exclude_seen:
-        return None
-    try:
-        shop, books = shop_of(plan.dataset)
-    except (ReckonError, KeyError):
-        return None
-    return best_possible(shop, plan.rows.examples, books, plan.config.ks)
+    results = {standing.name: standing.results for standing in standings if standing.whole}
+    return plan.task.list_numbers(plan.dataset, plan.rows, results, plan.config)

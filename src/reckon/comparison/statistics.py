@@ -3,8 +3,9 @@
 Entry points: `Standing` holds one method's cells; `differences` compares every method with the baseline under Holm's
 correction.
 
-Two kinds of chance are kept apart. The interval is over users: each user's worth is first averaged over the seeds, and
-users are resampled. The spread is over seeds: the sample deviation of the seeds' metrics.
+Two kinds of chance are kept apart. The interval is over users: each row's number is first averaged over the seeds, and
+users are resampled. The spread is over seeds: the sample deviation of the seeds' metrics. RMSE over seeds is the root
+of the mean squared error of all rows and seeds.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,18 +15,9 @@ from typing import Any
 import numpy as np
 
 from reckon.comparison.cells import FinishedCell
+from reckon.comparison.measures import measure_of
 from reckon.errors import DataError
-from reckon.metrics import (
-    Interval,
-    PairedDifference,
-    RankingResult,
-    bootstrap_interval,
-    holm,
-    metric_values,
-    minimum_detectable_difference,
-    paired_interval,
-    spread,
-)
+from reckon.metrics import Interval, PairedDifference, holm, spread
 from reckon.metrics.bootstrap import FloatArray
 from reckon.metrics.significance import LEVEL, enough_resamples
 
@@ -35,11 +27,11 @@ class SeedMetric:
     """One metric of one method."""
 
     interval: Interval
-    """Mean over users and seeds; 95 % over users."""
+    """Over users and seeds; 95 % over users."""
     deviation: float
     """Sample deviation over the seeds."""
     by_seed: tuple[float, ...]
-    """Each seed's mean over users."""
+    """Each seed's own."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -59,7 +51,7 @@ class Standing:
     _measured: dict[str, SeedMetric] = field(default_factory=dict, repr=False)
 
     @property
-    def results(self) -> list[RankingResult]:
+    def results(self) -> list[Any]:
         """Of every finished seed."""
         return [cell.result for cell in self.cells.values()]
 
@@ -69,14 +61,16 @@ class Standing:
         return bool(self.cells) and not self.failures
 
     def worth(self, metric: str) -> FloatArray:
-        """[U] each row's worth, averaged over the seeds."""
-        return np.mean([metric_values(result, metric) for result in self.results], axis=0)
+        """[U] what each row adds to the metric, averaged over the seeds: its hit, or its error (squared, for RMSE)."""
+        values = measure_of(metric).values
+        return np.mean([values(result) for result in self.results], axis=0)
 
     def metric(self, metric: str) -> SeedMetric:
         """One metric over all seeds; measured once, since tables and charts ask for the same."""
         if metric not in self._measured:
-            interval = bootstrap_interval(self.worth(metric), self.results[0].user_ids)
-            by_seed = tuple(float(metric_values(result, metric).mean()) for result in self.results)
+            measure = measure_of(metric)
+            interval = measure.interval(self.worth(metric), self.results[0].user_ids)
+            by_seed = tuple(measure.of(measure.values(result)) for result in self.results)
             self._measured[metric] = SeedMetric(interval, spread(by_seed), by_seed)
         return self._measured[metric]
 
@@ -136,9 +130,9 @@ def differences(standings: Sequence[Standing], baseline: str, metrics: Sequence[
     for name, standing in known.items():
         users = _same_users(standing, base)
         for metric in metrics:
-            mine, theirs = standing.worth(metric), base.worth(metric)
-            paired = paired_interval(mine, theirs, users, resamples=enough_resamples(count))
-            found.append((name, metric, paired, minimum_detectable_difference(mine - theirs, users)))
+            measure, mine, theirs = measure_of(metric), standing.worth(metric), base.worth(metric)
+            paired = measure.paired(mine, theirs, users, enough_resamples(count))
+            found.append((name, metric, paired, measure.detectable(mine, theirs, users)))
     corrected = holm([paired.p_value for _, _, paired, _ in found])
     return [
         Difference(name, baseline, metric, paired, p, detectable)

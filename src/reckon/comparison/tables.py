@@ -3,7 +3,9 @@
 Entry points: `tables_of` for all of them by name, `write_tables` for the files, `metrics_of` for `metrics.json`.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,14 @@ from reckon.comparison.harness import Comparison
 from reckon.comparison.statistics import Standing
 from reckon.config import to_dict
 from reckon.evaluation.compare import Grid, format_interval, format_p, format_rate, metric_label, rate_label, signed
+from reckon.evaluation.rating_tables import RatingRow, problems_table
 from reckon.files import write_text
 
 PUBLISHED = "†"  # beside a row that somebody else measured
 NOT_CLEAR = "°"  # beside a number that does not differ significantly from the baseline's
+ANSWERED = {"ranking": "ms per user, ranked", "rating": "ms per rating"}  # of methods, once they are trained
+CELL_KEYS = ("seed", "fingerprint", "seconds", "findings", "reasoning", "problems", "facts")  # in `metrics.json`
+WORST_ERROR = "In rating units, lower is better; a reply without a rating counts with its worst possible error."
 LIST_LABELS = {"arp": "mean popularity", "popularity_lift": "popularity lift"}
 
 
@@ -28,6 +34,7 @@ def tables_of(comparison: Comparison) -> dict[str, Grid]:
         "lists": lists_table(comparison),
         "cost": cost_table(comparison),
         "reasoning": reasoning_table(comparison),
+        "problems": replies_table(comparison),
         "guards": guards_table(comparison),
     }
     return {name: grid for name, grid in made.items() if grid.rows}
@@ -41,17 +48,15 @@ def write_tables(tables: Mapping[str, Grid], folder: Path) -> None:
 
 
 def provenance(comparison: Comparison) -> str:
-    """What every table says of itself: data, rows, candidates, masking, seeds, budget."""
-    config, protocol = comparison.config, comparison.config.protocol
-    items = f"{len(comparison.dataset.catalog):,} items"
-    among = items if protocol.negatives is None else f"{protocol.negatives:,} sampled of {items}"
+    """What every table says of itself: data, rows, what was asked about them, seeds, budget."""
+    config = comparison.config
     tuned = f"{config.tuning.trials} trials per method" if config.tuning.trials > 1 else "no tuning"
     few = " (fewer than three)" if config.allow_few_seeds and len(config.seeds) < 3 else ""
     source = comparison.dataset.info["source"].get("name", "data")
+    question = comparison.task.question(comparison.dataset, comparison.rows, config.protocol)
     return (
         f"{source}, data {comparison.dataset.checksum[:12]}; {comparison.dataset.protocol} split, "
-        f"{len(comparison.rows):,} test rows, each target ranked among {among}, "
-        f"{'without' if protocol.exclude_seen else 'with'} what the user took before; "
+        f"{len(comparison.rows):,} test rows, {question}; "
         f"seeds {', '.join(map(str, config.seeds))}{few}; {tuned}"
     )
 
@@ -59,20 +64,14 @@ def provenance(comparison: Comparison) -> str:
 def metrics_table(comparison: Comparison) -> Grid:
     """One row per method: mean over seeds, deviation over seeds, 95 % interval over users; failures in words."""
     config = comparison.config
-    metrics = [f"{name}@{k}" for k in config.ks for name in ("hit", "ndcg")]
+    metrics = config.metrics
     unclear = {(d.name, d.metric) for d in comparison.differences if not d.clear}
     rows = []
     for standing in comparison.standings:
         if not standing.whole:
             rows.append((f"{_flagged(standing)}\n{_failure(standing)}", "failed", *[""] * (len(metrics) - 1)))
             continue
-        cells = []
-        for metric in metrics:
-            seen = standing.metric(metric)
-            mark = NOT_CLEAR if (standing.name, metric) in unclear else ""
-            spread = f"\n±{_short(seen.deviation)}" if len(seen.by_seed) > 1 else ""
-            interval = format_interval(seen.interval.lo, seen.interval.hi)
-            cells.append(f"{seen.interval.mean:.4f}{mark}\n{interval}{spread}")
+        cells = [_metric_cell(standing, metric, (standing.name, metric) in unclear) for metric in metrics]
         rows.append((_flagged(standing), *cells))
     for published in config.published:
         values = published.values
@@ -82,7 +81,8 @@ def metrics_table(comparison: Comparison) -> Grid:
         best = comparison.best_possible
         rows.append(("best possible", *(f"{best[metric]:.4f}" if metric in best else "" for metric in metrics)))
     tested = " and ".join(metric_label(metric) for metric in config.tests)
-    caption = (
+    caption = f"{WORST_ERROR} " if config.task == "rating" else ""
+    caption += (
         f"Mean over users and seeds; 95 % bootstrap interval over users; ± deviation over seeds. {NOT_CLEAR} not "
         f"significantly different from {config.compared_with} ({tested}, Holm-corrected 5 %). "
     )
@@ -92,6 +92,15 @@ def metrics_table(comparison: Comparison) -> Grid:
         caption += "! see the guards. "
     headings = ("method", *(config.metric_key(metric_label(metric)) for metric in metrics))
     return Grid(headings, tuple(rows), caption + provenance(comparison))
+
+
+def _metric_cell(standing: Standing, metric: str, unclear: bool) -> str:
+    seen = standing.metric(metric)
+    if metric.endswith("_rate"):  # says how far to trust the others
+        return format_rate(metric, seen.interval.mean)
+    spread = f"\n±{_short(seen.deviation)}" if len(seen.by_seed) > 1 else ""
+    interval = format_interval(seen.interval.lo, seen.interval.hi)
+    return f"{seen.interval.mean:.4f}{NOT_CLEAR if unclear else ''}\n{interval}{spread}"
 
 
 def differences_table(comparison: Comparison) -> Grid:
@@ -148,12 +157,13 @@ def cost_table(comparison: Comparison) -> Grid:
                 *(_rate_cell(rate, value) if value is not None else "" for rate, value in means.items()),
             )
         )
-    headings = ("method", "training, s", "peak memory, MiB", "trials", *map(_rate_heading, rates))
+    task = comparison.config.task
+    headings = ("method", "training, s", "peak memory, MiB", "trials", *(_rate_heading(rate, task) for rate in rates))
     return Grid(headings, tuple(rows), f"Mean over seeds, one thread each. {provenance(comparison)}")
 
 
-def _rate_heading(rate: str) -> str:
-    return "ms per user, ranked" if rate == "seconds_per_user" else rate_label(rate)
+def _rate_heading(rate: str, task: str) -> str:
+    return ANSWERED[task] if rate == "seconds_per_user" else rate_label(rate)
 
 
 def _rate_cell(rate: str, value: float) -> str:
@@ -184,6 +194,18 @@ def reasoning_table(comparison: Comparison) -> Grid:
     return Grid(("reasoning", "metric", "mean", "change", "p"), tuple(rows), caption + provenance(comparison))
 
 
+def replies_table(comparison: Comparison) -> Grid:
+    """How many replies gave no rating, by what was wrong with them, all seeds together; empty where each gave one."""
+    counted = []
+    for standing in comparison.whole:
+        found = Counter[str]()
+        for cell in standing.cells.values():
+            found.update(cell.about.get("problems") or {})
+        counted.append(RatingRow(standing.results[0], {}, dict(found.most_common())))
+    grid = problems_table(counted)
+    return Grid((), ()) if grid is None else replace(grid, caption=f"{grid.caption} {provenance(comparison)}")
+
+
 def guards_table(comparison: Comparison) -> Grid:
     """What was checked, and what was found."""
     rows: list[tuple[str, ...]] = [
@@ -208,7 +230,7 @@ def guards_table(comparison: Comparison) -> Grid:
 def metrics_of(comparison: Comparison) -> dict[str, Any]:
     """Everything in the tables, for `metrics.json`."""
     config = comparison.config
-    metrics = [*(f"{name}@{k}" for k in config.ks for name in ("hit", "ndcg")), "mrr"]
+    metrics = [*config.metrics, *(["mrr"] if config.task == "ranking" else [])]
     rows = []
     for standing in comparison.standings:
         row: dict[str, Any] = {"name": standing.name, "method": standing.method, "settings": dict(standing.settings)}
@@ -220,15 +242,12 @@ def metrics_of(comparison: Comparison) -> dict[str, Any]:
                     f"{key}_ci": [seen.interval.lo, seen.interval.hi],
                     f"{key}_sd": seen.deviation,
                 }
-            row |= comparison.lists[standing.name]
+            row |= comparison.lists.get(standing.name, {})
             row["training_seconds"] = standing.mean_of("seconds", "training")
             row["rates"] = {rate: standing.mean_of("rates", rate) for rate in standing.results[0].rates}
         row["trials"] = standing.trials
         row["failures"] = {str(seed): error for seed, error in standing.failures.items()}
-        row["cells"] = [
-            {key: cell.about.get(key) for key in ("seed", "fingerprint", "seconds", "findings", "reasoning", "facts")}
-            for cell in standing.cells.values()
-        ]
+        row["cells"] = [{key: cell.about.get(key) for key in CELL_KEYS} for cell in standing.cells.values()]
         rows.append(row)
     return {
         "rows": rows,

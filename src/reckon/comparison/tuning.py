@@ -53,7 +53,8 @@ def trials_of(
     return trials[:count]
 
 
-def best_trial(scores: Sequence[float | None]) -> int | None:
+def best_trial(scores: Sequence[float | None], lower_is_better: bool = False) -> int | None:
     """The place of the best score, the first of equals; None where every trial failed."""
-    known = [(score, -place) for place, score in enumerate(scores) if score is not None]
+    sign = -1 if lower_is_better else 1
+    known = [(sign * score, -place) for place, score in enumerate(scores) if score is not None]
     return -max(known)[1] if known else None

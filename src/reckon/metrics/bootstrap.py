@@ -1,8 +1,8 @@
 """Bootstrap intervals over users: how much a mean would move with other users from the same population.
 
 Entry points: `bootstrap_interval` for one mean, `paired_interval` for the difference of two on the same rows,
-`paired_root_interval` for the difference of two root means. Works on one number per row; knows nothing of ranks or
-ratings.
+`bootstrap_root_interval` and `paired_root_interval` for root means. Works on one number per row; knows nothing of
+ranks or ratings.
 
 A user is the unit that is resampled. Where a user has several rows they are drawn together, since one person's rows
 resemble each other; treating them as independent makes the interval too narrow.
@@ -65,6 +65,21 @@ def bootstrap_interval(
     means = _resampled_means(values, users, resamples, seed)
     lo, hi = _percentiles(means, confidence)
     return Interval(float(values.mean()), lo, hi)
+
+
+def bootstrap_root_interval(
+    values: FloatArray, users: Users | None = None, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> Interval:
+    """Percentile interval of the root of the mean over rows, as of squared errors.
+
+    The root keeps order, so the percentiles of the resampled roots are the roots of those of the mean.
+
+    Args:
+        values: [U] one number per row, >= 0.
+        users, confidence, resamples, seed: as in `bootstrap_interval`.
+    """
+    mean = bootstrap_interval(values, users, confidence=confidence, resamples=resamples, seed=seed)
+    return Interval(float(np.sqrt(mean.mean)), float(np.sqrt(mean.lo)), float(np.sqrt(mean.hi)))
 
 
 def paired_interval(

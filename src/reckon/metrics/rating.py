@@ -26,6 +26,7 @@ from reckon.metrics.bootstrap import (
     Interval,
     PairedDifference,
     bootstrap_interval,
+    bootstrap_root_interval,
     paired_interval,
     paired_root_interval,
 )
@@ -133,12 +134,8 @@ def mae_interval(result: RatingResult, resamples: int = 2000, seed: int = 0) -> 
 
 
 def rmse_interval(result: RatingResult, resamples: int = 2000, seed: int = 0) -> Interval:
-    """RMSE with its 95 % bootstrap interval, resampling users.
-
-    The root keeps order, so the percentiles of the resampled roots are the roots of those of the mean squared error.
-    """
-    squared = bootstrap_interval(squared_errors(result), result.user_ids, resamples=resamples, seed=seed)
-    return Interval(float(np.sqrt(squared.mean)), float(np.sqrt(squared.lo)), float(np.sqrt(squared.hi)))
+    """RMSE with its 95 % bootstrap interval, resampling users."""
+    return bootstrap_root_interval(squared_errors(result), result.user_ids, resamples=resamples, seed=seed)
 
 
 def rating_summary(result: RatingResult, resamples: int = 2000, seed: int = 0) -> dict[str, object]:

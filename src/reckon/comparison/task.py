@@ -1,0 +1,137 @@
+"""What methods are asked to do, as cells and harness know it: rank items, or predict ratings.
+
+Entry point: `Task`. `reckon.comparison.ranking_task` and `reckon.comparison.rating_task` are the two; which one a
+comparison has, follows from its methods (`ComparisonConfig.task`). Cells, tuning, statistics, resuming and the tables
+that all comparisons have know no more of it than what is here.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+from reckon.comparison.config import ComparisonConfig, ProtocolConfig, PublishedConfig
+from reckon.comparison.contestants import Contestant, Trained
+from reckon.comparison.guards import Finding
+from reckon.data import Dataset
+from reckon.data.splits import Split as RowSplit
+from reckon.methods.finished_run import Task as TaskName
+
+
+class AnyRows(Protocol):
+    """Rows of one split, the same for every method."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def checksum(self) -> str:
+        """Equal checksums are equal rows."""
+
+
+class AnyResult(Protocol):
+    """What one cell is measured by."""
+
+    @property
+    def name(self) -> str:
+        """Of the method, as tables call it."""
+
+    @property
+    def user_ids(self) -> Any:
+        """[U] who each row belongs to."""
+
+    @property
+    def rates(self) -> Mapping[str, float]:
+        """What was counted on the way."""
+
+    def __len__(self) -> int: ...
+
+
+RowsT = TypeVar("RowsT", bound=AnyRows)
+FittedT = TypeVar("FittedT", bound=Trained)
+AnswersT = TypeVar("AnswersT")
+ResultT = TypeVar("ResultT", bound=AnyResult)
+
+
+class Task(ABC, Generic[RowsT, FittedT, AnswersT, ResultT]):
+    """One task. It has no state: everything is passed in."""
+
+    name: ClassVar[TaskName]
+    """Also what a fitted method is said to be doing."""
+    selection: ClassVar[str]
+    """Metric of validation rows by which tuning keeps settings."""
+
+    # -- the rows -------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def rows(self, dataset: Dataset, protocol: ProtocolConfig, split: RowSplit, limit: int | None) -> RowsT:
+        """At most `limit` rows of a split under the protocol. Raises DataError where there are none."""
+
+    @abstractmethod
+    def question(self, dataset: Dataset, rows: RowsT, protocol: ProtocolConfig) -> str:
+        """What is asked about each row, for the captions of tables."""
+
+    @abstractmethod
+    def data_findings(self, dataset: Dataset, rows: RowsT, protocol: ProtocolConfig) -> list[Finding]:
+        """Leaks that the data itself can hold, whatever the method."""
+
+    @abstractmethod
+    def best_possible(self, dataset: Dataset, rows: RowsT, config: ComparisonConfig) -> dict[str, float] | None:
+        """Metrics that nothing can beat but by luck, where the process behind the data is known."""
+
+    # -- one cell -------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def answer(
+        self, fitted: FittedT, rows: RowsT, dataset: Dataset, width: int, on_batch: Callable[[int], None]
+    ) -> AnswersT:
+        """Ask a fitted method about every row; `on_batch` is told how many were answered."""
+
+    @abstractmethod
+    def result(
+        self, name: str, answers: AnswersT, rows: RowsT, dataset: Dataset, rates: Mapping[str, float]
+    ) -> ResultT:
+        """Answers as metrics read them. Raises DataError for answers that cannot be."""
+
+    @abstractmethod
+    def rates(self, fitted: FittedT, answers: AnswersT) -> dict[str, float]:
+        """What was counted of the replies, of methods that write some."""
+
+    @abstractmethod
+    def findings(
+        self,
+        method: Contestant,
+        fitted: FittedT,
+        rows: RowsT,
+        answers: AnswersT,
+        dataset: Dataset,
+        protocol: ProtocolConfig,
+    ) -> list[Finding]:
+        """Checks of one fitted method. Raises DataError for answers that contradict themselves."""
+
+    @abstractmethod
+    def details(self, fitted: FittedT, rows: RowsT, answers: AnswersT, limit: int, seed: int) -> dict[str, Any]:
+        """More for `cell.json`; `limit` bounds the rows of what takes another pass over them."""
+
+    @abstractmethod
+    def save(self, folder: Path, answers: AnswersT, fitted: FittedT) -> None:
+        """Write the answers into a cell's folder."""
+
+    @abstractmethod
+    def load(self, folder: Path, rows: RowsT) -> AnswersT:
+        """Read what `save` wrote. Raises OSError, ValueError, KeyError or SafetensorError where it is damaged."""
+
+    # -- the table ------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def refuse_impossible(self, result: ResultT, config: ComparisonConfig) -> None:
+        """Refuse a result whose metrics cannot be. Raises DataError."""
+
+    @abstractmethod
+    def refuse_published(self, row: PublishedConfig, dataset: Dataset, config: ComparisonConfig) -> None:
+        """The same for somebody else's numbers."""
+
+    def list_numbers(
+        self, dataset: Dataset, rows: RowsT, results: Mapping[str, Sequence[ResultT]], config: ComparisonConfig
+    ) -> dict[str, dict[str, float]]:
+        """What methods answer, whether right or not, by the method's name; nothing where there is nothing to say."""
+        return {}
