@@ -30,8 +30,8 @@ from reckon.models.sentence_encoder import STATIC
 from reckon.rl.checkpoints import last_checkpoint
 
 OnProgress = Callable[[float], None]
-MODEL_FIELDS = ("backbone", "encoder")  # settings that may name a folder
-EDGE_BYTES = 1 << 20  # of each end of a model's files that its identity is made of
+FOLDER_FIELDS = ("backbone", "encoder", "traces")  # settings that may name a folder
+EDGE_BYTES = 1 << 20  # of each end of a folder's files that its identity is made of
 
 
 class Trained(Protocol):
@@ -280,10 +280,11 @@ def preset_of(make: Callable[..., Any], name: Any, arm: str, path: str) -> Any:
 
 
 def identified(value: Any, name: str = "") -> Any:
-    """Settings in which every folder of a model stands as what it holds, so that another in its place is noticed."""
+    """Settings in which every folder, of a model or of traces, stands as what it holds: another in its place is
+    noticed."""
     if isinstance(value, Mapping):
         return {key: identified(inner, str(key)) for key, inner in value.items()}
-    if name in MODEL_FIELDS and isinstance(value, str) and value not in (NEW, STATIC) and Path(value).is_dir():
+    if name in FOLDER_FIELDS and isinstance(value, str) and value not in (NEW, STATIC) and Path(value).is_dir():
         return f"files {_digest(Path(value))}"
     return value
 

@@ -9,14 +9,17 @@ from functools import partial
 from typing import Any
 
 from reckon.baselines import RANKING_BASELINES
+from reckon.baselines.ratings import RATING_BASELINES
 from reckon.comparison.contestants import BaselineContestant, Contestant, MethodContestant
 from reckon.comparison.oracle import Oracle
 from reckon.comparison.ranking_task import RankingTask
+from reckon.comparison.rating_contestants import RatingBaselineContestant, RatingModelContestant
+from reckon.comparison.rating_task import RatingTask
 from reckon.comparison.task import Task
 from reckon.errors import ConfigError
 from reckon.methods.finished_run import Task as TaskName
 
-TASKS: Mapping[TaskName, Task[Any, Any, Any, Any]] = {"ranking": RankingTask()}
+TASKS: Mapping[TaskName, Task[Any, Any, Any, Any]] = {"ranking": RankingTask(), "rating": RatingTask()}
 
 CONTESTANTS: dict[str, Callable[[], Contestant]] = {
     **{name: partial(BaselineContestant, baseline) for name, baseline in RANKING_BASELINES.items()},
@@ -25,6 +28,9 @@ CONTESTANTS: dict[str, Callable[[], Contestant]] = {
     "no-reasoning": lambda: MethodContestant("no-reasoning", "r2ec", "no-reasoning"),
     "rporec": lambda: MethodContestant("rporec", "rporec", "full"),
     "history-only": lambda: MethodContestant("history-only", "rporec", "history-only"),
+    **{name: partial(RatingBaselineContestant, baseline) for name, baseline in RATING_BASELINES.items()},
+    "reczero": lambda: RatingModelContestant("reczero"),
+    "recone": lambda: RatingModelContestant("recone"),
 }
 
 

@@ -85,6 +85,27 @@ def train_run(
     """
     out, dataset = Path(out), Dataset.load(data)
     config = run_config(constants(preset, arm), out / CONFIG_FILE, config_file, overrides, resume=resume, seed=seed)
+    return fit_stages(config, dataset, backbone, traces, out, resume=resume)
+
+
+def fit_stages(
+    config: RecOneConfig,
+    dataset: Dataset,
+    backbone: str | Path,
+    traces: str | Path,
+    out: Path,
+    *,
+    resume: bool = False,
+    progress: bool = True,
+) -> RecZero:
+    """As `train_run`, with the data set and the settings that are there already.
+
+    Args:
+        config: settings of both stages.
+        dataset: whose training rows the traces are of.
+        backbone, traces, out, resume: as in `train_run`.
+        progress: show progress bars.
+    """
     tuned = out / SFT_FOLDER
     is_tuned = (tuned / REPORT_FILE).exists()
     if not resume:
@@ -93,14 +114,21 @@ def train_run(
         starting_point(out, False, {})  # refuses another run before hours of fine-tuning, not after
         save_config(config, out / CONFIG_FILE)
     if not is_tuned:
-        _fine_tune(config, dataset, backbone, traces, tuned, resume)
+        _fine_tune(config, dataset, backbone, traces, tuned, resume, progress)
     predictor = RecZero.from_backbone(tuned, dataset, config.reinforcement)
-    fit(predictor, dataset, out, resume=resume and last_checkpoint(out) is not None, method="recone")
+    resume = resume and last_checkpoint(out) is not None
+    fit(predictor, dataset, out, resume=resume, progress=progress, method="recone")
     return predictor
 
 
 def _fine_tune(
-    config: RecOneConfig, dataset: Dataset, backbone: str | Path, traces: str | Path, out: Path, resume: bool
+    config: RecOneConfig,
+    dataset: Dataset,
+    backbone: str | Path,
+    traces: str | Path,
+    out: Path,
+    resume: bool,
+    progress: bool,
 ) -> None:
     """The first stage, with prompts as the second one reads them: the teacher may have read longer ones."""
     examples = rating_examples(dataset, "train", config.prompt.window, config.prompt.item_window)
@@ -118,4 +146,5 @@ def _fine_tune(
         data_checksum=dataset.checksum,
         seed=config.seed,
         resume=resume,
+        progress=progress,
     )

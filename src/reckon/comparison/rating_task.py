@@ -1,0 +1,135 @@
+"""Predicting ratings: every row has a user, an item and the rating that was really given.
+
+Entry point: `RatingTask`. A cell holds beside what every cell holds
+
+    ratings.safetensors   predictions [U] (NaN where the reply did not parse), truncated [U], lengths [U]
+    replies.parquet       reply and problem of each row, of methods that write replies
+
+A reply without a rating stays in every mean with its worst possible error (`reckon.metrics.rating`).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from safetensors.numpy import load_file, save_file
+
+from reckon.comparison.config import ComparisonConfig, ProtocolConfig, PublishedConfig
+from reckon.comparison.contestants import Contestant
+from reckon.comparison.guards import Finding
+from reckon.comparison.rating_contestants import FittedRater
+from reckon.comparison.rating_guards import (
+    rating_data_findings,
+    rating_findings,
+    refuse_impossible_errors,
+    refuse_unanswered,
+)
+from reckon.comparison.rating_rows import RatingRows, rating_rows_of
+from reckon.comparison.task import Task
+from reckon.data import Dataset
+from reckon.data.bookshop_ratings import best_possible_ratings, rated_shop_of
+from reckon.data.ratings import rating_scale
+from reckon.data.splits import Split as RowSplit
+from reckon.errors import ReckonError
+from reckon.evaluation.rating_run import problems_of
+from reckon.methods.reczero import RatedExamples
+from reckon.metrics.rating import RatingResult, mae, rmse
+
+RATINGS_FILE, REPLIES_FILE = "ratings.safetensors", "replies.parquet"
+ALL = 1_000_000  # ratings of a window that leaves nothing out
+
+
+class RatingTask(Task[RatingRows, FittedRater, RatedExamples, RatingResult]):
+    """Predict the rating of each row."""
+
+    name = "rating"
+    selection = "rmse"
+
+    def rows(self, dataset: Dataset, protocol: ProtocolConfig, split: RowSplit, limit: int | None) -> RatingRows:
+        return rating_rows_of(dataset, split, limit)
+
+    def question(self, dataset: Dataset, rows: RatingRows, protocol: ProtocolConfig) -> str:
+        return f"each rated on a scale of {rating_scale(dataset)} from what is older"
+
+    def data_findings(self, dataset: Dataset, rows: RatingRows, protocol: ProtocolConfig) -> list[Finding]:
+        return rating_data_findings(dataset, rows)
+
+    def best_possible(self, dataset: Dataset, rows: RatingRows, config: ComparisonConfig) -> dict[str, float] | None:
+        """Of one who sees all that is visible, and has learned every book's quality: nobody can know more."""
+        try:
+            shop = rated_shop_of(dataset)
+        except (ReckonError, KeyError):
+            return None
+        return best_possible_ratings(shop, replace(rows.examples, window=ALL, item_window=ALL), quality_known=True)
+
+    def answer(
+        self, fitted: FittedRater, rows: RatingRows, dataset: Dataset, width: int, on_batch: Callable[[int], None]
+    ) -> RatedExamples:
+        return fitted.rater.rate(rows.examples, on_batch)
+
+    def result(
+        self, name: str, answers: RatedExamples, rows: RatingRows, dataset: Dataset, rates: Mapping[str, float]
+    ) -> RatingResult:
+        refuse_unanswered(name, answers)
+        examples, scale = rows.examples, rating_scale(dataset)
+        return RatingResult(name, answers.predictions, examples.ratings, scale, examples.user_ids, rates=rates)
+
+    def rates(self, fitted: FittedRater, answers: RatedExamples) -> dict[str, float]:
+        if not fitted.reasons:
+            return {}
+        return {
+            "truncated": float(answers.truncated.mean()),
+            "parsed": answers.reply_parse_rate,
+            "reply_length": float(answers.lengths.mean()),
+        }
+
+    def findings(
+        self,
+        method: Contestant,
+        fitted: FittedRater,
+        rows: RatingRows,
+        answers: RatedExamples,
+        dataset: Dataset,
+        protocol: ProtocolConfig,
+    ) -> list[Finding]:
+        return rating_findings(method, fitted, rows, answers)
+
+    def details(
+        self, fitted: FittedRater, rows: RatingRows, answers: RatedExamples, limit: int, seed: int
+    ) -> dict[str, Any]:
+        """Unreadable replies by what was wrong with them, of methods that write replies."""
+        return {"problems": dict(problems_of(answers).most_common())} if fitted.reasons else {}
+
+    def save(self, folder: Path, answers: RatedExamples, fitted: FittedRater) -> None:
+        arrays = {
+            "predictions": np.asarray(answers.predictions, dtype=np.float64),
+            "truncated": answers.truncated.astype(np.uint8),
+            "lengths": np.asarray(answers.lengths, dtype=np.int64),
+        }
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, folder / RATINGS_FILE)
+        if fitted.reasons:
+            table = pa.table({"reply": answers.replies, "problem": answers.problems})
+            pq.write_table(table, folder / REPLIES_FILE, compression="zstd")
+
+    def load(self, folder: Path, rows: RatingRows) -> RatedExamples:
+        arrays, written = load_file(folder / RATINGS_FILE), {"reply": [""] * len(rows), "problem": [""] * len(rows)}
+        if (folder / REPLIES_FILE).exists():
+            written = pq.read_table(folder / REPLIES_FILE).to_pydict()
+        return RatedExamples(
+            arrays["predictions"],
+            np.full(len(rows), np.nan),
+            written["reply"],
+            written["problem"],
+            arrays["lengths"],
+            arrays["truncated"].astype(bool),
+        )
+
+    def refuse_impossible(self, result: RatingResult, config: ComparisonConfig) -> None:
+        refuse_impossible_errors(result.name, {"mae": mae(result), "rmse": rmse(result)}, result.scale)
+
+    def refuse_published(self, row: PublishedConfig, dataset: Dataset, config: ComparisonConfig) -> None:
+        refuse_impossible_errors(row.name, row.values, rating_scale(dataset))
