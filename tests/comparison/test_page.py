@@ -14,7 +14,7 @@ from pages import HOSTILE, Page
 from reckon.comparison.config import ComparisonConfig, MethodConfig, ProtocolConfig
 from reckon.comparison.groups import by_history_length, by_target_popularity, disagreements, group_intervals
 from reckon.comparison.harness import run_comparison
-from reckon.comparison.page import page_of
+from reckon.comparison.report import page_of
 from reckon.comparison.tables import metrics_of, tables_of
 from reckon.comparison.workers import run_here
 from reckon.data import Catalog

@@ -1,6 +1,6 @@
 """From a config file to everything a comparison writes: behind `reckon compare --data DIR --config FILE`.
 
-Entry point: `compare_and_report`.
+Entry points: `compare_and_report`; `page_of` for the page alone.
 """
 
 import json
@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reckon.comparison.config import load_comparison
-from reckon.comparison.harness import run_comparison
-from reckon.comparison.page import page_of
+from reckon.comparison.harness import Comparison, run_comparison
+from reckon.comparison.page import ComparisonPage, comparison_page
+from reckon.comparison.ranking_page import RANKING_SECTIONS
+from reckon.comparison.rating_page import RATING_SECTIONS
 from reckon.comparison.tables import metrics_of, tables_of, write_tables
 from reckon.evaluation.compare import Grid
 from reckon.evaluation.page import write_report
@@ -27,3 +29,9 @@ def compare_and_report(
     write_tables(tables, out / "tables")
     write_report(out / "report.html", page_of(comparison, tables))
     return tables
+
+
+def page_of(comparison: Comparison, tables: dict[str, Grid]) -> ComparisonPage:
+    """The page of a comparison, with the sections of its task."""
+    sections = RATING_SECTIONS if comparison.config.task == "rating" else RANKING_SECTIONS
+    return comparison_page(comparison, tables, sections)

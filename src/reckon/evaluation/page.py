@@ -22,7 +22,7 @@ from reckon.evaluation.compare import LABELS, Grid, metric_label
 from reckon.files import write_text
 
 if TYPE_CHECKING:
-    from reckon.evaluation.disagreement import Disagreement
+    from reckon.evaluation.disagreement import Disagreement, RatingDisagreement
     from reckon.evaluation.rating_examples import ShownRating
     from reckon.evaluation.report import ExampleUser
 
@@ -97,6 +97,7 @@ class Section:
     examples: "Sequence[ExampleUser]" = ()
     ratings: "Sequence[ShownRating]" = ()
     disagreements: "Sequence[Disagreement]" = ()
+    rating_disagreements: "Sequence[RatingDisagreement]" = ()
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
