@@ -6,6 +6,7 @@ import pytest
 from reckon.errors import DataError, ShapeError
 from reckon.metrics import RankingResult, list_summary
 from reckon.metrics.lists import (
+    distinct_users,
     exposure,
     gini,
     intra_list_diversity,
@@ -44,6 +45,32 @@ def test_novelty_by_hand():
     # Of 8 users 4 took item 0, 2 item 1, 1 item 2: 1, 2 and 3 bits.
     assert novelty(LISTS, np.array([4, 2, 1, 0]), 8, 2) == pytest.approx((2 + 2.5 + 1.5) / 3, **CLOSE)
     assert novelty(np.array([[3, -1]]), np.array([4, 2, 1, 0]), 8, 2) == pytest.approx(3, **CLOSE)
+
+
+def test_a_user_who_takes_an_item_twice_counts_once():
+    counts, users = distinct_users(np.array([0, 0, 0, 3, 3, 5]), np.array([2, 1, 2, 2, 0, 0]), 4)
+    assert counts.tolist() == [2, 1, 2, 0]
+    assert users == 3
+
+
+def test_neither_order_nor_blocks_of_events_change_the_distinct_users(monkeypatch):
+    import reckon.metrics.lists as module
+
+    rng = np.random.default_rng(2)
+    users, items = np.sort(rng.integers(0, 40, 300)), rng.integers(0, 12, 300)
+    pairs = set(zip(users.tolist(), items.tolist(), strict=True))
+    expected = [sum(taken == item for _, taken in pairs) for item in range(12)], len(set(users.tolist()))
+    mixed = rng.permutation(300)
+    for block in (1, 2, 7, 50, 1000):
+        monkeypatch.setattr(module, "BLOCK_EVENTS", block)
+        for order in (slice(None), mixed):
+            counts, number = distinct_users(users[order], items[order], 12)
+            assert (counts.tolist(), number) == expected
+
+
+def test_no_events_have_no_users():
+    counts, users = distinct_users(np.zeros(0, dtype=int), np.zeros(0, dtype=int), 3)
+    assert (counts.tolist(), users) == ([0, 0, 0], 0)
 
 
 def test_mean_popularity_by_hand():

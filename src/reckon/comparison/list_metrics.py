@@ -12,6 +12,7 @@ import numpy as np
 from reckon.data import Dataset, Examples
 from reckon.data.examples import IntArray
 from reckon.metrics import RankingResult, list_summary, mrr
+from reckon.metrics.lists import distinct_users
 from reckon.prompts import item_text
 
 ITEM_WORDS = 64  # of each item's text, in the vectors that diversity is measured with
@@ -33,13 +34,14 @@ class ListInputs:
     def of(cls, dataset: Dataset, examples: Examples) -> "ListInputs":
         """Of a data set, and the rows that are recommended to."""
         training = dataset.is_training_event
-        taken = np.stack([dataset.user_index[training], dataset.events.item_index[training]], axis=1)
-        pairs = np.unique(taken.astype(np.int64), axis=0)
+        user_counts, users = distinct_users(
+            dataset.user_index[training], dataset.events.item_index[training], len(dataset.catalog)
+        )
         seen = [np.asarray(examples.seen(row), dtype=np.int64) for row in range(len(examples))]
         return cls(
             dataset.train_counts,
-            np.bincount(pairs[:, 1], minlength=len(dataset.catalog)),
-            len(np.unique(pairs[:, 0])),
+            user_counts,
+            users,
             (np.concatenate(seen), np.repeat(np.arange(len(seen)), [len(items) for items in seen])),
             item_vectors(dataset),
         )

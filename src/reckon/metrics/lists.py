@@ -1,13 +1,14 @@
 """What was recommended, whether it was right or not: concentration, novelty, popularity bias, diversity.
 
 Entry points: `exposure` counts, `gini`, `novelty`, `mean_popularity`, `popularity_lift` and `intra_list_diversity`
-turn lists into one number each; `list_summary` makes them all.
+turn lists into one number each; `list_summary` makes them all. `distinct_users` counts what `novelty` needs.
 
 Lists are item indices [U, K], best first, -1 where a row has fewer; only the first k columns are read. Counts of
 interactions are those of training. Memory: a block of rows at a time, so it does not grow with users times items.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise, starmap
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,8 @@ from reckon.metrics.ranking import NO_ITEM, RankingResult, coverage
 
 IntArray = npt.NDArray[np.integer]
 FloatArray = npt.NDArray[np.floating]
-BLOCK_ROWS = 8_192  # lists read at once
+BLOCK_ROWS = 2_048  # lists read at once
+BLOCK_EVENTS = 65_536  # training events read at once
 
 
 def exposure(lists: IntArray, catalog_size: int, k: int) -> IntArray:
@@ -49,6 +51,40 @@ def gini(counts: IntArray) -> float:
     return float(((2 * places - size - 1) * counts).sum() / (size * total))
 
 
+def distinct_users(user_index: IntArray, item_index: IntArray, catalog_size: int) -> tuple[IntArray, int]:
+    """How many different users took each item [I], and how many users there are: what `novelty` needs of training.
+
+    Events that stand user by user, as in a `Dataset`, are read in blocks, so that memory does not grow with them; in
+    any other order they are one block.
+
+    Args:
+        user_index: [E] who took the item of each event, from 0.
+        item_index: [E] the item, 0..I - 1; a user may take one several times and counts once.
+        catalog_size: I.
+    """
+    from scipy.sparse import coo_array
+
+    counts, users = np.zeros(catalog_size, dtype=np.int64), 0
+    for block in _whole_users(user_index):
+        takers = user_index[block] - user_index[block].min()  # from 0, or the matrix would be as wide as all users
+        shape = (catalog_size, int(takers.max()) + 1)
+        # In CSR an entry that is given twice is one.
+        taken = coo_array((np.ones(len(takers), dtype=bool), (item_index[block], takers)), shape=shape).tocsr()
+        counts += np.diff(taken.indptr)
+        users += int(np.count_nonzero(np.bincount(takers)))
+    return counts, users
+
+
+def _whole_users(user_index: IntArray) -> Iterator[slice]:
+    """Blocks of events of which no two hold the same user."""
+    overlapping = (user_index[start : start + BLOCK_EVENTS + 1] for start in range(0, len(user_index), BLOCK_EVENTS))
+    in_order = all((events[1:] >= events[:-1]).all() for events in overlapping)
+    starts = (
+        np.unique(np.searchsorted(user_index, user_index[::BLOCK_EVENTS])) if in_order else np.zeros(1, dtype=np.int64)
+    )
+    return starmap(slice, pairwise([*starts, len(user_index)]))
+
+
 def novelty(lists: IntArray, user_counts: IntArray, users: int, k: int) -> float:
     """Mean self-information of what is recommended, in bits; the higher, the less known.
 
@@ -60,8 +96,7 @@ def novelty(lists: IntArray, user_counts: IntArray, users: int, k: int) -> float
 
     Args:
         lists: [U, K] item indices.
-        user_counts: [I] distinct training users of each item.
-        users: n, training users.
+        user_counts, users: [I] n_i and n, as `distinct_users` counts them.
         k: places of each list that count.
     """
     bits = -np.log2(np.maximum(np.asarray(user_counts, dtype=np.float64), 1) / users)

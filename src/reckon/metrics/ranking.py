@@ -208,8 +208,10 @@ def coverage(result: RankingResult, k: int) -> float:
         raise ShapeError(f"{result.name}: recommended", (), f"[U, {k}] to compute coverage@{k}")
     if result.recommended.shape[1] < min(k, result.catalog_size):
         raise ShapeError(f"{result.name}: recommended", result.recommended.shape, f"[U, {k}] to compute coverage@{k}")
-    shown = np.unique(result.recommended[:, :k])
-    return float((shown != NO_ITEM).sum() / result.catalog_size)
+    shown = np.zeros(result.catalog_size + 1, dtype=bool)  # the last place is where NO_ITEM, -1, points to
+    for place in result.recommended[:, :k].T:
+        shown[place] = True
+    return float(shown[:-1].sum() / result.catalog_size)
 
 
 def metric_interval(result: RankingResult, metric: str, resamples: int = 2000, seed: int = 0) -> Interval:
