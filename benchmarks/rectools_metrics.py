@@ -6,11 +6,12 @@ Run it in an environment that has RecTools and Reckon's source (RecTools 0.19 pi
 
 20,000 users, 10,000 items, lists of 20, 400,000 training interactions. Both sides compute Hit, Recall and NDCG at 5,
 10 and 20, MRR at 20, and at 10 coverage, novelty (mean inverse user frequency), mean popularity and intra-list
-diversity (1 - cosine of sparse vectors). RecTools gets its data frames ready made and one call of `calc_metrics`, which
-shares its merges; Reckon's time holds the counting of interactions and the search for targets in the lists. NDCG of
-RecTools is the one with `divide_by_achievable=True`; MRR counts ranks up to 20 on both sides. Diversity is timed apart,
-since RecTools forms every pair of a list in Python. Each measurement is a process of its own, sides taking turns; all
-values must agree to 1e-9, or the run fails. Memory is what the metrics add to inputs that are there (Linux).
+diversity (1 - cosine of sparse vectors). Each side gets its inputs ready made, Reckon arrays and RecTools data frames
+of the same content: lists, targets, training interactions user by user, and item vectors. RecTools gets one call of
+`calc_metrics`, which shares its merges. Both count interactions and search for targets on the clock. NDCG of RecTools
+is the one with `divide_by_achievable=True`; MRR counts ranks up to 20 on both sides. Diversity is timed apart, since
+RecTools forms every pair of a list in Python. Each measurement is a process of its own, sides taking turns; all values
+must agree to 1e-9, or the run fails. Memory is what the metrics add to inputs that are there (Linux).
 
 `--golden FILE` writes a small case with RecTools' values, which a test of Reckon reads where there is no RecTools.
 """
@@ -31,7 +32,6 @@ SHAPE = {"users": 20_000, "items": 10_000, "width": 20, "events": 20, "words": 5
 QUICK = {"users": 300, "items": 200, "width": 20, "events": 5, "words": 60, "words_per_item": 5}
 GOLDEN = {"users": 25, "items": 40, "width": 20, "events": 4, "words": 12, "words_per_item": 3}
 KS, K = (5, 10, 20), 10
-SIDES = ("reckon", "rectools")
 TASKS = ("all but diversity", "diversity")
 TOLERANCE = 1e-9
 MORE_USERS = 4  # times as many, to see whether memory grows
@@ -75,20 +75,23 @@ def unit_vectors(data: dict[str, np.ndarray]) -> Any:
     return csr_matrix((weights.ravel(), (rows, data["words"].ravel())), shape=(items, words))
 
 
-def reckon_side(data: dict[str, np.ndarray]) -> tuple[dict[str, float], dict[str, float]]:
+def reckon_inputs(data: dict[str, np.ndarray]) -> dict[str, Any]:
+    return data | {"vectors": unit_vectors(data)}
+
+
+def reckon_side(data: dict[str, Any]) -> tuple[dict[str, float], dict[str, float]]:
     """Values, and seconds of each task."""
     from reckon.metrics import RankingResult, coverage, hit_at, mrr, ndcg_at, recall_at
-    from reckon.metrics.lists import intra_list_diversity, mean_popularity, novelty
+    from reckon.metrics.lists import distinct_users, intra_list_diversity, mean_popularity, novelty
 
-    vectors, items, lists = unit_vectors(data), int(data["shape"][1]), data["lists"]
+    items, lists = int(data["shape"][1]), data["lists"]
     started = time.perf_counter()
-    found = lists == data["targets"][:, None]
-    ranks = np.where(found.any(axis=1), found.argmax(axis=1) + 1, items + 1)
+    ranks = np.full(len(lists), items + 1)
+    for place, column in enumerate(lists.T, start=1):
+        ranks[column == data["targets"]] = place
     result = RankingResult("reckon", ranks, items, lists)
     counts = np.bincount(data["event_items"], minlength=items)
-    pairs = np.unique(data["event_users"] * items + data["event_items"])
-    user_counts = np.bincount(pairs % items, minlength=items)
-    users = len(np.unique(data["event_users"]))
+    user_counts, users = distinct_users(data["event_users"], data["event_items"], items)
     values = {f"{name}@{k}": of(result, k) for k in KS for name, of in ranked_metrics(hit_at, recall_at, ndcg_at)}
     values |= {
         "mrr@20": mrr(result),
@@ -97,7 +100,7 @@ def reckon_side(data: dict[str, np.ndarray]) -> tuple[dict[str, float], dict[str
         f"arp@{K}": mean_popularity(lists, counts, K),
     }
     half = time.perf_counter()
-    values[f"diversity@{K}"] = intra_list_diversity(lists, vectors, K)
+    values[f"diversity@{K}"] = intra_list_diversity(lists, data["vectors"], K)
     return values, dict(zip(TASKS, (half - started, time.perf_counter() - half), strict=True))
 
 
@@ -105,10 +108,10 @@ def ranked_metrics(hit: Any, recall: Any, ndcg: Any) -> list[tuple[str, Any]]:
     return [("hit", hit), ("recall", recall), ("ndcg", ndcg)]
 
 
-def rectools_side(data: dict[str, np.ndarray]) -> tuple[dict[str, float], dict[str, float]]:
-    """Values, and seconds of each task; its data frames are made before the clock starts."""
+def rectools_inputs(data: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Data frames, and the distance of item pairs."""
     import pandas as pd
-    from rectools import Columns, metrics
+    from rectools import Columns
     from rectools.metrics.distances import PairwiseDistanceCalculator
 
     unit = unit_vectors(data)
@@ -119,15 +122,25 @@ def rectools_side(data: dict[str, np.ndarray]) -> tuple[dict[str, float], dict[s
             return 1 - np.asarray(left.multiply(right).sum(axis=1)).ravel()
 
     users, width = data["lists"].shape
-    reco = pd.DataFrame(
-        {
-            Columns.User: np.repeat(np.arange(users), width),
-            Columns.Item: data["lists"].ravel(),
-            Columns.Rank: np.tile(np.arange(1, width + 1), users),
-        }
-    )
-    taken = pd.DataFrame({Columns.User: np.arange(users), Columns.Item: data["targets"]})
-    before = pd.DataFrame({Columns.User: data["event_users"], Columns.Item: data["event_items"]})
+    return {
+        "reco": pd.DataFrame(
+            {
+                Columns.User: np.repeat(np.arange(users), width),
+                Columns.Item: data["lists"].ravel(),
+                Columns.Rank: np.tile(np.arange(1, width + 1), users),
+            }
+        ),
+        "interactions": pd.DataFrame({Columns.User: np.arange(users), Columns.Item: data["targets"]}),
+        "prev_interactions": pd.DataFrame({Columns.User: data["event_users"], Columns.Item: data["event_items"]}),
+        "catalog": np.arange(int(data["shape"][1])),
+        "distance": Cosine(),
+    }
+
+
+def rectools_side(frames: dict[str, Any]) -> tuple[dict[str, float], dict[str, float]]:
+    """Values, and seconds of each task."""
+    from rectools import metrics
+
     ranked = ranked_metrics(metrics.HitRate, metrics.Recall, lambda k: metrics.NDCG(k, divide_by_achievable=True))
     asked = {f"{name}@{k}": of(k) for k in KS for name, of in ranked}
     asked |= {
@@ -136,24 +149,28 @@ def rectools_side(data: dict[str, np.ndarray]) -> tuple[dict[str, float], dict[s
         f"novelty@{K}": metrics.MeanInvUserFreq(K),
         f"arp@{K}": metrics.AvgRecPopularity(K),
     }
-    catalog = np.arange(int(data["shape"][1]))
+    diversity = metrics.IntraListDiversity(K, distance_calculator=frames["distance"])
+    given = {name: frames[name] for name in ("reco", "interactions", "prev_interactions", "catalog")}
     started = time.perf_counter()
-    values = metrics.calc_metrics(asked, reco, interactions=taken, prev_interactions=before, catalog=catalog)
+    values = metrics.calc_metrics(asked, **given)
     half = time.perf_counter()
-    diversity = metrics.IntraListDiversity(K, distance_calculator=Cosine())
-    values[f"diversity@{K}"] = diversity.calc(reco)
+    values[f"diversity@{K}"] = diversity.calc(frames["reco"])
     seconds = dict(zip(TASKS, (half - started, time.perf_counter() - half), strict=True))
     return {name: float(value) for name, value in values.items()}, seconds
 
 
+SIDES = {"reckon": (reckon_inputs, reckon_side), "rectools": (rectools_inputs, rectools_side)}
+
+
 def work(connection: Connection, side: str, shape: dict[str, int]) -> None:
     """One side in its own process; the peak is what the metrics add to inputs that are there."""
-    data = make(shape)
-    (reckon_side if side == "reckon" else rectools_side)(make(QUICK))  # imports and first calls are not timed
+    inputs_of, compute = SIDES[side]
+    compute(inputs_of(make(QUICK)))  # imports and first calls are not timed
+    inputs = inputs_of(make(shape))
     ctypes.CDLL(None).malloc_trim(0)  # what making the inputs freed goes back, or the metrics would use it unseen
     before = memory("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak of making the inputs is forgotten
-    values, seconds = (reckon_side if side == "reckon" else rectools_side)(data)
+    values, seconds = compute(inputs)
     connection.send((values, seconds, memory("VmHWM") - before))
 
 
@@ -187,8 +204,8 @@ def write_golden(path: Path) -> None:
     from importlib.metadata import version
 
     data = make(GOLDEN, seed=1)
-    values, _ = rectools_side(data)
-    check(reckon_side(data)[0], values)
+    values, _ = rectools_side(rectools_inputs(data))
+    check(reckon_side(reckon_inputs(data))[0], values)
     content = {
         "rectools": version("rectools"),
         "values": values,
