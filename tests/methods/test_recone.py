@@ -10,7 +10,7 @@ import rated_shelf
 import rated_talker
 import shelf
 import torch
-from rated_shelf import reply
+from rated_traces import write_right_traces
 from run_files import equal, log
 from safetensors.torch import load_file
 from stopping import Killed, kill
@@ -27,7 +27,6 @@ from reckon.methods.recone_sft import REPORT_FILE
 from reckon.methods.reczero import RecZero
 from reckon.methods.reczero_config import preset
 from reckon.methods.run_directory import Interrupted
-from reckon.methods.trace_files import TraceSummary, write_traces
 
 TINY = (
     "sft.max_steps=30",
@@ -57,28 +56,6 @@ def place(tmp_path_factory):
     rated_talker.backbone_folder(path / "backbone", fluency=1)
     write_right_traces(path / "traces", data)
     return path
-
-
-def write_right_traces(path, data, count=24):
-    path.mkdir()
-    kept = [
-        {
-            "row": row,
-            "user_id": example.user_id,
-            "item_id": data.catalog.ids[example.item_index],
-            "time": example.time,
-            "rating": example.rating,
-            "prompt": json.dumps([{"role": "user", "content": "what the teacher read"}]),
-            "reply": reply(example.rating),
-            "predicted": example.rating,
-            "attempt": 1,
-            "hinted": False,
-        }
-        for row, example in enumerate(rating_examples(data, "train").subset(list(range(count))))
-    ]
-    counts = {"asked": count, "kept": count, "kept_hinted": 0, "dropped": {}, "requests": count, "prompt_tokens": 0}
-    summary = TraceSummary(**counts, completion_tokens=0, uncounted=0, cost=None, unmatched=0)
-    write_traces(path, kept, [], summary, {"data": data.checksum})
 
 
 @pytest.fixture

@@ -63,6 +63,7 @@ def forest(title: str, differences: Sequence[Difference], names: Sequence[str]) 
             min(-0.1 * reach, *[one.paired.lo * 1.1 for one in differences]),
             max(0.1 * reach, *[one.paired.hi * 1.1 for one in differences]),
         )
+        axes.locator_params(axis="x", nbins=5)  # more numbers run into each other
         _name_rows(axes, [one.name for one in differences])
     return drawn[0]
 

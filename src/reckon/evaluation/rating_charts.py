@@ -83,11 +83,11 @@ def _grid(result: RatingResult, title: str, color: str) -> str:
                 axes.add_patch(Rectangle((column - 0.47, place - 0.47), 0.94, 0.94, fill=False, edgecolor=INK))
             if share >= 0.005:
                 text = f"{share:.0%}" if len(values) <= 6 else f"{100 * share:.0f}"
-                axes.annotate(text, (column, place), ha="center", va="center", fontsize=8.5, color=INK)
+                axes.annotate(text, (column, place), ha="center", va="center", fontsize=9.5, color=INK)
         labels = [f"{value:g}\n{_count(counts[number].sum())}" for number, value in enumerate(values)]
-        axes.set_xticks(range(len(values)), labels, fontsize=9)
+        axes.set_xticks(range(len(values)), labels, fontsize=9.5)
         places = [*range(len(values)), *([-1.25] if missing else [])]
-        axes.set_yticks(places, [*(f"{value:g}" for value in values), *([NONE] if missing else [])], fontsize=9)
+        axes.set_yticks(places, [*(f"{value:g}" for value in values), *([NONE] if missing else [])], fontsize=9.5)
         axes.set_xlim(-0.55, len(values) - 0.45)
         axes.set_ylim(-1.8 if missing else -0.55, len(values) - 0.45)
         axes.set_xlabel("true rating, and how many rows")

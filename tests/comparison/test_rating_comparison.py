@@ -1,0 +1,309 @@
+"""A whole comparison of methods that predict ratings: fairness, resuming, tuning, statistics, and what is refused."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import rated_shelf
+import rated_talker
+import shelf
+from rated_traces import write_right_traces
+from typer.testing import CliRunner
+
+from reckon.cli import app
+from reckon.comparison.config import ComparisonConfig, MethodConfig, ProtocolConfig, TuningConfig
+from reckon.comparison.harness import run_comparison
+from reckon.comparison.registry import CONTESTANTS, contestant
+from reckon.comparison.report import page_of
+from reckon.comparison.tables import metrics_of, tables_of
+from reckon.comparison.tuning import best_trial
+from reckon.comparison.workers import run_here
+from reckon.data.bookshop_ratings import write_rated_bookshop
+from reckon.data.ratings import rating_examples
+from reckon.errors import ConfigError, DataError
+from reckon.evaluation.page import render_report
+from reckon.methods import recone
+from reckon.methods.run_directory import Interrupted
+from reckon.metrics import holm
+from reckon.metrics.rating import mae, rating_summary, rmse
+
+MEAN, USER, ITEM = (MethodConfig(method=f"{name}-mean") for name in ("global", "user", "item"))
+TINY = {"preset": "small", "prompt.window": 3, "prompt.item_window": 3, "prompt.review_words": 3}
+TINY |= {"training.max_steps": 2, "training.eval_steps": 1, "training.batch_size": 4, "training.micro_batch_size": 4}
+TINY |= {"training.validation_size": 8, "grpo.num_generations": 3, "rollout.max_completion_length": 6}
+
+
+class Here:
+    """Runs cells in this process, and counts them."""
+
+    def __init__(self):
+        self.ran = []
+
+    def __call__(self, cells, workers):
+        for cell in cells:
+            if not cell.finished:
+                self.ran.append(cell)
+                run_here(cell)
+
+
+def config(*methods, **changes):
+    return ComparisonConfig(methods=methods or (MEAN, USER, ITEM), **changes)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return rated_shelf.dataset(tmp_path_factory.mktemp("shelf") / "data").path
+
+
+@pytest.fixture(scope="module")
+def finished(data, tmp_path_factory):
+    """A comparison, its folder and its runner."""
+    out, here = tmp_path_factory.mktemp("out") / "c", Here()
+    return run_comparison(data, config(), out, runner=here), out, here
+
+
+@pytest.fixture(scope="module")
+def reasoning(data, tmp_path_factory):
+    """A baseline and a RecZero that is tuned; half of the replies of its backbone do not parse."""
+    path = tmp_path_factory.mktemp("reasoning")
+    settings = TINY | {"backbone": str(rated_talker.backbone_folder(path / "b", fluency=8))}
+    method = MethodConfig(method="reczero", settings=settings, search={"training.learning_rate": [3e-4, 1e-3]})
+    few = {"seeds": (0,), "allow_few_seeds": True, "tuning": TuningConfig(trials=2)}
+    return run_comparison(data, config(USER, method, **few), path / "c", runner=Here())
+
+
+def test_every_method_is_asked_about_the_same_rows_under_every_seed(finished):
+    comparison, _, here = finished
+    assert [(cell.label, cell.seed) for cell in here.ran] == [
+        (name, seed) for name in ("global-mean", "user-mean", "item-mean") for seed in (0, 1, 2)
+    ]
+    abouts = [cell.about for standing in comparison.standings for cell in standing.cells.values()]
+    assert {about["rows"] for about in abouts} == {comparison.rows.checksum}
+    assert all(standing.whole for standing in comparison.standings)
+
+
+def test_the_numbers_are_those_of_the_evaluation(finished):
+    comparison, _, _ = finished
+    for row, standing in zip(metrics_of(comparison)["rows"], comparison.standings, strict=True):
+        summary = rating_summary(standing.results[0])  # these baselines have no seed
+        for metric in ("mae", "rmse"):
+            assert row[metric] == pytest.approx(summary[metric])
+            assert row[f"{metric}_ci"] == pytest.approx(summary[f"{metric}_ci"])
+            assert row[f"{metric}_sd"] == pytest.approx(0)
+        assert row["parse_rate"] == 1.0
+
+
+def test_all_differences_of_the_table_are_corrected_together(finished):
+    comparison, _, _ = finished
+    found = comparison.differences
+    assert [(d.name, d.metric) for d in found] == [
+        (name, metric) for name in ("user-mean", "item-mean") for metric in ("mae", "rmse")
+    ]
+    assert [d.corrected for d in found] == holm([d.paired.p_value for d in found])
+    mine, base = (standing.results[0] for standing in (comparison.standings[1], comparison.standings[0]))
+    assert found[0].paired.difference == pytest.approx(mae(mine) - mae(base))
+    assert found[1].paired.difference == pytest.approx(rmse(mine) - rmse(base))
+    assert all(d.detectable > 0 for d in found)
+
+
+def test_a_finished_cell_is_never_trained_again_and_a_new_row_is(finished, data):
+    comparison, out, _ = finished
+    here = Here()
+    later = run_comparison(data, config(MEAN, USER, ITEM, MethodConfig(method="bias")), out, runner=here)
+    assert [cell.label for cell in here.ran] == ["bias"] * 3
+    assert metrics_of(later)["rows"][:3] == metrics_of(comparison)["rows"]
+
+
+def test_every_table_says_what_it_was_measured_with(finished):
+    comparison, _, _ = finished
+    tables = tables_of(comparison)
+    assert list(tables) == ["metrics", "differences", "cost", "guards"]
+    assert tables["metrics"].headings == ("method", "MAE", "RMSE", "parse rate")
+    for name, grid in tables.items():
+        for fact in (comparison.dataset.checksum[:12], "scale of 1 to 5", "16 test rows", "seeds 0, 1, 2"):
+            assert fact in grid.caption, name
+
+
+def test_the_command_compares_baselines_over_three_seeds(data, tmp_path, monkeypatch):
+    import reckon.comparison.harness as harness
+
+    monkeypatch.setattr(harness.run_comparison, "__kwdefaults__", {"runner": Here()})
+    file = tmp_path / "c.yaml"
+    file.write_text("methods:\n- method: global-mean\n- method: user-mean\n- method: item-mean\n")
+    arguments = ["compare", "--data", str(data), "--config", str(file), "--out", str(tmp_path / "c")]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    assert "RMSE" in done.output and "item-mean" in done.output
+    for name in ("metrics.json", "report.html", "tables/metrics.md", "tables/metrics.csv", "tables/differences.tex"):
+        assert (tmp_path / "c" / name).exists(), name
+    rows = json.loads((tmp_path / "c" / "metrics.json").read_text())["rows"]
+    assert [row["name"] for row in rows] == ["global-mean", "user-mean", "item-mean"]
+    assert all(0 < row["mae"] <= row["rmse"] for row in rows)
+
+
+def test_no_baseline_beats_the_best_possible_of_a_simulated_shop(tmp_path):
+    shop = write_rated_bookshop(tmp_path / "d", readers=60)
+    comparison = run_comparison(shop, config(MEAN, ITEM), tmp_path / "c", runner=Here())
+    for row in metrics_of(comparison)["rows"]:
+        for metric in ("mae", "rmse"):
+            assert comparison.best_possible[metric] < row[f"{metric}_ci"][0]
+    assert tables_of(comparison)["metrics"].rows[-1][0] == "best possible"
+
+
+# -- methods that reason --------------------------------------------------------------------------------------------
+
+
+def test_settings_are_tuned_to_the_lowest_rmse_on_validation_rows(reasoning):
+    tried = reasoning.trials["reczero"]
+    assert len(tried.settings) == 2 and tried.scores[tried.kept] == min(tried.scores)
+    assert reasoning.standings[1].settings == tried.settings[tried.kept]
+    assert best_trial([0.9, None, 0.7, 0.7], lower_is_better=True) == 2
+
+
+def test_unreadable_replies_are_counted_and_have_their_worst_error(reasoning):
+    standing = reasoning.standings[1]
+    assert standing.failures == {}
+    cell = standing.cells[0]
+    missing = np.isnan(cell.answers.predictions)
+    assert 0 < missing.sum() < len(missing)
+    assert sum(cell.about["problems"].values()) == missing.sum()
+    assert cell.about["rates"]["parsed"] == standing.metric("parse_rate").interval.mean == (~missing).mean()
+    worst = np.maximum(cell.result.targets - 1, 5 - cell.result.targets)
+    assert (standing.worth("mae")[missing] == worst[missing]).all()
+    assert {"truncated", "parsed", "reply_length", "seconds_per_user"} <= set(cell.about["rates"])
+
+
+def test_a_method_that_reasons_shows_its_replies_and_its_training(reasoning):
+    tables = tables_of(reasoning)
+    assert tables["problems"].headings == ("problem", "reczero")
+    assert {"parsed", "truncated", "reply length"} <= set(tables["cost"].headings)
+    html = render_report(page_of(reasoning, tables))
+    for heading in ("Predictions", "Problems", "Learning", "Replies", "Health of the training"):
+        assert f"<h2>{heading}</h2>" in html
+    json.dumps(metrics_of(reasoning), allow_nan=False)
+
+
+def test_the_protocol_decides_seed_and_windows_of_a_method(data, tmp_path):
+    values = TINY | {"backbone": str(rated_talker.backbone_folder(tmp_path / "b"))}
+    found, loaded = contestant("reczero", "m"), rated_shelf.Dataset.load(data)
+
+    def fit():
+        settings = found.settings_of(values, "s")
+        return found.fit(loaded, settings, ProtocolConfig(window=2), 5, tmp_path / "cell", lambda share: None)
+
+    first, again = fit(), fit()  # the second as after a stop while the cell was asked
+    for fitted in (first, again):
+        settings = fitted.model.config
+        assert (settings.seed, settings.prompt.window, settings.prompt.item_window) == (5, 2, 2)
+        assert fitted.log and fitted.facts["parameters"] > 0
+
+
+def test_a_recone_that_was_stopped_between_its_stages_goes_on_with_the_second(data, tmp_path, monkeypatch):
+    loaded, found = rated_shelf.Dataset.load(data), contestant("recone", "m")
+    write_right_traces(tmp_path / "t", loaded)
+    values = TINY | {"backbone": str(rated_talker.backbone_folder(tmp_path / "b", fluency=1))}
+    values |= {"traces": str(tmp_path / "t"), "sft.max_steps": 2, "sft.batch_size": 8, "sft.micro_batch_size": 8}
+    settings, ended = found.settings_of(values, "s"), recone.fit
+
+    def fit():
+        return found.fit(loaded, settings, ProtocolConfig(), 5, tmp_path / "cell", lambda share: None)
+
+    def stopped(*_, **__):
+        raise Interrupted(tmp_path)
+
+    monkeypatch.setattr(recone, "fit", stopped)
+    with pytest.raises(Interrupted):
+        fit()
+    monkeypatch.setattr(recone, "fit", ended)
+    monkeypatch.setattr(recone, "sft", stopped)
+    fitted = fit()
+    assert len(fitted.rater.rate(rating_examples(loaded, "test")).predictions) == 16
+    assert fitted.model.config.seed == 5 and fitted.log
+
+
+# -- what is refused ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("methods", "error"),
+    [
+        (
+            (MEAN, MethodConfig(method="popularity")),
+            r"methods\[1\].method = 'popularity': predicts no ratings, as global",
+        ),
+        (
+            (MethodConfig(method="popularity"), MEAN),
+            r"methods\[1\].method = 'global-mean': predicts ratings, and popular",
+        ),
+    ],
+)
+def test_rankings_and_ratings_are_not_compared(methods, error):
+    with pytest.raises(ConfigError, match=error):
+        config(*methods)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"ks": (1, 3)}, "ks"),
+        ({"protocol": ProtocolConfig(negatives=3)}, "protocol.negatives"),
+        ({"protocol": ProtocolConfig(exclude_seen=False)}, "protocol.exclude_seen"),
+        ({"tested": ("hit@10",)}, r"tested\[0\]"),
+    ],
+)
+def test_what_is_for_rankings_is_refused_for_ratings(changes, field):
+    with pytest.raises(ConfigError, match=f"^{field} = "):
+        config(**changes)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "field"),
+    [
+        ("bias", {"penalty": 1}, "penalty"),
+        ("bias", {"seed": 1}, "seed"),
+        ("reczero", {}, "backbone"),
+        ("reczero", {"backbone": "b", "traces": "t"}, "traces"),
+        ("reczero", {"backbone": "b", "preset": "huge"}, "preset"),
+        ("recone", {"backbone": "b"}, "traces"),
+        ("recone", {"backbone": "b", "traces": "t", "sft.batch_size": 0}, "sft.batch_size"),
+    ],
+)
+def test_a_wrong_setting_is_refused_by_its_path(name, values, field):
+    with pytest.raises(ConfigError, match=f"^methods\\[1\\].settings.{field} = "):
+        contestant(name, "m").settings_of(values, "methods[1].settings")
+
+
+def test_other_traces_are_another_cell(tmp_path):
+    (tmp_path / "t").mkdir()
+    found = contestant("recone", "m")
+
+    def identity():
+        return found.identity(found.settings_of({"backbone": "hub/id", "traces": str(tmp_path / "t")}, "s"))
+
+    before = identity()
+    (tmp_path / "t" / "traces.json").write_text("{}")
+    assert identity() != before
+
+
+def test_traces_of_another_split_are_refused(data, tmp_path):
+    found, loaded = contestant("recone", "m"), rated_shelf.Dataset.load(data)
+    settings = found.settings_of(TINY | {"backbone": "b", "traces": "t"}, "s")
+    temporal = replace(loaded, info=loaded.info | {"split": "temporal"})
+    with pytest.raises(
+        ConfigError, match=r"^protocol.split = 'temporal': traces are of the training rows of the"
+    ):
+        found.fit(temporal, settings, ProtocolConfig(split="temporal"), 0, tmp_path, lambda share: None)
+
+
+def test_data_without_ratings_is_refused_before_anything_is_trained(tmp_path):
+    here = Here()
+    with pytest.raises(DataError, match="has no ratings"):
+        run_comparison(shelf.dataset(tmp_path / "d").path, config(), tmp_path / "c", runner=here)
+    assert here.ran == []
+
+
+def test_a_config_knows_the_task_of_every_method():
+    for name in CONTESTANTS:
+        both = (MethodConfig(method=name), MethodConfig(method=name, name="again"))
+        assert ComparisonConfig(methods=both).task == contestant(name, "m").task
