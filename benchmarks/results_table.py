@@ -165,14 +165,14 @@ def comparison_table(file: Path) -> str:
 
 
 def sides_table(files: list[Path]) -> str:
-    """One row per data set and side: means over seeds with the intervals of Student's t."""
+    """One row per data set and side, and per difference: means over seeds with the intervals of Student's t."""
     lines = ["| data | side | Hit@10 | NDCG@10 | seconds |", "| --- | --- | --: | --: | --: |"]
     for file in files:
         content = json.loads(file.read_text())
-        for side, means in content["means"].items():
+        for side, means in {**content["means"], **content["differences"]}.items():
             numbers = [f"{means[name]['mean']:.4f} ± {means[name]['half_width']:.4f}" for name in ("hit@10", "ndcg@10")]
-            name = file.stem.removeprefix("sasrec-")
-            lines.append(f"| {name} | {side} | {' | '.join(numbers)} | {means['seconds']['mean']:.0f} |")
+            seconds = f"{means['seconds']['mean']:.0f}" if "seconds" in means else ""
+            lines.append(f"| {file.stem.removeprefix('sasrec-')} | {side} | {' | '.join(numbers)} | {seconds} |")
     return "\n".join(lines)
 
 

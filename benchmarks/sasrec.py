@@ -169,23 +169,30 @@ def compare(options: argparse.Namespace, temporary: Path) -> dict[str, Any]:
     seeds = options.seeds
     if options.quick:
         settings, seeds = settings | {"width": 16, "epochs": 2}, seeds[:1]
-    sides = [side for side in options.sides if side == "reckon" or options.peer]
+    sides = [side for side in SIDES if side in options.sides and (side == "reckon" or options.peer)]
     cells = []
     for seed in seeds:
         for side in sides:
             cells.append(cell(dataset, side, settings | {"seed": seed}, options.peer, out))
             line = "  ".join(f"{metric} {cells[-1][metric]:.4f}" for metric in METRICS)
             print(f"seed {seed}  {side:16s} {line}  {cells[-1]['seconds']:.0f} s", flush=True)
+    of = {side: [found for found in cells if found["side"] == side] for side in sides}
     means = {
-        side: {
-            name: over_seeds([found[name] for found in cells if found["side"] == side])
-            for name in (*METRICS, "seconds")
-        }
+        side: {name: over_seeds([found[name] for found in of[side]]) for name in (*METRICS, "seconds")}
         for side in sides
+    }
+    differences = {
+        f"reckon − {side}": {
+            name: over_seeds([mine[name] - theirs[name] for mine, theirs in zip(of["reckon"], of[side], strict=True)])
+            for name in METRICS
+        }
+        for side in sides[1:]
+        if sides[0] == "reckon"
     }
     return {
         "benchmark": "sasrec", **environment(), "data": dataset.info["source"]["name"], "split": dataset.protocol,
-        "items": len(dataset.catalog), "settings": settings, "seeds": seeds, "means": means, "cells": cells,
+        "items": len(dataset.catalog), "settings": settings, "seeds": seeds, "means": means, "differences": differences,
+        "cells": cells,
     }  # fmt: skip
 
 
@@ -193,8 +200,8 @@ def render(result: dict[str, Any]) -> str:
     """The table a person reads."""
     rows = [
         [side, *(f"{means[name]['mean']:.4f} ± {means[name]['half_width']:.4f}" for name in METRICS),
-         f"{means['seconds']['mean']:.0f}"]
-        for side, means in result["means"].items()
+         f"{means['seconds']['mean']:.0f}" if "seconds" in means else ""]
+        for side, means in {**result["means"], **result["differences"]}.items()
     ]  # fmt: skip
     what = f"{result['data']}, {result['items']:,} items, {result['split']}, {len(result['seeds'])} seeds"
     return f"{what}; ± is a 95 % interval over seeds\n\n{table(['side', *METRICS, 'seconds'], rows)}"
