@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from reckon.comparison.config import ComparisonConfig, load_comparison
+from reckon.comparison.config import ComparisonConfig, MethodConfig, load_comparison
 from reckon.comparison.registry import contestant
 from reckon.config import config_from
 from reckon.errors import ConfigError
@@ -28,14 +28,22 @@ def test_every_shipped_comparison_is_accepted(file):
     assert load_comparison(file, ["tuning.trials=16"]).tuning.trials == 16  # as the help of the command says
 
 
-def test_the_documented_file_is_a_comparison():
-    (block,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
-    checked(config_from(ComparisonConfig, yaml.safe_load(block)))
+@pytest.mark.parametrize("task", ["ranking", "rating"])
+def test_the_documented_file_is_a_comparison(task):
+    blocks = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    (config,) = [one for block in blocks if (one := config_from(ComparisonConfig, yaml.safe_load(block))).task == task]
+    checked(config)
 
 
 def test_the_quoted_error_is_the_real_one():
     with pytest.raises(ConfigError) as error:
         contestant("sasrec", "m").settings_of({"layer": 2}, "methods[2].settings")
+    assert f"reckon: {error.value}\n" in PAGE
+
+
+def test_the_quoted_refusal_of_both_tasks_is_the_real_one():
+    with pytest.raises(ConfigError) as error:
+        ComparisonConfig(methods=(MethodConfig(method="bias"), MethodConfig(method="popularity")))
     assert f"reckon: {error.value}\n" in PAGE
 
 
