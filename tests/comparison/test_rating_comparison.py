@@ -290,9 +290,7 @@ def test_traces_of_another_split_are_refused(data, tmp_path):
     found, loaded = contestant("recone", "m"), rated_shelf.Dataset.load(data)
     settings = found.settings_of(TINY | {"backbone": "b", "traces": "t"}, "s")
     temporal = replace(loaded, info=loaded.info | {"split": "temporal"})
-    with pytest.raises(
-        ConfigError, match=r"^protocol.split = 'temporal': traces are of the training rows of the"
-    ):
+    with pytest.raises(ConfigError, match=r"^protocol.split = 'temporal': traces are of the training rows of the"):
         found.fit(temporal, settings, ProtocolConfig(split="temporal"), 0, tmp_path, lambda share: None)
 
 

@@ -51,7 +51,8 @@ def compare(
 
     With RUNs: those, as they are, and the last against each of the others. With --data and --config: train every
     method of the file over its seeds, then rank the same rows with all of them, or predict the same ratings, under one
-    protocol and one budget of tuning. What is finished is never trained again, so the same command goes on after an interruption.
+    protocol and one budget of tuning. What is finished is never trained again, so the same command goes on after an
+    interruption.
     """
     if config is None:
         _refuse({"--out": out, "--workers": workers, "--set": changes or None}, "is for --config alone")
