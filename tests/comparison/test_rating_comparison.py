@@ -179,7 +179,11 @@ def test_a_method_that_reasons_shows_its_replies_and_its_training(reasoning):
     assert tables["problems"].headings == ("problem", "reczero")
     assert {"parsed", "truncated", "reply length"} <= set(tables["cost"].headings)
     html = render_report(page_of(reasoning, tables))
-    for heading in ("Predictions", "Problems", "Learning", "Replies", "Health of the training"):
+    assert [row[0] for row in tables["reasoning"].rows[::2]] == [
+        f"reczero, {arm}" for arm in ("own", "another user's", "shuffled", "none")
+    ]
+    shown = ("Predictions", "Problems", "Does the reasoning matter?", "Learning", "Replies", "Health of the training")
+    for heading in shown:
         assert f"<h2>{heading}</h2>" in html
     json.dumps(metrics_of(reasoning), allow_nan=False)
 

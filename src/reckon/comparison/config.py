@@ -95,7 +95,7 @@ class ReasoningConfig:
     """How much the reasoning of methods that reason matters. Section `reasoning`."""
 
     rows: int = 200
-    """Test rows ranked again with others' reasoning, shuffled words and none, >= 0; 0 leaves it out."""
+    """Test rows asked again with others' reasoning, shuffled words and none, >= 0; 0 leaves it out."""
 
     def __post_init__(self) -> None:
         if self.rows < 0:

@@ -192,6 +192,14 @@ def cost_section(data: ComparisonPage) -> Section | None:
     return Section("cost", "Cost", tables=[data.tables["cost"]], charts=drawn)
 
 
+def reasoning_section(data: ComparisonPage) -> Section | None:
+    """How much the reasoning matters."""
+    if "reasoning" not in data.tables:
+        return None
+    lead = "The same rows with the model's own reasoning, another user's, its own words shuffled, and none."
+    return Section("reasoning", "Does the reasoning matter?", lead, tables=[data.tables["reasoning"]])
+
+
 def guards_section(data: ComparisonPage) -> Section:
     """What was checked."""
     lead = "Checked in every comparison: leaks, numbers that cannot be, runs that learned nothing, cells that failed."

@@ -16,6 +16,7 @@ from reckon.comparison.page import (
     guards_section,
     headline_section,
     metric_bars,
+    reasoning_section,
 )
 from reckon.comparison.statistics import Standing
 from reckon.evaluation.page import (
@@ -81,14 +82,6 @@ def lists_section(data: ComparisonPage) -> Section | None:
         "what the same users took before."
     )
     return Section("lists", "What is recommended", lead, tables=[data.tables["lists"]])
-
-
-def reasoning_section(data: ComparisonPage) -> Section | None:
-    """How much the reasoning matters."""
-    if "reasoning" not in data.tables:
-        return None
-    lead = "The same rows ranked with the model's own reasoning, another user's, its own words shuffled, and none."
-    return Section("reasoning", "Does the reasoning matter?", lead, tables=[data.tables["reasoning"]])
 
 
 def disagreements_section(data: ComparisonPage) -> Section | None:

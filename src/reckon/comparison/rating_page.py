@@ -13,6 +13,7 @@ from reckon.comparison.page import (
     guards_section,
     headline_section,
     metric_bars,
+    reasoning_section,
 )
 from reckon.comparison.rating_groups import by_item_ratings, by_known_ratings, by_true_rating, rating_disagreements
 from reckon.evaluation import rating_charts
@@ -118,6 +119,7 @@ RATING_SECTIONS = (
     groups_section,
     cost_section,
     problems_section,
+    reasoning_section,
     disagreements_section,
     learning_section,
     replies_section,

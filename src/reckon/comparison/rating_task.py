@@ -35,6 +35,7 @@ from reckon.data.bookshop_ratings import best_possible_ratings, rated_shop_of
 from reckon.data.ratings import rating_scale
 from reckon.data.splits import Split as RowSplit
 from reckon.errors import ReckonError
+from reckon.evaluation.rating_reasoning import rating_reasoning_effect
 from reckon.evaluation.rating_run import problems_of
 from reckon.methods.reczero import RatedExamples
 from reckon.metrics.rating import RatingResult, mae, rmse
@@ -101,8 +102,17 @@ class RatingTask(Task[RatingRows, FittedRater, RatedExamples, RatingResult]):
     def details(
         self, fitted: FittedRater, rows: RatingRows, answers: RatedExamples, limit: int, seed: int
     ) -> dict[str, Any]:
-        """Unreadable replies by what was wrong with them, of methods that write replies."""
-        return {"problems": dict(problems_of(answers).most_common())} if fitted.reasons else {}
+        """Replies by what was wrong with them, and how much the reasoning matters on at most `limit` rows."""
+        if fitted.model is None:
+            return {}
+        problems = dict(problems_of(answers).most_common())
+        if limit < 2 or len(rows) < 2:
+            return {"problems": problems, "reasoning": None}
+        rng, prompt = np.random.default_rng(seed), fitted.model.config.prompt
+        drawn = np.sort(rng.choice(len(rows), size=min(limit, len(rows)), replace=False))
+        read = replace(rows.examples.subset(drawn), window=prompt.window, item_window=prompt.item_window)
+        replies = [answers.replies[row] for row in drawn]
+        return {"problems": problems, "reasoning": rating_reasoning_effect(fitted.model, read, replies, seed=seed)}
 
     def save(self, folder: Path, answers: RatedExamples, fitted: FittedRater) -> None:
         arrays = {

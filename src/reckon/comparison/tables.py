@@ -190,7 +190,7 @@ def reasoning_table(comparison: Comparison) -> Grid:
                         format_p(worst) if worst is not None else "",
                     )
                 )
-    caption = "The same rows ranked with other reasoning; the change is against the own, p the largest of the seeds. "
+    caption = "The same rows with other reasoning; the change is against the own, p the largest of the seeds. "
     return Grid(("reasoning", "metric", "mean", "change", "p"), tuple(rows), caption + provenance(comparison))
 
 

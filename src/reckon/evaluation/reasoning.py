@@ -53,7 +53,7 @@ def reasoning_effect(
     own = [reply for block in _blocks(rows) for reply in model.written(block)]
     replies = {
         ARMS[0]: own,
-        ARMS[1]: [own[other] for other in _others(len(rows), rng)],
+        ARMS[1]: [own[other] for other in others(len(rows), rng)],
         ARMS[2]: [shuffled_words(reply, rng) for reply in own],
     }
     ranks = {arm: _ranks(model, rows, texts) for arm, texts in replies.items()}
@@ -64,8 +64,8 @@ def reasoning_effect(
     return {"rows": len(rows), "arms": {arm: _numbers(results[arm], results[ARMS[0]], metrics) for arm in ARMS}}
 
 
-def _others(count: int, rng: np.random.Generator) -> list[int]:
-    """A random cycle: everyone gets the reasoning of somebody else."""
+def others(count: int, rng: np.random.Generator) -> list[int]:
+    """[count] a random cycle: everyone gets the reasoning of somebody else."""
     order = rng.permutation(count)
     others = np.empty(count, dtype=np.int64)
     others[order] = np.roll(order, 1)
