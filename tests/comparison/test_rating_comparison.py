@@ -12,7 +12,7 @@ from rated_traces import write_right_traces
 from typer.testing import CliRunner
 
 from reckon.cli import app
-from reckon.comparison.config import ComparisonConfig, MethodConfig, ProtocolConfig, TuningConfig
+from reckon.comparison.config import ComparisonConfig, MethodConfig, ProtocolConfig, PublishedConfig, TuningConfig
 from reckon.comparison.harness import run_comparison
 from reckon.comparison.registry import CONTESTANTS, contestant
 from reckon.comparison.report import page_of
@@ -123,6 +123,15 @@ def test_every_table_says_what_it_was_measured_with(finished):
     for name, grid in tables.items():
         for fact in (comparison.dataset.checksum[:12], "scale of 1 to 5", "16 test rows", "seeds 0, 1, 2"):
             assert fact in grid.caption, name
+
+
+def test_a_published_row_is_marked_and_compared_with_nothing(finished, data):
+    row = PublishedConfig(name="Paper", values={"rmse": 0.9}, note="Of its paper.")
+    comparison = run_comparison(data, config(published=(row,)), finished[1], runner=Here())
+    assert tables_of(comparison)["metrics"].rows[-1] == ("Paper †", "", "0.9000", "")
+    impossible = replace(row, values={"mae": 1.0, "rmse": 0.9})
+    with pytest.raises(DataError, match="below mae"):
+        run_comparison(data, config(published=(impossible,)), finished[1], runner=Here())
 
 
 def test_the_command_compares_baselines_over_three_seeds(data, tmp_path, monkeypatch):

@@ -110,7 +110,7 @@ class PublishedConfig:
     """What tables call it."""
 
     values: dict[str, float]
-    """Metrics of the table (`hit@10`, `ndcg@10`) with their published values, 0 to 1."""
+    """Metrics of the table with their published values: `hit@10`, `ndcg@10`, 0 to 1; `mae`, `rmse` in rating units."""
 
     note: str
     """Where the numbers are from, and what differs (data, candidates, budget)."""

@@ -30,8 +30,8 @@ class RatingRows:
         """Users, items, ratings, times and what is visible of both sides: equal checksums are equal rows."""
         examples = self.examples
         digest = hashlib.sha256("\n".join(map(str, examples.user_ids)).encode())
-        for counts in (examples.item_indices, examples._user_runs, examples._item_runs):
-            digest.update(np.ascontiguousarray(counts, dtype=np.int64).tobytes())
+        for part in (examples.item_indices, examples._user_runs, examples._item_runs):
+            digest.update(np.ascontiguousarray(part, dtype=np.int64).tobytes())
         if examples.times is not None:
             digest.update(np.ascontiguousarray(examples.times, dtype=np.int64).tobytes())
         digest.update(np.ascontiguousarray(examples.ratings, dtype=np.float64).tobytes())
