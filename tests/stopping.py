@@ -4,8 +4,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from pathlib import Path
 
 from transformers import TrainerCallback
+
+from reckon.comparison.workers import end_with_parent
 
 
 class At(TrainerCallback):
@@ -34,5 +38,14 @@ def interrupt(_):
 def run_until_killed(script, *arguments):
     """Run Python source that ends in a SIGKILL of its own process; it imports what this process can import."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    ended = subprocess.run([sys.executable, "-c", script, *arguments], env=environment, capture_output=True)
+    ended = subprocess.run(
+        [sys.executable, "-c", script, *arguments], env=environment, capture_output=True, timeout=300
+    )
     assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
+
+
+def wait_for_ever(started):
+    """The body of a worker of a comparison that never ends by itself; says in a file that it has begun."""
+    end_with_parent()
+    Path(started).touch()
+    threading.Event().wait()

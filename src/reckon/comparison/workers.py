@@ -1,7 +1,7 @@
 """Run cells, some at a time, each in a process of its own: one that dies takes no other with it.
 
 Entry point: `run_cells`. Cells that are finished are passed over; a failed one leaves its error in its folder and the
-rest goes on. Ctrl-C ends the running processes and leaves every finished cell.
+rest goes on. Ctrl-C, or a kill, ends the running processes and leaves every finished cell.
 
 Processes are forked from a server that has imported PyTorch once and started no threads; where there is no such server
 they are started anew.
@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
@@ -101,6 +102,7 @@ class _Running:
 def work(spec: str, connection: Connection) -> None:
     """The body of a process: one cell, with what it prints in a file of its folder."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us, once it has stopped starting others
+    end_with_parent()
     cell = Cell(**json.loads(spec))
     cell.growing.mkdir(parents=True, exist_ok=True)
     _redirect(cell)
@@ -111,6 +113,19 @@ def work(spec: str, connection: Connection) -> None:
 
     run_here(cell, on_phase)
     connection.close()
+
+
+def end_with_parent() -> None:
+    """End this process when the one that asked for it is killed: nobody would know what it goes on doing."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        assert parent is not None
+        parent.join()
+        os._exit(1)
+
+    if parent is not None:
+        threading.Thread(target=watch, daemon=True).start()
 
 
 def run_here(cell: Cell, on_phase: Callable[[str, float], None] = lambda phase, share: None) -> None:
