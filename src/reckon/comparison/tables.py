@@ -186,7 +186,7 @@ def reasoning_table(comparison: Comparison) -> Grid:
                         f"{standing.name}, {arm}",
                         metric_label(metric),
                         f"{mean:.4f}",
-                        signed(-float(np.mean(drops))) if drops else "",
+                        signed(0.0 - float(np.mean(drops))) if drops else "",
                         format_p(worst) if worst is not None else "",
                     )
                 )
