@@ -80,6 +80,17 @@ def trained_adapters(base, out):
     return bone
 
 
+def test_new_adapters_are_a_function_of_the_seed_alone(tmp_path):
+    path = saved(tmp_path)
+
+    def first(seed):
+        torch.randn(3)  # what was drawn before does not matter
+        bone = load_backbone(path, lora=LoraSettings(r=2), device="cpu", seed=seed)
+        return next(weight for name, weight in bone.model.named_parameters() if "lora_A" in name)
+
+    assert torch.equal(first(1), first(1)) and not torch.equal(first(1), first(2))
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_folder_of_adapters_loads_with_its_base(family, tmp_path):
     bone = trained_adapters(saved(tmp_path / "base", family), tmp_path / "lora")

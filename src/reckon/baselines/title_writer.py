@@ -289,7 +289,7 @@ class TitleWriter:
 def _start(dataset: Dataset, config: WriterConfig, seed: int) -> Backbone:
     """The backbone before fine-tuning."""
     if config.backbone != NEW:
-        return load_backbone(config.backbone, dtype=config.dtype, lora=config.lora)
+        return load_backbone(config.backbone, dtype=config.dtype, lora=config.lora, seed=seed)
     with tempfile.TemporaryDirectory() as folder, quiet_transformers():
         path = new_backbone(dataset, Path(folder) / MODEL_FOLDER, config=config.new, seed=seed, progress=False)
         return load_backbone(path, dtype=config.dtype)

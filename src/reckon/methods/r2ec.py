@@ -66,7 +66,7 @@ class R2ec(RankingModel):
             config: settings; default: the `paper` preset.
         """
         config = config or preset("paper")
-        backbone = backbone_to_train(backbone, config.training, config.lora)
+        backbone = backbone_to_train(backbone, config.training, config.lora, config.seed)
         model = cls(backbone, dataset.catalog, dataset.train_counts, dataset.words, config)
         model.data_path = dataset.path
         return model

@@ -150,7 +150,11 @@ def sft(
     work = out.parent / f"{out.name}.training"
     start = _starting_point(work, resume, _begun(backbone, kept, settings, seed))
     model = load_backbone(
-        backbone, dtype=settings.dtype, lora=settings.lora, gradient_checkpointing=settings.gradient_checkpointing
+        backbone,
+        dtype=settings.dtype,
+        lora=settings.lora,
+        gradient_checkpointing=settings.gradient_checkpointing,
+        seed=seed,
     )
     rows, left_out = tokenize(kept, model, settings, prompt_of)
     if not rows:

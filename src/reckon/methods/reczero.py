@@ -88,7 +88,7 @@ class RecZero:
             DataError: the data set has no ratings.
         """
         config = config or preset("paper")
-        backbone = backbone_to_train(backbone, config.training, config.lora)
+        backbone = backbone_to_train(backbone, config.training, config.lora, config.seed)
         model = cls(backbone, dataset.catalog, dataset.words, rating_scale(dataset), config)
         model.data_path = dataset.path
         return model

@@ -79,7 +79,7 @@ class RPORec(RankingModel):
             config: settings; default: the `paper` preset.
         """
         config = config or preset("paper")
-        backbone = backbone_to_train(backbone, config.training, config.lora)
+        backbone = backbone_to_train(backbone, config.training, config.lora, config.seed)
         head = config.rechead
         encoder = new_encoder(
             head.encoder, item_texts(dataset.catalog, config.prompt.item_words), head.width, head.half_life

@@ -116,12 +116,18 @@ def check_precision(training: "TrainingConfig", lora: LoraSettings) -> None:
         )
 
 
-def backbone_to_train(backbone: str | Path | Backbone, training: "TrainingConfig", lora: LoraSettings) -> Backbone:
+def backbone_to_train(
+    backbone: str | Path | Backbone, training: "TrainingConfig", lora: LoraSettings, seed: int
+) -> Backbone:
     """A backbone as a run's settings want it: loaded from a hub id or folder, unless it is loaded already."""
     if isinstance(backbone, Backbone):
         return backbone
     return load_backbone(
-        backbone, dtype=training.dtype, lora=lora, gradient_checkpointing=training.gradient_checkpointing
+        backbone,
+        dtype=training.dtype,
+        lora=lora,
+        gradient_checkpointing=training.gradient_checkpointing,
+        seed=seed,
     )
 
 

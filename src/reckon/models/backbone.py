@@ -188,6 +188,7 @@ def load_backbone(
     lora: LoraSettings | None = None,
     gradient_checkpointing: bool = False,
     device: str | torch.device | None = None,
+    seed: int = 0,
 ) -> Backbone:
     """Load a causal language model and its tokenizer.
 
@@ -197,6 +198,7 @@ def load_backbone(
         lora: adapters to add; None or r = 0 trains all weights.
         gradient_checkpointing: keep layer inputs only and recompute in the backward pass.
         device: where to put it; default: the first accelerator, else the CPU.
+        seed: of the weights that new adapters start from.
 
     Raises:
         CheckpointError: there is no such model, or it is not readable.
@@ -221,16 +223,16 @@ def load_backbone(
     elif lora is not None and lora.r > 0:
         from peft import LoraConfig, get_peft_model
 
-        model = get_peft_model(
-            model,
-            LoraConfig(
-                r=lora.r,
-                lora_alpha=lora.alpha,
-                lora_dropout=lora.dropout,
-                target_modules="all-linear",
-                task_type="CAUSAL_LM",
-            ),
+        settings = LoraConfig(
+            r=lora.r,
+            lora_alpha=lora.alpha,
+            lora_dropout=lora.dropout,
+            target_modules="all-linear",
+            task_type="CAUSAL_LM",
         )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = get_peft_model(model, settings)
     if gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         if hasattr(model, "peft_config"):
