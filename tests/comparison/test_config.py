@@ -3,6 +3,8 @@
 import pytest
 import yaml
 
+from reckon.baselines import RANKING_BASELINES
+from reckon.baselines.ratings import RATING_BASELINES
 from reckon.comparison.config import ComparisonConfig, MethodConfig, load_comparison
 from reckon.comparison.registry import CONTESTANTS, contestant
 from reckon.errors import ConfigError
@@ -48,6 +50,7 @@ def test_the_defaults_are_three_seeds_the_whole_catalog_and_the_first_method_as_
         ({"tuning": {"trials": -1}}, "tuning.trials"),
         ({"tuning": {"rows": 1}}, "tuning.rows"),
         ({"reasoning": {"rows": -1}}, "reasoning.rows"),
+        ({"reasoning": {"rows": 1}}, "reasoning.rows"),
     ],
 )
 def test_a_wrong_field_is_named_by_its_path(tmp_path, values, field):
@@ -99,7 +102,8 @@ def test_an_unknown_method_gets_the_nearest_name():
 @pytest.mark.parametrize("name", CONTESTANTS)
 def test_what_is_worth_tuning_are_settings_that_the_method_accepts(name):
     found = contestant(name, "m")
-    backbone = {"backbone": "b"} if name in ("r2ec", "no-reasoning", "rporec", "history-only") else {}
+    backbone = {} if name in (*RANKING_BASELINES, *RATING_BASELINES, "oracle") else {"backbone": "b"}
+    backbone |= {"traces": "t"} if name == "recone" else {}
     for setting, values in found.search.items():
         for value in values:
             found.settings_of(backbone | {setting: value}, "s")

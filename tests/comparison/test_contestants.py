@@ -67,6 +67,15 @@ def test_a_method_that_was_killed_goes_on_from_its_checkpoint(data, backbone, tm
     assert max(entry["step"] for entry in resumed.log) == 4
 
 
+def test_a_model_that_was_trained_but_not_ranked_is_not_trained_again(data, backbone, tmp_path, monkeypatch):
+    first = fit("no-reasoning", data, R2EC | {"backbone": backbone}, tmp_path)
+    monkeypatch.setattr("reckon.methods.r2ec_training.fit", lambda *_, **__: pytest.fail("it trained again"))
+    again = fit("no-reasoning", data, R2EC | {"backbone": backbone}, tmp_path)  # as after a stop while it was ranked
+    examples = data.examples("test", 3)
+    assert (again.ranker.ranks(examples, 5).ranks == first.ranker.ranks(examples, 5).ranks).all()
+    assert again.log == first.log
+
+
 def test_rporec_is_fitted_in_both_stages(data, tmp_path):
     values = SMALL | {"backbone": str(rporec_talker.backbone_folder(tmp_path / "b")), "grpo.num_generations": 2}
     fitted = fit("rporec", data, values | {"stage_one.max_epochs": 1}, tmp_path / "cell")

@@ -3,10 +3,13 @@
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import shelf
 from typer.testing import CliRunner
@@ -327,3 +330,52 @@ def test_options_of_the_other_form_are_refused(arguments):
 def test_data_sets_load_where_the_cells_say(finished):
     comparison, _, here = finished
     assert Dataset.load(here.ran[0].data).checksum == comparison.dataset.checksum
+
+
+@pytest.mark.parametrize("changed", ["words", "rating_scale", "notes", "revision"])
+def test_a_cell_is_kept_only_where_all_that_decides_it_is_the_same(data, tmp_path, monkeypatch, changed):
+    copy = tmp_path / "data"
+    shutil.copytree(data, copy)
+    run_comparison(copy, config(), tmp_path / "c", runner=Here())
+    about = json.loads((copy / "dataset.json").read_text())
+    if changed == "words":
+        about["words"]["item"] = "record"
+    elif changed == "rating_scale":
+        about["rating_scale"] = {"low": 0.0, "high": 10.0, "step": 1.0}
+    elif changed == "notes":
+        pq.write_table(pa.table({"text": ["something else"]}), copy / "notes.parquet")
+    else:
+        monkeypatch.setattr("reckon.comparison.cells.REVISION", 1_000)
+    (copy / "dataset.json").write_text(json.dumps(about))
+    again = Here()
+    run_comparison(copy, config(), tmp_path / "c", runner=again)
+    assert len(again.ran) == 9
+
+
+def test_a_failed_trial_is_counted_and_a_failed_baseline_leaves_nothing_tested(data, untimed, tmp_path):
+    searched = replace(RECENT, search={"days": [1, 2, 4]})
+    tuned = config(POPULAR, searched, tuning=TuningConfig(trials=4))
+
+    class Broken(Here):
+        def __call__(self, cells, workers):
+            super().__call__([cell for cell in cells if cell.values.get("days") != 1], workers)
+
+    tables = tables_of(run_comparison(data, tuned, tmp_path / "c", runner=Broken()))
+    cost = dict(zip(tables["cost"].headings, tables["cost"].rows[1], strict=True))
+    assert cost["trials"] == "3 of 4"
+    assert any(row[0] == "recent-popularity, tuning" and "1 of 4" in row[3] for row in tables["guards"].rows)
+    without = run_comparison(untimed, config(baseline="recent-popularity"), tmp_path / "u", runner=Here())
+    caption = tables_of(without)["metrics"].caption
+    assert "Nothing was tested: recent-popularity failed" in caption and "°" not in caption
+
+
+def test_a_backbone_under_another_split_than_the_datas_is_warned_of(data, tmp_path):
+    values = {"backbone": "hub/id", "preset": "small"}
+    model = MethodConfig(method="no-reasoning", settings=values)
+    found = {}
+    for split in ("as-prepared", "temporal"):
+        asked = config(POPULAR, model, protocol=ProtocolConfig(split=split))
+        comparison = run_comparison(data, asked, tmp_path / split, runner=lambda cells, workers: None)
+        found[split] = [one for one in comparison.findings if one.check == "split of the backbones"]
+    assert found["as-prepared"] == [] and [one.level for one in found["temporal"]] == ["warning"]
+    assert "leave-one-out split: what no-reasoning start" in found["temporal"][0].text

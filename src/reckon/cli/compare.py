@@ -63,7 +63,7 @@ def compare(
     if data is None:
         raise ConfigError("--data", None, "--config trains, so it needs a data set", "name a directory")
     more = [*(changes or []), *([f"workers={workers}"] if workers is not None else [])]
-    _compare_methods(data, config, out or Path(f"compare-{config.stem}"), more)
+    _compare_methods(data, config, out or Path(f"compare-{config.stem.removeprefix('compare-')}"), more)
 
 
 def _refuse(given: Mapping[str, object], why: str) -> None:

@@ -38,6 +38,7 @@ from reckon.errors import CheckpointError
 from reckon.files import write_text
 
 CELL_FILE, LOG_FILE, ERROR_FILE = "cell.json", "log.json", "error.json"
+REVISION = 2  # raised when a change of the code changes what cells come out as, so that earlier ones are not kept
 OnPhase = Callable[[str, float], None]
 
 
@@ -93,8 +94,9 @@ class Cell:
 
 
 def fingerprint_of(parts: Mapping[str, Any]) -> str:
-    """sha256 of settings, seed, data checksum, protocol, rows and Reckon's version, as JSON with sorted keys."""
-    return hashlib.sha256(json.dumps({**parts, "reckon": __version__}, sort_keys=True).encode()).hexdigest()
+    """sha256 of settings, seed, data, protocol, rows and Reckon's version and revision, as JSON with sorted keys."""
+    code = {"reckon": __version__, "revision": REVISION}
+    return hashlib.sha256(json.dumps({**parts, **code}, sort_keys=True).encode()).hexdigest()
 
 
 def run_cell(cell: Cell, on_phase: OnPhase) -> None:

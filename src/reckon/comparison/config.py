@@ -98,8 +98,9 @@ class ReasoningConfig:
     """Test rows asked again with others' reasoning, shuffled words and none, >= 0; 0 leaves it out."""
 
     def __post_init__(self) -> None:
-        if self.rows < 0:
-            raise ConfigError("reasoning.rows", self.rows, "must not be negative", "use 0 to leave it out")
+        if self.rows < 0 or self.rows == 1:
+            rule = "must be at least 2: one row has no other's reasoning"
+            raise ConfigError("reasoning.rows", self.rows, rule, "use 0 to leave it out")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

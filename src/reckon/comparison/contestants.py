@@ -248,13 +248,15 @@ class MethodContestant(Contestant):
             from reckon.methods.r2ec import R2ec
             from reckon.methods.r2ec_training import fit
 
+            if (run / "manifest.json").exists():  # whole, but the cell stopped before it was ranked
+                return R2ec.from_pretrained(run)
             model = R2ec.from_backbone(settings.backbone, dataset, config)
             fit(model, dataset, run, resume=last_checkpoint(run) is not None, progress=False)
             return model
         from reckon.methods.rporec import RPORec
         from reckon.methods.run_directory import BEGUN_FILE
 
-        if (run / "manifest.json").exists():  # whole, but the cell stopped before it was ranked
+        if (run / "manifest.json").exists():
             return RPORec.from_pretrained(run)
         reader = RPORec.from_backbone(settings.backbone, dataset, config)
         return reader.fit(dataset, run, rounds=settings.rounds, resume=(run / BEGUN_FILE).exists())

@@ -35,6 +35,7 @@ from reckon.comparison.tuning import best_trial, check_search, trials_of
 from reckon.comparison.workers import Runner, run_cells
 from reckon.config import plain_value, save_config, to_dict
 from reckon.data import Dataset
+from reckon.data.write import file_sha256
 from reckon.errors import CheckpointError
 from reckon.files import write_text
 
@@ -121,7 +122,7 @@ def run_comparison(
         plan.rows,
         standings,
         differences(standings, config.compared_with, config.tests),
-        plan.task.data_findings(plan.dataset, plan.rows, config.protocol),
+        [*plan.task.data_findings(plan.dataset, plan.rows, config.protocol), *_split_findings(plan)],
         trials,
         _list_numbers(plan, standings),
         plan.task.best_possible(plan.dataset, plan.rows, config),
@@ -141,13 +142,16 @@ class _Plan:
     """Rows that judge trials; None without tuning."""
     contestants: Mapping[str, Contestant]
     searches: Mapping[str, Mapping[str, list[Any]]]
+    data: Mapping[str, Any]
+    """All of the data set that an outcome can follow from."""
     out: Path
 
     @classmethod
     def make(cls, data: Path, config: ComparisonConfig, out: Path) -> "_Plan":
         """Check all there is to check."""
         task, protocol = TASKS[config.task], config.protocol
-        dataset = apply_split(Dataset.load(data), protocol)
+        prepared = Dataset.load(data)
+        dataset = apply_split(prepared, protocol)
         for published in config.published:
             task.refuse_published(published, dataset, config)
         rows = task.rows(dataset, protocol, "test", protocol.rows)
@@ -163,7 +167,7 @@ class _Plan:
             for trial in _every_value(method.settings, searches[method.label]):
                 found.settings_of(trial, f"{path}.search")
             contestants[method.label] = found
-        return cls(config, task, dataset, rows, valid, contestants, searches, out)
+        return cls(config, task, dataset, rows, valid, contestants, searches, _data_identity(prepared), out)
 
     def cell(self, method: MethodConfig, values: Mapping[str, Any], seed: int, split: str) -> Cell:
         """One cell, its fingerprint and its place."""
@@ -178,7 +182,7 @@ class _Plan:
             "seed": seed,
             "split": split,
             "protocol": to_dict(config.protocol),
-            "data": self.dataset.checksum,
+            "data": self.data,
             "rows": rows.checksum,
             "width": width,
             "reasoning": reasoning,
@@ -201,6 +205,18 @@ class _Plan:
             fingerprint=mark,
             folder=str(self.out.resolve() / kind / slug / f"seed-{seed}-{mark[:8]}"),
         )
+
+
+def _data_identity(prepared: Dataset) -> dict[str, Any]:
+    """Tables, further tables (notes that a backbone may learn from), words of prompts, scale and split."""
+    further = sorted(path for path in prepared.path.glob("*.parquet") if path.name not in prepared.info["files"])
+    return {
+        "checksum": prepared.checksum,
+        "further": {path.name: file_sha256(path) for path in further},
+        "words": dict(prepared.words),
+        "rating_scale": prepared.info.get("rating_scale"),
+        "prepared": prepared.protocol,
+    }
 
 
 def _every_value(values: Mapping[str, Any], search: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
@@ -263,6 +279,19 @@ def _standing(plan: _Plan, method: MethodConfig, cells: Sequence[Cell], trials: 
             failures[cell.seed] = str(error)
     kept = cells[0].values if cells else method.settings
     return Standing(method.label, method.method, kept, finished, failures, len(tried.settings) if tried else 0)
+
+
+def _split_findings(plan: _Plan) -> list[Finding]:
+    """Models and traces are made of the data as it was prepared; under another split they may know its test rows."""
+    made = [method.label for method in plan.config.methods if {"backbone", "traces"} & set(method.settings)]
+    prepared = plan.data["prepared"]
+    if prepared == plan.dataset.protocol or not made:
+        return []
+    text = (
+        f"the data was prepared with the {prepared} split: what {', '.join(made)} start from may have learned from "
+        "rows that are test rows here, if it was made of this data"
+    )
+    return [Finding("split of the backbones", "warning", text)]
 
 
 def _list_numbers(plan: _Plan, standings: Sequence[Standing]) -> dict[str, dict[str, float]]:

@@ -132,7 +132,7 @@ def metric_bars(data: ComparisonPage, metrics: Sequence[str]) -> list[Chart]:
         label = data.comparison.config.metric_key(metric_label(metric))
         found = {one.name: one.metric(metric) for one in data.standings}
         svg = charts.interval_bars(label, found, data.names, (data.best_possible or {}).get(metric))
-        caption = "Mean over users and seeds; line: 95 % over users; dots: single seeds."
+        caption = "Mean over rows and seeds; line: 95 % over users; dots: single seeds."
         caption += " Lower is better." if measure_of(metric).lower_is_better else ""
         drawn.append(Chart(label, Markup(svg), caption))
     return drawn

@@ -50,7 +50,7 @@ def write_tables(tables: Mapping[str, Grid], folder: Path) -> None:
 def provenance(comparison: Comparison) -> str:
     """What every table says of itself: data, rows, what was asked about them, seeds, budget."""
     config = comparison.config
-    tuned = f"{config.tuning.trials} trials per method" if config.tuning.trials > 1 else "no tuning"
+    tuned = f"up to {config.tuning.trials} trials per method" if config.tuning.trials > 1 else "no tuning"
     few = " (fewer than three)" if config.allow_few_seeds and len(config.seeds) < 3 else ""
     source = comparison.dataset.info["source"].get("name", "data")
     question = comparison.task.question(comparison.dataset, comparison.rows, config.protocol)
@@ -82,10 +82,14 @@ def metrics_table(comparison: Comparison) -> Grid:
         rows.append(("best possible", *(f"{best[metric]:.4f}" if metric in best else "" for metric in metrics)))
     tested = " and ".join(metric_label(metric) for metric in config.tests)
     caption = f"{WORST_ERROR} " if config.task == "rating" else ""
-    caption += (
-        f"Mean over users and seeds; 95 % bootstrap interval over users; ± deviation over seeds. {NOT_CLEAR} not "
-        f"significantly different from {config.compared_with} ({tested}, Holm-corrected 5 %). "
-    )
+    caption += "Mean over rows and seeds; 95 % bootstrap interval, resampling users; ± deviation over seeds. "
+    if comparison.differences:
+        caption += (
+            f"{NOT_CLEAR} not significantly different from {config.compared_with} (Holm-corrected 5 %; of {tested} "
+            "alone, the rest is not tested). "
+        )
+    else:
+        caption += f"Nothing was tested: {config.compared_with} failed. "
     for note in dict.fromkeys(published.note for published in config.published):
         caption += f"{PUBLISHED} {note.rstrip('.')}. "
     if any("!" in row[0] for row in rows):
@@ -118,7 +122,8 @@ def differences_table(comparison: Comparison) -> Grid:
         for d in comparison.differences
     )
     caption = (
-        f"Paired bootstrap over users of the means over seeds; Holm's correction over {len(rows)} comparisons. "
+        f"Paired bootstrap over users of the means over seeds: p says what other users would show, and not what other "
+        f"seeds would. Holm's correction over {len(rows)} comparisons. "
         f"Detectable: the least true difference that one such comparison finds with power 0.8. "
         f"{NOT_CLEAR} not significant at 5 %. "
     )
@@ -153,13 +158,24 @@ def cost_table(comparison: Comparison) -> Grid:
                 standing.name,
                 f"{standing.mean_of('seconds', 'training') or 0.0:.3g}",
                 f"{float(np.mean([about['peak_mib'] for about in abouts])):,.0f}",
-                str(standing.trials or ""),
+                _trials_cell(comparison, standing),
                 *(_rate_cell(rate, value) if value is not None else "" for rate, value in means.items()),
             )
         )
     task = comparison.config.task
     headings = ("method", "training, s", "peak memory, MiB", "trials", *(_rate_heading(rate, task) for rate in rates))
     return Grid(headings, tuple(rows), f"Mean over seeds, one thread each. {provenance(comparison)}")
+
+
+def _trials_cell(comparison: Comparison, standing: Standing) -> str:
+    """Settings that tuning tried; of how many, where some failed."""
+    failed = _failed_trials(comparison, standing)
+    return f"{standing.trials - failed} of {standing.trials}" if failed else str(standing.trials or "")
+
+
+def _failed_trials(comparison: Comparison, standing: Standing) -> int:
+    tried = comparison.trials.get(standing.name)
+    return sum(score is None for score in tried.scores) if tried else 0
 
 
 def _rate_heading(rate: str, task: str) -> str:
@@ -212,6 +228,9 @@ def guards_table(comparison: Comparison) -> Grid:
         ("data", finding.check, finding.level, finding.text) for finding in comparison.findings
     ]
     for standing in comparison.standings:
+        if failed := _failed_trials(comparison, standing):
+            text = f"{failed} of {standing.trials} trials failed: see their folders"
+            rows.append((f"{standing.name}, tuning", "failed", "warning", text))
         for seed, error in standing.failures.items():
             rows.append((f"{standing.name}, seed {seed}", "failed", "error", error))
         for seed, cell in standing.cells.items():

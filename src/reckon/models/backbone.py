@@ -231,7 +231,7 @@ def load_backbone(
             task_type="CAUSAL_LM",
         )
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # the CPU's, where they are drawn
             model = get_peft_model(model, settings)
     if gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
