@@ -9,6 +9,7 @@ import rated_shelf
 import rated_talker
 import shelf
 from rated_traces import write_right_traces
+from stopping import Killed, kill
 from typer.testing import CliRunner
 
 from reckon.cli import app
@@ -23,8 +24,7 @@ from reckon.data.bookshop_ratings import write_rated_bookshop
 from reckon.data.ratings import rating_examples
 from reckon.errors import ConfigError, DataError
 from reckon.evaluation.page import render_report
-from reckon.methods import recone
-from reckon.methods.run_directory import Interrupted
+from reckon.methods import recone, recone_sft
 from reckon.metrics import holm
 from reckon.metrics.rating import mae, rating_summary, rmse
 
@@ -212,24 +212,22 @@ def test_the_protocol_decides_seed_and_windows_of_a_method(data, tmp_path):
         assert fitted.log and fitted.facts["parameters"] > 0
 
 
-def test_a_recone_that_was_stopped_between_its_stages_goes_on_with_the_second(data, tmp_path, monkeypatch):
+@pytest.mark.parametrize("stage", ["first", "second"])
+def test_a_recone_that_was_killed_in_a_stage_goes_on_with_it(stage, data, tmp_path, monkeypatch):
     loaded, found = rated_shelf.Dataset.load(data), contestant("recone", "m")
     write_right_traces(tmp_path / "t", loaded)
     values = TINY | {"backbone": str(rated_talker.backbone_folder(tmp_path / "b", fluency=1))}
     values |= {"traces": str(tmp_path / "t"), "sft.max_steps": 2, "sft.batch_size": 8, "sft.micro_batch_size": 8}
-    settings, ended = found.settings_of(values, "s"), recone.fit
+    settings = found.settings_of(values, "s")
 
     def fit():
         return found.fit(loaded, settings, ProtocolConfig(), 5, tmp_path / "cell", lambda share: None)
 
-    def stopped(*_, **__):
-        raise Interrupted(tmp_path)
-
-    monkeypatch.setattr(recone, "fit", stopped)
-    with pytest.raises(Interrupted):
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(*((recone_sft, "_save") if stage == "first" else (recone, "fit")), kill)
         fit()
-    monkeypatch.setattr(recone, "fit", ended)
-    monkeypatch.setattr(recone, "sft", stopped)
+    if stage == "second":
+        monkeypatch.setattr(recone, "sft", kill)
     fitted = fit()
     assert len(fitted.rater.rate(rating_examples(loaded, "test")).predictions) == 16
     assert fitted.model.config.seed == 5 and fitted.log

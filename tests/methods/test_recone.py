@@ -200,6 +200,16 @@ def test_a_stop_in_the_first_stage_goes_on_there(whole, train, tmp_path, monkeyp
     assert equal(weights(tmp_path / "run" / "model"), weights(whole / "model"))
 
 
+def test_a_kill_in_the_first_stage_before_its_first_checkpoint_begins_it_anew(whole, train, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(recone_sft, "_save", kill)
+        train()
+    assert not (tmp_path / "run" / "sft").exists()
+    train(resume=True)
+    assert equal(weights(tmp_path / "run" / "sft"), weights(whole / "sft"))
+    assert log(tmp_path / "run") == log(whole)
+
+
 def test_a_resumed_run_keeps_the_settings_it_began_with(train, place, tmp_path, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(recone, "fit", kill)

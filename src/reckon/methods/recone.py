@@ -14,7 +14,7 @@ from reckon.config import save_config
 from reckon.data import Dataset
 from reckon.data.ratings import rating_examples
 from reckon.errors import CheckpointError
-from reckon.methods.recone_sft import REPORT_FILE, SFTSettings, sft
+from reckon.methods.recone_sft import REPORT_FILE, SFTSettings, sft, work_folder
 from reckon.methods.reczero import RecZero
 from reckon.methods.reczero_config import Arm, PresetName, RecZeroConfig
 from reckon.methods.reczero_config import preset as reczero_preset
@@ -75,7 +75,8 @@ def train_run(
         config_file: YAML over the preset.
         preset, arm: where the settings start.
         overrides: `section.field=value` strings; they win over the file.
-        resume: go on where the run stopped, in either stage, with the settings the run began with.
+        resume: go on where the run stopped, in either stage, with the settings the run began with; a stage that left no
+            checkpoint begins anew.
         seed: wins over the config's seed.
 
     Raises:
@@ -114,7 +115,10 @@ def fit_stages(
         starting_point(out, False, {})  # refuses another run before hours of fine-tuning, not after
         save_config(config, out / CONFIG_FILE)
     if not is_tuned:
-        _fine_tune(config, dataset, backbone, traces, tuned, resume, progress)
+        # A kill before the first checkpoint leaves the settings alone: the stage begins anew. Without them nothing was
+        # begun, and `sft` refuses.
+        anew = last_checkpoint(work_folder(tuned)) is None and (out / CONFIG_FILE).exists()
+        _fine_tune(config, dataset, backbone, traces, tuned, resume and not anew, progress)
     predictor = RecZero.from_backbone(tuned, dataset, config.reinforcement)
     resume = resume and last_checkpoint(out) is not None
     fit(predictor, dataset, out, resume=resume, progress=progress, method="recone")

@@ -147,7 +147,7 @@ def sft(
     out, settings = Path(out), settings or SFTSettings()
     check_target(out, overwrite=False)
     kept = load_traces(traces, data_checksum=data_checksum)
-    work = out.parent / f"{out.name}.training"
+    work = work_folder(out)
     start = _starting_point(work, resume, _begun(backbone, kept, settings, seed))
     model = load_backbone(
         backbone,
@@ -175,6 +175,11 @@ def sft(
     _save(model, out, settings, seed, report)
     shutil.rmtree(work, ignore_errors=True)
     return report
+
+
+def work_folder(out: Path) -> Path:
+    """Where the checkpoints of an unfinished fine-tuning into `out` are."""
+    return out.parent / f"{out.name}.training"
 
 
 def tokenize(
