@@ -24,7 +24,6 @@ from typing import Any
 
 from reckon import __version__
 
-T_95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}  # Student's t for a 95 % interval of the mean of so many seeds
 PACKAGES = ("torch", "transformers", "trl", "peft", "numpy")
 MIB = 1 << 20
 
@@ -79,10 +78,12 @@ def environment() -> dict[str, Any]:
 
 
 def over_seeds(values: list[float]) -> dict[str, float]:
-    """Mean and half-width of its 95 % interval over seeds (Student's t)."""
-    spread = statistics.stdev(values) if len(values) > 1 else float("nan")
-    half = T_95.get(len(values), 1.96) * spread / len(values) ** 0.5
-    return {"mean": statistics.fmean(values), "half_width": half}
+    """Mean and half-width of its 95 % interval over seeds (Student's t); NaN where there is one seed."""
+    from scipy.stats import t
+
+    count = len(values)
+    spread = statistics.stdev(values) if count > 1 else float("nan")
+    return {"mean": statistics.fmean(values), "half_width": float(t.ppf(0.975, count - 1)) * spread / count**0.5}
 
 
 def run_seeds(

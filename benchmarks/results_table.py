@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 CUTOFFS = (5, 10, 20)
+METRIC_NAMES = {"hit": "Hit", "ndcg": "NDCG", "mae": "MAE", "rmse": "RMSE"}
 
 
 def demo_table(files: list[Path]) -> str:
@@ -127,31 +128,39 @@ def rporec_seeds_table(file: Path) -> str:
 def comparison_table(file: Path) -> str:
     """One row per method: means over seeds with intervals over users, deviations over seeds, what is not clear."""
     content = json.loads(file.read_text())
-    about, metrics = content["provenance"], ("hit@10", "ndcg@10")
-    unclear = {(pair["name"], pair["metric"]) for pair in content["paired"] if not pair["significant"]}
-    baseline = content["paired"][0]["baseline"]
-    gains = {(pair["name"], pair["metric"]): pair for pair in content["paired"]}
-    lines = [
-        f"| method | Hit@10 | NDCG@10 | Hit@10 minus {baseline} | NDCG@10 minus {baseline} | training, s | trials |",
-        "| --- | --: | --: | --: | --: | --: | --: |",
+    about, paired = content["provenance"], content["paired"]
+    if not paired:
+        raise SystemExit(f"{file}: nothing was compared, the baseline failed")
+    baseline, metrics = paired[0]["baseline"], list(dict.fromkeys(pair["metric"] for pair in paired))
+    names = [
+        METRIC_NAMES.get(metric.partition("@")[0], metric) + "".join(metric.partition("@")[1:]) for metric in metrics
     ]
+    gains = {(pair["name"], pair["metric"]): pair for pair in paired}
+    unclear = {key for key, pair in gains.items() if not pair["significant"]}
+    headings = ["method", *names, *(f"{name} minus {baseline}" for name in names), "training, s", "trials"]
+    lines = [f"| {' | '.join(headings)} |", "| --- |" + " --: |" * (len(headings) - 1)]
     for row in content["rows"]:
+        name = row["name"] + (" !" if warned(row) else "")
+        if row["failures"]:
+            lines.append(f"| {name} | failed: {next(iter(row['failures'].values()))} |" + " |" * (len(headings) - 2))
+            continue
         marked = [
             cell(row, metric) + f" ±{row[f'{metric}_sd']:.3f}" + ("°" if (row["name"], metric) in unclear else "")
             for metric in metrics
         ]
-        paired = [gains.get((row["name"], metric)) for metric in metrics]
-        differences = [difference(pair) if pair else "" for pair in paired]
+        against = [gains.get((row["name"], metric)) for metric in metrics]
+        differences = [difference(pair) if pair else "" for pair in against]
         cells = (*marked, *differences, f"{row['training_seconds']:.0f}", str(row["trials"] or ""))
-        lines.append(f"| {row['name']} | {' | '.join(cells)} |")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     for row in content["published"]:
-        values = " | ".join(f"{row['values'][metric]:.3f}" for metric in metrics)
-        lines.append(f"| {row['name']} † | {values} | | | | |")
+        values = [f"{row['values'][metric]:.3f}" if metric in row["values"] else "" for metric in metrics]
+        lines.append(f"| {row['name']} † | {' | '.join(values)} |" + " |" * (len(metrics) + 2))
     least = " and ".join(
-        f"{max(pair['detectable'] for pair in content['paired'] if pair['metric'] == metric):.3f} in {name}"
-        for metric, name in zip(metrics, ("Hit@10", "NDCG@10"), strict=True)
+        f"{max(pair['detectable'] for pair in paired if pair['metric'] == metric):.3f} in {name}"
+        for metric, name in zip(metrics, names, strict=True)
     )
     seeds = ", ".join(map(str, about["seeds"]))
+    flags = " ! a guard warns, see the file." if any(warned(row) for row in content["rows"]) else ""
     notes = "".join(f" † {note}." for note in dict.fromkeys(row["note"] for row in content["published"]))
     lines += [
         "",
@@ -159,9 +168,14 @@ def comparison_table(file: Path) -> str:
         f"significantly different from {baseline}, Holm-corrected over the table; each difference has its own "
         f"interval. The least true difference that the widest of these comparisons would find with power 0.8: {least}. "
         f"Trials: settings tried on validation rows, at most {about['trials']}. Data {about['data'][:12]}, "
-        f"rows {about['rows'][:12]}.{notes}",
+        f"rows {about['rows'][:12]}.{flags}{notes}",
     ]
     return "\n".join(lines)
+
+
+def warned(row: dict[str, Any]) -> bool:
+    """Whether a guard warns about a method."""
+    return any(found["level"] == "warning" for cell in row["cells"] for found in cell["findings"] or ())
 
 
 def sides_table(files: list[Path]) -> str:

@@ -98,3 +98,26 @@ def test_on_the_bookshop_reasoning_lifts_the_rechead_and_stage_two_lifts_and_sho
         assert means[clear]["mean"] > means[clear]["half_width"]
     shorter = means["Stage II − Stage I: tokens of the most likely reply"]
     assert shorter["mean"] < -shorter["half_width"]
+
+
+def test_a_table_of_a_comparison_tells_failures_flags_and_what_is_published(tmp_path):
+    pair = {"name": "good", "baseline": "plain", "metric": "mae", "difference": -0.1, "ci": [-0.2, 0.05]}
+    numbers = {"mae": 0.5, "mae_ci": [0.4, 0.6], "mae_sd": 0.01, "training_seconds": 3.0, "trials": 0, "failures": {}}
+    warning = [{"findings": [{"level": "warning"}]}]
+    content = {
+        "rows": [
+            {"name": "plain", "cells": [{"findings": []}], **numbers},
+            {"name": "good", "cells": warning, **numbers},
+            {"name": "broken", "cells": [], "failures": {"1": "no such folder"}},
+        ],
+        "paired": [pair | {"significant": False, "detectable": 0.07}],
+        "published": [{"name": "Paper", "values": {"mae": 0.4}, "note": "from its paper"}],
+        "provenance": {"seeds": [0, 1, 2], "trials": 4, "data": "d" * 64, "rows": "r" * 64},
+    }
+    (tmp_path / "metrics.json").write_text(json.dumps(content))
+    lines = tables().comparison_table(tmp_path / "metrics.json").splitlines()
+    assert lines[0] == "| method | MAE | MAE minus plain | training, s | trials |"
+    assert lines[3] == "| good ! | 0.500 (0.400–0.600) ±0.010° | -0.100 (-0.200 to +0.050) | 3 |  |"
+    assert lines[4].startswith("| broken | failed: no such folder |") and lines[4].count("|") == lines[0].count("|")
+    assert lines[5].startswith("| Paper † | 0.400 |") and lines[5].count("|") == lines[0].count("|")
+    assert "0.070 in MAE" in lines[-1] and "† from its paper." in lines[-1] and "! a guard warns" in lines[-1]
