@@ -254,6 +254,7 @@ def report(runs: dict[str, list[Any]], gap: float, grown: float, shape: dict[str
     if path is not None:
         content = {
             "shape": shape,
+            "repetitions": len(runs["reckon"]),
             "seconds": seconds,
             "ratios": ratios,
             "extra_mib": memory | {f"reckon at {MORE_USERS} times the users": round(grown, 1)},
