@@ -1,7 +1,7 @@
 """A whole comparison of methods that predict ratings: fairness, resuming, tuning, statistics, and what is refused."""
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -9,12 +9,15 @@ import rated_shelf
 import rated_talker
 import shelf
 from rated_traces import write_right_traces
+from safetensors.numpy import load_file, save_file
 from stopping import Killed, kill
 from typer.testing import CliRunner
 
 from reckon.cli import app
+from reckon.comparison.cells import Cell, read_cell
 from reckon.comparison.config import ComparisonConfig, MethodConfig, ProtocolConfig, PublishedConfig, TuningConfig
 from reckon.comparison.harness import run_comparison
+from reckon.comparison.rating_contestants import FittedRater
 from reckon.comparison.registry import CONTESTANTS, contestant
 from reckon.comparison.report import page_of
 from reckon.comparison.tables import metrics_of, tables_of
@@ -22,7 +25,7 @@ from reckon.comparison.tuning import best_trial
 from reckon.comparison.workers import run_here
 from reckon.data.bookshop_ratings import write_rated_bookshop
 from reckon.data.ratings import rating_examples
-from reckon.errors import ConfigError, DataError
+from reckon.errors import CheckpointError, ConfigError, DataError
 from reckon.evaluation.page import render_report
 from reckon.methods import recone, recone_sft
 from reckon.metrics import holm
@@ -181,6 +184,33 @@ def test_unreadable_replies_are_counted_and_have_their_worst_error(reasoning):
     worst = np.maximum(cell.result.targets - 1, 5 - cell.result.targets)
     assert (standing.worth("mae")[missing] == worst[missing]).all()
     assert {"truncated", "parsed", "reply_length", "seconds_per_user"} <= set(cell.about["rates"])
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_a_cell_without_its_replies_fails_alone(readable, reasoning, data, tmp_path):
+    """With replies that can all be read nothing else would show that they are gone."""
+    about = reasoning.standings[1].cells[0].about
+    found = Cell(**{field.name: about.get(field.name, "") for field in fields(Cell)} | {"folder": str(tmp_path)})
+    answers = reasoning.standings[1].cells[0].answers
+    if readable:
+        answers = replace(answers, predictions=np.full(len(answers.replies), 3.0), problems=[""] * len(answers.replies))
+    reasoning.task.save(tmp_path, answers, FittedRater(None, model=True))
+    for name, value in (("cell.json", dict(about)), ("log.json", [])):
+        (tmp_path / name).write_text(json.dumps(value))
+    assert read_cell(found, reasoning.task, reasoning.rows, reasoning.dataset).answers.replies == answers.replies
+    (tmp_path / "replies.parquet").unlink()
+    with pytest.raises(CheckpointError, match="is damaged"):
+        read_cell(found, reasoning.task, reasoning.rows, reasoning.dataset)
+
+
+def test_answers_that_cannot_be_are_the_failure_of_their_cell(data, tmp_path):
+    run_comparison(data, config(), tmp_path / "c", runner=Here())
+    file = next((tmp_path / "c" / "cells" / "item-mean").iterdir()) / "ratings.safetensors"
+    arrays = load_file(file)
+    save_file(arrays | {"predictions": np.full_like(arrays["predictions"], np.nan)}, file)
+    comparison = run_comparison(data, config(), tmp_path / "c", runner=Here())
+    assert [standing.name for standing in comparison.whole] == ["global-mean", "user-mean"]
+    assert "no reply was unreadable" in tables_of(comparison)["metrics"].rows[2][0]
 
 
 def test_a_method_that_reasons_shows_its_replies_and_its_training(reasoning):

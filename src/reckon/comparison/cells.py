@@ -34,7 +34,7 @@ from reckon.comparison.registry import TASKS, contestant
 from reckon.comparison.task import AnyRows, Task
 from reckon.config import config_from
 from reckon.data import Dataset
-from reckon.errors import CheckpointError
+from reckon.errors import CheckpointError, ReckonError
 from reckon.files import write_text
 
 CELL_FILE, LOG_FILE, ERROR_FILE = "cell.json", "log.json", "error.json"
@@ -200,10 +200,14 @@ def read_cell(cell: Cell, task: Task[Any, Any, Any, Any], rows: AnyRows, dataset
         log = json.loads((folder / LOG_FILE).read_text(encoding="utf-8"))
         if about["rows"] != rows.checksum:
             raise CheckpointError(folder, "was asked about other rows than the rest", "remove it and compare again")
-        answers, rates = task.load(folder, rows), about["rates"]
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        rates = about["rates"]
+        answers = task.load(folder, rows, wrote="parsed" in rates)
+        result = task.result(cell.label, answers, rows, dataset, rates)
+    except CheckpointError:
+        raise
+    except (OSError, ValueError, KeyError, SafetensorError, ReckonError) as error:
         raise CheckpointError(folder, f"is damaged ({error})", "remove it and compare again") from None
-    return FinishedCell(about, task.result(cell.label, answers, rows, dataset, rates), answers, log)
+    return FinishedCell(about, result, answers, log)
 
 
 def failure_of(cell: Cell) -> str | None:

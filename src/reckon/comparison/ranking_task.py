@@ -114,9 +114,9 @@ class RankingTask(Task[Rows, Fitted, RankedExamples, RankingResult]):
             table = pa.table({"reasoning": answers.reasonings})
             pq.write_table(table, folder / REASONINGS_FILE, compression="zstd")
 
-    def load(self, folder: Path, rows: Rows) -> RankedExamples:
+    def load(self, folder: Path, rows: Rows, *, wrote: bool) -> RankedExamples:
         arrays, written = load_file(folder / RANKS_FILE), [""] * len(rows)
-        if (folder / REASONINGS_FILE).exists():
+        if wrote:
             written = pq.read_table(folder / REASONINGS_FILE)["reasoning"].to_pylist()
         flags = arrays["truncated"].astype(bool), arrays["parsed"].astype(bool)
         return RankedExamples(arrays["ranks"], arrays["items"], *flags, arrays["lengths"], written)

@@ -125,9 +125,9 @@ class RatingTask(Task[RatingRows, FittedRater, RatedExamples, RatingResult]):
             table = pa.table({"reply": answers.replies, "problem": answers.problems})
             pq.write_table(table, folder / REPLIES_FILE, compression="zstd")
 
-    def load(self, folder: Path, rows: RatingRows) -> RatedExamples:
+    def load(self, folder: Path, rows: RatingRows, *, wrote: bool) -> RatedExamples:
         arrays, written = load_file(folder / RATINGS_FILE), {"reply": [""] * len(rows), "problem": [""] * len(rows)}
-        if (folder / REPLIES_FILE).exists():
+        if wrote:
             written = pq.read_table(folder / REPLIES_FILE).to_pydict()
         return RatedExamples(
             arrays["predictions"],

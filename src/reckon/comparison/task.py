@@ -117,8 +117,12 @@ class Task(ABC, Generic[RowsT, FittedT, AnswersT, ResultT]):
         """Write the answers into a cell's folder."""
 
     @abstractmethod
-    def load(self, folder: Path, rows: RowsT) -> AnswersT:
-        """Read what `save` wrote. Raises OSError, ValueError, KeyError or SafetensorError where it is damaged."""
+    def load(self, folder: Path, rows: RowsT, *, wrote: bool) -> AnswersT:
+        """Read what `save` wrote, with the text of replies where the method `wrote` some.
+
+        Raises:
+            OSError, ValueError, KeyError, SafetensorError: a file is missing or damaged.
+        """
 
     # -- the table ------------------------------------------------------------------------------------------------
 
