@@ -50,6 +50,14 @@ class Here:
                 run_here(cell)
 
 
+def with_about(comparison, **values):
+    """The comparison with other facts in the one cell of its last method."""
+    standing = comparison.standings[-1]
+    cell = standing.cells[0]
+    changed = replace(standing, cells={0: replace(cell, about=dict(cell.about) | values)})
+    return replace(comparison, standings=[*comparison.standings[:-1], changed])
+
+
 def config(*methods, **changes):
     return ComparisonConfig(methods=methods or (MEAN, USER, ITEM), **changes)
 
@@ -218,13 +226,23 @@ def test_a_method_that_reasons_shows_its_replies_and_its_training(reasoning):
     assert tables["problems"].headings == ("problem", "reczero")
     assert {"parsed", "truncated", "reply length"} <= set(tables["cost"].headings)
     html = render_report(page_of(reasoning, tables))
-    assert [row[0] for row in tables["reasoning"].rows[::2]] == [
+    assert [row[0] for row in tables["reasoning"].rows[::3]] == [
         f"reczero, {arm}" for arm in ("own", "another user's", "shuffled", "none")
     ]
+    assert [row[1] for row in tables["reasoning"].rows[:3]] == ["MAE", "RMSE", "parse rate"]
     shown = ("Predictions", "Problems", "Does the reasoning matter?", "Learning", "Replies", "Health of the training")
     for heading in shown:
         assert f"<h2>{heading}</h2>" in html
     json.dumps(metrics_of(reasoning), allow_nan=False)
+
+
+def test_an_arm_that_no_row_can_have_is_said_to_be_left_out(reasoning):
+    effect = reasoning.standings[1].cells[0].about["reasoning"]
+    arms = {arm: numbers for arm, numbers in effect["arms"].items() if arm != "another user's"}
+    rows = tables_of(with_about(reasoning, reasoning={"rows": effect["rows"], "arms": arms}))["reasoning"].rows
+    names = [*["own"] * 3, "another user's", *["shuffled"] * 3, *["none"] * 3]
+    assert [row[0] for row in rows] == [f"reczero, {name}" for name in names]
+    assert rows[3][1:] == ("left out: the rows are one user's", "", "", "")
 
 
 def test_the_protocol_decides_seed_and_windows_of_a_method(data, tmp_path):

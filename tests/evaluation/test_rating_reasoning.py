@@ -1,5 +1,7 @@
 """How much the reasoning behind a rating matters: arms that differ in the text given alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import rated_shelf
@@ -11,6 +13,7 @@ from reckon.evaluation import rating_reasoning
 from reckon.evaluation.rating_reasoning import rating_reasoning_effect, stated_number
 from reckon.evaluation.reasoning import ARMS
 from reckon.metrics.rating import RatingResult, rating_summary
+from reckon.prompts.blocks import TAG
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +46,10 @@ def test_arms_differ_in_the_reasoning_alone(place, monkeypatch):
     assert list(effect["arms"]) == list(ARMS) and effect["rows"] == len(examples)
     assert own == [reply.partition("<rate>")[0] for reply in replies] and none == [""] * len(own)
     assert sorted(other) == sorted(own) and all(one != two for one, two in zip(own, other, strict=True))
-    assert [sorted(text.split()) for text in shuffled] != [text.split() for text in own]
-    assert [sorted(text) for text in shuffled] == [sorted(text) for text in own]
+    for text, mixed in zip(own, shuffled, strict=True):
+        assert mixed != text and TAG.findall(mixed) == TAG.findall(text)
+        stretches = (TAG.split(one)[::2] for one in (text, mixed))
+        assert all(sorted(one.split()) == sorted(two.split()) for one, two in zip(*stretches, strict=True))
 
 
 def test_the_numbers_are_those_of_the_ratings_that_were_written(place, monkeypatch):
@@ -58,6 +63,21 @@ def test_the_numbers_are_those_of_the_ratings_that_were_written(place, monkeypat
         worst = rating_summary(missing)[metric]
         assert arms["none"][metric]["mean"] == pytest.approx(worst)
         assert arms["none"][metric]["drop"] == pytest.approx(-worst)
+
+
+def test_unread_numbers_are_counted_for_each_arm(place, monkeypatch):
+    model, examples, replies = place
+    given(monkeypatch, lambda row, text: 3.0 if text and row % 4 else np.nan)
+    arms = rating_reasoning_effect(model, examples, replies)["arms"]
+    assert [arms[arm]["parse_rate"] for arm in ARMS] == [{"mean": share} for share in (0.75, 0.75, 0.75, 0)]
+
+
+def test_rows_of_one_user_have_no_arm_with_anothers_reasoning(place, monkeypatch):
+    model, examples, replies = place
+    asked = given(monkeypatch, lambda row, text: 3.0)
+    alone = replace(examples, user_index=np.zeros_like(examples.user_index))
+    effect = rating_reasoning_effect(model, alone, replies)
+    assert list(effect["arms"]) == ["own", "shuffled", "none"] and len(asked) == 3
 
 
 def test_a_model_is_asked_after_the_opening_tag_and_says_the_same_every_time(place):

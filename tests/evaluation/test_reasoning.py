@@ -1,12 +1,14 @@
 """How much the reasoning matters: arms that read given replies, and laws between them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import rporec_talker
 import shelf
 
 from reckon.errors import ConfigError, DataError
-from reckon.evaluation.reasoning import ARMS, reasoning_effect
+from reckon.evaluation.reasoning import ARMS, others, reasoning_effect
 from reckon.prompts.blocks import shuffled_words
 
 
@@ -73,6 +75,24 @@ def test_one_row_has_nobody_elses_reasoning(model):
     recommender, data = model
     with pytest.raises(DataError, match="fewer than two"):
         reasoning_effect(recommender, data.examples("test", 3).subset([0]))
+
+
+def test_rows_of_one_user_have_no_arm_with_anothers_reasoning(model):
+    recommender, data = model
+    examples = data.examples("test", 3).subset([0, 1, 2])
+    alone = replace(examples, user_ids=np.full_like(examples.user_ids, "u0"))
+    assert list(reasoning_effect(recommender, alone, metrics=("mrr",))["arms"]) == ["own", "shuffled", "none"]
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (1, 1, 1, 1, 1), (3, 3), (4, 1, 2, 1), (2, 9, 1), (1, 9), (5, 5, 5)])
+def test_others_are_rows_of_another_user_and_none_twice_where_that_can_be(sizes):
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        users = rng.permutation(np.repeat([f"u{user}" for user in range(len(sizes))], sizes).astype(object))
+        found = others(users, rng)
+        assert all(users[row] != users[other] for row, other in enumerate(found))
+        assert 2 * max(sizes) > len(users) or sorted(found) == list(range(len(users)))
+    assert others(np.array(["a", "a"], dtype=object), rng) is None
 
 
 def test_shuffled_words_stay_in_their_block():

@@ -16,6 +16,7 @@ from reckon.comparison.statistics import Standing
 from reckon.config import to_dict
 from reckon.evaluation.compare import Grid, format_interval, format_p, format_rate, metric_label, rate_label, signed
 from reckon.evaluation.rating_tables import RatingRow, problems_table
+from reckon.evaluation.reasoning import ARMS
 from reckon.files import write_text
 
 PUBLISHED = "†"  # beside a row that somebody else measured
@@ -191,23 +192,32 @@ def reasoning_table(comparison: Comparison) -> Grid:
     rows = []
     for standing in comparison.whole:
         effects = [cell.about["reasoning"] for cell in standing.cells.values() if cell.about.get("reasoning")]
-        for arm in effects[0]["arms"] if effects else ():
-            for metric in effects[0]["arms"][arm]:
-                found = [effect["arms"][arm][metric] for effect in effects]
-                mean = float(np.mean([one["mean"] for one in found]))
-                drops = [one["drop"] for one in found if "drop" in one]
-                worst = max((one["drop_p"] for one in found if "drop_p" in one), default=None)
-                rows.append(
-                    (
-                        f"{standing.name}, {arm}",
-                        metric_label(metric),
-                        f"{mean:.4f}",
-                        signed(0.0 - float(np.mean(drops))) if drops else "",
-                        format_p(worst) if worst is not None else "",
-                    )
-                )
+        for arm in ARMS if effects else ():
+            arms = [effect["arms"][arm] for effect in effects if arm in effect["arms"]]
+            rows += [(f"{standing.name}, {arm}", *cells) for cells in _arm_cells(arms)]
     caption = "The same rows with other reasoning; the change is against the own, p the largest of the seeds. "
     return Grid(("reasoning", "metric", "mean", "change", "p"), tuple(rows), caption + provenance(comparison))
+
+
+def _arm_cells(arms: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str, str]]:
+    """Metric, mean, change and p of one arm over the seeds; a word where no seed has the arm."""
+    if not arms:
+        return [("left out: the rows are one user's", "", "", "")]
+    cells = []
+    for metric in (metric for metric in arms[0] if all(metric in arm for arm in arms)):
+        found = [arm[metric] for arm in arms]
+        mean = float(np.mean([one["mean"] for one in found]))
+        drops = [one["drop"] for one in found if "drop" in one]
+        worst = max((one["drop_p"] for one in found if "drop_p" in one), default=None)
+        cells.append(
+            (
+                metric_label(metric),
+                format_rate(metric, mean) if metric.endswith("_rate") else f"{mean:.4f}",
+                signed(0.0 - float(np.mean(drops))) if drops else "",
+                format_p(worst) if worst is not None else "",
+            )
+        )
+    return cells
 
 
 def replies_table(comparison: Comparison) -> Grid:

@@ -40,7 +40,8 @@ def rating_reasoning_effect(
     Returns:
         `rows`, and `arms`: for each of ARMS, per metric, `mean`, `ci` and, but for `own`, `drop` (own minus arm,
         paired; below 0 where the own is better) with `drop_ci` and `drop_p`. A number that cannot be read has its worst
-        error, as everywhere.
+        error, as everywhere; the `mean` of `parse_rate` is the share of rows whose number could be read. Where all rows
+        are one user's, nobody has another user's reasoning, and that arm is left out.
 
     Raises:
         DataError: fewer than two rows.
@@ -49,19 +50,17 @@ def rating_reasoning_effect(
         raise DataError("rows", "are fewer than two, so nobody has another's reasoning", "give more rows")
     rng = np.random.default_rng(seed)
     own = [reply.partition(OPENING)[0] for reply in replies]
-    texts = {
-        ARMS[0]: own,
-        ARMS[1]: [own[other] for other in others(len(own), rng)],
-        ARMS[2]: [shuffled_words(text, rng) for text in own],
-        ARMS[3]: [""] * len(own),
-    }
+    texts = {ARMS[0]: own}
+    if (other := others(examples.user_ids, rng)) is not None:
+        texts[ARMS[1]] = [own[row] for row in other]
+    texts |= {ARMS[2]: [shuffled_words(text, rng) for text in own], ARMS[3]: [""] * len(own)}
     results = {
         arm: RatingResult(
             arm, _ratings(model, examples, given), examples.ratings, model.scale, user_ids=examples.user_ids
         )
         for arm, given in texts.items()
     }
-    return {"rows": len(own), "arms": {arm: _numbers(results[arm], results[ARMS[0]]) for arm in ARMS}}
+    return {"rows": len(own), "arms": {arm: _numbers(found, results[ARMS[0]]) for arm, found in results.items()}}
 
 
 def _ratings(model: RecZero, examples: RatingExamples, texts: Sequence[str]) -> FloatArray:
@@ -87,10 +86,11 @@ def stated_number(written: str, scale: Scale) -> float:
 
 
 def _numbers(result: RatingResult, own: RatingResult) -> dict[str, Any]:
-    summary, numbers = rating_summary(result), dict[str, Any]()
+    summary = rating_summary(result)
+    numbers: dict[str, Any] = {}
     for metric in METRICS:
         numbers[metric] = {"mean": summary[metric], "ci": summary[f"{metric}_ci"]}
         if result is not own:
             drop = DIFFERENCES[metric](own, result)
             numbers[metric] |= {"drop": drop.difference, "drop_ci": [drop.lo, drop.hi], "drop_p": drop.p_value}
-    return numbers
+    return numbers | {"parse_rate": {"mean": summary["parse_rate"]}}

@@ -38,7 +38,8 @@ def reasoning_effect(
 
     Returns:
         `rows`, and `arms`: for each of ARMS, per metric, `mean`, `ci` and, but for `own`, `drop` (own minus arm,
-        paired) with `drop_ci` and `drop_p`.
+        paired) with `drop_ci` and `drop_p`. Where all rows are one user's, nobody has another user's reasoning, and
+        that arm is left out.
 
     Raises:
         ConfigError: the model does not reason. DataError: fewer than two rows.
@@ -51,25 +52,42 @@ def reasoning_effect(
     rng = np.random.default_rng(seed)
     rows = [*examples]
     own = [reply for block in _blocks(rows) for reply in model.written(block)]
-    replies = {
-        ARMS[0]: own,
-        ARMS[1]: [own[other] for other in others(len(rows), rng)],
-        ARMS[2]: [shuffled_words(reply, rng) for reply in own],
-    }
+    replies = {ARMS[0]: own}
+    if (other := others(examples.user_ids, rng)) is not None:
+        replies[ARMS[1]] = [own[row] for row in other]
+    replies[ARMS[2]] = [shuffled_words(reply, rng) for reply in own]
     ranks = {arm: _ranks(model, rows, texts) for arm, texts in replies.items()}
     ranks[ARMS[3]] = _ranks(plain, rows, None)
     results = {
         arm: RankingResult(arm, found, len(model.catalog), user_ids=examples.user_ids) for arm, found in ranks.items()
     }
-    return {"rows": len(rows), "arms": {arm: _numbers(results[arm], results[ARMS[0]], metrics) for arm in ARMS}}
+    return {
+        "rows": len(rows),
+        "arms": {arm: _numbers(found, results[ARMS[0]], metrics) for arm, found in results.items()},
+    }
 
 
-def others(count: int, rng: np.random.Generator) -> list[int]:
-    """[count] a random cycle: everyone gets the reasoning of somebody else."""
-    order = rng.permutation(count)
-    others = np.empty(count, dtype=np.int64)
-    others[order] = np.roll(order, 1)
-    return [int(other) for other in others]
+def others(user_ids: Sequence[Any] | np.ndarray, rng: np.random.Generator) -> list[int] | None:
+    """[R] for each row, a row of another user; None where there is one user only.
+
+    No row is taken twice, so that all arms but the last read the same texts. Where more than half of the rows are one
+    user's that cannot be: those that are left over draw from the rows of all others.
+    """
+    order = rng.permutation(len(user_ids))
+    _, first, user = np.unique(np.asarray(user_ids)[order], return_index=True, return_inverse=True)
+    if len(first) < 2:
+        return None
+    side_by_side = np.argsort(first[user], kind="stable")  # the rows of a user, users in random order
+    order, user = order[side_by_side], user[side_by_side]
+    step = int(np.bincount(user).max())  # no user has more rows, so nobody meets a row of its own before the end
+    source = np.roll(np.arange(len(order)), step)
+    own = user[source] == user
+    if own.any():
+        theirs = np.flatnonzero(user != user[own][0])  # only one user can have more than half of the rows
+        source[own] = rng.choice(theirs, size=int(own.sum()))
+    found = np.empty(len(order), dtype=np.int64)
+    found[order] = order[source]
+    return [int(row) for row in found]
 
 
 def _ranks(model: RankingModel, rows: Sequence[Example], replies: Sequence[str] | None) -> np.ndarray:
