@@ -38,6 +38,7 @@ def test_the_defaults_are_three_seeds_the_whole_catalog_and_the_first_method_as_
         ({"ks": []}, "ks"),
         ({"baseline": "nobody"}, "baseline"),
         ({"tested": ["hit@7"]}, r"tested\[0\]"),
+        ({"tested": ["hit@5", "ndcg@5", "hit@5"]}, r"tested\[2\]"),
         ({"published": [{"name": "P", "note": "n", "values": {"hit@3": 0.1}}]}, r"published\[0\].values.hit@3"),
         ({"published": [{"name": "P", "values": {"hit@5": 0.1}}]}, r"published\[0\].note"),
         (

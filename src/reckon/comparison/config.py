@@ -18,7 +18,8 @@ Split = Literal["as-prepared", "temporal", "leave-one-out", "given"]
 LEAST_SEEDS = 3
 KS = (5, 10, 20)
 RATING_METHODS = (*RATING_BASELINES, "reczero", "recone")
-RATING_METRICS = ("mae", "rmse", "parse_rate")
+TESTED_ERRORS = ("mae", "rmse")
+RATING_METRICS = (*TESTED_ERRORS, "parse_rate")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,13 +201,18 @@ class ComparisonConfig:
         if self.published and self.protocol.negatives is not None:
             rule = "published rows rank the whole catalog, and this comparison ranks among samples"
             raise ConfigError("published", len(self.published), rule, "leave them out, or set protocol.negatives=null")
-        known = self.metrics
-        asked = {f"tested[{place}]": metric for place, metric in enumerate(self.tested)}
+        testable = TESTED_ERRORS if self.task == "rating" else self.metrics
+        for place, metric in enumerate(self.tested):
+            if metric not in testable:
+                rule = "is no metric that methods are tested by"
+                raise ConfigError(f"tested[{place}]", metric, rule, f"use of {', '.join(testable)}")
+            if metric in self.tested[:place]:  # each is a comparison more that Holm's method corrects for
+                raise ConfigError(f"tested[{place}]", metric, "is there already", "name each metric once")
         for place, row in enumerate(self.published):
-            asked |= {f"published[{place}].values.{metric}": metric for metric in row.values}
-        for path, metric in asked.items():
-            if metric not in known:
-                raise ConfigError(path, metric, "is not in the table", f"use of {', '.join(known)}")
+            for metric in row.values:
+                if metric not in self.metrics:
+                    path, fix = f"published[{place}].values.{metric}", f"use of {', '.join(self.metrics)}"
+                    raise ConfigError(path, metric, "is not in the table", fix)
 
     @property
     def task(self) -> TaskName:
@@ -233,7 +239,7 @@ class ComparisonConfig:
     @property
     def tests(self) -> tuple[str, ...]:
         """Metrics in which methods are compared with the baseline."""
-        usual = ("mae", "rmse") if self.task == "rating" else (f"hit@{self.headline}", f"ndcg@{self.headline}")
+        usual = TESTED_ERRORS if self.task == "rating" else (f"hit@{self.headline}", f"ndcg@{self.headline}")
         return self.tested or usual
 
     def metric_key(self, metric: str) -> str:
