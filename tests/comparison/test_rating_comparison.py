@@ -224,6 +224,7 @@ def test_answers_that_cannot_be_are_the_failure_of_their_cell(data, tmp_path):
 def test_a_method_that_reasons_shows_its_replies_and_its_training(reasoning):
     tables = tables_of(reasoning)
     assert tables["problems"].headings == ("problem", "reczero")
+    assert f"of {len(reasoning.rows)} replies of each method, all seeds together" in tables["problems"].caption
     assert {"parsed", "truncated", "reply length"} <= set(tables["cost"].headings)
     html = render_report(page_of(reasoning, tables))
     assert [row[0] for row in tables["reasoning"].rows[::3]] == [
@@ -309,6 +310,7 @@ def test_rankings_and_ratings_are_not_compared(methods, error):
         ({"protocol": ProtocolConfig(negatives=3)}, "protocol.negatives"),
         ({"protocol": ProtocolConfig(exclude_seen=False)}, "protocol.exclude_seen"),
         ({"tested": ("hit@10",)}, r"tested\[0\]"),
+        ({"tested": ("rmse", "parse_rate")}, r"tested\[1\]"),
     ],
 )
 def test_what_is_for_rankings_is_refused_for_ratings(changes, field):

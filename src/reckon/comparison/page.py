@@ -18,12 +18,10 @@ from reckon.comparison.harness import Comparison
 from reckon.comparison.measures import measure_of
 from reckon.comparison.oracle import Oracle
 from reckon.comparison.statistics import Standing
-from reckon.comparison.tables import provenance
+from reckon.comparison.tables import ANSWER, provenance
 from reckon.config import to_dict
 from reckon.evaluation.compare import Grid, format_interval, metric_label, signed
 from reckon.evaluation.page import Chart, PageData, Section, SectionMaker, Tile
-
-ANSWERED = {"ranking": "Seconds per user, ranked", "rating": "Seconds per rating"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +181,7 @@ def cost_section(data: ComparisonPage) -> Section | None:
     drawn = []
     for title, place, name in (
         ("Seconds of training", "seconds", "training"),
-        (ANSWERED[data.comparison.config.task], "rates", "seconds_per_user"),
+        (f"Seconds per {ANSWER[data.comparison.config.task]}", "rates", "seconds_per_user"),
     ):
         seconds = {one.name: value for one in data.standings if (value := one.mean_of(place, name)) is not None}
         drawn.append(

@@ -21,7 +21,7 @@ from reckon.files import write_text
 
 PUBLISHED = "†"  # beside a row that somebody else measured
 NOT_CLEAR = "°"  # beside a number that does not differ significantly from the baseline's
-ANSWERED = {"ranking": "ms per user, ranked", "rating": "ms per rating"}  # of methods, once they are trained
+ANSWER = {"ranking": "user, ranked", "rating": "rating"}  # what a trained method needs time for
 CELL_KEYS = ("seed", "fingerprint", "seconds", "findings", "reasoning", "problems", "facts")  # in `metrics.json`
 WORST_ERROR = "In rating units, lower is better; a reply without a rating counts with its worst possible error."
 LIST_LABELS = {"arp": "mean popularity", "popularity_lift": "popularity lift"}
@@ -180,7 +180,7 @@ def _failed_trials(comparison: Comparison, standing: Standing) -> int:
 
 
 def _rate_heading(rate: str, task: str) -> str:
-    return ANSWERED[task] if rate == "seconds_per_user" else rate_label(rate)
+    return f"ms per {ANSWER[task]}" if rate == "seconds_per_user" else rate_label(rate)
 
 
 def _rate_cell(rate: str, value: float) -> str:
@@ -229,7 +229,11 @@ def replies_table(comparison: Comparison) -> Grid:
             found.update(cell.about.get("problems") or {})
         counted.append(RatingRow(standing.results[0], {}, dict(found.most_common())))
     grid = problems_table(counted)
-    return Grid((), ()) if grid is None else replace(grid, caption=f"{grid.caption} {provenance(comparison)}")
+    if grid is None:
+        return Grid((), ())
+    replies = len(comparison.rows) * len(comparison.config.seeds)
+    count = f"Counts are of {replies:,} replies of each method, all seeds together."
+    return replace(grid, caption=f"{grid.caption} {count} {provenance(comparison)}")
 
 
 def guards_table(comparison: Comparison) -> Grid:
