@@ -55,6 +55,7 @@ SHOWN = {
     "rporec-seeds": "rporec-seeds",
     "digital-music-ratings": "rating",
     "movielens-ratings": "rating",
+    "compare-industrial": "comparison",
 }
 
 
@@ -64,6 +65,20 @@ def test_the_page_of_results_shows_the_committed_files():
     assert module.demo_table(DEMOS) in page
     for name, kind in SHOWN.items():
         assert module.TABLES[kind](RESULTS / f"{name}.json") in page, name
+
+
+@pytest.mark.parametrize("name", [name for name, kind in SHOWN.items() if kind == "comparison"])
+def test_a_committed_comparison_is_whole_over_three_seeds_with_the_arm_without_reasoning(name):
+    content = json.loads((RESULTS / f"{name}.json").read_text())
+    assert len(content["provenance"]["seeds"]) >= 3
+    assert "no-reasoning" in [row["name"] for row in content["rows"]]
+    assert all(not row["failures"] and len(row["cells"]) >= 3 for row in content["rows"])
+
+
+def test_on_amazon_industrial_a_hybrid_reaches_what_one_by_hand_did():
+    content = json.loads((RESULTS / "compare-industrial.json").read_text())
+    (hybrid,) = [row for row in content["rows"] if row["name"] == "hybrid"]
+    assert hybrid["hit@10"] >= 0.150 and hybrid["ndcg@10"] >= 0.097
 
 
 def test_on_the_rated_bookshop_reczero_gets_halfway_to_the_best_possible_and_recone_starts_higher():
