@@ -28,4 +28,4 @@ def write_right_traces(path, data, count=24):
     ]
     counts = {"asked": count, "kept": count, "kept_hinted": 0, "dropped": {}, "requests": count, "prompt_tokens": 0}
     summary = TraceSummary(**counts, completion_tokens=0, uncounted=0, cost=None, unmatched=0)
-    write_traces(path, kept, [], summary, {"data": data.checksum})
+    write_traces(path, kept, [], summary, {"data": data.checksum, "split": data.protocol})

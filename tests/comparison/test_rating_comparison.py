@@ -347,12 +347,22 @@ def test_other_traces_are_another_cell(tmp_path):
     assert identity() != before
 
 
-def test_traces_of_another_split_are_refused(data, tmp_path):
+def test_traces_of_another_split_than_the_protocols_are_refused(data, tmp_path):
+    """Also where the data on disk was prepared anew, with the same checksum."""
     found, loaded = contestant("recone", "m"), rated_shelf.Dataset.load(data)
-    settings = found.settings_of(TINY | {"backbone": "b", "traces": "t"}, "s")
-    temporal = replace(loaded, info=loaded.info | {"split": "temporal"})
-    with pytest.raises(ConfigError, match=r"^protocol.split = 'temporal': traces are of the training rows of the"):
-        found.fit(temporal, settings, ProtocolConfig(split="temporal"), 0, tmp_path, lambda share: None)
+    write_right_traces(tmp_path / "t", loaded)
+    values = TINY | {"backbone": str(rated_talker.backbone_folder(tmp_path / "b")), "traces": str(tmp_path / "t")}
+    settings, other = found.settings_of(values, "s"), replace(loaded, info=loaded.info | {"split": "temporal"})
+
+    def refused(error):
+        with pytest.raises(DataError, match=error):
+            found.fit(other, settings, ProtocolConfig(), 0, tmp_path / "cell", lambda share: None)
+
+    refused("training rows of the leave-one-out split, which may be test rows of the temporal split")
+    manifest = json.loads((tmp_path / "t" / "traces.json").read_text())
+    del manifest["settings"]["split"]  # as they were once written
+    (tmp_path / "t" / "traces.json").write_text(json.dumps(manifest))
+    refused("does not say of which split .* repeat the `reckon traces make`")
 
 
 def test_data_without_ratings_is_refused_before_anything_is_trained(tmp_path):

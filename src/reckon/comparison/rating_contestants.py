@@ -4,8 +4,8 @@ Entry points: `RatingBaselineContestant`, `RatingModelContestant`; which names t
 `reckon.comparison.registry`.
 
 The protocol decides the seed, and its window is the most ratings of the user, and as many of the item, that a prompt
-may hold. RecOne takes a folder of traces as a setting. They are rows of the split that the data was prepared with, so
-another split is refused: its test rows may be among them.
+may hold. RecOne takes a folder of traces as a setting; those of another split than the protocol's are refused
+(`reckon.methods.trace_files`): the test rows may be among them.
 """
 
 import json
@@ -194,10 +194,6 @@ class RatingModelContestant(Contestant):
             return model
         from reckon.methods.recone import CONFIG_FILE, fit_stages
 
-        prepared = Dataset.load(dataset.path).protocol
-        if dataset.protocol != prepared:
-            rule = f"traces are of the training rows of the {prepared} split, and may hold test rows of this one"
-            raise ConfigError("protocol.split", dataset.protocol, rule, "use as-prepared, or leave recone out")
         assert settings.traces is not None
         resume = (run / CONFIG_FILE).exists()
         return fit_stages(config, dataset, settings.backbone, settings.traces, run, resume=resume, progress=False)

@@ -81,7 +81,7 @@ def train_run(
 
     Raises:
         MissingExtraError: TRL is not installed.
-        DataError: the traces are of other data, or none fits.
+        DataError: the traces are of other data or another split, or none fits.
         CheckpointError: `out` holds a run already, or there is nothing to resume.
     """
     out, dataset = Path(out), Dataset.load(data)
@@ -148,6 +148,7 @@ def _fine_tune(
         config.sft,
         prompt_of=prompt_of,
         data_checksum=dataset.checksum,
+        split=dataset.protocol,
         seed=config.seed,
         resume=resume,
         progress=progress,

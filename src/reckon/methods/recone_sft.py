@@ -119,6 +119,7 @@ def sft(
     *,
     prompt_of: Callable[[Trace], Sequence[int]] | None = None,
     data_checksum: str | None = None,
+    split: str | None = None,
     seed: int = 0,
     resume: bool = False,
     progress: bool = True,
@@ -133,6 +134,7 @@ def sft(
         prompt_of: token ids of a trace's prompt as the policy will read it in RL. A policy whose prompts have another
             style or budget than the teacher's needs this; default: the teacher's prompt, rendered for this model.
         data_checksum: `Dataset.checksum` that the traces must belong to; None takes any.
+        split: `Dataset.protocol` whose training rows the traces must be; None takes any.
         seed: order of the traces, dropout, adapters.
         resume: go on from the last checkpoint in `OUT.training`, which a finished run removes.
         progress: show a progress bar.
@@ -146,7 +148,7 @@ def sft(
     _require_trl()
     out, settings = Path(out), settings or SFTSettings()
     check_target(out, overwrite=False)
-    kept = load_traces(traces, data_checksum=data_checksum)
+    kept = load_traces(traces, data_checksum=data_checksum, split=split)
     work = work_folder(out)
     start = _starting_point(work, resume, _begun(backbone, kept, settings, seed))
     model = load_backbone(

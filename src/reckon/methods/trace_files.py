@@ -3,7 +3,7 @@
     traces.parquet     kept: row, user_id, item_id, time, rating (true), prompt (messages as JSON), reply, predicted,
                        attempt, hinted, prompt_tokens, completion_tokens
     dropped.parquet    the others: row, user_id, item_id, time, rating, reason, detail, reply (the last), attempt
-    traces.json        settings, teacher, data checksum, counts, tokens, cost, checksums of the two; written last
+    traces.json        settings, teacher, data checksum, split, counts, tokens, cost, checksums of the two; written last
 
 Entry points: `write_traces`, `load_traces`. Each file is written whole or not at all.
 """
@@ -146,21 +146,24 @@ def write_traces(
     write_text(out / SUMMARY_FILE, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
 
 
-def load_traces(path: str | Path, *, data_checksum: str | None = None) -> list[Trace]:
+def load_traces(path: str | Path, *, data_checksum: str | None = None, split: str | None = None) -> list[Trace]:
     """The kept traces of a finished run, in the order of their rows.
 
     Args:
         path: the directory made by `reckon traces make`.
         data_checksum: `Dataset.checksum` that they must belong to; None takes any.
+        split: `Dataset.protocol` whose training rows they must be; None takes any.
 
     Raises:
-        DataError: the run is not finished, its files are damaged, or they belong to other data.
+        DataError: the run is not finished, its files are damaged, or they belong to other data or another split.
     """
     path = Path(path)
     manifest = read_manifest(path)
     made_from = manifest["settings"].get("data")
     if data_checksum is not None and made_from != data_checksum:
         raise DataError(str(path), "was made from other data", "make traces of this data set")
+    if split is not None:
+        _refuse_other_split(path, manifest["settings"].get("split"), split)
     if not (path / KEPT_FILE).exists() or file_sha256(path / KEPT_FILE) != manifest["files"].get(KEPT_FILE):
         raise DataError(str(path / KEPT_FILE), f"is not what {SUMMARY_FILE} describes", "repeat `reckon traces make`")
     rows = pq.read_table(path / KEPT_FILE).to_pylist()
@@ -178,6 +181,16 @@ def load_traces(path: str | Path, *, data_checksum: str | None = None) -> list[T
         )
         for row in rows
     ]
+
+
+def _refuse_other_split(path: Path, made_of: str | None, split: str) -> None:
+    """The data's checksum is the same whatever the split, and training rows of one are test rows of another."""
+    if made_of is None:
+        fix = "repeat the `reckon traces make` that it was made with: it asks nothing again"
+        raise DataError(str(path), "does not say of which split its rows are", fix)
+    if made_of != split:
+        problem = f"holds training rows of the {made_of} split, which may be test rows of the {split} split"
+        raise DataError(str(path), problem, f"make traces of the data prepared with the {split} split")
 
 
 def read_manifest(path: Path) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def make_traces(
             run.ask_all(show)
         kept, dropped = _records(run)
         summary = _summary(run, settings, kept, dropped, unmatched)
-        write_traces(out, kept, dropped, summary, begun)
+        write_traces(out, kept, dropped, summary, begun | {"split": dataset.protocol})
     return summary
 
 

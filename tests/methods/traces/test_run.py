@@ -39,7 +39,7 @@ def test_right_replies_are_kept_and_wrong_ones_asked_again_with_a_hint(books, tm
     assert (summary.prompt_tokens, summary.completion_tokens) == (100 * answers, 20 * answers)
     assert summary.cost == pytest.approx((100 * 10 + 20 * 100) / 1e6 * answers)
     check_every_row_once(books, tmp_path / "traces")
-    traces = load_traces(tmp_path / "traces", data_checksum=books.checksum)
+    traces = load_traces(tmp_path / "traces", data_checksum=books.checksum, split=books.protocol)
     assert all(trace.rating == truth[trace.messages[-1]["content"]] == trace.predicted for trace in traces)
     assert {trace.hinted for trace in traces if trace.rating >= 4} == {False}
     assert read_manifest(tmp_path / "traces")["settings"]["model"] == "m"
