@@ -4,11 +4,14 @@ import re
 from pathlib import Path
 
 import pytest
+import rated_shelf
 import yaml
 
 from reckon.comparison.config import ComparisonConfig, MethodConfig, load_comparison
+from reckon.comparison.rating_rows import rating_rows_of
 from reckon.comparison.registry import contestant
 from reckon.config import config_from
+from reckon.data.ratings import DEFAULT_WINDOW
 from reckon.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +36,13 @@ def test_the_documented_file_is_a_comparison(task):
     blocks = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     (config,) = [one for block in blocks if (one := config_from(ComparisonConfig, yaml.safe_load(block))).task == task]
     checked(config)
+
+
+def test_what_the_text_regression_reads_is_the_window_of_the_rows(tmp_path):
+    data = rated_shelf.dataset(tmp_path / "data")
+    examples = rating_rows_of(data, "test", None).examples
+    assert examples.window == examples.item_window == DEFAULT_WINDOW
+    assert f"of the latest {DEFAULT_WINDOW} of either side" in " ".join(PAGE.split())
 
 
 def test_the_quoted_error_is_the_real_one():

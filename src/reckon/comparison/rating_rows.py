@@ -1,7 +1,8 @@
 """The rows of ratings that every method is asked about: a user, an item, and what is older than the rating.
 
 Entry points: `RatingRows`, made by `rating_rows_of`. The protocol's window bounds what a prompt may hold
-(`reckon.comparison.rating_contestants`); baselines read everything that is visible, so none loses by reading less.
+(`reckon.comparison.rating_contestants`); baselines read everything that is visible, so none loses by reading less. But
+`text` reads reviews, and counts ratings, in the windows that the rows have here, with which it is fitted, too.
 """
 
 import hashlib
@@ -27,7 +28,10 @@ class RatingRows:
 
     @cached_property
     def checksum(self) -> str:
-        """Users, items, ratings, times and what is visible of both sides: equal checksums are equal rows."""
+        """Of users, items, ratings, times and where what is visible of both sides begins and ends in the rating log.
+
+        Of the same data, equal checksums are equal rows; the data has a checksum of its own.
+        """
         examples = self.examples
         digest = hashlib.sha256("\n".join(map(str, examples.user_ids)).encode())
         for part in (examples.item_indices, examples._user_runs, examples._item_runs):
