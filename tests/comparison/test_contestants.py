@@ -25,9 +25,9 @@ def backbone(tmp_path_factory):
     return str(shelf.backbone_folder(tmp_path_factory.mktemp("b") / "backbone"))
 
 
-def fit(name, data, values, folder, protocol=PROTOCOL, seed=5):
+def fit(name, data, values, folder, protocol=PROTOCOL, seed=5, on_progress=lambda share: None):
     found = contestant(name, "m")
-    return found.fit(data, found.settings_of(values, "s"), protocol, seed, folder, lambda share: None)
+    return found.fit(data, found.settings_of(values, "s"), protocol, seed, folder, on_progress)
 
 
 def test_every_baseline_is_a_contestant():
@@ -45,8 +45,10 @@ def test_the_protocol_decides_seed_masking_and_window_of_a_method(name, data, ba
 
 
 def test_a_method_that_reads_less_than_the_protocol_allows_keeps_its_window(data, backbone, tmp_path):
-    fitted = fit("no-reasoning", data, R2EC | {"backbone": backbone, "prompt.window": 2}, tmp_path)
-    assert fitted.window == 2
+    shares = []
+    values = R2EC | {"backbone": backbone, "prompt.window": 2}
+    fitted = fit("no-reasoning", data, values, tmp_path, on_progress=shares.append)
+    assert fitted.window == 2 and shares == [0.25, 0.5, 0.75, 1]
 
 
 def test_a_method_that_was_killed_goes_on_from_its_checkpoint(data, backbone, tmp_path, monkeypatch):
@@ -78,7 +80,9 @@ def test_a_model_that_was_trained_but_not_ranked_is_not_trained_again(data, back
 
 def test_rporec_is_fitted_in_both_stages(data, tmp_path):
     values = SMALL | {"backbone": str(rporec_talker.backbone_folder(tmp_path / "b")), "grpo.num_generations": 2}
-    fitted = fit("rporec", data, values | {"stage_one.max_epochs": 1}, tmp_path / "cell")
+    shares = []
+    fitted = fit("rporec", data, values | {"stage_one.max_epochs": 1}, tmp_path / "cell", on_progress=shares.append)
+    assert shares == sorted(shares) and {0.5, 1} <= set(shares) and 0.5 < shares[1] < 1
     assert fitted.model.config.rechead.exclude_seen is False and fitted.model.config.seed == 5
     assert (tmp_path / "cell" / "run" / "round-1" / "reasoning").is_dir()
 

@@ -250,15 +250,18 @@ def test_the_protocol_decides_seed_and_windows_of_a_method(data, tmp_path):
     values = TINY | {"backbone": str(rated_talker.backbone_folder(tmp_path / "b"))}
     found, loaded = contestant("reczero", "m"), rated_shelf.Dataset.load(data)
 
+    shares = []
+
     def fit():
         settings = found.settings_of(values, "s")
-        return found.fit(loaded, settings, ProtocolConfig(window=2), 5, tmp_path / "cell", lambda share: None)
+        return found.fit(loaded, settings, ProtocolConfig(window=2), 5, tmp_path / "cell", shares.append)
 
     first, again = fit(), fit()  # the second as after a stop while the cell was asked
     for fitted in (first, again):
         settings = fitted.model.config
         assert (settings.seed, settings.prompt.window, settings.prompt.item_window) == (5, 2, 2)
         assert fitted.log and fitted.facts["parameters"] > 0
+    assert shares == [0.5, 1]
 
 
 @pytest.mark.parametrize("stage", ["first", "second"])
@@ -269,8 +272,10 @@ def test_a_recone_that_was_killed_in_a_stage_goes_on_with_it(stage, data, tmp_pa
     values |= {"traces": str(tmp_path / "t"), "sft.max_steps": 2, "sft.batch_size": 8, "sft.micro_batch_size": 8}
     settings = found.settings_of(values, "s")
 
+    shares = []
+
     def fit():
-        return found.fit(loaded, settings, ProtocolConfig(), 5, tmp_path / "cell", lambda share: None)
+        return found.fit(loaded, settings, ProtocolConfig(), 5, tmp_path / "cell", shares.append)
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(*((recone_sft, "_save") if stage == "first" else (recone, "fit")), kill)
@@ -280,6 +285,7 @@ def test_a_recone_that_was_killed_in_a_stage_goes_on_with_it(stage, data, tmp_pa
     fitted = fit()
     assert len(fitted.rater.rate(rating_examples(loaded, "test")).predictions) == 16
     assert fitted.model.config.seed == 5 and fitted.log
+    assert shares == ([0.25, 0.5, 0.25, 0.5, 0.75, 1] if stage == "first" else [0.25, 0.5, 0.75, 1])
 
 
 # -- what is refused ------------------------------------------------------------------------------------------------

@@ -237,21 +237,25 @@ class MethodContestant(Contestant):
         window = min(config.prompt.window, protocol.window)
         config = replace(config, seed=seed, prompt=replace(config.prompt, window=window), **{section: masked})
         run = folder / "run"
-        model = self._trained(dataset, settings, config, run)
+        model = self._trained(dataset, settings, config, run, on_progress)
         log = json.loads((run / "log.json").read_text(encoding="utf-8"))
         manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
         facts = {name: manifest[name] for name in ("parameters", "trainable_parameters", "backbone")}
         return Fitted(RankedModel(model), window, model, log, facts)
 
-    def _trained(self, dataset: Dataset, settings: ModelSettings, config: Any, run: Path) -> RankingModel:
+    def _trained(
+        self, dataset: Dataset, settings: ModelSettings, config: Any, run: Path, on_progress: OnProgress
+    ) -> RankingModel:
         if self.method == "r2ec":
             from reckon.methods.r2ec import R2ec
             from reckon.methods.r2ec_training import fit
+            from reckon.methods.training import StepShare
 
             if (run / "manifest.json").exists():  # whole, but the cell stopped before it was ranked
                 return R2ec.from_pretrained(run)
             model = R2ec.from_backbone(settings.backbone, dataset, config)
-            fit(model, dataset, run, resume=last_checkpoint(run) is not None, progress=False)
+            resume, told = last_checkpoint(run) is not None, [StepShare(on_progress)]
+            fit(model, dataset, run, resume=resume, progress=False, callbacks=told)
             return model
         from reckon.methods.rporec import RPORec
         from reckon.methods.run_directory import BEGUN_FILE
@@ -259,7 +263,8 @@ class MethodContestant(Contestant):
         if (run / "manifest.json").exists():
             return RPORec.from_pretrained(run)
         reader = RPORec.from_backbone(settings.backbone, dataset, config)
-        return reader.fit(dataset, run, rounds=settings.rounds, resume=(run / BEGUN_FILE).exists())
+        resume = (run / BEGUN_FILE).exists()
+        return reader.fit(dataset, run, rounds=settings.rounds, resume=resume, on_progress=on_progress)
 
 
 def refuse_protocol(values: Mapping[str, Any], path: str, owned: Sequence[str]) -> None:

@@ -177,23 +177,36 @@ class RatingModelContestant(Contestant):
         window, item_window = min(prompt.window, protocol.window), min(prompt.item_window, protocol.window)
         prompt = replace(prompt, window=window, item_window=item_window)
         config, run = replace(settings.config, seed=seed, prompt=prompt), folder / "run"
-        model = self._trained(dataset, settings, config, run)
+        model = self._trained(dataset, settings, config, run, on_progress)
         log = json.loads((run / "log.json").read_text(encoding="utf-8"))
         manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
         facts = {name: manifest[name] for name in ("parameters", "trainable_parameters", "backbone")}
         return FittedRater(RatedModel(model), model, log, facts)
 
-    def _trained(self, dataset: Dataset, settings: RatingModelSettings, config: Any, run: Path) -> RecZero:
+    def _trained(
+        self, dataset: Dataset, settings: RatingModelSettings, config: Any, run: Path, on_progress: OnProgress
+    ) -> RecZero:
         if (run / "manifest.json").exists():  # whole, but the cell stopped before it was asked
             return RecZero.from_pretrained(run)
         if self.name == "reczero":
             from reckon.methods.reczero_training import fit
+            from reckon.methods.training import StepShare
 
             model = RecZero.from_backbone(settings.backbone, dataset, config)
-            fit(model, dataset, run, resume=last_checkpoint(run) is not None, progress=False)
+            resume, told = last_checkpoint(run) is not None, [StepShare(on_progress)]
+            fit(model, dataset, run, resume=resume, progress=False, callbacks=told)
             return model
         from reckon.methods.recone import CONFIG_FILE, fit_stages
 
         assert settings.traces is not None
         resume = (run / CONFIG_FILE).exists()
-        return fit_stages(config, dataset, settings.backbone, settings.traces, run, resume=resume, progress=False)
+        return fit_stages(
+            config,
+            dataset,
+            settings.backbone,
+            settings.traces,
+            run,
+            resume=resume,
+            progress=False,
+            on_progress=on_progress,
+        )

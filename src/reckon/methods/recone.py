@@ -6,7 +6,7 @@ leaves in a run directory there are `recone.yaml`, the settings of both stages, 
 Source: RecZero (arXiv 2510.23077), RecOne.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from reckon.methods.reczero_config import preset as reczero_preset
 from reckon.methods.reczero_training import fit
 from reckon.methods.run_directory import starting_point
 from reckon.methods.trace_files import Trace
-from reckon.methods.training import run_config
+from reckon.methods.training import StepShare, run_config
 from reckon.models.backbone import load_backbone
 from reckon.rl.checkpoints import last_checkpoint
 
@@ -98,6 +98,7 @@ def fit_stages(
     *,
     resume: bool = False,
     progress: bool = True,
+    on_progress: Callable[[float], None] | None = None,
 ) -> RecZero:
     """As `train_run`, with the data set and the settings that are there already.
 
@@ -106,7 +107,9 @@ def fit_stages(
         dataset: whose training rows the traces are of.
         backbone, traces, out, resume: as in `train_run`.
         progress: show progress bars.
+        on_progress: told which share of the updates is done, 0 to 1; each stage counts half.
     """
+    tell = on_progress or (lambda share: None)
     tuned = out / SFT_FOLDER
     is_tuned = (tuned / REPORT_FILE).exists()
     if not resume:
@@ -118,10 +121,13 @@ def fit_stages(
         # A kill before the first checkpoint leaves the settings alone: the stage begins anew. Without them nothing was
         # begun, and `sft` refuses.
         anew = last_checkpoint(work_folder(tuned)) is None and (out / CONFIG_FILE).exists()
-        _fine_tune(config, dataset, backbone, traces, tuned, resume and not anew, progress)
+        _fine_tune(
+            config, dataset, backbone, traces, tuned, resume and not anew, progress, lambda share: tell(share / 2)
+        )
     predictor = RecZero.from_backbone(tuned, dataset, config.reinforcement)
     resume = resume and last_checkpoint(out) is not None
-    fit(predictor, dataset, out, resume=resume, progress=progress, method="recone")
+    callbacks = [StepShare(lambda share: tell((1 + share) / 2))]
+    fit(predictor, dataset, out, resume=resume, progress=progress, callbacks=callbacks, method="recone")
     return predictor
 
 
@@ -133,6 +139,7 @@ def _fine_tune(
     out: Path,
     resume: bool,
     progress: bool,
+    on_progress: Callable[[float], None],
 ) -> None:
     """The first stage, with prompts as the second one reads them: the teacher may have read longer ones."""
     examples = rating_examples(dataset, "train", config.prompt.window, config.prompt.item_window)
@@ -152,4 +159,5 @@ def _fine_tune(
         seed=config.seed,
         resume=resume,
         progress=progress,
+        callbacks=[StepShare(on_progress)],
     )

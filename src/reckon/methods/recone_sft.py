@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PrinterCallback
+from transformers import PrinterCallback, TrainerCallback
 
 from reckon.data.write import check_target, new_directory
 from reckon.errors import CheckpointError, ConfigError, DataError, MissingExtraError, ReckonError
@@ -123,6 +123,7 @@ def sft(
     seed: int = 0,
     resume: bool = False,
     progress: bool = True,
+    callbacks: Sequence[TrainerCallback] = (),
 ) -> SFTReport:
     """Fine-tune a causal language model on the kept traces of `reckon traces make`.
 
@@ -138,6 +139,7 @@ def sft(
         seed: order of the traces, dropout, adapters.
         resume: go on from the last checkpoint in `OUT.training`, which a finished run removes.
         progress: show a progress bar.
+        callbacks: further transformers callbacks.
 
     Raises:
         MissingExtraError: TRL is not installed.
@@ -163,6 +165,8 @@ def sft(
         why = ", ".join(f"{count} {reason}" for reason, count in left_out.items()) or "there are none"
         raise DataError(str(traces), f"has no trace to learn from ({why})", "raise the limits, or make more traces")
     trainer = sft_trainer(model, rows, work, settings, seed, progress=progress)
+    for callback in callbacks:
+        trainer.add_callback(callback)
     began = time.perf_counter()
     _run(trainer, work, start)
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]

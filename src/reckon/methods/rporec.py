@@ -203,11 +203,19 @@ class RPORec(RankingModel):
 
     # -- training and storage -----------------------------------------------------------------------------------
 
-    def fit(self, dataset: Dataset, out: str | Path, *, rounds: int = 1, resume: bool = False) -> "RPORec":
+    def fit(
+        self,
+        dataset: Dataset,
+        out: str | Path,
+        *,
+        rounds: int = 1,
+        resume: bool = False,
+        on_progress: Callable[[float], None] | None = None,
+    ) -> "RPORec":
         """Train both stages, `rounds` times, into a run directory."""
         from reckon.methods.rporec_run import fit
 
-        return fit(self, dataset, Path(out), rounds=rounds, resume=resume)
+        return fit(self, dataset, Path(out), rounds=rounds, resume=resume, on_progress=on_progress)
 
     def _save_parts(self, path: Path) -> None:
         (path / ENCODER_FOLDER).mkdir(exist_ok=True)

@@ -12,7 +12,8 @@ Source: RPORec (arXiv 2605.21967): the stages alternate.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,7 +30,7 @@ from reckon.methods.rporec_stage_one import fit_rechead
 from reckon.methods.rporec_training import fit_reasoning
 from reckon.methods.run_directory import BEGUN_FILE, starting_point, write_run
 from reckon.methods.teachers import Teacher
-from reckon.methods.training import run_config
+from reckon.methods.training import StepShare, run_config
 from reckon.rl.checkpoints import last_checkpoint
 
 Stage = Literal["both", "rechead", "reasoning"]
@@ -45,6 +46,7 @@ def fit(
     resume: bool = False,
     teacher: Teacher | None = None,
     patience: Patience | None = None,
+    on_progress: Callable[[float], None] | None = None,
 ) -> RPORec:
     """Train both stages in turns and write the run directory; the arm `history-only` has Stage I alone.
 
@@ -57,6 +59,8 @@ def fit(
         resume: go on where the run stopped, in whichever stage.
         teacher: who writes the replies of the first round's Stage I; default: the model itself.
         patience: how often and how fast the teacher is asked.
+        on_progress: told which share is done, 0 to 1, after each Stage I and each update of Stage II; all stages count
+            alike.
 
     Returns:
         The model of the last stage. After a resume it is another object than `model`.
@@ -68,8 +72,10 @@ def fit(
         raise ConfigError("--rounds", rounds, "must be at least 1", "use 1")
     _begin(model, dataset, out, resume)
     config, seconds = model.config, 0.0
+    stages = STAGES if config.reasons else STAGES[:1]
+    tell, whole = on_progress or (lambda share: None), rounds * len(stages)
     for number in range(1, rounds + 1):
-        for stage in STAGES if config.reasons else STAGES[:1]:
+        for done, stage in enumerate(stages, start=(number - 1) * len(stages)):
             folder = out / f"round-{number}" / stage
             if (folder / "manifest.json").exists():
                 model = RPORec.from_pretrained(folder)
@@ -79,12 +85,18 @@ def fit(
                     model, dataset, folder, **_writing(model, dataset, teacher if number == 1 else None, patience)
                 )
             else:
-                fit_reasoning(model, dataset, folder, resume=last_checkpoint(folder) is not None)
+                share = StepShare(partial(_tell_of_stage, tell, done, whole))
+                fit_reasoning(model, dataset, folder, resume=last_checkpoint(folder) is not None, callbacks=[share])
+            tell((done + 1) / whole)
             seconds += json.loads((folder / "manifest.json").read_text())["training_seconds"]
             log = json.loads((folder / "log.json").read_text())
     model.save_pretrained(out)
     write_run(out, model.METHOD, config, model.backbone, dataset, log, seconds)
     return model
+
+
+def _tell_of_stage(tell: Callable[[float], None], done: int, whole: int, share: float) -> None:
+    tell((done + share) / whole)
 
 
 def _begin(model: RPORec, dataset: Dataset, out: Path, resume: bool) -> None:

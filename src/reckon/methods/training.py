@@ -1,13 +1,13 @@
 """What training has in common, whatever the method: its settings, its optimiser, and how a trainer is run to its end.
 
 Entry points: `TrainingConfig`, `run_config`, `training_arguments` and `adamw` before training, `run_trainer` for the
-run itself.
+run itself, `StepShare` for who wants to know how far it is.
 Knows nothing about rewards or about what a method predicts.
 """
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from transformers import (
     EarlyStoppingCallback,
     PrinterCallback,
     ProgressCallback,
+    TrainerCallback,
     TrainerControl,
     TrainerState,
     TrainingArguments,
@@ -247,6 +248,16 @@ def run_trainer(trainer: Any, out: Path, patience: int, start: Path | None) -> f
     if interrupt.interrupted:
         raise Interrupted(out)
     return time.perf_counter() - began
+
+
+class StepShare(TrainerCallback):
+    """Tells which share of the updates is done, 0 to 1, after each; a training that stops early never says 1."""
+
+    def __init__(self, on_progress: Callable[[float], None]) -> None:
+        self.on_progress = on_progress
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.on_progress(state.global_step / state.max_steps)
 
 
 class _BarAlone(ProgressCallback):
