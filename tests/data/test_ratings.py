@@ -217,3 +217,16 @@ def test_no_example_shows_anything_that_is_not_strictly_older(events, timed, win
             assert len(examples) + examples.skipped == len(dataset.examples(split))
             for example in examples:
                 laws.check(example, window, item_window)
+
+
+def test_what_is_visible_of_either_side_are_the_older_ratings_of_the_log(data):
+    examples, log = rating_examples(data, "train", 0, 0), data.rating_log
+    for row in range(len(examples)):
+        user, item = examples.user_index[row], examples.item_indices[row]
+        older = log.time < examples.times[row]
+        start, end = examples.visible_of_user[row]
+        assert sorted(log.by_user.order[start:end]) == np.flatnonzero(older & (log.user_index == user)).tolist()
+        start, end, own = examples.visible_of_item[row]
+        seen = log.by_item.order[start:end]
+        assert sorted(seen) == np.flatnonzero(older & (log.item_index == item)).tolist()
+        assert own == (log.user_index[seen] == user).sum()

@@ -153,12 +153,12 @@ class Biases:
         log = examples.dataset.rating_log
         of_user = _shrunk_mean(
             (log.rating - self.mean - self.items[log.item_index])[log.by_user.order],
-            examples._user_runs,
+            examples.visible_of_user,
             self.penalties[0],
         )
         of_item = _shrunk_mean(
             (log.rating - self.mean - self.users[log.user_index])[log.by_item.order],
-            examples._item_runs[:, :2],
+            examples.visible_of_item[:, :2],
             self.penalties[1],
         )
         return self.mean + of_user + of_item
@@ -217,7 +217,7 @@ class MatrixFactorization:
         log, biases = examples.dataset.rating_log, self.biases
         order, ridge = log.by_user.order, self.penalty * np.eye(self.items.shape[1])
         product = np.zeros(len(examples))
-        for row, ((start, end), item) in enumerate(zip(examples._user_runs, examples.item_indices, strict=True)):
+        for row, ((start, end), item) in enumerate(zip(examples.visible_of_user, examples.item_indices, strict=True)):
             seen = order[start:end]
             rated = log.item_index[seen]
             left = log.rating[seen] - biases.mean - biases.items[rated]

@@ -25,12 +25,12 @@ SHOWN_HISTORY = 10  # ratings of the user, in an example
 
 def by_known_ratings(examples: RatingExamples) -> Groups:
     """Rows by how many ratings of the user are visible."""
-    return groups_of(examples._user_runs[:, 1] - examples._user_runs[:, 0], LENGTHS)
+    return groups_of(examples.visible_of_user[:, 1] - examples.visible_of_user[:, 0], LENGTHS)
 
 
 def by_item_ratings(examples: RatingExamples) -> Groups:
     """Rows by how many ratings of the item by others are visible; 0 is an item that nobody is known to have rated."""
-    start, end, own = examples._item_runs.T
+    start, end, own = examples.visible_of_item.T
     return groups_of(np.maximum(end - start - own, 0), POPULARITY)
 
 

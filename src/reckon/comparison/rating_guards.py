@@ -49,7 +49,7 @@ def _future_events(dataset: Dataset, examples: RatingExamples) -> Finding:
     if log.time is None or examples.times is None:
         return Finding(check, "note", "cannot be seen: the ratings have no times")
     late = np.zeros(len(examples), dtype=bool)
-    for grouping, runs in ((log.by_user, examples._user_runs), (log.by_item, examples._item_runs)):
+    for grouping, runs in ((log.by_user, examples.visible_of_user), (log.by_item, examples.visible_of_item)):
         start, end = runs[:, 0], runs[:, 1]
         newest = log.time[grouping.order[np.maximum(end, 1) - 1]]  # a run is in the order of time
         late |= (end > start) & (newest >= examples.times)
@@ -60,7 +60,7 @@ def _future_events(dataset: Dataset, examples: RatingExamples) -> Finding:
 
 
 def _rated_before(examples: RatingExamples) -> Finding:
-    share = float((examples._item_runs[:, 2] > 0).mean())
+    share = float((examples.visible_of_item[:, 2] > 0).mean())
     if share == 0:
         return Finding("items rated before", "ok", "none")
     return Finding("items rated before", "note", f"in {share:.1%} of the rows the user rated the same item before")

@@ -34,7 +34,7 @@ class RatingRows:
         """
         examples = self.examples
         digest = hashlib.sha256("\n".join(map(str, examples.user_ids)).encode())
-        for part in (examples.item_indices, examples._user_runs, examples._item_runs):
+        for part in (examples.item_indices, examples.visible_of_user, examples.visible_of_item):
             digest.update(np.ascontiguousarray(part, dtype=np.int64).tobytes())
         if examples.times is not None:
             digest.update(np.ascontiguousarray(examples.times, dtype=np.int64).tobytes())

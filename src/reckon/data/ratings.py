@@ -90,8 +90,10 @@ class RatingExamples:
     item_window: int
     skipped: int
     """Events of the split that are no targets, because they have no rating."""
-    _user_runs: IntArray  # [R, 2] start and end in the log grouped by user
-    _item_runs: IntArray  # [R, 3] start and end in the log grouped by item, and how many in between are the user's own
+    visible_of_user: IntArray  # [R, 2]
+    """Start and end of the user's older ratings in `rating_log.by_user.order`, whatever the window."""
+    visible_of_item: IntArray  # [R, 3]
+    """Start and end of the item's older ratings in `rating_log.by_item.order`, and how many of them are the user's."""
 
     def __len__(self) -> int:
         return len(self.ratings)
@@ -103,9 +105,9 @@ class RatingExamples:
         if not -len(self) <= row < len(self):
             raise IndexError(row)
         log, user = self.dataset.rating_log, int(self.user_index[row])
-        start, end = self._user_runs[row]
+        start, end = self.visible_of_user[row]
         of_user = log.by_user.order[max(start, end - self.window) : end]
-        start, end, own = self._item_runs[row]
+        start, end, own = self.visible_of_item[row]
         of_item = log.by_item.order[max(start, end - self.item_window - own) : end]
         of_item = of_item[log.user_index[of_item] != user]
         of_item = of_item[max(0, len(of_item) - self.item_window) :]
@@ -136,8 +138,8 @@ class RatingExamples:
             times=None if self.times is None else self.times[rows],
             user_means=self.user_means[rows],
             item_means=self.item_means[rows],
-            _user_runs=self._user_runs[rows],
-            _item_runs=self._item_runs[rows],
+            visible_of_user=self.visible_of_user[rows],
+            visible_of_item=self.visible_of_item[rows],
         )
 
     def sample(self, size: int, seed: int) -> "RatingExamples":
@@ -285,8 +287,8 @@ def _examples(
         window=window,
         item_window=item_window,
         skipped=skipped,
-        _user_runs=np.stack([of_user.start, of_user.end], axis=1),
-        _item_runs=np.stack([start, end, own.count], axis=1),
+        visible_of_user=np.stack([of_user.start, of_user.end], axis=1),
+        visible_of_item=np.stack([start, end, own.count], axis=1),
     )
 
 
