@@ -26,7 +26,7 @@ from reckon.methods.recone import RecOneConfig, constants, train_run
 from reckon.methods.recone_sft import REPORT_FILE
 from reckon.methods.reczero import RecZero
 from reckon.methods.reczero_config import preset
-from reckon.methods.run_directory import Interrupted
+from reckon.methods.run_directory import Interrupted, starting_point
 
 TINY = (
     "sft.max_steps=30",
@@ -208,6 +208,11 @@ def test_a_kill_in_the_first_stage_before_its_first_checkpoint_begins_it_anew(wh
     train(resume=True)
     assert equal(weights(tmp_path / "run" / "sft"), weights(whole / "sft"))
     assert log(tmp_path / "run") == log(whole)
+
+
+def test_what_a_kill_leaves_of_a_fine_tuned_model_is_in_nobodys_way(tmp_path):
+    (tmp_path / ".sft.abc.partial").mkdir()
+    assert starting_point(tmp_path, False, {}) is None
 
 
 def test_a_resumed_run_keeps_the_settings_it_began_with(train, place, tmp_path, monkeypatch):

@@ -46,6 +46,7 @@ UNFINISHED = {
     "recone.yaml",
     *(f"replies.sqlite{end}" for end in ("", "-wal", "-shm")),
 }
+UNSAVED = ".sft.*.partial"  # a kill while the fine-tuned model is written leaves such a folder
 FLUSH_ROWS = 50_000  # trajectories held in memory before a part is written
 
 
@@ -76,7 +77,8 @@ def starting_point(out: Path, resume: bool, identity: Mapping[str, str]) -> Path
         return checkpoint
     if checkpoint is not None or (out / "manifest.json").exists():
         raise CheckpointError(out, "already holds a run", "continue it with --resume, or choose another directory")
-    strangers = sorted(path.name for path in out.iterdir() if path.name not in UNFINISHED) if out.is_dir() else []
+    found = out.iterdir() if out.is_dir() else ()
+    strangers = sorted(path.name for path in found if path.name not in UNFINISHED and not path.match(UNSAVED))
     if strangers:
         raise CheckpointError(out, f"holds files that are not a run's ({strangers[0]})", "choose another directory")
     out.mkdir(parents=True, exist_ok=True)
