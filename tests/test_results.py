@@ -56,6 +56,7 @@ SHOWN = {
     "digital-music-ratings": "rating",
     "movielens-ratings": "rating",
     "compare-industrial": "comparison",
+    "compare-instruments": "comparison",
 }
 
 
