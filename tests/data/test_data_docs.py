@@ -55,7 +55,7 @@ def write_inputs(folder: Path) -> None:
 
 
 def test_the_page_has_the_commands():
-    assert len(commands()) == 7
+    assert len(commands()) == 8
 
 
 @pytest.mark.parametrize("command", commands(), ids=lambda command: command.split()[4])
