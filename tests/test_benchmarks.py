@@ -62,7 +62,7 @@ def test_sasrec_is_measured_alone_where_there_is_no_peer(tmp_path):
     assert "hit@10" in text
 
 
-@pytest.mark.parametrize("name", ["recpo_step", "evaluate", "nearline"])
+@pytest.mark.parametrize("name", ["recpo_step", "evaluate", "nearline", "sasrec-movielens", "sasrec-instruments"])
 def test_committed_results_name_hardware_and_versions_but_no_machine(name):
     text = (RESULTS / f"{name}.json").read_text(encoding="utf-8")
     result = json.loads(text)

@@ -57,6 +57,7 @@ SHOWN = {
     "movielens-ratings": "rating",
     "compare-industrial": "comparison",
     "compare-instruments": "comparison",
+    "compare-movielens": "comparison",
 }
 
 
@@ -64,6 +65,7 @@ def test_the_page_of_results_shows_the_committed_files():
     page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
     module = tables()
     assert module.demo_table(DEMOS) in page
+    assert module.sides_table([RESULTS / f"sasrec-{name}.json" for name in ("movielens", "instruments")]) in page
     for name, kind in SHOWN.items():
         assert module.TABLES[kind](RESULTS / f"{name}.json") in page, name
 
@@ -80,6 +82,16 @@ def test_on_amazon_industrial_a_hybrid_reaches_what_one_by_hand_did():
     content = json.loads((RESULTS / "compare-industrial.json").read_text())
     (hybrid,) = [row for row in content["rows"] if row["name"] == "hybrid"]
     assert hybrid["hit@10"] >= 0.150 and hybrid["ndcg@10"] >= 0.097
+
+
+@pytest.mark.parametrize("name", ["movielens", "instruments"])
+def test_sasrec_is_on_the_mean_of_three_seeds_at_least_as_good_as_rectools_under_the_same_budget(name):
+    content = json.loads((RESULTS / f"sasrec-{name}.json").read_text())
+    assert len(content["seeds"]) >= 3
+    assert len({json.dumps(found["settings"] | {"seed": 0}) for found in content["cells"]}) == 1
+    ours, (theirs,) = content["means"].pop("reckon"), content["means"].values()
+    for metric in ("hit@10", "ndcg@10"):
+        assert ours[metric]["mean"] >= theirs[metric]["mean"]
 
 
 def test_on_the_rated_bookshop_reczero_gets_halfway_to_the_best_possible_and_recone_starts_higher():
