@@ -1,8 +1,12 @@
-"""A page read back, hostile text to put into it, and a training log: what the tests of reports share."""
+"""A page read back, hostile text to put into it, a training log, comparisons: what the tests of reports share."""
 
 from html.parser import HTMLParser
 
 from run_files import POLICY_KEYS
+
+from reckon.comparison.report import page_of
+from reckon.comparison.tables import tables_of
+from reckon.comparison.workers import run_here
 
 HOSTILE = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
 VOID = {"meta", "br", "img", "link", "input", "hr"}
@@ -36,3 +40,14 @@ class Page(HTMLParser):
 def history():
     steps = [{"step": step, **{key: step / 50 for key in sorted(POLICY_KEYS)}} for step in range(1, 41)]
     return [*steps, {"step": 20, "eval_ndcg@10": 0.2}, {"step": 40, "eval_ndcg@10": 0.3}]
+
+
+def here(cells, workers):
+    """Runs the cells of a comparison in this process."""
+    for cell in cells:
+        if not cell.finished:
+            run_here(cell)
+
+
+def page(comparison):
+    return page_of(comparison, tables_of(comparison))

@@ -44,7 +44,7 @@ def found(findings, check):
 def checked(data, ranker, method="popularity", model=None, log=(), asked=None):
     asked = asked or rows(data)
     ranked = rank_rows(ranker, asked, 20, 5, len(data.catalog))
-    fitted = Fitted(ranker, 20, model, log)
+    fitted = Fitted(ranker, 20, model, log=log)
     findings = cell_findings(contestant(method, "m"), fitted, asked, ranked, data, PROTOCOL)
     return {one.check: one.level for one in findings}
 

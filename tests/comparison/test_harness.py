@@ -271,7 +271,7 @@ def same_in_processes(finished, data, tmp_path):
     apart = run_comparison(data, config(workers=2), tmp_path / "c")
     for one, other in zip(comparison.standings, apart.standings, strict=True):
         for seed in (0, 1, 2):
-            assert np.array_equal(one.cells[seed].answers.ranks, other.cells[seed].answers.ranks)
+            assert np.array_equal(one.cells[seed].recommendations.ranks, other.cells[seed].recommendations.ranks)
 
 
 def kill_me(spec, connection):

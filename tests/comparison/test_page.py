@@ -9,23 +9,15 @@ import pytest
 import rporec_talker
 import shelf
 from browser import look
-from pages import HOSTILE, Page
+from pages import HOSTILE, Page, here, page
 
 from reckon.comparison.config import ComparisonConfig, MethodConfig, ProtocolConfig
 from reckon.comparison.groups import by_history_length, by_target_popularity, disagreements, group_intervals
 from reckon.comparison.harness import run_comparison
-from reckon.comparison.report import page_of
 from reckon.comparison.tables import metrics_of, tables_of
-from reckon.comparison.workers import run_here
 from reckon.data import Catalog
 from reckon.data.bookshop import write_bookshop
 from reckon.evaluation.page import render_report, write_report
-
-
-def here(cells, workers):
-    for cell in cells:
-        if not cell.finished:
-            run_here(cell)
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +42,6 @@ def reasoning(tmp_path_factory):
     methods = (MethodConfig(method="popularity"), MethodConfig(method="rporec", settings=small))
     config = ComparisonConfig(methods=methods, seeds=(0,), allow_few_seeds=True, ks=(1, 3))
     return run_comparison(data.path, config, path / "c", runner=here)
-
-
-def page(comparison):
-    return page_of(comparison, tables_of(comparison))
 
 
 def test_every_section_and_chart_is_there(comparison):
@@ -123,7 +111,7 @@ def test_a_method_that_reasons_shows_what_its_reasoning_is_worth(reasoning):
 
 def test_a_cell_of_a_method_keeps_its_run_and_its_replies(reasoning):
     cell = reasoning.standings[1].cells[0]
-    assert any(cell.answers.reasonings)
+    assert any(cell.recommendations.reasonings)
     assert cell.about["facts"]["parameters"] > 0 and cell.log
 
 

@@ -185,7 +185,7 @@ def test_unreadable_replies_are_counted_and_have_their_worst_error(reasoning):
     standing = reasoning.standings[1]
     assert standing.failures == {}
     cell = standing.cells[0]
-    missing = np.isnan(cell.answers.predictions)
+    missing = np.isnan(cell.recommendations.predictions)
     assert 0 < missing.sum() < len(missing)
     assert sum(cell.about["problems"].values()) == missing.sum()
     assert cell.about["rates"]["parsed"] == standing.metric("parse_rate").interval.mean == (~missing).mean()
@@ -199,19 +199,26 @@ def test_a_cell_without_its_replies_fails_alone(readable, reasoning, data, tmp_p
     """With replies that can all be read nothing else would show that they are gone."""
     about = reasoning.standings[1].cells[0].about
     found = Cell(**{field.name: about.get(field.name, "") for field in fields(Cell)} | {"folder": str(tmp_path)})
-    answers = reasoning.standings[1].cells[0].answers
+    recommendations = reasoning.standings[1].cells[0].recommendations
     if readable:
-        answers = replace(answers, predictions=np.full(len(answers.replies), 3.0), problems=[""] * len(answers.replies))
-    reasoning.task.save(tmp_path, answers, FittedRater(None, model=True))
+        recommendations = replace(
+            recommendations,
+            predictions=np.full(len(recommendations.replies), 3.0),
+            problems=[""] * len(recommendations.replies),
+        )
+    reasoning.task.save(tmp_path, recommendations, FittedRater(None, model=True))
     for name, value in (("cell.json", dict(about)), ("log.json", [])):
         (tmp_path / name).write_text(json.dumps(value))
-    assert read_cell(found, reasoning.task, reasoning.rows, reasoning.dataset).answers.replies == answers.replies
+    assert (
+        read_cell(found, reasoning.task, reasoning.rows, reasoning.dataset).recommendations.replies
+        == recommendations.replies
+    )
     (tmp_path / "replies.parquet").unlink()
     with pytest.raises(CheckpointError, match="is damaged"):
         read_cell(found, reasoning.task, reasoning.rows, reasoning.dataset)
 
 
-def test_answers_that_cannot_be_are_the_failure_of_their_cell(data, tmp_path):
+def test_recommendations_that_cannot_be_are_the_failure_of_their_cell(data, tmp_path):
     run_comparison(data, config(), tmp_path / "c", runner=Here())
     file = next((tmp_path / "c" / "cells" / "item-mean").iterdir()) / "ratings.safetensors"
     arrays = load_file(file)

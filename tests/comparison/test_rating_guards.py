@@ -42,9 +42,9 @@ def varied(examples):
 
 def checked(data, rows, predict=varied, method="bias", fitted=None):
     fitted = fitted or FittedRater(RatedBaseline(Predictor(predict)))
-    answers = TASK.answer(fitted, rows, data, 0, lambda count: None)
-    TASK.result("m", answers, rows, data, {})
-    findings = TASK.findings(contestant(method, "m"), fitted, rows, answers, data, PROTOCOL)
+    recommendations = TASK.recommend(fitted, rows, data, 0, lambda count: None)
+    TASK.result("m", recommendations, rows, data, {})
+    findings = TASK.findings(contestant(method, "m"), fitted, rows, recommendations, data, PROTOCOL)
     return {one.check: one.level for one in findings}
 
 
@@ -98,7 +98,7 @@ class Silent:
 def test_replies_that_say_nothing_and_groups_that_teach_nothing_are_flagged(data, rows, tmp_path):
     model = rated_talker.predictor(tmp_path / "b", data)
     log = [{"advantage/zero_groups": share} for share in (0.1, 0.1, 0.9, 0.9)]
-    levels = checked(data, rows, method="reczero", fitted=FittedRater(Silent(), model, log))
+    levels = checked(data, rows, method="reczero", fitted=FittedRater(Silent(), model, log=log))
     assert (
         levels["truncated replies"] == levels["unreadable replies"] == levels["groups without advantage"] == "warning"
     )

@@ -7,25 +7,16 @@ import numpy as np
 import pytest
 import rated_shelf
 from browser import look
-from pages import HOSTILE, Page
+from pages import HOSTILE, Page, here, page
 
 from reckon.comparison.config import ComparisonConfig, MethodConfig
 from reckon.comparison.groups import group_intervals
 from reckon.comparison.harness import run_comparison
 from reckon.comparison.rating_groups import by_item_ratings, by_known_ratings, by_true_rating, rating_disagreements
-from reckon.comparison.report import page_of
-from reckon.comparison.tables import tables_of
-from reckon.comparison.workers import run_here
 from reckon.data import Catalog
 from reckon.data.bookshop_ratings import write_rated_bookshop
 from reckon.data.scale import Scale
 from reckon.evaluation.page import render_report, write_report
-
-
-def here(cells, workers):
-    for cell in cells:
-        if not cell.finished:
-            run_here(cell)
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +26,6 @@ def comparison(tmp_path_factory):
     shop = write_rated_bookshop(path / "d", readers=120)
     methods = tuple(MethodConfig(method=name) for name in ("global-mean", "user-mean", "item-mean", "bias"))
     return run_comparison(shop, ComparisonConfig(methods=methods), path / "c", runner=here)
-
-
-def page(comparison):
-    return page_of(comparison, tables_of(comparison))
 
 
 @pytest.fixture(scope="module")
@@ -124,9 +111,11 @@ def test_a_reply_is_shown_in_its_steps_and_a_broken_one_as_it_is(comparison):
     cell = standing.cells[0]
     replies = [rated_shelf.reply(5)] * len(comparison.rows)
     replies[3] = "it is"
-    answers = replace(cell.answers, replies=replies, problems=["", "", "", "no tag", *[""] * (len(replies) - 4)])
-    answers.predictions[3] = np.nan
-    wrote = replace(standing, cells={0: replace(cell, answers=answers)})
+    recommendations = replace(
+        cell.recommendations, replies=replies, problems=["", "", "", "no tag", *[""] * (len(replies) - 4)]
+    )
+    recommendations.predictions[3] = np.nan
+    wrote = replace(standing, cells={0: replace(cell, recommendations=recommendations)})
     found = rating_disagreements([comparison.whole[0], wrote], comparison.rows.examples, comparison.dataset, 999)
     views = [row.views[1] for row in found]
     assert {view.reply for view in views if not view.steps} <= {"it is"}

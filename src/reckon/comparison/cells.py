@@ -7,7 +7,7 @@ for a finished one. A cell's folder appears whole:
     log.json    every logged step
     run/        the run directory, of methods that have one
 
-and the answers, in files of the task: `reckon.comparison.ranking_task`, `reckon.comparison.rating_task`.
+and the recommendations, in files of the task: `reckon.comparison.ranking_task`, `reckon.comparison.rating_task`.
 
 While it grows, the folder's name begins with a dot; one that a kill left is gone on from, where the method can.
 """
@@ -127,10 +127,10 @@ def run_cell(cell: Cell, on_phase: OnPhase) -> None:
         done += count
         on_phase(task.name, done / len(rows))
 
-    answers = task.answer(fitted, rows, dataset, cell.width, on_batch)
+    recommendations = task.recommend(fitted, rows, dataset, cell.width, on_batch)
     seconds = {"training": trained - started, task.name: time.perf_counter() - trained}
-    rates = {"seconds_per_user": seconds[task.name] / len(rows)} | task.rates(fitted, answers)
-    result = task.result(cell.label, answers, rows, dataset, rates)
+    rates = {"seconds_per_user": seconds[task.name] / len(rows)} | task.rates(fitted, recommendations)
+    result = task.result(cell.label, recommendations, rows, dataset, rates)
     about: dict[str, Any] = {
         **{key: value for key, value in asdict(cell).items() if key not in ("folder", "data", "path")},
         "data": dataset.checksum,
@@ -146,10 +146,10 @@ def run_cell(cell: Cell, on_phase: OnPhase) -> None:
         about["score"] = measure.of(measure.values(result))
     else:
         on_phase("checking", 0.0)
-        findings = task.findings(method, fitted, rows, answers, dataset, protocol)
+        findings = task.findings(method, fitted, rows, recommendations, dataset, protocol)
         about["findings"] = [finding.to_dict() for finding in findings]
-        about |= task.details(fitted, rows, answers, cell.reasoning_rows, cell.seed)
-    task.save(folder, answers, fitted)
+        about |= task.details(fitted, rows, recommendations, cell.reasoning_rows, cell.seed)
+    task.save(folder, recommendations, fitted)
     _write(cell, about, fitted.log)
 
 
@@ -183,7 +183,7 @@ class FinishedCell:
     about: Mapping[str, Any]
     result: Any
     """As metrics read it: a RankingResult or a RatingResult."""
-    answers: Any
+    recommendations: Any
     """As the task loads them."""
     log: list[dict[str, float]]
 
@@ -201,13 +201,13 @@ def read_cell(cell: Cell, task: Task[Any, Any, Any, Any], rows: AnyRows, dataset
         if about["rows"] != rows.checksum:
             raise CheckpointError(folder, "was asked about other rows than the rest", "remove it and compare again")
         rates = about["rates"]
-        answers = task.load(folder, rows, wrote="parsed" in rates)
-        result = task.result(cell.label, answers, rows, dataset, rates)
+        recommendations = task.load(folder, rows, wrote="parsed" in rates)
+        result = task.result(cell.label, recommendations, rows, dataset, rates)
     except CheckpointError:
         raise
     except (OSError, ValueError, KeyError, SafetensorError, ReckonError) as error:
         raise CheckpointError(folder, f"is damaged ({error})", "remove it and compare again") from None
-    return FinishedCell(about, result, answers, log)
+    return FinishedCell(about, result, recommendations, log)
 
 
 def failure_of(cell: Cell) -> str | None:

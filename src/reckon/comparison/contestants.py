@@ -8,13 +8,12 @@ The protocol decides seed and masking for all alike, so a config that sets one o
 window is the most that any method may read when it ranks.
 """
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from reckon.baselines import Baseline
 from reckon.baselines.title_writer import NEW
@@ -24,6 +23,7 @@ from reckon.config import config_from, to_dict
 from reckon.data import Dataset, Examples
 from reckon.errors import ConfigError
 from reckon.methods.finished_run import Task as TaskName
+from reckon.methods.finished_run import log_of, manifest_of
 from reckon.methods.ranking_model import RankingModel
 from reckon.models.recommender import RankedExamples, Recommendation
 from reckon.models.sentence_encoder import STATIC
@@ -31,43 +31,44 @@ from reckon.rl.checkpoints import last_checkpoint
 
 OnProgress = Callable[[float], None]
 FOLDER_FIELDS = ("backbone", "encoder", "traces")  # settings that may name a folder
+FACTS = ("parameters", "trainable_parameters", "backbone")  # of a run's manifest, for `metrics.json`
 EDGE_BYTES = 1 << 20  # of each end of a folder's files that its identity is made of
 
 
-class Trained(Protocol):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained(ABC):
     """What fitting leaves, whatever the task."""
 
-    @property
-    def log(self) -> Sequence[Mapping[str, float]]:
-        """What the training logged."""
+    log: Sequence[Mapping[str, float]] = ()
+    """What the training logged."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """Parameters, backbone."""
 
     @property
-    def facts(self) -> Mapping[str, Any]:
-        """Parameters, backbone."""
-
-    @property
+    @abstractmethod
     def reasons(self) -> bool:
-        """Whether it writes before it answers."""
+        """Whether it writes before it recommends."""
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
-    """What fitting leaves: something that ranks, and what is known of it."""
+class Fitted(Trained):
+    """Something that ranks, and what is known of it."""
 
     ranker: Ranker
     window: int
     """Latest events of a history that it reads."""
     model: RankingModel | None = None
     """The model behind it, where it is one that may reason."""
-    log: Sequence[Mapping[str, float]] = ()
-    """What its training logged."""
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    """Parameters, backbone."""
 
     @property
     def reasons(self) -> bool:
-        """Whether it writes before it ranks."""
         return self.model is not None and self.model.reasons
+
+
+def of_run(run: Path) -> dict[str, Any]:
+    """`log` and `facts` of a finished run directory."""
+    manifest = manifest_of(run)
+    return {"log": log_of(run), "facts": {name: manifest[name] for name in FACTS}}
 
 
 class Contestant(ABC):
@@ -76,7 +77,7 @@ class Contestant(ABC):
     name: str
     task: TaskName = "ranking"
     constant = False
-    """Whether the same answer for everybody is what the method promises."""
+    """Whether the same recommendation for everybody is what the method promises."""
 
     @abstractmethod
     def settings_of(self, values: Mapping[str, Any], path: str) -> Any:
@@ -238,10 +239,7 @@ class MethodContestant(Contestant):
         config = replace(config, seed=seed, prompt=replace(config.prompt, window=window), **{section: masked})
         run = folder / "run"
         model = self._trained(dataset, settings, config, run, on_progress)
-        log = json.loads((run / "log.json").read_text(encoding="utf-8"))
-        manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
-        facts = {name: manifest[name] for name in ("parameters", "trainable_parameters", "backbone")}
-        return Fitted(RankedModel(model), window, model, log, facts)
+        return Fitted(RankedModel(model), window, model, **of_run(run))
 
     def _trained(
         self, dataset: Dataset, settings: ModelSettings, config: Any, run: Path, on_progress: OnProgress

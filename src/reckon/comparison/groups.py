@@ -87,10 +87,10 @@ def _view_of(shown: Sequence[Standing], examples: Examples, dataset: Dataset, ro
     views = []
     for standing in shown:
         cell = next(iter(standing.cells.values()))
-        rank = int(cell.answers.ranks[row])
-        items = [int(item) for item in cell.answers.items[row][:SHOWN_ITEMS] if item >= 0]
+        rank = int(cell.recommendations.ranks[row])
+        items = [int(item) for item in cell.recommendations.items[row][:SHOWN_ITEMS] if item >= 0]
         found = None if rank > len(dataset.catalog) else rank
-        views.append(View(standing.name, found, [titles[item] for item in items], cell.answers.reasonings[row]))
+        views.append(View(standing.name, found, [titles[item] for item in items], cell.recommendations.reasonings[row]))
     return Disagreement(
         str(examples.user_ids[row]),
         [titles[int(item)] for item in examples.history(row)],

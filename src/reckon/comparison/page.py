@@ -18,10 +18,20 @@ from reckon.comparison.harness import Comparison
 from reckon.comparison.measures import measure_of
 from reckon.comparison.oracle import Oracle
 from reckon.comparison.statistics import Standing
-from reckon.comparison.tables import ANSWER, provenance
+from reckon.comparison.tables import TIMED, provenance
 from reckon.config import to_dict
 from reckon.evaluation.compare import Grid, format_interval, metric_label, signed
-from reckon.evaluation.page import Chart, PageData, Section, SectionMaker, Tile
+from reckon.evaluation.page import (
+    Chart,
+    PageData,
+    Section,
+    SectionMaker,
+    Tile,
+    facts_section,
+    health_section,
+    learning_section,
+    replies_section,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,13 +185,13 @@ def differences_section(data: ComparisonPage) -> Section | None:
 
 
 def cost_section(data: ComparisonPage) -> Section | None:
-    """What training and answering cost."""
+    """What training and recommending cost."""
     if not data.standings:
         return None
     drawn = []
     for title, place, name in (
         ("Seconds of training", "seconds", "training"),
-        (f"Seconds per {ANSWER[data.comparison.config.task]}", "rates", "seconds_per_user"),
+        (f"Seconds per {TIMED[data.comparison.config.task]}", "rates", "seconds_per_user"),
     ):
         seconds = {one.name: value for one in data.standings if (value := one.mean_of(place, name)) is not None}
         drawn.append(
@@ -202,3 +212,13 @@ def guards_section(data: ComparisonPage) -> Section:
     """What was checked."""
     lead = "Checked in every comparison: leaks, numbers that cannot be, runs that learned nothing, cells that failed."
     return Section("guards", "Guards", lead, tables=[data.tables["guards"]])
+
+
+CLOSING_SECTIONS: tuple[SectionMaker, ...] = (
+    learning_section,
+    replies_section,
+    health_section,
+    guards_section,
+    facts_section,
+)
+"""What a page ends with, whatever the task: the training of methods that have some, the checks, the settings."""

@@ -138,8 +138,8 @@ def _sampled_ranks(ranker: Ranker, examples: Examples, negatives: IntArray, cata
     size = max(1, LISTS_AT_ONCE // catalog_size)
     for start in range(0, len(examples), size):
         block = np.arange(start, min(start + size, len(examples)))
-        for row, answer in zip(block, ranker.lists(examples.subset(block)), strict=True):
-            scores = dict(zip(answer.items, answer.scores, strict=True))
+        for row, recommendation in zip(block, ranker.lists(examples.subset(block)), strict=True):
+            scores = dict(zip(recommendation.items, recommendation.scores, strict=True))
             own = scores.get(int(examples.targets[row]))
             if own is not None:
                 ranks[row] = 1 + sum(scores.get(int(item), -np.inf) >= own for item in negatives[row])

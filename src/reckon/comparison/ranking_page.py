@@ -9,24 +9,17 @@ from markupsafe import Markup
 from reckon.comparison import charts
 from reckon.comparison.groups import by_history_length, by_target_popularity, disagreements
 from reckon.comparison.page import (
+    CLOSING_SECTIONS,
     ComparisonPage,
     cost_section,
     differences_section,
     grouped_charts,
-    guards_section,
     headline_section,
     metric_bars,
     reasoning_section,
 )
 from reckon.comparison.statistics import Standing
-from reckon.evaluation.page import (
-    Chart,
-    Section,
-    facts_section,
-    health_section,
-    learning_section,
-    replies_section,
-)
+from reckon.evaluation.page import Chart, Section
 
 DEEPEST = 100  # K of the curves
 
@@ -106,9 +99,5 @@ RANKING_SECTIONS = (
     cost_section,
     reasoning_section,
     disagreements_section,
-    learning_section,
-    replies_section,
-    health_section,
-    guards_section,
-    facts_section,
+    *CLOSING_SECTIONS,
 )

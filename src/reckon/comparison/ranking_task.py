@@ -65,24 +65,24 @@ class RankingTask(Task[Rows, Fitted, RankedExamples, RankingResult]):
             return None
         return best_possible(shop, rows.examples, books, config.ks)
 
-    def answer(
+    def recommend(
         self, fitted: Fitted, rows: Rows, dataset: Dataset, width: int, on_batch: Callable[[int], None]
     ) -> RankedExamples:
         return rank_rows(fitted.ranker, rows, fitted.window, width, len(dataset.catalog), on_batch)
 
     def result(
-        self, name: str, answers: RankedExamples, rows: Rows, dataset: Dataset, rates: Mapping[str, float]
+        self, name: str, recommendations: RankedExamples, rows: Rows, dataset: Dataset, rates: Mapping[str, float]
     ) -> RankingResult:
         size, users = len(dataset.catalog), rows.examples.user_ids
-        return RankingResult(name, answers.ranks, size, answers.items, users, rates)
+        return RankingResult(name, recommendations.ranks, size, recommendations.items, users, rates)
 
-    def rates(self, fitted: Fitted, answers: RankedExamples) -> dict[str, float]:
+    def rates(self, fitted: Fitted, recommendations: RankedExamples) -> dict[str, float]:
         if not fitted.reasons:
             return {}
         return {
-            "truncated": float(answers.truncated.mean()),
-            "parsed": float(answers.parsed.mean()),
-            "reply_length": float(answers.lengths.mean()),
+            "truncated": float(recommendations.truncated.mean()),
+            "parsed": float(recommendations.parsed.mean()),
+            "reply_length": float(recommendations.lengths.mean()),
         }
 
     def findings(
@@ -90,13 +90,15 @@ class RankingTask(Task[Rows, Fitted, RankedExamples, RankingResult]):
         method: Contestant,
         fitted: Fitted,
         rows: Rows,
-        answers: RankedExamples,
+        recommendations: RankedExamples,
         dataset: Dataset,
         protocol: ProtocolConfig,
     ) -> list[Finding]:
-        return cell_findings(method, fitted, rows, answers, dataset, protocol)
+        return cell_findings(method, fitted, rows, recommendations, dataset, protocol)
 
-    def details(self, fitted: Fitted, rows: Rows, answers: RankedExamples, limit: int, seed: int) -> dict[str, Any]:
+    def details(
+        self, fitted: Fitted, rows: Rows, recommendations: RankedExamples, limit: int, seed: int
+    ) -> dict[str, Any]:
         """How much the reasoning matters, on at most `limit` rows."""
         if fitted.model is None or not fitted.model.reasons or limit == 0:
             return {"reasoning": None}
@@ -105,13 +107,13 @@ class RankingTask(Task[Rows, Fitted, RankedExamples, RankingResult]):
         examples = rows.within(fitted.window).sample(limit, seed)
         return {"reasoning": reasoning_effect(fitted.model, examples, seed=seed)}
 
-    def save(self, folder: Path, answers: RankedExamples, fitted: Fitted) -> None:
-        arrays = {name: getattr(answers, name) for name in ("ranks", "items", "lengths")}
-        flags = {name: getattr(answers, name).astype(np.uint8) for name in ("truncated", "parsed")}
+    def save(self, folder: Path, recommendations: RankedExamples, fitted: Fitted) -> None:
+        arrays = {name: getattr(recommendations, name) for name in ("ranks", "items", "lengths")}
+        flags = {name: getattr(recommendations, name).astype(np.uint8) for name in ("truncated", "parsed")}
         tensors = {name: np.ascontiguousarray(array) for name, array in (arrays | flags).items()}
         save_file(tensors, folder / RANKS_FILE)
         if fitted.reasons:
-            table = pa.table({"reasoning": answers.reasonings})
+            table = pa.table({"reasoning": recommendations.reasonings})
             pq.write_table(table, folder / REASONINGS_FILE, compression="zstd")
 
     def load(self, folder: Path, rows: Rows, *, wrote: bool) -> RankedExamples:

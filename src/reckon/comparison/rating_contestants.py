@@ -8,9 +8,8 @@ may hold. RecOne takes a folder of traces as a setting; those of another split t
 (`reckon.methods.trace_files`): the test rows may be among them.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -19,7 +18,15 @@ import numpy as np
 from reckon.baselines.baseline import NoSettings
 from reckon.baselines.ratings import GlobalMean, GlobalMedian, RatingPredictor
 from reckon.comparison.config import ProtocolConfig
-from reckon.comparison.contestants import Contestant, OnProgress, identified, preset_of, refuse_protocol
+from reckon.comparison.contestants import (
+    Contestant,
+    OnProgress,
+    Trained,
+    identified,
+    of_run,
+    preset_of,
+    refuse_protocol,
+)
 from reckon.config import config_from, to_dict
 from reckon.data import Dataset
 from reckon.data.ratings import RatingExamples
@@ -36,20 +43,15 @@ class Rater(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class FittedRater:
-    """What fitting leaves: something that predicts ratings, and what is known of it."""
+class FittedRater(Trained):
+    """Something that predicts ratings, and what is known of it."""
 
     rater: Rater
     model: RecZero | None = None
     """The model behind it, where it writes replies."""
-    log: Sequence[Mapping[str, float]] = ()
-    """What its training logged."""
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    """Parameters, backbone."""
 
     @property
     def reasons(self) -> bool:
-        """Whether it writes before it rates."""
         return self.model is not None
 
 
@@ -178,10 +180,7 @@ class RatingModelContestant(Contestant):
         prompt = replace(prompt, window=window, item_window=item_window)
         config, run = replace(settings.config, seed=seed, prompt=prompt), folder / "run"
         model = self._trained(dataset, settings, config, run, on_progress)
-        log = json.loads((run / "log.json").read_text(encoding="utf-8"))
-        manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
-        facts = {name: manifest[name] for name in ("parameters", "trainable_parameters", "backbone")}
-        return FittedRater(RatedModel(model), model, log, facts)
+        return FittedRater(RatedModel(model), model, **of_run(run))
 
     def _trained(
         self, dataset: Dataset, settings: RatingModelSettings, config: Any, run: Path, on_progress: OnProgress

@@ -70,15 +70,15 @@ def rating_disagreements(
 def _row_of(shown: Sequence[Standing], examples: RatingExamples, dataset: Dataset, row: int) -> RatingDisagreement:
     titles, example, views = dataset.catalog.titles, examples[row], []
     for standing in shown:
-        answers, scale = next(iter(standing.cells.values())).answers, standing.results[0].scale
-        predicted, reply = float(answers.predictions[row]), answers.replies[row]
+        recommendations, scale = next(iter(standing.cells.values())).recommendations, standing.results[0].scale
+        predicted, reply = float(recommendations.predictions[row]), recommendations.replies[row]
         views.append(
             RatingView(
                 standing.name,
                 None if np.isnan(predicted) else predicted,
                 steps_of(parse_rating(reply, scale).blocks) if reply else [],
                 reply,
-                answers.problems[row],
+                recommendations.problems[row],
             )
         )
     return RatingDisagreement(

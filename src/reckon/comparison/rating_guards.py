@@ -1,7 +1,7 @@
 """What a comparison of ratings is checked for, beside what `reckon.comparison.guards` has for every task.
 
 Entry points: `rating_data_findings` once per comparison, `rating_findings` for each cell after it was asked,
-`refuse_unanswered` and `refuse_impossible_errors` for every number before it is shown.
+`refuse_unexplained` and `refuse_impossible_errors` for every number before it is shown.
 """
 
 from collections.abc import Mapping
@@ -67,26 +67,26 @@ def _rated_before(examples: RatingExamples) -> Finding:
 
 
 def rating_findings(
-    method: "Contestant", fitted: "FittedRater", rows: RatingRows, answers: RatedExamples
+    method: "Contestant", fitted: "FittedRater", rows: RatingRows, recommendations: RatedExamples
 ) -> list[Finding]:
     """Checks of one fitted method."""
     findings = [_truth_unread(fitted, rows.examples)]
     if fitted.model is not None:
         findings.append(_truth_in_prompt(fitted.model, rows.examples))
-    value, share = most_frequent(answers)
+    value, share = most_frequent(recommendations)
     if share >= CONSTANT_SHARE and not method.constant:
         findings.append(Finding("constant output", "warning", f"{value:g} is predicted in {share:.0%} of the rows"))
-    parsed = np.array([not problem for problem in answers.problems])
-    return findings + training_findings(fitted.log, (answers.truncated, parsed) if fitted.reasons else None)
+    parsed = np.array([not problem for problem in recommendations.problems])
+    return findings + training_findings(fitted.log, (recommendations.truncated, parsed) if fitted.reasons else None)
 
 
-def most_frequent(answers: RatedExamples) -> tuple[float, float]:
+def most_frequent(recommendations: RatedExamples) -> tuple[float, float]:
     """The prediction that most rows have, and their share; NaN and 0 where there is none."""
-    known = answers.predictions[~np.isnan(answers.predictions)]
+    known = recommendations.predictions[~np.isnan(recommendations.predictions)]
     if not len(known):
         return float("nan"), 0.0
     values, counts = np.unique(np.round(known, DECIMALS), return_counts=True)
-    return float(values[counts.argmax()]), float(counts.max() / len(answers.predictions))
+    return float(values[counts.argmax()]), float(counts.max() / len(recommendations.predictions))
 
 
 def _exchanged(examples: RatingExamples) -> tuple[RatingExamples, RatingExamples]:
@@ -122,13 +122,13 @@ def _truth_in_prompt(model: RecZero, examples: RatingExamples) -> Finding:
 # -- numbers --------------------------------------------------------------------------------------------------------
 
 
-def refuse_unanswered(name: str, answers: RatedExamples) -> None:
+def refuse_unexplained(name: str, recommendations: RatedExamples) -> None:
     """Refuse a row without a rating that no unreadable reply explains: NaN is for those alone.
 
     Raises:
         DataError: names the row.
     """
-    silent = np.isnan(answers.predictions) & np.array([not problem for problem in answers.problems])
+    silent = np.isnan(recommendations.predictions) & np.array([not problem for problem in recommendations.problems])
     if silent.any():
         row = int(silent.argmax())
         raise DataError(f"{name}: prediction of row {row}", "is NaN, and no reply was unreadable", "mend the method")

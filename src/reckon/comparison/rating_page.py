@@ -6,25 +6,18 @@ Entry point: `RATING_SECTIONS`.
 from markupsafe import Markup
 
 from reckon.comparison.page import (
+    CLOSING_SECTIONS,
     ComparisonPage,
     cost_section,
     differences_section,
     grouped_charts,
-    guards_section,
     headline_section,
     metric_bars,
     reasoning_section,
 )
 from reckon.comparison.rating_groups import by_item_ratings, by_known_ratings, by_true_rating, rating_disagreements
 from reckon.evaluation import rating_charts
-from reckon.evaluation.page import (
-    Chart,
-    Section,
-    facts_section,
-    health_section,
-    learning_section,
-    replies_section,
-)
+from reckon.evaluation.page import Chart, Section
 
 BARS = ("mae", "rmse")
 PLOTTED = 3  # methods whose predictions are drawn: the best, and the one that the others are compared with
@@ -121,9 +114,5 @@ RATING_SECTIONS = (
     problems_section,
     reasoning_section,
     disagreements_section,
-    learning_section,
-    replies_section,
-    health_section,
-    guards_section,
-    facts_section,
+    *CLOSING_SECTIONS,
 )

@@ -26,7 +26,7 @@ from reckon.comparison.rating_guards import (
     rating_data_findings,
     rating_findings,
     refuse_impossible_errors,
-    refuse_unanswered,
+    refuse_unexplained,
 )
 from reckon.comparison.rating_rows import RatingRows, rating_rows_of
 from reckon.comparison.task import Task
@@ -67,25 +67,25 @@ class RatingTask(Task[RatingRows, FittedRater, RatedExamples, RatingResult]):
             return None
         return best_possible_ratings(shop, replace(rows.examples, window=ALL, item_window=ALL), quality_known=True)
 
-    def answer(
+    def recommend(
         self, fitted: FittedRater, rows: RatingRows, dataset: Dataset, width: int, on_batch: Callable[[int], None]
     ) -> RatedExamples:
         return fitted.rater.rate(rows.examples, on_batch)
 
     def result(
-        self, name: str, answers: RatedExamples, rows: RatingRows, dataset: Dataset, rates: Mapping[str, float]
+        self, name: str, recommendations: RatedExamples, rows: RatingRows, dataset: Dataset, rates: Mapping[str, float]
     ) -> RatingResult:
-        refuse_unanswered(name, answers)
+        refuse_unexplained(name, recommendations)
         examples, scale = rows.examples, rating_scale(dataset)
-        return RatingResult(name, answers.predictions, examples.ratings, scale, examples.user_ids, rates=rates)
+        return RatingResult(name, recommendations.predictions, examples.ratings, scale, examples.user_ids, rates=rates)
 
-    def rates(self, fitted: FittedRater, answers: RatedExamples) -> dict[str, float]:
+    def rates(self, fitted: FittedRater, recommendations: RatedExamples) -> dict[str, float]:
         if not fitted.reasons:
             return {}
         return {
-            "truncated": float(answers.truncated.mean()),
-            "parsed": answers.reply_parse_rate,
-            "reply_length": float(answers.lengths.mean()),
+            "truncated": float(recommendations.truncated.mean()),
+            "parsed": recommendations.reply_parse_rate,
+            "reply_length": float(recommendations.lengths.mean()),
         }
 
     def findings(
@@ -93,36 +93,36 @@ class RatingTask(Task[RatingRows, FittedRater, RatedExamples, RatingResult]):
         method: Contestant,
         fitted: FittedRater,
         rows: RatingRows,
-        answers: RatedExamples,
+        recommendations: RatedExamples,
         dataset: Dataset,
         protocol: ProtocolConfig,
     ) -> list[Finding]:
-        return rating_findings(method, fitted, rows, answers)
+        return rating_findings(method, fitted, rows, recommendations)
 
     def details(
-        self, fitted: FittedRater, rows: RatingRows, answers: RatedExamples, limit: int, seed: int
+        self, fitted: FittedRater, rows: RatingRows, recommendations: RatedExamples, limit: int, seed: int
     ) -> dict[str, Any]:
         """Replies by what was wrong with them, and how much the reasoning matters on at most `limit` rows."""
         if fitted.model is None:
             return {}
-        problems = dict(problems_of(answers).most_common())
+        problems = dict(problems_of(recommendations).most_common())
         if limit < 2 or len(rows) < 2:
             return {"problems": problems, "reasoning": None}
         rng, prompt = np.random.default_rng(seed), fitted.model.config.prompt
         drawn = np.sort(rng.choice(len(rows), size=min(limit, len(rows)), replace=False))
         read = replace(rows.examples.subset(drawn), window=prompt.window, item_window=prompt.item_window)
-        replies = [answers.replies[row] for row in drawn]
+        replies = [recommendations.replies[row] for row in drawn]
         return {"problems": problems, "reasoning": rating_reasoning_effect(fitted.model, read, replies, seed=seed)}
 
-    def save(self, folder: Path, answers: RatedExamples, fitted: FittedRater) -> None:
+    def save(self, folder: Path, recommendations: RatedExamples, fitted: FittedRater) -> None:
         arrays = {
-            "predictions": np.asarray(answers.predictions, dtype=np.float64),
-            "truncated": answers.truncated.astype(np.uint8),
-            "lengths": np.asarray(answers.lengths, dtype=np.int64),
+            "predictions": np.asarray(recommendations.predictions, dtype=np.float64),
+            "truncated": recommendations.truncated.astype(np.uint8),
+            "lengths": np.asarray(recommendations.lengths, dtype=np.int64),
         }
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, folder / RATINGS_FILE)
         if fitted.reasons:
-            table = pa.table({"reply": answers.replies, "problem": answers.problems})
+            table = pa.table({"reply": recommendations.replies, "problem": recommendations.problems})
             pq.write_table(table, folder / REPLIES_FILE, compression="zstd")
 
     def load(self, folder: Path, rows: RatingRows, *, wrote: bool) -> RatedExamples:

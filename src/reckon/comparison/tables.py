@@ -21,7 +21,7 @@ from reckon.files import write_text
 
 PUBLISHED = "†"  # beside a row that somebody else measured
 NOT_CLEAR = "°"  # beside a number that does not differ significantly from the baseline's
-ANSWER = {"ranking": "user, ranked", "rating": "rating"}  # what a trained method needs time for
+TIMED = {"ranking": "user, ranked", "rating": "rating"}  # what a trained method needs time for
 CELL_KEYS = ("seed", "fingerprint", "seconds", "findings", "reasoning", "problems", "facts")  # in `metrics.json`
 WORST_ERROR = "In rating units, lower is better; a reply without a rating counts with its worst possible error."
 LIST_LABELS = {"arp": "mean popularity", "popularity_lift": "popularity lift"}
@@ -180,7 +180,7 @@ def _failed_trials(comparison: Comparison, standing: Standing) -> int:
 
 
 def _rate_heading(rate: str, task: str) -> str:
-    return f"ms per {ANSWER[task]}" if rate == "seconds_per_user" else rate_label(rate)
+    return f"ms per {TIMED[task]}" if rate == "seconds_per_user" else rate_label(rate)
 
 
 def _rate_cell(rate: str, value: float) -> str:

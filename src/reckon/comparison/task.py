@@ -48,11 +48,11 @@ class AnyResult(Protocol):
 
 RowsT = TypeVar("RowsT", bound=AnyRows)
 FittedT = TypeVar("FittedT", bound=Trained)
-AnswersT = TypeVar("AnswersT")
+RecommendationsT = TypeVar("RecommendationsT")
 ResultT = TypeVar("ResultT", bound=AnyResult)
 
 
-class Task(ABC, Generic[RowsT, FittedT, AnswersT, ResultT]):
+class Task(ABC, Generic[RowsT, FittedT, RecommendationsT, ResultT]):
     """One task. It has no state: everything is passed in."""
 
     name: ClassVar[TaskName]
@@ -81,19 +81,19 @@ class Task(ABC, Generic[RowsT, FittedT, AnswersT, ResultT]):
     # -- one cell -------------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def answer(
+    def recommend(
         self, fitted: FittedT, rows: RowsT, dataset: Dataset, width: int, on_batch: Callable[[int], None]
-    ) -> AnswersT:
-        """Ask a fitted method about every row; `on_batch` is told how many were answered."""
+    ) -> RecommendationsT:
+        """Ask a fitted method about every row; `on_batch` is told how many are done."""
 
     @abstractmethod
     def result(
-        self, name: str, answers: AnswersT, rows: RowsT, dataset: Dataset, rates: Mapping[str, float]
+        self, name: str, recommendations: RecommendationsT, rows: RowsT, dataset: Dataset, rates: Mapping[str, float]
     ) -> ResultT:
-        """Answers as metrics read them. Raises DataError for answers that cannot be."""
+        """Recommendations as metrics read them. Raises DataError for recommendations that cannot be."""
 
     @abstractmethod
-    def rates(self, fitted: FittedT, answers: AnswersT) -> dict[str, float]:
+    def rates(self, fitted: FittedT, recommendations: RecommendationsT) -> dict[str, float]:
         """What was counted of the replies, of methods that write some."""
 
     @abstractmethod
@@ -102,22 +102,24 @@ class Task(ABC, Generic[RowsT, FittedT, AnswersT, ResultT]):
         method: Contestant,
         fitted: FittedT,
         rows: RowsT,
-        answers: AnswersT,
+        recommendations: RecommendationsT,
         dataset: Dataset,
         protocol: ProtocolConfig,
     ) -> list[Finding]:
-        """Checks of one fitted method. Raises DataError for answers that contradict themselves."""
+        """Checks of one fitted method. Raises DataError for recommendations that contradict themselves."""
 
     @abstractmethod
-    def details(self, fitted: FittedT, rows: RowsT, answers: AnswersT, limit: int, seed: int) -> dict[str, Any]:
+    def details(
+        self, fitted: FittedT, rows: RowsT, recommendations: RecommendationsT, limit: int, seed: int
+    ) -> dict[str, Any]:
         """More for `cell.json`; `limit` bounds the rows of what takes another pass over them."""
 
     @abstractmethod
-    def save(self, folder: Path, answers: AnswersT, fitted: FittedT) -> None:
-        """Write the answers into a cell's folder."""
+    def save(self, folder: Path, recommendations: RecommendationsT, fitted: FittedT) -> None:
+        """Write the recommendations into a cell's folder."""
 
     @abstractmethod
-    def load(self, folder: Path, rows: RowsT, *, wrote: bool) -> AnswersT:
+    def load(self, folder: Path, rows: RowsT, *, wrote: bool) -> RecommendationsT:
         """Read what `save` wrote, with the text of replies where the method `wrote` some.
 
         Raises:
@@ -137,5 +139,5 @@ class Task(ABC, Generic[RowsT, FittedT, AnswersT, ResultT]):
     def list_numbers(
         self, dataset: Dataset, rows: RowsT, results: Mapping[str, Sequence[ResultT]], config: ComparisonConfig
     ) -> dict[str, dict[str, float]]:
-        """What methods answer, whether right or not, by the method's name; nothing where there is nothing to say."""
+        """What methods recommend, whether right or not, by the method's name; nothing where there is nothing to say."""
         return {}

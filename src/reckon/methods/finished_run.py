@@ -54,6 +54,12 @@ def manifest_of(run: Path) -> dict[str, Any]:
         ) from None
 
 
+def log_of(run: Path) -> list[dict[str, float]]:
+    """Every logged step and validation of a finished run."""
+    log: list[dict[str, float]] = json.loads((run / "log.json").read_text(encoding="utf-8"))
+    return log
+
+
 def name_of(run: Path) -> str:
     """`r2ec`, `rporec`, `reczero` or `recone` for a whole method, else the arm's name; with the stage, where that says
     how far a method of several stages has come."""
@@ -99,7 +105,7 @@ def _plain(value: Any) -> str:
 
 def histories_of(named: Mapping[str, Path]) -> dict[str, list[dict[str, float]]]:
     """Every logged step and validation of each run, by its name."""
-    return {name: json.loads((run / "log.json").read_text()) for name, run in named.items()}
+    return {name: log_of(run) for name, run in named.items()}
 
 
 def dataset_of(run: Path, recorded: Path | None, data: str | Path | None) -> Dataset:
