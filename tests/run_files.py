@@ -62,7 +62,8 @@ def tensors(path):
     files = {str(file.relative_to(path)): load_file(file) for file in sorted(path.rglob("*.safetensors"))}
     last = last_checkpoint(path)
     assert last is not None and files
-    return files, torch.load(last / "optimizer.pt"), torch.load(last / "scheduler.pt")
+    state = [torch.load(last / f"{name}.pt", weights_only=True) for name in ("optimizer", "scheduler")]
+    return files, *state
 
 
 def equal(left, right):
