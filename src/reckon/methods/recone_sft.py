@@ -164,9 +164,7 @@ def sft(
     if not rows:
         why = ", ".join(f"{count} {reason}" for reason, count in left_out.items()) or "there are none"
         raise DataError(str(traces), f"has no trace to learn from ({why})", "raise the limits, or make more traces")
-    trainer = sft_trainer(model, rows, work, settings, seed, progress=progress)
-    for callback in callbacks:
-        trainer.add_callback(callback)
+    trainer = sft_trainer(model, rows, work, settings, seed, progress=progress, callbacks=callbacks)
     began = time.perf_counter()
     _run(trainer, work, start)
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
@@ -224,6 +222,7 @@ def sft_trainer(
     seed: int,
     *,
     progress: bool = True,
+    callbacks: Sequence[TrainerCallback] = (),
 ) -> Any:
     """TRL's SFTTrainer over tokenised traces, with Reckon's checkpoints and optimiser."""
     import datasets
@@ -238,6 +237,7 @@ def sft_trainer(
             args=_arguments(settings, work, backbone.device, seed, progress),
             train_dataset=datasets.Dataset.from_list(list(rows)),
             processing_class=backbone.tokenizer,
+            callbacks=list(callbacks),
         )
     trainer.attach(backbone, settings)
     trainer.remove_callback(PrinterCallback)

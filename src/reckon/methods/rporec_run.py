@@ -11,7 +11,6 @@ evaluated, compared and gone on from. Both in turns make
 Source: RPORec (arXiv 2605.21967): the stages alternate.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -21,7 +20,7 @@ from reckon.config import save_config
 from reckon.data import Dataset
 from reckon.errors import CheckpointError, ConfigError
 from reckon.methods.asking import Patience
-from reckon.methods.finished_run import check_trained_on, config_of
+from reckon.methods.finished_run import check_trained_on, config_of, log_of, manifest_of
 from reckon.methods.rporec import RPORec
 from reckon.methods.rporec_config import Arm, PresetName, RPORecConfig
 from reckon.methods.rporec_config import preset as constants
@@ -88,8 +87,7 @@ def fit(
                 share = StepShare(partial(_tell_of_stage, tell, done, whole))
                 fit_reasoning(model, dataset, folder, resume=last_checkpoint(folder) is not None, callbacks=[share])
             tell((done + 1) / whole)
-            seconds += json.loads((folder / "manifest.json").read_text())["training_seconds"]
-            log = json.loads((folder / "log.json").read_text())
+            seconds, log = seconds + manifest_of(folder)["training_seconds"], log_of(folder)
     model.save_pretrained(out)
     write_run(out, model.METHOD, config, model.backbone, dataset, log, seconds)
     return model

@@ -168,6 +168,24 @@ def entry(row, text):
     return {"user_id": question.user_id, "item_id": question.item_id, "timestamp": question.time, "reply": text}
 
 
+def test_traces_that_do_not_say_their_split_say_it_when_made_again_and_nothing_is_asked(books, tmp_path):
+    truth, out = truths(books), tmp_path / "traces"
+
+    def behaviour(answer, prompt, nth):
+        answer.json(completion(reply(truth[prompt])))
+
+    with endpoint(behaviour) as server:
+        first = make_traces(books, teacher_at(server), out, SETTINGS)
+        asked, about = sum(server.asked.values()), json.loads((out / "traces.json").read_text())
+        del about["settings"]["split"]
+        (out / "traces.json").write_text(json.dumps(about))
+        with pytest.raises(DataError, match=r"does not say of which split.*repeat the `reckon traces make`"):
+            load_traces(out, split=books.protocol)
+        make_traces(books, teacher_at(server), out, SETTINGS)
+        assert sum(server.asked.values()) == asked
+    assert len(load_traces(out, split=books.protocol)) == first.kept == len(truth)
+
+
 def test_a_file_about_other_data_is_refused(books, tmp_path):
     path = tmp_path / "replies.jsonl"
     path.write_text(json.dumps({"user_id": "stranger", "item_id": "b1", "reply": "x"}))
