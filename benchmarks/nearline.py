@@ -33,8 +33,8 @@ def nearline(connection: Connection, shape: dict[str, int]) -> None:
     import torch
 
     from reckon.data import Catalog
-    from reckon.methods.reply_store import Reply, ReplyStore, StoredReply
-    from reckon.methods.rporec_nearline import Nearline
+    from reckon.methods.rporec.nearline import Nearline
+    from reckon.methods.rporec.reply_store import Reply, ReplyStore, StoredReply
     from reckon.models.item_table import ItemTable
 
     rng = np.random.default_rng(0)
@@ -78,10 +78,10 @@ def online(connection: Connection, shape: dict[str, int]) -> None:
     from transformers.utils import logging
 
     from reckon.data import Dataset
-    from reckon.data.bookshop import write_bookshop
     from reckon.methods.rporec import RPORec
-    from reckon.methods.rporec_config import preset
-    from reckon.models.pretrain import new_backbone, pretrain_config
+    from reckon.methods.rporec.config import preset
+    from reckon.simulation.bookshop import write_bookshop
+    from reckon.small_backbone.pretrain import new_backbone, pretrain_config
 
     logging.disable_progress_bar()
     with tempfile.TemporaryDirectory() as folder:

@@ -4,7 +4,7 @@ Run it:  python benchmarks/rating_seeds.py --out OUT [--seeds 0 1 2] [--json FIL
 
 For each seed: `reckon demo --task rating` (rated bookshop, backbone, RecZero) into OUT/seed-N, then RecOne from the
 same backbone with the same settings. Its teacher is somebody who knows the shop: right wherever that can be concluded
-from the prompt, asked about 1,000 training rows through `reckon.methods.traces`. Both are evaluated on the test rows.
+from the prompt, asked about 1,000 training rows through `reckon.teachers.traces`. Both are evaluated on the test rows.
 What is in OUT already is not made again.
 """
 
@@ -25,11 +25,11 @@ WINDOW = 5  # updates that a reward is averaged over
 def teacher_replies(data: Path, file: Path, seed: int) -> None:
     """JSON lines for `FileTeacher`: what somebody who knows the shop writes about each training row."""
     from reckon.data import Dataset
-    from reckon.data.bookshop_notes import taste_summary
-    from reckon.data.bookshop_ratings import rated_shop_of
     from reckon.data.ratings import rating_examples
-    from reckon.methods.reczero_config import preset
-    from reckon.models.pretrain_rating_texts import written
+    from reckon.methods.reczero.config import preset
+    from reckon.simulation.notes import taste_summary
+    from reckon.simulation.rated_bookshop import rated_shop_of
+    from reckon.small_backbone.rating_texts import written
 
     dataset, prompt, rng = Dataset.load(data), preset("small").prompt, np.random.default_rng(seed)
     shop = rated_shop_of(dataset)
@@ -46,9 +46,9 @@ def train_recone(folder: Path, seed: int) -> None:
     """Teacher, traces, fine-tuning and RL into FOLDER/recone; RL as in the demo's RecZero."""
     from reckon.data import Dataset
     from reckon.demo.rated_bookshop import demo_config
-    from reckon.methods.recone import train_run
-    from reckon.methods.teachers import FileTeacher
-    from reckon.methods.traces import TraceSettings, make_traces
+    from reckon.methods.recone.stages import train_run
+    from reckon.teachers.teachers import FileTeacher
+    from reckon.teachers.traces import TraceSettings, make_traces
 
     dataset, config = Dataset.load(folder / "data"), demo_config(seed)
     teacher_replies(folder / "data", folder / "teacher.jsonl", seed)
@@ -72,11 +72,11 @@ def train_recone(folder: Path, seed: int) -> None:
 def seed_results(out: Path, seed: int) -> dict[str, Any]:
     """Everything of one seed: rewards along both runs, test errors, best possible."""
     from reckon.data import Dataset
-    from reckon.data.bookshop_ratings import best_possible_ratings, rated_shop_of
     from reckon.data.ratings import rating_examples
     from reckon.demo.rated_bookshop import run_rating_demo
-    from reckon.evaluation.rating_run import evaluate_rating_run
-    from reckon.methods.reczero_config import preset
+    from reckon.evaluation.rating.evaluate import evaluate_rating_run
+    from reckon.methods.reczero.config import preset
+    from reckon.simulation.rated_bookshop import best_possible_ratings, rated_shop_of
 
     folder = out / f"seed-{seed}"
     if not (folder / "metrics.json").exists():

@@ -36,7 +36,7 @@ PEER_SCRIPT = Path(__file__).with_name("sasrec_peer.py")
 
 def reckon_side(dataset: Any, settings: dict[str, Any]) -> dict[str, Any]:
     """Reckon's ranks [R] of the test targets, and seconds."""
-    from reckon.baselines.sasrec import SASRec
+    from reckon.baselines.sequential.sasrec import SASRec
 
     names = {name: settings[name] for name in (*SETTINGS, "validation_rows")}
     started = time.perf_counter()
@@ -70,7 +70,7 @@ def peer_side(dataset: Any, settings: dict[str, Any], peer: str, pieces: bool) -
 
 def exchange(dataset: Any, settings: dict[str, Any], pieces: bool) -> dict[str, Any]:
     """What RecTools needs: training sequences, histories, targets and what was seen."""
-    from reckon.baselines.interactions import training_sequences
+    from reckon.baselines.classical.interactions import training_sequences
 
     length, train = settings["max_length"], training_sequences(dataset)
     if pieces:  # RecTools predicts all but the first item of a sequence: one more item before each piece
@@ -126,7 +126,7 @@ def metrics(side: str, dataset: Any, ranks: np.ndarray) -> dict[str, Any]:
 
 def quick_data(folder: Path) -> Path:
     """A small bookshop: does it run at all?"""
-    from reckon.data.bookshop import write_bookshop
+    from reckon.simulation.bookshop import write_bookshop
 
     return write_bookshop(folder / "data", train_readers=60, valid_readers=20, test_readers=40, notes=1)
 
@@ -159,7 +159,7 @@ def main() -> None:
 
 def compare(options: argparse.Namespace, temporary: Path) -> dict[str, Any]:
     """All cells, and their means over seeds."""
-    from reckon.baselines.sequences import STEPS_PER_ROUND
+    from reckon.baselines.sequential.sequences import STEPS_PER_ROUND
     from reckon.data import Dataset
 
     dataset = Dataset.load(quick_data(temporary) if options.quick else options.data)

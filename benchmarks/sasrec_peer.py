@@ -140,7 +140,7 @@ def main(data_path: str, settings_path: str, out_path: str) -> None:
         "length": settings["max_length"],
         "epochs": settings["epochs"],
         "patience": settings["patience"],
-        "every": -(-settings["steps_per_round"] // batches),  # Reckon's rule, see `reckon.baselines.sequences.train`
+        "every": -(-settings["steps_per_round"] // batches),  # as Reckon's `train` does
     }
     seed_everything(settings["seed"], verbose=False)
     model = SASRecModel(

@@ -4,8 +4,8 @@ import weakref
 from dataclasses import replace
 
 import pytest
-import tiny
 import torch
+from support import tiny
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary

@@ -17,11 +17,11 @@ from reckon.config_docs import describe, markdown_table
 from reckon.data.sources.amazon2023 import Amazon2023
 from reckon.data.sources.table import Table
 from reckon.errors import ConfigError
-from reckon.methods.r2ec_config import R2ecConfig
-from reckon.methods.recone import RecOneConfig
-from reckon.methods.reczero_config import RecZeroConfig
-from reckon.methods.rporec_config import RPORecConfig
-from reckon.models.pretrain import SIZES, PretrainConfig
+from reckon.methods.r2ec.config import R2ecConfig
+from reckon.methods.recone.stages import RecOneConfig
+from reckon.methods.reczero.config import RecZeroConfig
+from reckon.methods.rporec.config import RPORecConfig
+from reckon.small_backbone.pretrain import SIZES, PretrainConfig
 
 CONFIGS = {
     "r2ec": R2ecConfig,

@@ -5,12 +5,12 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 import pytest
-import rporec_talker
-import shelf
-from writers import TIGER_SETTINGS, WRITER
+from support import rporec_talker, shelf
+from support.writers import TIGER_SETTINGS, WRITER
 
-from reckon.baselines import RANKING_BASELINES, Baseline, bigrec, d3
-from reckon.baselines.sequence_baseline import SequenceBaseline
+from reckon.baselines import RANKING_BASELINES, Baseline
+from reckon.baselines.generative import bigrec, d3
+from reckon.baselines.sequential.sequence_baseline import SequenceBaseline
 from reckon.data import Catalog
 from reckon.errors import CheckpointError, ConfigError, DataError
 from reckon.methods.ranking_model import RankingModel

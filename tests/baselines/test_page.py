@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from reckon.baselines import RANKING_BASELINES
-from reckon.baselines.sequences import SequenceConfig
-from reckon.baselines.title_writer import WriterConfig
+from reckon.baselines.generative.title_writer import WriterConfig
+from reckon.baselines.sequential.sequences import SequenceConfig
 from reckon.config_docs import Setting, describe, markdown_table
 
 PAGE = (Path(__file__).parents[2] / "docs" / "baselines.md").read_text(encoding="utf-8")

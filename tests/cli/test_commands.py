@@ -49,7 +49,7 @@ def test_backbone_new(library, monkeypatch):
     from reckon.data import Dataset
 
     monkeypatch.setattr(Dataset, "load", lambda path: f"data set at {path}")
-    new_backbone = library("reckon.models.pretrain", "new_backbone", Path("b"))
+    new_backbone = library("reckon.small_backbone.pretrain", "new_backbone", Path("b"))
     run("backbone", "new", "--data", "d", "--out", "b", "--size", "small", "--seed", "1")
     assert new_backbone.call_args.args == ("data set at d", Path("b"))
     assert new_backbone.call_args.kwargs["size"] == "small"
@@ -57,7 +57,7 @@ def test_backbone_new(library, monkeypatch):
 
 
 def test_train_r2ec(library):
-    train_run = library("reckon.methods.r2ec_training", "train_run")
+    train_run = library("reckon.methods.r2ec.trainer", "train_run")
     run(
         *("train", "r2ec", "--data", "d", "--backbone", "org/name", "--out", "r", "--preset", "small", "--arm"),
         *("no-reasoning", "--set", "training.max_steps=5", "--set", "seed=2", "--resume"),
@@ -69,7 +69,7 @@ def test_train_r2ec(library):
 
 
 def test_train_reczero(library):
-    train_run = library("reckon.methods.reczero_training", "train_run")
+    train_run = library("reckon.methods.reczero.trainer", "train_run")
     run(
         *("train", "reczero", "--data", "d", "--backbone", "org/name", "--out", "r", "--preset", "small", "--arm"),
         *("exact-answer", "--set", "training.max_steps=5", "--seed", "2", "--config", "c.yaml"),
@@ -133,7 +133,7 @@ def test_a_directory_that_is_no_run_is_named(command, tmp_path):
 def test_config_lists_every_setting_with_the_presets_value(method, config, preset):
     from reckon.config_docs import describe
 
-    settings = importlib.import_module(f"reckon.methods.{method}_config")
+    settings = importlib.import_module(f"reckon.methods.{method}.config")
     lines = run("config", method, "--preset", preset).splitlines()
     for setting in describe(getattr(settings, config), settings.preset(preset)):
         assert any(line.startswith(f"{setting.path} = {setting.default}") for line in lines), setting
@@ -141,7 +141,7 @@ def test_config_lists_every_setting_with_the_presets_value(method, config, prese
 
 def test_config_as_yaml_is_a_config_file(tmp_path):
     from reckon.config import load_config
-    from reckon.methods.r2ec_config import R2ecConfig, preset
+    from reckon.methods.r2ec.config import R2ecConfig, preset
 
     path = tmp_path / "run.yaml"
     path.write_text(run("config", "r2ec", "--preset", "small", "--format", "yaml"))

@@ -41,8 +41,8 @@ class FakeModel:
 
 @pytest.fixture(autouse=True)
 def fake_model(monkeypatch, tmp_path):
-    monkeypatch.setattr("reckon.methods.load.load_ranking_model", lambda run: FakeModel())
-    monkeypatch.setattr("reckon.methods.finished_run.dataset_of", lambda run, recorded, data: "the data set")
+    monkeypatch.setattr("reckon.methods.registry.load_ranking_model", lambda run: FakeModel())
+    monkeypatch.setattr("reckon.runs.read.dataset_of", lambda run, recorded, data: "the data set")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "r2ec.json").touch()

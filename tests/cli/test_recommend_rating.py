@@ -1,7 +1,7 @@
 """`reckon recommend RUN --rate ITEM`: the steps of the reasoning, then the rating; one clear line for each mistake."""
 
 import pytest
-import rated_shelf
+from support import rated_shelf
 from typer.testing import CliRunner
 
 from reckon.cli import app

@@ -3,13 +3,13 @@
 import json
 
 import pytest
-from classroom import completion, endpoint, rated_dataset, reply
+from support.classroom import completion, endpoint, rated_dataset, reply
 from typer.testing import CliRunner
 
 from reckon.cli import app
 from reckon.data.ratings import rating_examples
-from reckon.methods import traces
-from reckon.methods.trace_files import TraceSummary, load_traces
+from reckon.teachers import traces
+from reckon.teachers.files import TraceSummary, load_traces
 
 SUMMARY = TraceSummary(
     asked=9,

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from reckon.baselines import RANKING_BASELINES
-from reckon.baselines.ratings import RATING_BASELINES
+from reckon.baselines.rating.predictors import RATING_BASELINES
 from reckon.comparison.config import ComparisonConfig, MethodConfig, load_comparison
 from reckon.comparison.registry import CONTESTANTS, contestant
 from reckon.errors import ConfigError

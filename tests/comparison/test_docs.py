@@ -4,11 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
-import rated_shelf
 import yaml
+from support import rated_shelf
 
 from reckon.comparison.config import ComparisonConfig, MethodConfig, load_comparison
-from reckon.comparison.rating_rows import rating_rows_of
+from reckon.comparison.rating.rows import rating_rows_of
 from reckon.comparison.registry import contestant
 from reckon.config import config_from
 from reckon.data.ratings import DEFAULT_WINDOW

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import shelf
+from support import shelf
 from typer.testing import CliRunner
 
 from reckon.cli import app
@@ -19,11 +19,11 @@ from reckon.comparison import workers as workers_module
 from reckon.comparison.cells import Cell
 from reckon.comparison.config import ComparisonConfig, MethodConfig, ProtocolConfig, PublishedConfig, TuningConfig
 from reckon.comparison.harness import run_comparison
-from reckon.comparison.tables import metrics_of, tables_of
 from reckon.comparison.workers import run_cells, run_here
 from reckon.data import Dataset
-from reckon.data.bookshop import write_bookshop
 from reckon.errors import CheckpointError, ConfigError, DataError
+from reckon.reports.comparison.tables import metrics_of, tables_of
+from reckon.simulation.bookshop import write_bookshop
 
 POPULAR = MethodConfig(method="popularity")
 AGAIN = MethodConfig(method="popularity", name="again")

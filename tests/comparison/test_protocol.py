@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-import shelf
+from support import shelf
 
 from reckon.baselines import Popularity
 from reckon.comparison.config import ProtocolConfig
-from reckon.comparison.contestants import RankedBaseline
 from reckon.comparison.protocol import apply_split, rank_rows, rows_of
+from reckon.comparison.ranking.contestants import RankedBaseline
 from reckon.errors import ConfigError
 
 

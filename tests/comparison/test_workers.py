@@ -1,11 +1,11 @@
-from stopping import run_until_killed
+from support.stopping import run_until_killed
 
 HARNESS = """
 import os, signal, sys
 from pathlib import Path
 from reckon.comparison.workers import _context
-from stopping import wait_for_ever
-from waiting import wait_for
+from support.stopping import wait_for_ever
+from support.waiting import wait_for
 
 _context().Process(target=wait_for_ever, args=(sys.argv[1],)).start()
 wait_for(Path(sys.argv[1]).exists)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from reckon.data import Dataset
-from reckon.data.filters import Filters
-from reckon.data.prepare import prepare
+from reckon.data.prepare.filters import Filters
+from reckon.data.prepare.prepare import prepare
 from reckon.data.sources.table import Table
 
 DAY = 86_400

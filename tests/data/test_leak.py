@@ -5,18 +5,18 @@ from dataclasses import replace
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from rating_laws import Laws
 from scipy.stats import spearmanr
+from support.rating_laws import Laws
 
 from reckon.data import Dataset
-from reckon.data.bookshop import write_bookshop
-from reckon.data.bookshop_ratings import write_rated_bookshop
-from reckon.data.prepare import prepare
+from reckon.data.prepare.prepare import prepare
 from reckon.data.ratings import rating_examples, training_ratings
 from reckon.data.sources.movielens import MovieLens
 from reckon.data.sources.rows import Rows
 from reckon.data.sources.table import Table
 from reckon.prompts.r2ec import messages
+from reckon.simulation.bookshop import write_bookshop
+from reckon.simulation.rated_bookshop import write_rated_bookshop
 
 SAMPLE = 300  # examples of each split
 

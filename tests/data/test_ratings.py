@@ -6,9 +6,10 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rating_laws import Laws
+from support.rating_laws import Laws
 
 from reckon.data import Dataset
+from reckon.data.prepare.write import write_dataset
 from reckon.data.ratings import (
     Rated,
     Scale,
@@ -17,7 +18,6 @@ from reckon.data.ratings import (
     rating_scale,
     training_ratings,
 )
-from reckon.data.write import write_dataset
 from reckon.errors import DataError
 
 # user, item, time, rating: b rated x at 5; a rates x at 10; both rate y at 10, and a once more at 12

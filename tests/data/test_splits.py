@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-import shelf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import shelf
 
 from reckon.data.splits import split_of_events
 from reckon.errors import DataError

@@ -1,10 +1,10 @@
 """`reckon compare`: runs of any methods over the same rows, each row paired."""
 
 import pytest
-from rporec_talker import backbone_folder, settings
-from shelf import backbone_folder as reader_folder
-from shelf import dataset
-from shelf import settings as r2ec_settings
+from support.rporec_talker import backbone_folder, settings
+from support.shelf import backbone_folder as reader_folder
+from support.shelf import dataset
+from support.shelf import settings as r2ec_settings
 from typer.testing import CliRunner
 
 from reckon.cli import app
@@ -12,7 +12,7 @@ from reckon.errors import CheckpointError, ConfigError
 from reckon.evaluation.compare_runs import compare_runs
 from reckon.methods.r2ec import R2ec
 from reckon.methods.rporec import RPORec
-from reckon.methods.rporec_stage_one import fit_rechead
+from reckon.methods.rporec.stage_one import fit_rechead
 
 
 @pytest.fixture(scope="module")

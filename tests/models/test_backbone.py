@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from tiny import FAMILIES, backbone, model, tokenizer
+from support.tiny import FAMILIES, backbone, model, tokenizer
 
 from reckon.errors import CheckpointError, ConfigError
 from reckon.models import Backbone

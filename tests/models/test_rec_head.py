@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny import FAMILIES, backbone
+from support.tiny import FAMILIES, backbone
 
 from reckon.models import rec_head
 from reckon.models.rec_head import encode_items, encode_rows, item_logits, user_vectors

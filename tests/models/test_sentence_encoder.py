@@ -111,7 +111,7 @@ def library_folder(tmp_path_factory):
     """A tiny model of sentence-transformers, made here."""
     library = pytest.importorskip("sentence_transformers")
     from sentence_transformers.sentence_transformer.modules import StaticEmbedding
-    from tiny import tokenizer
+    from support.tiny import tokenizer
 
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("library")

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny import FAMILIES, backbone
+from support.tiny import FAMILIES, backbone
 
 from reckon.models.shared_prefix import ReadPrefix
 

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from rated_prompts import CATALOG, NEWCOMER, STARS, WORDS, example, rated
-from tiny import tokenizer
+from support.rated_prompts import CATALOG, NEWCOMER, STARS, WORDS, example, rated
+from support.tiny import tokenizer
 
 from reckon.errors import ConfigError
 from reckon.prompts import render

@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from rated_prompts import CATALOG, EXAMPLE, HALVES, NEWCOMER, STARS, WORDS, Shelf, example, rated
+from support.rated_prompts import CATALOG, EXAMPLE, HALVES, NEWCOMER, STARS, WORDS, Shelf, example, rated
 
 from reckon.errors import ConfigError
 from reckon.prompts.rating import TAGS, rating_messages

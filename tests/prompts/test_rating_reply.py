@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rated_prompts import CATALOG, EXAMPLE, HALVES, STARS, WORDS
+from support.rated_prompts import CATALOG, EXAMPLE, HALVES, STARS, WORDS
 
 from reckon.data.scale import Scale
 from reckon.prompts.rating import BLOCKS, REPLY_END, TAGS, parse_rating, rating_messages

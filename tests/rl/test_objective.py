@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from reckon.errors import ConfigError, ShapeError
-from reckon.methods.r2ec_config import RecPOConfig
-from reckon.methods.r2ec_training import RecPOTrainer
+from reckon.methods.r2ec.config import RecPOConfig
+from reckon.methods.r2ec.trainer import RecPOTrainer
 from reckon.models.backbone import TokenBatch
 from reckon.rl import policy_trainer
 from reckon.rl.advantages import group_advantages

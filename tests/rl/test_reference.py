@@ -3,7 +3,7 @@
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from tiny import backbone
+from support.tiny import backbone
 
 from reckon.models import Backbone
 from reckon.rl.objective import token_kl

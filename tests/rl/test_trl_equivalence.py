@@ -3,7 +3,7 @@
 import pytest
 import torch
 from datasets import Dataset
-from tiny import backbone
+from support.tiny import backbone
 from transformers.utils import logging
 
 from reckon.models.shared_prefix import ReadPrefix

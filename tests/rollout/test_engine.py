@@ -3,7 +3,7 @@
 import pytest
 import torch
 from scipy.stats import chisquare
-from tiny import FAMILIES, backbone
+from support.tiny import FAMILIES, backbone
 
 from reckon.prompts.r2ec import MARKER
 from reckon.rollout import SamplingConfig, SharedPrefixEngine, sampled_logprobs

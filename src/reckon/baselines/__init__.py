@@ -4,19 +4,19 @@ Entry points: `RANKING_BASELINES`, by the name that tables and configs use, and 
 """
 
 from reckon.baselines.baseline import Baseline
-from reckon.baselines.bert4rec import BERT4Rec
-from reckon.baselines.bigrec import BIGRec
-from reckon.baselines.caser import Caser
-from reckon.baselines.content import TfidfNeighbours
-from reckon.baselines.d3 import D3
-from reckon.baselines.ease import EASE
-from reckon.baselines.factors import ALS, BPR
-from reckon.baselines.gru4rec import GRU4Rec
-from reckon.baselines.hybrid import Hybrid
-from reckon.baselines.neighbours import ItemKNN
-from reckon.baselines.popularity import Popularity, RecentPopularity
-from reckon.baselines.sasrec import SASRec
-from reckon.baselines.tiger import TIGER
+from reckon.baselines.classical.content import TfidfNeighbours
+from reckon.baselines.classical.ease import EASE
+from reckon.baselines.classical.factors import ALS, BPR
+from reckon.baselines.classical.hybrid import Hybrid
+from reckon.baselines.classical.neighbours import ItemKNN
+from reckon.baselines.classical.popularity import Popularity, RecentPopularity
+from reckon.baselines.generative.bigrec import BIGRec
+from reckon.baselines.generative.d3 import D3
+from reckon.baselines.generative.tiger import TIGER
+from reckon.baselines.sequential.bert4rec import BERT4Rec
+from reckon.baselines.sequential.caser import Caser
+from reckon.baselines.sequential.gru4rec import GRU4Rec
+from reckon.baselines.sequential.sasrec import SASRec
 
 RANKING_BASELINES: dict[str, type[Baseline]] = {
     baseline.NAME: baseline

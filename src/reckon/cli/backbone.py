@@ -58,7 +58,7 @@ def new(
 ) -> None:
     """Train a tokenizer and pretrain a small decoder on the text of DIR; writes a Hugging Face model folder."""
     from reckon.data import Dataset
-    from reckon.models.pretrain import new_backbone
+    from reckon.small_backbone.pretrain import new_backbone
 
     path: Path = new_backbone(
         Dataset.load(data),

@@ -80,7 +80,7 @@ def _compare_runs(runs: list[Path], split: Split, ks: tuple[int, ...], batch_siz
 
 
 def _compare_methods(data: Path, config: Path, out: Path, overrides: list[str]) -> None:
-    from reckon.comparison.report import compare_and_report
+    from reckon.reports.comparison.report import compare_and_report
 
     console = Console()
     for table in compare_and_report(data, config, out, overrides).values():

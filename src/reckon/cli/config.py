@@ -40,8 +40,8 @@ def r2ec(
     form: FormOption = Form.TEXT,
 ) -> None:
     """List every setting of `reckon train r2ec`."""
-    from reckon.methods.r2ec_config import R2ecConfig
-    from reckon.methods.r2ec_config import preset as preset_config
+    from reckon.methods.r2ec.config import R2ecConfig
+    from reckon.methods.r2ec.config import preset as preset_config
 
     show(R2ecConfig, preset_config(preset.value, arm.value), form)
 
@@ -53,8 +53,8 @@ def reczero(
     form: FormOption = Form.TEXT,
 ) -> None:
     """List every setting of `reckon train reczero`."""
-    from reckon.methods.reczero_config import RecZeroConfig
-    from reckon.methods.reczero_config import preset as preset_config
+    from reckon.methods.reczero.config import RecZeroConfig
+    from reckon.methods.reczero.config import preset as preset_config
 
     show(RecZeroConfig, preset_config(preset.value, arm.value), form)
 
@@ -66,7 +66,7 @@ def recone(
     form: FormOption = Form.TEXT,
 ) -> None:
     """List every setting of `reckon train recone`."""
-    from reckon.methods.recone import RecOneConfig, constants
+    from reckon.methods.recone.stages import RecOneConfig, constants
 
     show(RecOneConfig, constants(preset.value, arm.value), form)
 
@@ -78,8 +78,8 @@ def rporec(
     form: FormOption = Form.TEXT,
 ) -> None:
     """List every setting of `reckon train rporec`."""
-    from reckon.methods.rporec_config import RPORecConfig
-    from reckon.methods.rporec_config import preset as preset_config
+    from reckon.methods.rporec.config import RPORecConfig
+    from reckon.methods.rporec.config import preset as preset_config
 
     show(RPORecConfig, preset_config(preset.value, arm.value), form)
 
@@ -91,7 +91,7 @@ def backbone(
     form: FormOption = Form.TEXT,
 ) -> None:
     """List every setting of `reckon backbone new`."""
-    from reckon.models.pretrain import PretrainConfig, pretrain_config
+    from reckon.small_backbone.pretrain import PretrainConfig, pretrain_config
 
     show(PretrainConfig, pretrain_config(size.value, task.value), form)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from reckon.data.filters import Filters
+    from reckon.data.prepare.filters import Filters
     from reckon.data.sources import Source
 
 app = typer.Typer(no_args_is_help=True)
@@ -83,7 +83,7 @@ def bookshop(
     overwrite: Overwrite = False,
 ) -> None:
     """Simulate a bookshop whose readers follow a known taste: needs no input and no network."""
-    from reckon.data.bookshop import write_bookshop
+    from reckon.simulation.bookshop import write_bookshop
 
     write_bookshop(out, seed=seed, overwrite=overwrite)
     _done(out)
@@ -96,7 +96,7 @@ def rated_bookshop(
     overwrite: Overwrite = False,
 ) -> None:
     """Simulate a bookshop with rated reviews, whose best possible MAE and RMSE are known exactly."""
-    from reckon.data.bookshop_ratings import write_rated_bookshop
+    from reckon.simulation.rated_bookshop import write_rated_bookshop
 
     write_rated_bookshop(out, seed=seed, overwrite=overwrite)
     _done(out)
@@ -273,7 +273,7 @@ def _prepare(
     overwrite: bool,
     relabel: int | None = None,
 ) -> None:
-    from reckon.data.prepare import prepare
+    from reckon.data.prepare.prepare import prepare
 
     prepare(
         source,
@@ -298,7 +298,7 @@ def _done(out: Path) -> None:
 
 
 def _filters(k_core: int, since: str | None, until: str | None, min_title: int, dedupe: Dedupe) -> "Filters":
-    from reckon.data.filters import Filters
+    from reckon.data.prepare.filters import Filters
 
     return Filters(k_core=k_core, since=since, until=until, min_title=min_title, dedupe=dedupe.value)
 

@@ -24,7 +24,7 @@ def reason(
     ] = "1/1",
 ) -> None:
     """Write reasoning, answer and user vector of all users of an RPORec run; repeat it to go on after a stop."""
-    from reckon.methods.rporec_nearline import reason_all
+    from reckon.methods.rporec.nearline import reason_all
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:

@@ -52,7 +52,7 @@ def recommend(
 ) -> None:
     """Recommend items to a user of the data set or to a typed history, or predict a rating; says why first."""
     from reckon.errors import ConfigError
-    from reckon.methods.finished_run import task_of
+    from reckon.runs.read import task_of
 
     if (user is None) == (history is None):
         raise typer.BadParameter("give exactly one of --user and --history")
@@ -84,8 +84,8 @@ def _recommend_items(
     console: Console, run: Path, user: str | None, history: str | None, k: int, stream: bool, data: Path | None
 ) -> None:
     from reckon.data.titles import parse_history
-    from reckon.methods.finished_run import dataset_of
-    from reckon.methods.load import load_ranking_model
+    from reckon.methods.registry import load_ranking_model
+    from reckon.runs.read import dataset_of
 
     model = load_ranking_model(run)
     if user is not None:
@@ -106,7 +106,7 @@ def _recommend_items(
 
 
 def _recommend_nearline(console: Console, run: Path, store: Path, user: str, k: int) -> None:
-    from reckon.methods.rporec_nearline import Nearline
+    from reckon.methods.rporec.nearline import Nearline
 
     with Nearline.open(run, store) as nearline:
         recommendation, history = nearline.recommend_with_history(user, k)

@@ -10,7 +10,7 @@ from reckon.cli.options import DataDir, OutDir, Seed
 from reckon.errors import ConfigError
 
 if TYPE_CHECKING:
-    from reckon.methods.teachers import Teacher
+    from reckon.teachers.teachers import Teacher
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -122,8 +122,8 @@ def make(
     after a stop: nothing is asked twice.
     """
     from reckon.data import Dataset
-    from reckon.methods.asking import Patience
-    from reckon.methods.traces import TraceSettings, make_traces
+    from reckon.teachers.asking import Patience
+    from reckon.teachers.traces import TraceSettings, make_traces
 
     patience = Patience(parallel=parallel, requests_per_minute=requests_per_minute, retries=retries)
     settings = TraceSettings(
@@ -157,8 +157,8 @@ def make_teacher(
     reply_end: str | None = None,
 ) -> "Teacher":
     """The teacher that was named, or ConfigError where an option is missing or means nothing to it."""
-    from reckon.methods.teachers import FileTeacher, LocalTeacher, OpenAITeacher
     from reckon.prompts.rating import REPLY_END
+    from reckon.teachers.teachers import FileTeacher, LocalTeacher, OpenAITeacher
 
     for option, value, kinds in (
         ("--base-url", base_url, (Kind.OPENAI,)),

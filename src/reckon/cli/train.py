@@ -79,7 +79,7 @@ def r2ec(
     seed: RunSeed = None,
 ) -> None:
     """Train R2ec with RecPO: one model that writes its reasoning and ranks the catalog from where it ends."""
-    from reckon.methods.r2ec_training import train_run
+    from reckon.methods.r2ec.trainer import train_run
 
     train_run(
         data=data,
@@ -110,7 +110,7 @@ def reczero(
     seed: RunSeed = None,
 ) -> None:
     """Train RecZero: a model that predicts a rating after four steps of reasoning, by reinforcement alone."""
-    from reckon.methods.reczero_training import train_run
+    from reckon.methods.reczero.trainer import train_run
 
     train_run(
         data=data,
@@ -143,7 +143,7 @@ def recone(
     seed: RunSeed = None,
 ) -> None:
     """Train RecOne: fine-tune on a teacher's traces, then reinforce as RecZero does."""
-    from reckon.methods.recone import train_run
+    from reckon.methods.recone.stages import train_run
 
     train_run(
         data=data,
@@ -207,7 +207,7 @@ def rporec(
     max_tokens: MaxTokens = 1024,
 ) -> None:
     """Train RPORec: a language model that reasons in text, and a small Rechead that retrieves by what it wrote."""
-    from reckon.methods.rporec_run import train_run
+    from reckon.methods.rporec.rounds import train_run
     from reckon.prompts.rporec import REPLY_END
 
     asked = None

@@ -7,7 +7,7 @@ for a finished one. A cell's folder appears whole:
     log.json    every logged step
     run/        the run directory, of methods that have one
 
-and the recommendations, in files of the task: `reckon.comparison.ranking_task`, `reckon.comparison.rating_task`.
+and the recommendations, in files of the task: `reckon.comparison.ranking.task`, `reckon.comparison.rating.task`.
 
 While it grows, the folder's name begins with a dot; one that a kill left is gone on from, where the method can.
 """

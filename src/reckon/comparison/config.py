@@ -1,7 +1,7 @@
 """What a comparison compares, and how: the YAML file of `reckon compare --data DIR --config FILE`.
 
 Entry point: `load_comparison`. What a method's own settings mean is known by its contestant alone
-(`reckon.comparison.contestants`); here they are names and values.
+(`reckon.comparison.ranking.contestants`); here they are names and values.
 """
 
 from collections.abc import Sequence
@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from reckon.baselines.ratings import RATING_BASELINES
+from reckon.baselines.rating.predictors import RATING_BASELINES
 from reckon.config import load_config
 from reckon.errors import ConfigError
-from reckon.methods.finished_run import Task as TaskName
+from reckon.runs.read import Task as TaskName
 
 Split = Literal["as-prepared", "temporal", "leave-one-out", "given"]
 LEAST_SEEDS = 3

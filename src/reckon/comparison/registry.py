@@ -9,15 +9,15 @@ from functools import partial
 from typing import Any
 
 from reckon.baselines import RANKING_BASELINES
-from reckon.baselines.ratings import RATING_BASELINES
-from reckon.comparison.contestants import BaselineContestant, Contestant, MethodContestant
-from reckon.comparison.oracle import Oracle
-from reckon.comparison.ranking_task import RankingTask
-from reckon.comparison.rating_contestants import RatingBaselineContestant, RatingModelContestant
-from reckon.comparison.rating_task import RatingTask
+from reckon.baselines.rating.predictors import RATING_BASELINES
+from reckon.comparison.ranking.contestants import BaselineContestant, Contestant, MethodContestant
+from reckon.comparison.ranking.task import RankingTask
+from reckon.comparison.rating.contestants import RatingBaselineContestant, RatingModelContestant
+from reckon.comparison.rating.task import RatingTask
 from reckon.comparison.task import Task
 from reckon.errors import ConfigError
-from reckon.methods.finished_run import Task as TaskName
+from reckon.runs.read import Task as TaskName
+from reckon.simulation.oracle import Oracle
 
 TASKS: Mapping[TaskName, Task[Any, Any, Any, Any]] = {"ranking": RankingTask(), "rating": RatingTask()}
 

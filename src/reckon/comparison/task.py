@@ -1,6 +1,6 @@
 """What methods are asked to do, as cells and harness know it: rank items, or predict ratings.
 
-Entry point: `Task`. `reckon.comparison.ranking_task` and `reckon.comparison.rating_task` are the two; which one a
+Entry point: `Task`. `reckon.comparison.ranking.task` and `reckon.comparison.rating.task` are the two; which one a
 comparison has, follows from its methods (`ComparisonConfig.task`). Cells, tuning, statistics, resuming and the tables
 that all comparisons have know no more of it than what is here.
 """
@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from reckon.comparison.config import ComparisonConfig, ProtocolConfig, PublishedConfig
-from reckon.comparison.contestants import Contestant, Trained
-from reckon.comparison.guards import Finding
+from reckon.comparison.ranking.contestants import Contestant, Trained
+from reckon.comparison.ranking.guards import Finding
 from reckon.data import Dataset
 from reckon.data.splits import Split as RowSplit
-from reckon.methods.finished_run import Task as TaskName
+from reckon.runs.read import Task as TaskName
 
 
 class AnyRows(Protocol):

@@ -1,6 +1,6 @@
 """The dataset directory, read: items, interactions, given rows and the manifest.
 
-Entry point: `Dataset.load(path)`. The directory is written by `reckon.data.write.write_dataset`:
+Entry point: `Dataset.load(path)`. The directory is written by `reckon.data.prepare.write.write_dataset`:
 
     items.parquet         item_id (string, unique), title, any further text or number columns
     interactions.parquet  user_id (string), item_id, timestamp (int64 seconds, or absent), rating?, summary?, review?

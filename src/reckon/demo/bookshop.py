@@ -11,17 +11,17 @@ from typing import Any
 
 from reckon.baselines import Popularity
 from reckon.data import Dataset, Examples
-from reckon.data.bookshop import best_possible, shop_of, write_bookshop
 from reckon.demo.live import LiveProgress, Stage, join_trajectories
 from reckon.evaluation import Evaluation, ReportData, ranking_result, result_of, write_metrics, write_report
 from reckon.evaluation.compare import compare
-from reckon.evaluation.run import example_users
-from reckon.methods.finished_run import facts_of
+from reckon.evaluation.ranking.evaluate import example_users
 from reckon.methods.r2ec import R2ec
-from reckon.methods.r2ec_config import Arm, HeadConfig, R2ecConfig, preset
-from reckon.methods.r2ec_training import fit
+from reckon.methods.r2ec.config import Arm, HeadConfig, R2ecConfig, preset
+from reckon.methods.r2ec.trainer import fit
 from reckon.metrics import CUTOFFS, summary
-from reckon.models.pretrain import SIZES, new_backbone
+from reckon.runs.read import facts_of
+from reckon.simulation.bookshop import best_possible, shop_of, write_bookshop
+from reckon.small_backbone.pretrain import SIZES, new_backbone
 
 BACKBONE = replace(SIZES["tiny"], layers=2, steps=300)  # enough for books told by two words, in a minute
 PARTS = {"data", "backbone", "no-reasoning", "full", "metrics.json", "report.html", "trajectories.parquet"}

@@ -18,7 +18,7 @@ from transformers.utils import logging
 
 from reckon.errors import DataError
 from reckon.evaluation.compare import Grid
-from reckon.methods.training import BAR_NUMBERS
+from reckon.training.loop import BAR_NUMBERS
 
 
 class LiveProgress(TrainerCallback):

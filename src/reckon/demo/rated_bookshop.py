@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from reckon.data import Dataset
-from reckon.data.bookshop_ratings import best_possible_ratings, rated_shop_of, write_rated_bookshop
 from reckon.data.ratings import rating_examples
 from reckon.demo.live import LiveProgress, Stage, join_trajectories
-from reckon.evaluation.rating_run import evaluate_rating_run
+from reckon.evaluation.rating.evaluate import evaluate_rating_run
 from reckon.methods.reczero import RecZero
-from reckon.methods.reczero_config import RecZeroConfig, preset
-from reckon.methods.reczero_training import fit
-from reckon.models.pretrain import new_backbone, pretrain_config
+from reckon.methods.reczero.config import RecZeroConfig, preset
+from reckon.methods.reczero.trainer import fit
+from reckon.simulation.rated_bookshop import best_possible_ratings, rated_shop_of, write_rated_bookshop
+from reckon.small_backbone.pretrain import new_backbone, pretrain_config
 
 BACKBONE = replace(pretrain_config("tiny", "rating"), layers=2, intermediate_size=256, steps=600, max_tokens=320)
 PARTS = {"data", "backbone", "reczero", "metrics.json", "report.html", "trajectories.parquet"}

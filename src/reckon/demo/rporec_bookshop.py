@@ -11,18 +11,18 @@ from pathlib import Path
 
 from reckon.baselines import Popularity
 from reckon.data import Dataset
-from reckon.data.bookshop import best_possible, shop_of, write_bookshop
 from reckon.demo.live import LiveProgress, Stage, join_trajectories
 from reckon.evaluation import Evaluation, ReportData, ranking_result, result_of, write_metrics, write_report
 from reckon.evaluation.compare import compare
-from reckon.evaluation.run import example_users
-from reckon.methods.finished_run import facts_of
+from reckon.evaluation.ranking.evaluate import example_users
 from reckon.methods.rporec import RPORec
-from reckon.methods.rporec_config import Arm, RPORecConfig, preset
-from reckon.methods.rporec_stage_one import fit_rechead
-from reckon.methods.rporec_training import fit_reasoning
+from reckon.methods.rporec.config import Arm, RPORecConfig, preset
+from reckon.methods.rporec.stage_one import fit_rechead
+from reckon.methods.rporec.stage_two import fit_reasoning
 from reckon.metrics import CUTOFFS, summary
-from reckon.models.pretrain import new_backbone, pretrain_config
+from reckon.runs.read import facts_of
+from reckon.simulation.bookshop import best_possible, shop_of, write_bookshop
+from reckon.small_backbone.pretrain import new_backbone, pretrain_config
 
 BACKBONE = replace(pretrain_config("tiny", "rporec"), layers=2, steps=400, max_tokens=160)
 HISTORY, FIRST, SECOND = "history-only", "rporec, stage I", "rporec"  # names in tables, as runs are called elsewhere

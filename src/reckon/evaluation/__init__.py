@@ -1,10 +1,8 @@
 """Evaluations: compare results, write `metrics.json`, and show everything in one self-contained page."""
 
 from reckon.evaluation.compare import Pair, compare, comparison_table, pairs_table, rates_table, write_metrics
-from reckon.evaluation.live_rating import RatingNow, rate_now
-from reckon.evaluation.rating_examples import ShownRating, shown_rating
-from reckon.evaluation.rating_report import RatingReportData
-from reckon.evaluation.rating_run import (
+from reckon.evaluation.ranking.evaluate import Evaluation, evaluate_run, ranking_result, result_of
+from reckon.evaluation.rating.evaluate import (
     RatingEvaluation,
     baseline_results,
     evaluate_rating_run,
@@ -12,9 +10,11 @@ from reckon.evaluation.rating_run import (
     rating_result,
     shown_rows,
 )
-from reckon.evaluation.rating_tables import RatingRow, measure, rating_pairs
-from reckon.evaluation.report import ExampleUser, ReportData, write_report
-from reckon.evaluation.run import Evaluation, evaluate_run, ranking_result, result_of
+from reckon.evaluation.rating.examples import ShownRating, shown_rating
+from reckon.evaluation.rating.live import RatingNow, rate_now
+from reckon.reports.ranking.report import ExampleUser, ReportData, write_report
+from reckon.reports.rating.report import RatingReportData
+from reckon.reports.rating.tables import RatingRow, measure, rating_pairs
 
 __all__ = [
     "Evaluation",

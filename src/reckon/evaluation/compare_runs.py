@@ -12,10 +12,10 @@ from reckon.baselines import Popularity
 from reckon.data.splits import Split
 from reckon.errors import CheckpointError, ConfigError
 from reckon.evaluation.compare import Grid, compare, comparison_table, pairs_table, rates_table
-from reckon.evaluation.rating_run import evaluate_rating_run
-from reckon.evaluation.run import RETRAIN, ranking_result, result_of, rows_of
-from reckon.methods.finished_run import dataset_of, names_of, task_of
-from reckon.methods.load import load_ranking_model
+from reckon.evaluation.ranking.evaluate import RETRAIN, ranking_result, result_of, rows_of
+from reckon.evaluation.rating.evaluate import evaluate_rating_run
+from reckon.methods.registry import load_ranking_model
+from reckon.runs.read import dataset_of, names_of, task_of
 
 
 def compare_runs(

@@ -26,12 +26,12 @@ from reckon.data import Catalog, Dataset, Event, Example, Examples
 from reckon.data.examples import IntArray
 from reckon.errors import ConfigError, DataError
 from reckon.files import write_text
-from reckon.methods.r2ec_config import PromptConfig
-from reckon.methods.saved_catalog import COUNT_COLUMN, ITEMS_FILE, TABLE_FILE
 from reckon.models.backbone import Backbone
 from reckon.models.item_table import ItemTable
 from reckon.models.recommender import RankedExamples, Recommendation
 from reckon.models.scoring import ranks_and_top_k, top_k
+from reckon.prompts.style import PromptConfig
+from reckon.runs.saved_catalog import COUNT_COLUMN, ITEMS_FILE, TABLE_FILE
 
 PRIOR_SMOOTHING = 1.0  # pseudo-count of every item in the popularity prior
 READERS_AT_ONCE = 64  # prompts in one inference batch

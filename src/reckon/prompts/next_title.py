@@ -9,8 +9,8 @@ Source: BIGRec (arXiv 2308.08434) section 3, instruction tuning on titles, in ou
 
 from collections.abc import Mapping, Sequence
 
-from reckon.prompts.r2ec import Style
 from reckon.prompts.render import Message
+from reckon.prompts.style import Style
 
 UNTITLED = "untitled"
 

@@ -10,13 +10,12 @@ Source: R2ec (arXiv 2505.16994), section 3 and appendix (prompt template).
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 from reckon.data.examples import Event, Example
 from reckon.prompts.render import Message
+from reckon.prompts.style import Style
 
 MARKER = "<answer>"
-Style = Literal["instruct", "compact"]
 MINUTE, HOUR, DAY, MONTH, YEAR = 60, 3600, 86_400, 2_629_800, 31_557_600  # seconds; month and year are means
 
 

@@ -26,8 +26,8 @@ from reckon.data.scale import Scale
 from reckon.errors import ConfigError
 from reckon.prompts.blocks import block_texts, broken_structure, tags_of
 from reckon.prompts.items import item_text
-from reckon.prompts.r2ec import Style
 from reckon.prompts.render import Message, render, rendered_ids
+from reckon.prompts.style import Style
 
 BLOCKS = ("analyze user", "analyze item", "match", "rate")
 REPLY_END = "</rate>"

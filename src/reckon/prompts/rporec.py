@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 from reckon.data.examples import Example
 from reckon.prompts.blocks import block_texts, broken_structure, tags_of
-from reckon.prompts.r2ec import Style, event_line
+from reckon.prompts.r2ec import event_line
 from reckon.prompts.render import Message
+from reckon.prompts.style import Style
 
 BLOCKS = ("think", "answer")
 TAGS = tags_of(BLOCKS)

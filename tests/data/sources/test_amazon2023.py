@@ -8,10 +8,10 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pyarrow.parquet as pq
 import pytest
-from rating_laws import Laws
+from support.rating_laws import Laws
 
 from reckon.data import Dataset
-from reckon.data.prepare import prepare
+from reckon.data.prepare.prepare import prepare
 from reckon.data.ratings import rating_examples
 from reckon.data.sources.amazon2023 import REMOTE, Amazon2023
 from reckon.errors import DataError

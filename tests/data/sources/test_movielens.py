@@ -1,11 +1,11 @@
 import zipfile
 
 import pytest
-from rating_laws import Laws
+from support.rating_laws import Laws
 
 from reckon.data import Dataset
 from reckon.data.describe import describe
-from reckon.data.prepare import prepare
+from reckon.data.prepare.prepare import prepare
 from reckon.data.ratings import rating_examples
 from reckon.data.sources.movielens import MovieLens
 from reckon.errors import DataError

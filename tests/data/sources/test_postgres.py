@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from reckon.data import Dataset
-from reckon.data.prepare import prepare
+from reckon.data.prepare.prepare import prepare
 from reckon.data.sources.table import Table
 from reckon.errors import DataError, MissingExtraError
 

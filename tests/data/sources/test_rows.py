@@ -3,7 +3,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from reckon.data import Dataset
-from reckon.data.prepare import prepare
+from reckon.data.prepare.prepare import prepare
 from reckon.data.sources.rows import Rows
 from reckon.errors import ConfigError, DataError
 

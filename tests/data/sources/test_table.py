@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from reckon.data import Dataset
-from reckon.data.prepare import prepare
+from reckon.data.prepare.prepare import prepare
 from reckon.data.ratings import rating_examples, rating_scale
 from reckon.data.scale import Scale
 from reckon.data.sources.files import CsvStyle

@@ -1,13 +1,14 @@
 """Where data sets come from: one file per source, all with the interface of `Source`.
 
-A source only reads. Filters, the order of events, splits and writing are the same for all (`reckon.data.prepare`).
+A source only reads. Filters, the order of events, splits and writing are the same for all
+(`reckon.data.prepare.prepare`).
 """
 
 from typing import Any, Protocol
 
+from reckon.data.prepare.workspace import Workspace
 from reckon.data.scale import Scale
 from reckon.data.splits import Protocol as SplitProtocol
-from reckon.data.workspace import Workspace
 
 
 class Source(Protocol):

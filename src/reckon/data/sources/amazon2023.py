@@ -17,12 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from reckon.data.download import download
+from reckon.data.prepare.download import download
+from reckon.data.prepare.workspace import Workspace
 from reckon.data.scale import Scale
 from reckon.data.sources.files import columns_of, fingerprint, json_relation, relation
 from reckon.data.sources.load import store_interactions, store_items
 from reckon.data.splits import Protocol
-from reckon.data.workspace import Workspace
 from reckon.errors import DataError
 
 Kind = Literal["reviews", "ratings"]

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 
-from reckon.data.progress import phase
-from reckon.data.workspace import Workspace, quoted
+from reckon.data.prepare.workspace import Workspace, quoted
 from reckon.errors import DataError, MissingExtraError
+from reckon.progress import phase
 
 SQLITE_SUFFIXES = (".db", ".sqlite", ".sqlite3")
 POSTGRES_SCHEMES = ("postgresql://", "postgres://")

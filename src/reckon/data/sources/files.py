@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reckon.data.progress import phase
-from reckon.data.workspace import Workspace, literal, named, quoted
+from reckon.data.prepare.workspace import Workspace, literal, named, quoted
 from reckon.errors import DataError
+from reckon.progress import phase
 
 CSV_SUFFIXES = {".csv": None, ".tsv": "\t", ".txt": None, ".dat": None, ".inter": "\t", ".item": "\t"}
 JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")

@@ -6,9 +6,9 @@ check the same things and word their errors the same way.
 
 from collections.abc import Mapping
 
+from reckon.data.prepare.times import TimeUnit, moment_sql
+from reckon.data.prepare.workspace import Workspace, named, quoted
 from reckon.data.scale import Scale
-from reckon.data.times import TimeUnit, moment_sql
-from reckon.data.workspace import Workspace, named, quoted
 from reckon.errors import DataError
 
 ROW_ORDER = "@row"  # mapped as position: the order of the file's rows

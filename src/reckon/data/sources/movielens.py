@@ -1,8 +1,8 @@
 """MovieLens as GroupLens publishes it: `ml-latest-small`, `ml-latest`, `ml-25m`, `ml-32m` (CSV), `ml-1m`, `ml-10m`.
 
 Entry point: `MovieLens`, on the folder or the zip. Ratings of one user are sorted by movie id in the files and often
-share a second, so ties are broken by the hash of user and movie (see `reckon.data.filters`), not by file order: low
-ids are old and popular films.
+share a second, so ties are broken by the hash of user and movie (see `reckon.data.prepare.filters`), not by file
+order: low ids are old and popular films.
 """
 
 import csv
@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from reckon.data.prepare.workspace import Workspace, literal
 from reckon.data.scale import Scale
 from reckon.data.sources.files import CsvStyle, columns_of, fingerprint, relation
 from reckon.data.sources.load import store_interactions, store_items
 from reckon.data.splits import Protocol
-from reckon.data.workspace import Workspace, literal
 from reckon.errors import DataError
 
 NO_GENRES = "(no genres listed)"

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from reckon.data.prepare.workspace import Workspace, named, quoted
 from reckon.data.scale import Scale
 from reckon.data.sources.files import columns_of, fingerprint, relation
 from reckon.data.sources.load import store_interactions, store_items
 from reckon.data.splits import Protocol
-from reckon.data.workspace import Workspace, named, quoted
 from reckon.errors import DataError
 
 SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz", ".csv", ".csv.gz")

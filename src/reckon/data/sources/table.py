@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from reckon.data.prepare.times import TimeUnit
+from reckon.data.prepare.workspace import Workspace, quoted
 from reckon.data.scale import Scale
 from reckon.data.sources.databases import copy_table, is_database, public_name
 from reckon.data.sources.files import CsvStyle, columns_of, fingerprint, relation
@@ -18,8 +20,6 @@ from reckon.data.sources.load import (
     store_items,
 )
 from reckon.data.splits import Protocol
-from reckon.data.times import TimeUnit
-from reckon.data.workspace import Workspace, quoted
 from reckon.errors import ConfigError, DataError
 
 OURS = ("user_id", "item_id", "timestamp", "position", "rating", "summary", "review", "title")

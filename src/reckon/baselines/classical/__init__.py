@@ -1,0 +1,1 @@
+"""Baselines without a network: counts, neighbours, linear models, factors, text, and their hybrid."""

@@ -1,0 +1,222 @@
+"""Matrix factorisation of who took what: ALS and BPR of the library `implicit`, behind the one interface.
+
+Entry points: `ALS` and `BPR`. Both come with the extra `baselines`; without it fitting raises MissingExtraError.
+A history is turned into a user vector when it is read, so users who were not in the training data are served alike.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+from torch import Tensor
+
+from reckon.baselines.baseline import Baseline, Fitting
+from reckon.baselines.classical.interactions import check_decay, history_weights, training_matrix
+from reckon.data import Catalog, Dataset
+from reckon.data.examples import FloatArray, IntArray
+from reckon.errors import ConfigError, MissingExtraError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ALSConfig:
+    """Settings of `als`."""
+
+    factors: int = 64
+    """Width of user and item vectors, > 0."""
+
+    regularization: float = 0.1
+    """Weight of the squared factors, >= 0."""
+
+    alpha: float = 10.0
+    """Confidence of an interaction, > 0; what did not happen has confidence 1."""
+
+    iterations: int = 15
+    """Rounds over all users and all items, > 0."""
+
+    decay: float = 1.0
+    """Confidence of an event of the history relative to the next newer one, in (0, 1]; 1 trusts all alike."""
+
+    def __post_init__(self) -> None:
+        _check_positive(self, "factors", "alpha", "iterations")
+        if not self.regularization >= 0:
+            raise ConfigError("regularization", self.regularization, "must not be negative", "use 0 or more")
+        check_decay(self.decay)
+
+
+class ALS(Baseline):
+    """Weighted least squares of all user-item pairs, solved for users and items in turn.
+
+    A history's vector is the library's own least-squares step for one user against the item factors
+    (`recalculate_user`): exactly what training would give that user.
+
+    Source: Hu, Koren, Volinsky, "Collaborative filtering for implicit feedback datasets", ICDM 2008, equations 3-5.
+    """
+
+    NAME = "als"
+    CONFIG = ALSConfig
+    SEARCH: ClassVar[Mapping[str, Sequence[Any]]] = {
+        "factors": (16, 32, 64, 128),
+        "regularization": (0.01, 0.1, 1.0, 10.0),
+        "alpha": (1.0, 3.0, 10.0, 30.0),
+        "decay": (0.7, 0.9, 1.0),
+    }
+
+    def __init__(self, catalog: Catalog, config: ALSConfig, items: FloatArray, exclude_seen: bool = True) -> None:
+        super().__init__(catalog, config, exclude_seen)
+        self.items = items  # [I, F] float32
+        self._model = _als(config, seed=0)
+        self._model.item_factors = items
+
+    @classmethod
+    def learn(cls, dataset: Dataset, config: ALSConfig, fitting: Fitting) -> Self:
+        """See `Baseline.fit`. Raises MissingExtraError without `implicit`."""
+        model = _als(config, fitting.seed)
+        with threadpool_limits(1, "blas"):  # the library works in threads of its own
+            model.fit(
+                training_matrix(dataset), show_progress=False, callback=_reports(fitting.on_progress, config.iterations)
+            )
+        return cls(dataset.catalog, config, model.item_factors, fitting.exclude_seen)
+
+    def scores(self, histories: Sequence[IntArray]) -> Tensor:
+        weights = history_weights(histories, len(self.catalog), self.config.decay)
+        if not len(histories):
+            return torch.zeros(0, len(self.catalog))
+        with threadpool_limits(1, "blas"):
+            users = self._model.recalculate_user(np.arange(len(histories)), weights)  # [n, F]
+        return torch.from_numpy(users) @ torch.from_numpy(self.items).T
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {"items": torch.from_numpy(self.items)}
+
+    @classmethod
+    def from_tensors(cls, catalog: Catalog, config: Any, exclude_seen: bool, tensors: dict[str, Tensor]) -> Self:
+        return cls(catalog, config, tensors["items"].numpy(), exclude_seen)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BPRConfig:
+    """Settings of `bpr`."""
+
+    factors: int = 64
+    """Width of user and item vectors, > 0."""
+
+    learning_rate: float = 0.05
+    """Step size of the stochastic gradient, > 0."""
+
+    regularization: float = 0.01
+    """Weight of the squared factors, >= 0."""
+
+    iterations: int = 100
+    """Passes over all interactions, > 0."""
+
+    decay: float = 0.8
+    """Weight of an event of the history relative to the next newer one, in (0, 1]; 1 weighs all alike."""
+
+    def __post_init__(self) -> None:
+        _check_positive(self, "factors", "learning_rate", "iterations")
+        if not self.regularization >= 0:
+            raise ConfigError("regularization", self.regularization, "must not be negative", "use 0 or more")
+        check_decay(self.decay)
+
+
+class BPR(Baseline):
+    """Learns to put what a user took before what the user did not, pair by pair.
+
+    The library knows only the users it was trained on, so a history needs a vector: the weighted mean of its items'
+    factors, times the map [F, F] by which such means of the training users come closest to the vectors that BPR learned
+    for them (least squares). All users are read this way, those of the training data too. The item bias is added.
+
+    Source: Rendle et al., "BPR: Bayesian personalized ranking from implicit feedback" (arXiv:1205.2618) section 4.
+    The fold-in is ours.
+    """
+
+    NAME = "bpr"
+    CONFIG = BPRConfig
+    SEARCH: ClassVar[Mapping[str, Sequence[Any]]] = {
+        "factors": (16, 32, 64, 128),
+        "learning_rate": (0.01, 0.03, 0.1),
+        "regularization": (0.001, 0.01, 0.1),
+        "decay": (0.5, 0.8, 1.0),
+    }
+
+    def __init__(
+        self, catalog: Catalog, config: BPRConfig, items: Tensor, bias: Tensor, user_map: Tensor, exclude_seen: bool
+    ) -> None:
+        super().__init__(catalog, config, exclude_seen)
+        self.items, self.bias, self.user_map = items, bias, user_map  # [I, F], [I], [F, F]
+
+    @classmethod
+    def learn(cls, dataset: Dataset, config: BPRConfig, fitting: Fitting) -> Self:
+        """See `Baseline.fit`. Raises MissingExtraError without `implicit`."""
+        taken = training_matrix(dataset)
+        model = _bpr(config, fitting.seed)
+        with threadpool_limits(1, "blas"):
+            model.fit(taken, show_progress=False, callback=_reports(fitting.on_progress, config.iterations))
+        # The library keeps the bias as a last column of the items, against a constant 1 of the users.
+        items, bias = (
+            torch.from_numpy(part.copy()) for part in (model.item_factors[:, :-1], model.item_factors[:, -1])
+        )
+        means = torch.from_numpy(taken @ items.numpy() / taken.sum(axis=1)).to(items)  # [U, F]
+        learned = torch.from_numpy(model.user_factors[:, :-1].copy())
+        user_map = torch.linalg.lstsq(means.double(), learned.double(), driver="gelsd").solution.float()
+        return cls(dataset.catalog, config, items, bias, user_map, fitting.exclude_seen)
+
+    def scores(self, histories: Sequence[IntArray]) -> Tensor:
+        weights = history_weights(histories, len(self.catalog), self.config.decay)
+        total = np.maximum(np.asarray(weights.sum(axis=1)), np.finfo(np.float32).tiny)  # no history: the bias alone
+        users = torch.from_numpy((weights @ self.items.numpy() / total).astype(np.float32)) @ self.user_map
+        return users @ self.items.T + self.bias
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {"items": self.items, "bias": self.bias, "user_map": self.user_map}
+
+    @classmethod
+    def from_tensors(cls, catalog: Catalog, config: Any, exclude_seen: bool, tensors: dict[str, Tensor]) -> Self:
+        return cls(catalog, config, tensors["items"], tensors["bias"], tensors["user_map"], exclude_seen)
+
+
+def _als(config: ALSConfig, seed: int) -> Any:
+    try:
+        from implicit.cpu.als import AlternatingLeastSquares
+    except ImportError:
+        raise MissingExtraError("implicit", "baselines", "the baseline `als`") from None
+    with threadpool_limits(1, "blas"):  # otherwise the library warns, once for each model
+        return AlternatingLeastSquares(
+            factors=config.factors,
+            regularization=config.regularization,
+            alpha=config.alpha,
+            iterations=config.iterations,
+            random_state=seed,
+        )
+
+
+def _bpr(config: BPRConfig, seed: int) -> Any:
+    try:
+        from implicit.cpu.bpr import BayesianPersonalizedRanking
+    except ImportError:
+        raise MissingExtraError("implicit", "baselines", "the baseline `bpr`") from None
+    with threadpool_limits(1, "blas"):
+        return BayesianPersonalizedRanking(
+            factors=config.factors,
+            learning_rate=config.learning_rate,
+            regularization=config.regularization,
+            iterations=config.iterations,
+            random_state=seed,
+            num_threads=1,  # several threads overwrite each other's steps, and no seed decides in which order
+        )
+
+
+def _reports(on_progress: Callable[[float], None] | None, iterations: int) -> Callable[..., None] | None:
+    """The library's callback, called after each iteration with its number first."""
+    if on_progress is None:
+        return None
+    return lambda iteration, *_: on_progress((iteration + 1) / iterations)
+
+
+def _check_positive(config: Any, *fields: str) -> None:
+    for field in fields:
+        if not getattr(config, field) > 0:
+            raise ConfigError(field, getattr(config, field), "must be positive", "use more than 0")

@@ -1,0 +1,1 @@
+"""Baselines that write an item token by token: TIGER, BIGRec, D3."""

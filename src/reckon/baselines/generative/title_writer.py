@@ -1,0 +1,317 @@
+"""A language model that writes the title of the next item: the part that BIGRec and D3 share.
+
+Entry points: `TitleWriter.fit`, `TitleWriter.write` (free text), `TitleWriter.reader` (next tokens, for a search over
+existing titles) and `TitleWriter.embed`. The model is any backbone; by default a small one is made of the data set's
+own text, as `reckon backbone new` does, so that nothing is downloaded. Training counts the title's tokens alone; after
+each epoch the loss on validation rows is taken, and the best epoch is kept.
+
+Source: Bao et al. 2023 (arXiv 2308.08434) section 3, fine-tuning on the target's title.
+"""
+
+import copy
+import json
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from reckon.baselines.baseline import validation_rows
+from reckon.baselines.generative.token_trie import NextLogits
+from reckon.baselines.sequential.batches import batches_of_like_length
+from reckon.data import Dataset, Examples
+from reckon.data.examples import IntArray
+from reckon.errors import CheckpointError, ConfigError, DataError, ReckonError
+from reckon.files import write_text
+from reckon.models.backbone import Backbone, DType, LoraSettings, load_backbone
+from reckon.models.shared_prefix import PrefixStates, ReadPrefix
+from reckon.prompts import render
+from reckon.prompts.next_title import cut_title, messages, shown_title
+from reckon.prompts.style import Style
+from reckon.rollout import SamplingConfig, SharedPrefixEngine
+from reckon.small_backbone.pretrain import PretrainConfig, new_backbone
+from reckon.training.arguments import adamw
+from reckon.training.loop import quiet_transformers
+
+NEW = "new"
+MODEL_FOLDER, WRITER_FILE = "model", "writer.json"
+ROWS_AT_ONCE = 64  # texts that are read together without gradient
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriterConfig:
+    """How a language model learns to write the next title. Part of the settings of `bigrec` and `d3`."""
+
+    backbone: str = NEW
+    """Hub id or folder of a causal language model; `new` makes a small one of the data set's own text."""
+
+    new: PretrainConfig = field(
+        default_factory=lambda: PretrainConfig(layers=2, intermediate_size=256, steps=200, max_tokens=160)
+    )
+    """How the small one is made."""
+
+    lora: LoraSettings = field(default_factory=LoraSettings)
+    """Adapters for a large backbone; r = 0 trains all weights."""
+
+    dtype: DType = "float32"
+    """Dtype of the weights."""
+
+    style: Style = "compact"
+    """Wording of the prompt: `compact`, or `instruct` for instruction-tuned models."""
+
+    window: int = 10
+    """Events of the history that are read, >= 1."""
+
+    title_words: int = 12
+    """Words of each title of the history, >= 1; the title that is written is never cut."""
+
+    learning_rate: float = 1e-3
+    """Peak learning rate of AdamW, > 0; linear warm-up over a twentieth of the updates, then linear decay."""
+
+    embedding_lr_scale: float = 1.0
+    """The token embedding learns at learning_rate times this, > 0."""
+
+    weight_decay: float = 0.0
+    """AdamW's decoupled weight decay, >= 0."""
+
+    batch_size: int = 32
+    """Rows per update, >= 1."""
+
+    micro_batch_size: int = 32
+    """Rows per forward pass, >= 1. Changes memory and nothing else."""
+
+    max_epochs: int = 5
+    """Passes over the training rows at most, >= 0; 0 takes the backbone as it is."""
+
+    patience: int = 1
+    """Epochs without a lower validation loss after which training stops, >= 1. The best epoch is kept."""
+
+    validation_size: int = 500
+    """Validation rows in the fixed sample that early stopping looks at, >= 1."""
+
+    def __post_init__(self) -> None:
+        least = ("window", "title_words", "batch_size", "micro_batch_size", "patience", "validation_size")
+        for name in least:
+            if getattr(self, name) < 1:
+                raise ConfigError(name, getattr(self, name), "must be at least 1", "use the default")
+        for name in ("learning_rate", "embedding_lr_scale"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(name, getattr(self, name), "must be positive", "use the default")
+        for name in ("weight_decay", "max_epochs"):
+            if getattr(self, name) < 0:
+                raise ConfigError(name, getattr(self, name), "must not be negative", "use the default")
+        if self.backbone == NEW and self.lora.r > 0:
+            raise ConfigError("lora.r", self.lora.r, "a new small backbone is trained whole", "set it to 0")
+
+
+WRITER_SEARCH: Mapping[str, Sequence[Any]] = {"learning_rate": (5e-4, 1e-3, 2e-3), "window": (5, 10)}
+"""What is worth tuning of any baseline that writes titles."""
+
+
+class TitleWriter:
+    """A backbone, the catalog's titles, and the prompt between them."""
+
+    def __init__(
+        self, backbone: Backbone, titles: Sequence[str], words: Mapping[str, str], config: WriterConfig
+    ) -> None:
+        self.backbone, self.words, self.config = backbone, dict(words), config
+        end = backbone.tokenizer.eos_token_id
+        if end is None:
+            raise ConfigError("backbone", backbone.name, "its tokenizer has no end token", "set tokenizer.eos_token")
+        self.titles = [shown_title(title) for title in titles]
+        self._short = [cut_title(title, config.title_words) for title in titles]
+        encoded = backbone.tokenizer(self.titles, add_special_tokens=False)["input_ids"]
+        self.title_tokens: list[list[int]] = [[*tokens, end] for tokens in encoded]
+        """What is written for each item, the end token included."""
+
+    @classmethod
+    def fit(
+        cls, dataset: Dataset, config: WriterConfig, seed: int, on_progress: Callable[[float], None] | None = None
+    ) -> Self:
+        """Fine-tune a backbone on the training rows.
+
+        Raises:
+            DataError: all items have the same title, so writing it tells nothing.
+            CheckpointError: there is no such backbone.
+        """
+        if len(set(map(shown_title, dataset.catalog.titles))) < 2:
+            raise DataError(str(dataset.path), "has no titles to write", "use a baseline that reads interactions alone")
+        writer = cls(_start(dataset, config, seed), dataset.catalog.titles, dataset.words, config)
+        writer._train(dataset, seed, on_progress or (lambda share: None))
+        return writer
+
+    # -- training -----------------------------------------------------------------------------------------------
+
+    def _train(self, dataset: Dataset, seed: int, on_progress: Callable[[float], None]) -> None:
+        cfg, model = self.config, self.backbone.model
+        train = dataset.examples("train", cfg.window)
+        valid = validation_rows(dataset, cfg.validation_size, seed, cfg.window)
+        updates = cfg.max_epochs * -(-len(train) // cfg.batch_size)
+        optimizer = adamw(self.backbone, cfg)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, updates))
+        generator, lengths = torch.Generator().manual_seed(seed), torch.from_numpy(train.end - train.start)
+        best, best_state, waited, step = torch.inf, None, 0, 0
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)  # dropout, where the backbone has it
+            for _ in range(cfg.max_epochs):
+                model.train()
+                for rows in batches_of_like_length(lengths, cfg.batch_size, generator):
+                    self._update(train, rows, optimizer)
+                    schedule.step()
+                    step += 1
+                    if step % 20 == 0:
+                        on_progress(step / updates)
+                loss, waited = self.loss_of(valid), waited + 1
+                if loss < best:
+                    best, best_state, waited = loss, copy.deepcopy(_trained(model)), 0
+                if waited >= cfg.patience:
+                    break
+        if best_state is not None:
+            model.load_state_dict(best_state, strict=False)
+        model.eval()
+        on_progress(1.0)
+
+    def _update(self, examples: Examples, rows: Tensor, optimizer: torch.optim.Optimizer) -> None:
+        optimizer.zero_grad(set_to_none=True)
+        tokens = sum(len(self.title_tokens[item]) for item in examples.targets[rows.numpy()])
+        for part in rows.split(self.config.micro_batch_size):
+            losses = self._losses(examples, part)
+            if not bool(torch.isfinite(losses).all()):
+                raise ReckonError("the loss of a title is not finite: training has diverged. Fix: lower learning_rate.")
+            (losses.sum() / tokens).backward()
+        torch.nn.utils.clip_grad_norm_(self.backbone.model.parameters(), 1.0)
+        optimizer.step()
+
+    def _losses(self, examples: Examples, rows: Tensor) -> Tensor:
+        """Negative log-likelihood of each target's title, in nats: [n]."""
+        backbone = self.backbone
+        prompts = backbone.pad(self.prompts([examples.history(row) for row in rows.tolist()]))
+        titles = backbone.pad([self.title_tokens[item] for item in examples.targets[rows.numpy()]])
+        states, last = backbone.read_prompts(prompts)
+        hidden = backbone.read_replies(titles.ids, ReadPrefix(states, 1))  # [n, T, D]
+        before = torch.cat([last[:, None], hidden[:, :-1]], dim=1)  # the state that predicts each token
+        counts = torch.arange(titles.ids.shape[1], device=backbone.device) < titles.lengths[:, None]  # [n, T]
+        nats = cross_entropy(backbone.logits(before[counts]), titles.ids[counts], reduction="none")
+        row = counts.nonzero()[:, 0]
+        return torch.zeros(len(rows), device=nats.device).index_add(0, row, nats)
+
+    def loss_of(self, examples: Examples) -> float:
+        """Mean over rows of the target title's negative log-likelihood, in nats."""
+        with self.backbone.evaluating():
+            parts = [self._losses(examples, rows) for rows in torch.arange(len(examples)).split(ROWS_AT_ONCE)]
+        return float(torch.cat(parts).mean())
+
+    # -- reading and writing ------------------------------------------------------------------------------------
+
+    def prompts(self, histories: Sequence[IntArray]) -> list[list[int]]:
+        """Token ids of the prompt of each history."""
+        tokenizer, cfg = self.backbone.tokenizer, self.config
+        shown = [[self._short[item] for item in history[-cfg.window :]] for history in histories]
+        texts = [render(messages(titles, self.words, cfg.style), tokenizer) for titles in shown]
+        special = not getattr(tokenizer, "chat_template", None)  # a template writes its own start token
+        return tokenizer(texts, add_special_tokens=special)["input_ids"]
+
+    def write(self, histories: Sequence[IntArray]) -> list[str]:
+        """The most likely title for each history, token by token; it need not exist."""
+        tokenizer = self.backbone.tokenizer
+        longest = max(map(len, self.title_tokens))
+        engine = SharedPrefixEngine(self.backbone, tokenizer.eos_token, appends_marker=False)
+        sampling = SamplingConfig(temperature=0.0, max_completion_length=longest)
+        titles: list[str] = []
+        for start in range(0, len(histories), ROWS_AT_ONCE):
+            replies = engine.sample(self.prompts(histories[start : start + ROWS_AT_ONCE]), sampling)
+            for ids, length in zip(replies.reply_ids.tolist(), replies.lengths.tolist(), strict=True):
+                titles.append(str(tokenizer.decode(ids[:length], skip_special_tokens=True)).strip())
+        return titles
+
+    def reader(self, histories: Sequence[IntArray]) -> NextLogits:
+        """The model after having read these histories, for `beam_search`."""
+        backbone = self.backbone
+        with backbone.evaluating():
+            states, last = backbone.read_prompts(backbone.pad(self.prompts(histories)))
+
+        def next_logits(users: Tensor, prefixes: Tensor, lengths: Tensor) -> Tensor:
+            chosen, beams = users.to(last.device), prefixes.shape[1]
+            with backbone.evaluating():
+                if prefixes.shape[2] == 0:
+                    return backbone.logits(last[chosen])[:, None].expand(-1, beams, -1).cpu()
+                # A title's beginning is a few tokens: read again whole, it needs no cache that follows the beams.
+                reader = ReadPrefix(_rows(states, chosen), beams)
+                hidden = backbone.read_replies(prefixes.flatten(0, 1).to(last.device), reader)  # [m * B, T, D]
+                end = hidden[torch.arange(len(hidden)), lengths.flatten() - 1]
+                return backbone.logits(end).cpu().view(len(users), beams, -1)
+
+        return next_logits
+
+    def embed(self, texts: Sequence[str]) -> Tensor:
+        """Mean final hidden state over the tokens of each text, read alone: [n, D] float32 on the CPU."""
+        backbone, end = self.backbone, self.backbone.tokenizer.eos_token_id
+        sequences = [tokens or [end] for tokens in backbone.tokenize(texts)]
+        parts = []
+        with backbone.evaluating():
+            for start in range(0, len(sequences), ROWS_AT_ONCE):
+                batch = backbone.pad(sequences[start : start + ROWS_AT_ONCE])
+                hidden = backbone.decoder(input_ids=batch.ids, use_cache=False).last_hidden_state.float()  # [n, L, D]
+                inside = torch.arange(batch.ids.shape[1], device=hidden.device) < batch.lengths[:, None]
+                parts.append(((hidden * inside[..., None]).sum(dim=1) / batch.lengths[:, None]).cpu())
+        return torch.cat(parts)
+
+    @property
+    def numbers_learned(self) -> int:
+        """Weights that training changes: adapters alone, or the whole model."""
+        return sum(weight.numel() for weight in self.backbone.model.parameters() if weight.requires_grad)
+
+    # -- storage ------------------------------------------------------------------------------------------------
+
+    def save(self, folder: Path) -> None:
+        """Write the model with its tokenizer, and the words of the prompt."""
+        with quiet_transformers():
+            self.backbone.model.save_pretrained(folder / MODEL_FOLDER)
+        self.backbone.tokenizer.save_pretrained(folder / MODEL_FOLDER)
+        write_text(folder / WRITER_FILE, json.dumps(self.words, ensure_ascii=False))
+
+    @classmethod
+    def load(cls, folder: Path, titles: Sequence[str], config: WriterConfig) -> Self:
+        """Read what `save` wrote. Raises CheckpointError where a part is missing or damaged."""
+        try:
+            words = dict(json.loads((folder / WRITER_FILE).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise CheckpointError(folder, f"holds no title writer ({error})", "fit and save it again") from None
+        with quiet_transformers():
+            backbone = load_backbone(folder / MODEL_FOLDER, dtype=config.dtype)
+        backbone.model.eval()
+        return cls(backbone, titles, words, config)
+
+
+def _start(dataset: Dataset, config: WriterConfig, seed: int) -> Backbone:
+    """The backbone before fine-tuning."""
+    if config.backbone != NEW:
+        return load_backbone(config.backbone, dtype=config.dtype, lora=config.lora, seed=seed)
+    with tempfile.TemporaryDirectory() as folder, quiet_transformers():
+        path = new_backbone(dataset, Path(folder) / MODEL_FOLDER, config=config.new, seed=seed, progress=False)
+        return load_backbone(path, dtype=config.dtype)
+
+
+def _rate(step: int, updates: int) -> float:
+    """Share of the peak learning rate: up over a twentieth of the updates, then down to nothing."""
+    warmup = max(1, updates // 20)
+    return min((step + 1) / warmup, max(0.0, (updates - step) / max(1, updates - warmup)))
+
+
+def _trained(model: Any) -> dict[str, Tensor]:
+    """The weights that training changes."""
+    changing = {name for name, weight in model.named_parameters() if weight.requires_grad}
+    return {name: weight for name, weight in model.state_dict().items() if name in changing}
+
+
+def _rows(states: PrefixStates, rows: Tensor) -> PrefixStates:
+    """The recorded prompts of some users."""
+    if len(rows) == len(states.lengths):
+        return states
+    keys = {layer: key[rows] for layer, key in states.keys.items()}
+    values = {layer: value[rows] for layer, value in states.values.items()}
+    return PrefixStates(states.lengths[rows], keys, values)

@@ -1,0 +1,89 @@
+"""A recommender made of a sequential network: fitting, scores and storage, the same for all of them.
+
+Entry point: `SequenceBaseline`, which `sasrec`, `bert4rec`, `gru4rec` and `caser` subclass by naming their network.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reckon.baselines.baseline import Baseline, Fitting, validation_rows
+from reckon.baselines.classical.interactions import training_sequences
+from reckon.baselines.sequential.sequences import SequenceConfig, SequenceNetwork, train
+from reckon.data import Catalog, Dataset
+from reckon.data.examples import IntArray
+from reckon.errors import CheckpointError
+
+READ_AT_ONCE = 512  # histories; bounds the memory of hidden states
+STOPPING_CUTOFF = 10  # of the NDCG that decides when training stops
+
+
+class SequenceBaseline(Baseline):
+    """Scores items by a network that reads the history in order."""
+
+    CONFIG: ClassVar[type[SequenceConfig]] = SequenceConfig
+    NETWORK: ClassVar[type[SequenceNetwork]]
+    """Made for I items and a config."""
+    SEARCH: ClassVar[Mapping[str, Sequence[Any]]] = {
+        "width": (32, 64, 128),
+        "dropout": (0.1, 0.2, 0.3, 0.5),
+        "learning_rate": (3e-4, 1e-3, 3e-3),
+    }
+
+    def __init__(
+        self, catalog: Catalog, config: SequenceConfig, network: SequenceNetwork, exclude_seen: bool = True
+    ) -> None:
+        super().__init__(catalog, config, exclude_seen)
+        self.network = network
+
+    @classmethod
+    def learn(cls, dataset: Dataset, config: SequenceConfig, fitting: Fitting) -> Self:
+        fitted = cls.untrained(dataset.catalog, config, fitting.exclude_seen, fitting.seed)
+        valid = validation_rows(dataset, config.validation_rows, fitting.seed)
+
+        def ndcg() -> float:
+            ranks = fitted.ranks(valid, 1).ranks
+            return float(np.where(ranks <= STOPPING_CUTOFF, 1 / np.log2(1 + ranks), 0.0).mean())
+
+        train(
+            fitted.network,
+            training_sequences(dataset),
+            ndcg,
+            config,
+            seed=fitting.seed,
+            on_progress=fitting.on_progress,
+        )
+        return fitted
+
+    @classmethod
+    def untrained(cls, catalog: Catalog, config: SequenceConfig, exclude_seen: bool = True, seed: int = 0) -> Self:
+        """With the weights that training starts from, on the accelerator where there is one."""
+        torch.manual_seed(seed)
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return cls(catalog, config, cls.NETWORK(len(catalog), config).to(device), exclude_seen)
+
+    @torch.no_grad()
+    def scores(self, histories: Sequence[IntArray]) -> Tensor:
+        self.network.eval()
+        parts = [torch.empty(0, len(self.catalog))]
+        for start in range(0, len(histories), READ_AT_ONCE):
+            states = self.network.user_states(histories[start : start + READ_AT_ONCE])
+            parts.append(self.network.item_scores(states).cpu())
+        return torch.cat(parts)
+
+    def tensors(self) -> dict[str, Tensor]:
+        return dict(self.network.state_dict())
+
+    @classmethod
+    def from_tensors(cls, catalog: Catalog, config: Any, exclude_seen: bool, tensors: dict[str, Tensor]) -> Self:
+        loaded = cls.untrained(catalog, config, exclude_seen)
+        try:
+            loaded.network.load_state_dict(tensors)
+        except RuntimeError as error:
+            raise CheckpointError(
+                cls.NAME, f"has weights of another shape ({error})", "fit and save it again"
+            ) from None
+        return loaded

@@ -1,0 +1,1 @@
+"""What a comparison of rankings adds to the harness."""

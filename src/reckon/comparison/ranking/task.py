@@ -1,0 +1,137 @@
+"""Ranking: every row has a target, and a method puts the catalog in order.
+
+Entry point: `RankingTask`. A cell holds beside what every cell holds
+
+    ranks.safetensors   ranks [U], items [U, K], truncated [U], parsed [U], lengths [U]
+    reasonings.parquet  what was written about each row, of methods that reason
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from safetensors.numpy import load_file, save_file
+
+from reckon.comparison.config import ComparisonConfig, ProtocolConfig, PublishedConfig
+from reckon.comparison.protocol import Rows, rank_rows, rows_of
+from reckon.comparison.ranking.contestants import Contestant, Fitted
+from reckon.comparison.ranking.guards import (
+    Finding,
+    cell_findings,
+    data_findings,
+    refuse_impossible,
+    refuse_impossible_values,
+)
+from reckon.comparison.ranking.list_metrics import ListInputs
+from reckon.comparison.task import Task
+from reckon.data import Dataset
+from reckon.data.splits import Split as RowSplit
+from reckon.errors import ReckonError
+from reckon.evaluation.ranking.reasoning import reasoning_effect
+from reckon.metrics import RankingResult
+from reckon.models.recommender import RankedExamples
+from reckon.simulation.bookshop import best_possible, shop_of
+
+RANKS_FILE, REASONINGS_FILE = "ranks.safetensors", "reasonings.parquet"
+
+
+class RankingTask(Task[Rows, Fitted, RankedExamples, RankingResult]):
+    """Rank the target of each row."""
+
+    name = "ranking"
+    selection = "ndcg@10"
+
+    def rows(self, dataset: Dataset, protocol: ProtocolConfig, split: RowSplit, limit: int | None) -> Rows:
+        return rows_of(dataset, protocol, split, limit)
+
+    def question(self, dataset: Dataset, rows: Rows, protocol: ProtocolConfig) -> str:
+        items = f"{len(dataset.catalog):,} items"
+        among = items if protocol.negatives is None else f"{protocol.negatives:,} sampled of {items}"
+        seen = "without" if protocol.exclude_seen else "with"
+        return f"each target ranked among {among}, {seen} what the user took before"
+
+    def data_findings(self, dataset: Dataset, rows: Rows, protocol: ProtocolConfig) -> list[Finding]:
+        return data_findings(dataset, rows, protocol)
+
+    def best_possible(self, dataset: Dataset, rows: Rows, config: ComparisonConfig) -> dict[str, float] | None:
+        if rows.negatives is not None or not config.protocol.exclude_seen:
+            return None  # the simulation's best is that of the whole catalog, without what was taken
+        try:
+            shop, books = shop_of(dataset)
+        except (ReckonError, KeyError):
+            return None
+        return best_possible(shop, rows.examples, books, config.ks)
+
+    def recommend(
+        self, fitted: Fitted, rows: Rows, dataset: Dataset, width: int, on_batch: Callable[[int], None]
+    ) -> RankedExamples:
+        return rank_rows(fitted.ranker, rows, fitted.window, width, len(dataset.catalog), on_batch)
+
+    def result(
+        self, name: str, recommendations: RankedExamples, rows: Rows, dataset: Dataset, rates: Mapping[str, float]
+    ) -> RankingResult:
+        size, users = len(dataset.catalog), rows.examples.user_ids
+        return RankingResult(name, recommendations.ranks, size, recommendations.items, users, rates)
+
+    def rates(self, fitted: Fitted, recommendations: RankedExamples) -> dict[str, float]:
+        if not fitted.reasons:
+            return {}
+        return {
+            "truncated": float(recommendations.truncated.mean()),
+            "parsed": float(recommendations.parsed.mean()),
+            "reply_length": float(recommendations.lengths.mean()),
+        }
+
+    def findings(
+        self,
+        method: Contestant,
+        fitted: Fitted,
+        rows: Rows,
+        recommendations: RankedExamples,
+        dataset: Dataset,
+        protocol: ProtocolConfig,
+    ) -> list[Finding]:
+        return cell_findings(method, fitted, rows, recommendations, dataset, protocol)
+
+    def details(
+        self, fitted: Fitted, rows: Rows, recommendations: RankedExamples, limit: int, seed: int
+    ) -> dict[str, Any]:
+        """How much the reasoning matters, on at most `limit` rows."""
+        if fitted.model is None or not fitted.model.reasons or limit == 0:
+            return {"reasoning": None}
+        if rows.negatives is not None:
+            return {"reasoning": None}  # the arms are ranked over the whole catalog, beside sampled numbers
+        examples = rows.within(fitted.window).sample(limit, seed)
+        return {"reasoning": reasoning_effect(fitted.model, examples, seed=seed)}
+
+    def save(self, folder: Path, recommendations: RankedExamples, fitted: Fitted) -> None:
+        arrays = {name: getattr(recommendations, name) for name in ("ranks", "items", "lengths")}
+        flags = {name: getattr(recommendations, name).astype(np.uint8) for name in ("truncated", "parsed")}
+        tensors = {name: np.ascontiguousarray(array) for name, array in (arrays | flags).items()}
+        save_file(tensors, folder / RANKS_FILE)
+        if fitted.reasons:
+            table = pa.table({"reasoning": recommendations.reasonings})
+            pq.write_table(table, folder / REASONINGS_FILE, compression="zstd")
+
+    def load(self, folder: Path, rows: Rows, *, wrote: bool) -> RankedExamples:
+        arrays, written = load_file(folder / RANKS_FILE), [""] * len(rows)
+        if wrote:
+            written = pq.read_table(folder / REASONINGS_FILE)["reasoning"].to_pylist()
+        flags = arrays["truncated"].astype(bool), arrays["parsed"].astype(bool)
+        return RankedExamples(arrays["ranks"], arrays["items"], *flags, arrays["lengths"], written)
+
+    def refuse_impossible(self, result: RankingResult, config: ComparisonConfig) -> None:
+        refuse_impossible(result, config.ks)
+
+    def refuse_published(self, row: PublishedConfig, dataset: Dataset, config: ComparisonConfig) -> None:
+        refuse_impossible_values(row.name, row.values, config.ks)
+
+    def list_numbers(
+        self, dataset: Dataset, rows: Rows, results: Mapping[str, Sequence[RankingResult]], config: ComparisonConfig
+    ) -> dict[str, dict[str, float]]:
+        """MRR, coverage, Gini, novelty, popularity and diversity of every method."""
+        inputs, key = ListInputs.of(dataset, rows.examples), config.metric_key("mrr")
+        return {name: inputs.numbers(found, config.headline, key) for name, found in results.items()}

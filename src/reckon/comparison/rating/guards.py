@@ -1,0 +1,150 @@
+"""What a comparison of ratings is checked for, beside what `reckon.comparison.ranking.guards` has for every task.
+
+Entry points: `rating_data_findings` once per comparison, `rating_findings` for each cell after it was asked,
+`refuse_unexplained` and `refuse_impossible_errors` for every number before it is shown.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from reckon.comparison.ranking.guards import (
+    CONSTANT_SHARE,
+    PROBED_ROWS,
+    ROUNDING,
+    Finding,
+    id_order,
+    training_before_test,
+    training_findings,
+)
+from reckon.comparison.rating.rows import RatingRows
+from reckon.data import Dataset
+from reckon.data.ratings import RatingExamples
+from reckon.data.scale import Scale
+from reckon.errors import DataError
+from reckon.methods.reczero import RecZero
+from reckon.methods.reczero.model import RatedExamples
+
+if TYPE_CHECKING:
+    from reckon.comparison.ranking.contestants import Contestant
+    from reckon.comparison.rating.contestants import FittedRater
+
+DECIMALS = 6  # of predictions: those that differ by rounding are one
+
+
+def rating_data_findings(dataset: Dataset, rows: RatingRows) -> list[Finding]:
+    """Leaks that the data itself can hold, whatever the method."""
+    return [
+        _future_events(dataset, rows.examples),
+        training_before_test(dataset, rows.examples.times),
+        _rated_before(rows.examples),
+        id_order(dataset),
+    ]
+
+
+def _future_events(dataset: Dataset, examples: RatingExamples) -> Finding:
+    """Whether any rating in a history, of the user or of the item, is not strictly older than the row's own."""
+    check, log = "future events in histories", dataset.rating_log
+    if log.time is None or examples.times is None:
+        return Finding(check, "note", "cannot be seen: the ratings have no times")
+    late = np.zeros(len(examples), dtype=bool)
+    for grouping, runs in ((log.by_user, examples.visible_of_user), (log.by_item, examples.visible_of_item)):
+        start, end = runs[:, 0], runs[:, 1]
+        newest = log.time[grouping.order[np.maximum(end, 1) - 1]]  # a run is in the order of time
+        late |= (end > start) & (newest >= examples.times)
+    if late.any():
+        text = f"{int(late.sum()):,} of {len(examples):,} rows show a rating that is not older than their own"
+        return Finding(check, "warning", text)
+    return Finding(check, "ok", f"none in {len(examples):,} rows")
+
+
+def _rated_before(examples: RatingExamples) -> Finding:
+    share = float((examples.visible_of_item[:, 2] > 0).mean())
+    if share == 0:
+        return Finding("items rated before", "ok", "none")
+    return Finding("items rated before", "note", f"in {share:.1%} of the rows the user rated the same item before")
+
+
+def rating_findings(
+    method: "Contestant", fitted: "FittedRater", rows: RatingRows, recommendations: RatedExamples
+) -> list[Finding]:
+    """Checks of one fitted method."""
+    findings = [_truth_unread(fitted, rows.examples)]
+    if fitted.model is not None:
+        findings.append(_truth_in_prompt(fitted.model, rows.examples))
+    value, share = most_frequent(recommendations)
+    if share >= CONSTANT_SHARE and not method.constant:
+        findings.append(Finding("constant output", "warning", f"{value:g} is predicted in {share:.0%} of the rows"))
+    parsed = np.array([not problem for problem in recommendations.problems])
+    return findings + training_findings(fitted.log, (recommendations.truncated, parsed) if fitted.reasons else None)
+
+
+def most_frequent(recommendations: RatedExamples) -> tuple[float, float]:
+    """The prediction that most rows have, and their share; NaN and 0 where there is none."""
+    known = recommendations.predictions[~np.isnan(recommendations.predictions)]
+    if not len(known):
+        return float("nan"), 0.0
+    values, counts = np.unique(np.round(known, DECIMALS), return_counts=True)
+    return float(values[counts.argmax()]), float(counts.max() / len(recommendations.predictions))
+
+
+def _exchanged(examples: RatingExamples) -> tuple[RatingExamples, RatingExamples]:
+    """Some rows, and the same rows with their true ratings turned upside down."""
+    asked = examples.sample(PROBED_ROWS, 0)
+    ratings = asked.ratings
+    return asked, replace(asked, ratings=ratings.max() + ratings.min() - ratings)
+
+
+def _truth_unread(fitted: "FittedRater", examples: RatingExamples) -> Finding:
+    """Predict some rows again with other true ratings: the predictions must stay as they are."""
+    check = "predictions depend on the true rating"
+    asked, exchanged = _exchanged(examples)
+    before, after = (fitted.rater.rate(rows).predictions for rows in (asked, exchanged))
+    changed = int((~np.isclose(before, after, equal_nan=True)).sum())
+    if changed:
+        text = f"{changed} of {len(asked)} predictions change with the true rating: the method reads it"
+        return Finding(check, "warning", text)
+    return Finding(check, "ok", f"none of {len(asked)}")
+
+
+def _truth_in_prompt(model: RecZero, examples: RatingExamples) -> Finding:
+    """Make the prompts of some rows again with other true ratings: they must stay as they are."""
+    prompt = model.config.prompt
+    read = replace(examples, window=prompt.window, item_window=prompt.item_window)
+    asked, exchanged = _exchanged(read)
+    changed = sum(model.prompt(row).ids != model.prompt(other).ids for row, other in zip(asked, exchanged, strict=True))
+    if changed:
+        return Finding("true rating in prompt", "warning", f"{changed} of {len(asked)} prompts change with it")
+    return Finding("true rating in prompt", "ok", f"none of {len(asked)}")
+
+
+# -- numbers --------------------------------------------------------------------------------------------------------
+
+
+def refuse_unexplained(name: str, recommendations: RatedExamples) -> None:
+    """Refuse a row without a rating that no unreadable reply explains: NaN is for those alone.
+
+    Raises:
+        DataError: names the row.
+    """
+    silent = np.isnan(recommendations.predictions) & np.array([not problem for problem in recommendations.problems])
+    if silent.any():
+        row = int(silent.argmax())
+        raise DataError(f"{name}: prediction of row {row}", "is NaN, and no reply was unreadable", "mend the method")
+
+
+def refuse_impossible_errors(name: str, values: Mapping[str, float], scale: Scale) -> None:
+    """Refuse errors that no ratings on the scale can have: outside 0 to its range, or an RMSE below the MAE.
+
+    Raises:
+        DataError: names the metric; such a number is never shown.
+    """
+    for metric, value in values.items():
+        most = 1.0 if metric == "parse_rate" else scale.range
+        if not 0 <= value <= most + ROUNDING:  # NaN fails this too
+            raise DataError(f"{name}: {metric} = {value}", f"lies outside 0..{most:g}", "look at its predictions")
+    mae, rmse = values.get("mae"), values.get("rmse")
+    if mae is not None and rmse is not None and rmse < mae - ROUNDING:
+        raise DataError(f"{name}: rmse = {rmse}", f"is below mae = {mae}, which no errors can be", "look at them")

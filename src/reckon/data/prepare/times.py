@@ -1,0 +1,132 @@
+"""Turn a column of times in any usual form into microseconds since 1970, or say which row cannot be read.
+
+Entry point: `moment_sql`. A column is read as one thing: numbers of one unit, or dates as text. Times are ordered by
+their full precision; the data set then stores whole seconds.
+"""
+
+from typing import Literal
+
+from reckon.data.prepare.workspace import Workspace
+from reckon.errors import DataError
+
+TimeUnit = Literal["auto", "s", "ms", "us", "ns"]
+TIME_UNITS: tuple[TimeUnit, ...] = ("auto", "s", "ms", "us", "ns")
+MICROSECONDS = {"s": "1000000", "ms": "1000", "us": "1", "ns": "0.001"}  # per unit, as exact SQL decimals
+SMALLEST = {"ms": 1e11, "us": 1e14, "ns": 1e17}  # 1973 in that unit; as the next larger unit it would be year 5138
+EARLIEST_SECONDS = 1e8  # March 1973: a column that ends before is a row number, a year or a date like 20140315
+LATEST = 7_258_118_400  # 2200-01-01 in seconds: beyond it the unit is wrong
+
+
+def moment_sql(workspace: Workspace, table: str, column: str, where: str, unit: TimeUnit = "auto") -> str:
+    """The SQL expression that turns `table.column` into microseconds since 1970 (BIGINT).
+
+    Args:
+        table: a table with a `line` column to name a bad row by.
+        where: file and field, for messages.
+        unit: of numbers; `auto` tells it from their size.
+
+    Raises:
+        DataError: a row is empty, cannot be read, lies before 1970 or after 2200, or units are mixed.
+    """
+    kind = workspace.columns(table)[column]
+    if kind == "DATE" or kind.startswith("TIMESTAMP"):
+        expression = f"epoch_us({column})"
+    elif kind == "VARCHAR" and _is_text(workspace, table, column):
+        expression = f"epoch_us(TRY_CAST({column} AS TIMESTAMPTZ))"
+    else:
+        number = f"TRY_CAST({column} AS DOUBLE)"
+        _refuse(
+            workspace,
+            table,
+            f"{number} IS NULL OR NOT isfinite({number})",
+            column,
+            where,
+            "is not a time",
+            "give seconds since 1970, or dates such as 2024-05-31 or 2024-05-31T18:00:00Z",
+        )
+        if unit == "auto":
+            unit = _guess_unit(workspace, table, column, where)
+        # Decimals, because a double cannot hold nanoseconds: events of one user would fall together.
+        expression = f"CAST(floor(TRY_CAST({column} AS DECIMAL(26, 6)) * {MICROSECONDS[unit]}) AS BIGINT)"
+        limit = LATEST * 1e6 / float(MICROSECONDS[unit])
+        _refuse(
+            workspace,
+            table,
+            f"{number} > {limit}",
+            column,
+            where,
+            f"is after the year 2200 in unit {unit}",
+            "pass the right unit with --time-unit, or correct the row",
+        )
+        _refuse(workspace, table, f"{number} < 0", column, where, "is before 1970", "correct or remove the row")
+        return expression
+    _refuse(
+        workspace,
+        table,
+        f"{expression} IS NULL",
+        column,
+        where,
+        "is not a time",
+        "write dates such as 2024-05-31 or 2024-05-31T18:00:00Z, all of them, or seconds since 1970",
+    )
+    _refuse(workspace, table, f"{expression} < 0", column, where, "is before 1970", "correct or remove the row")
+    _refuse(
+        workspace,
+        table,
+        f"{expression} > {LATEST * 1_000_000}",
+        column,
+        where,
+        "is after the year 2200",
+        "correct or remove the row",
+    )
+    return expression
+
+
+def _is_text(workspace: Workspace, table: str, column: str) -> bool:
+    """Whether the first non-empty value is no number: the rest is then held to the same form."""
+    first = workspace.rows(
+        f"SELECT TRY_CAST({column} AS DOUBLE) IS NULL FROM {table} WHERE trim({column}) <> '' ORDER BY line LIMIT 1"
+    )
+    return bool(first and first[0][0])
+
+
+def _guess_unit(workspace: Workspace, table: str, column: str, where: str) -> Literal["s", "ms", "us", "ns"]:
+    low, high = workspace.row(
+        f"SELECT min(TRY_CAST({column} AS DOUBLE)), max(TRY_CAST({column} AS DOUBLE)) FROM {table}"
+    )
+    if high is None or low < 0:
+        return "s"  # the caller refuses the negative row
+    if high < EARLIEST_SECONDS:
+        raise DataError(
+            where,
+            f"ends at {high:.0f}, which as seconds is before 1973",
+            "map a row number as position, write dates as 2014-03-15, or pass --time-unit s if right",
+        )
+    unit = _unit_of(high)
+    if _unit_of(low) != unit:
+        line, value = workspace.row(
+            f"SELECT line, {column} FROM {table} WHERE TRY_CAST({column} AS DOUBLE) < {SMALLEST[unit]} "
+            "ORDER BY line LIMIT 1"
+        )
+        raise DataError(
+            f"{where}, row {line}",
+            f"{value} is too small for the unit {unit} that other rows have",
+            f"bring all rows to one unit, or pass --time-unit {unit} if it is right",
+        )
+    return unit
+
+
+def _unit_of(value: float) -> Literal["s", "ms", "us", "ns"]:
+    if value >= SMALLEST["ns"]:
+        return "ns"
+    if value >= SMALLEST["us"]:
+        return "us"
+    return "ms" if value >= SMALLEST["ms"] else "s"
+
+
+def _refuse(workspace: Workspace, table: str, condition: str, column: str, where: str, problem: str, fix: str) -> None:
+    bad = workspace.rows(f"SELECT line, {column} FROM {table} WHERE {condition} ORDER BY line LIMIT 1")
+    if bad:
+        line, value = bad[0]
+        shown = "empty" if value is None or value == "" else repr(str(value))
+        raise DataError(f"{where}, row {line}", f"{shown} {problem}", fix)

@@ -1,0 +1,172 @@
+"""The place where a data set is prepared: a DuckDB database on disk, thrown away afterwards.
+
+Entry point: `open_workspace`. Sources fill its tables `items`, `interactions` and, for given rows, `rows`; filters
+shrink them; `reckon.data.prepare.prepare` orders and writes them. DuckDB spills to disk beyond its memory limit, so
+inputs may be larger than memory.
+
+    items         item_id, title, further columns; `line` is the row of the input
+    interactions  user_id, item_id, moment (microseconds since 1970, or a position), rating?, summary?, review?, line
+    rows          split, user_id, history, item_id, line
+"""
+
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+from duckdb import func
+
+from reckon.data.prepare.clean import clean_array
+from reckon.errors import DataError, ReckonError
+from reckon.progress import phase
+
+DEFAULT_MEMORY = "2GB"
+MESSAGE_LENGTH = 240  # characters kept of a DuckDB message: it has to stay one readable line
+
+
+class Workspace:
+    """A DuckDB connection, and what is known of the tables in it."""
+
+    def __init__(self, folder: Path, memory: str) -> None:
+        self.folder = folder
+        self.timed = False
+        """`interactions.moment` is a time, not just a position."""
+        self.origin = "interactions"
+        """Where the interactions come from, for messages about their rows."""
+        self.counts: list[dict[str, Any]] = []
+        """What every step left over, oldest first."""
+        try:
+            self.db = duckdb.connect(
+                str(folder / "work.duckdb"),
+                config={
+                    "memory_limit": memory,
+                    "temp_directory": str(folder / "spill"),
+                    "autoinstall_known_extensions": "false",  # nothing is fetched behind the user's back
+                },
+            )
+        except duckdb.Error as error:
+            raise DataError(f"memory {memory!r}", one_line(error), "give a size such as 2GB") from None
+        self.db.execute("SET enable_progress_bar = true")  # measured for `phase`, which draws it
+        self.db.execute("SET enable_progress_bar_print = false")
+        self.db.execute("SET TimeZone = 'UTC'")  # of dates that name no zone
+        for name, kind in (("clean", "VARCHAR"), ("clean_list", "VARCHAR[]")):
+            self.db.create_function(
+                name,
+                clean_array,
+                [kind],
+                kind,
+                type=func.PythonUDFType.ARROW,
+                null_handling=func.FunctionNullHandling.SPECIAL,
+            )
+
+    def run(self, sql: str, parameters: Sequence[Any] = (), *, doing: str, where: str | None = None) -> None:
+        """Execute a statement under a progress bar.
+
+        Args:
+            doing: what it does, for the bar.
+            where: the input it reads: an error of DuckDB then becomes a DataError that names it.
+        """
+        with phase(doing, share=self.db.query_progress), named(where):
+            self.db.execute(sql, parameters)
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a small result."""
+        return self.db.execute(sql, parameters).fetchall()
+
+    def row(self, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...]:
+        """The first row of a result that has one."""
+        return self.rows(sql, parameters)[0]
+
+    def table(self, sql: str) -> pa.Table:
+        """A result as an Arrow table."""
+        return self.db.sql(sql).to_arrow_table()
+
+    def columns(self, relation: str) -> dict[str, str]:
+        """Column names of a table, view or table function, with their DuckDB types."""
+        return {name: kind for name, kind, *_ in self.rows(f"DESCRIBE SELECT * FROM {relation}")}
+
+    def has(self, table: str) -> bool:
+        """Whether a table is there."""
+        return bool(self.rows("SELECT 1 FROM duckdb_tables() WHERE table_name = ?", [table]))
+
+    def count(self, step: str, rule: str, **extra: Any) -> None:
+        """Record what is left after a step, and how much it removed."""
+        users, seen, interactions = self.row(
+            "SELECT count(DISTINCT user_id), count(DISTINCT item_id), count(*) FROM interactions"
+        )
+        (items,) = self.row("SELECT count(*) FROM items")
+        record = {
+            "step": step,
+            "rule": rule,
+            "users": users,
+            "items": items,
+            "items_with_interactions": seen,
+            "interactions": interactions,
+        }
+        if self.counts:
+            before = self.counts[-1]
+            record |= {f"removed_{name}": before[name] - record[name] for name in ("users", "items", "interactions")}
+        self.counts.append(record | extra)
+
+
+@contextmanager
+def open_workspace(beside: Path, memory: str = DEFAULT_MEMORY) -> Iterator[Workspace]:
+    """A workspace in a hidden folder beside `beside`, on the disk that has to hold the result anyway."""
+    with tempfile.TemporaryDirectory(prefix=f".{beside.name}.", suffix=".work", dir=beside.parent) as folder:
+        workspace = Workspace(Path(folder), memory)
+        try:
+            yield workspace
+        except duckdb.OutOfMemoryException as error:
+            fix = "allow more with --memory, e.g. --memory 8GB"
+            raise DataError("preparing the data", one_line(error), fix) from None
+        except ReckonError:
+            raise
+        except Exception as error:
+            # Ctrl-C comes out of DuckDB as an error of what it was doing: RuntimeError, or one of a user function.
+            if "Query interrupted" in str(error) or "KeyboardInterrupt" in str(error):
+                raise KeyboardInterrupt from None
+            raise
+        finally:
+            workspace.db.close()
+
+
+@contextmanager
+def named(where: str | None) -> Iterator[None]:
+    """Turn an error of DuckDB while it reads an input into one line that names the input."""
+    try:
+        yield
+    except (duckdb.OutOfMemoryException, ReckonError):
+        raise
+    except duckdb.Error as error:
+        if where is None or "executing the UDF" in str(error):  # our own function failed, or was interrupted
+            raise
+        raise DataError(where, one_line(error), _fix(str(error))) from None
+
+
+def one_line(error: Exception) -> str:
+    """The telling part of a DuckDB message, on one line."""
+    text = re.split(r"\n\s*(?:Possible|LINE \d+:|file ?=|Try setting|Candidate)", str(error))[0]
+    text = " ".join(re.sub(r"^(?:[A-Z]\w+ )+Error:", "", text).split()).rstrip(".")
+    return text if len(text) <= MESSAGE_LENGTH else text[:MESSAGE_LENGTH] + "…"
+
+
+def _fix(message: str) -> str:
+    if "GZIP" in message:
+        return "the file is cut off or damaged: fetch it again"
+    if "unicode" in message or "utf-8" in message.lower():
+        return "save the file as UTF-8"
+    return "correct that row, or save the file again"
+
+
+def quoted(name: str) -> str:
+    """A column or table name for SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A string for SQL, where a parameter cannot stand."""
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,1 @@
+"""Evaluation of methods that predict ratings."""

@@ -1,0 +1,144 @@
+"""Predict one rating now: what a trained run thinks that somebody will give an item.
+
+Entry points: `rate_now`, behind `reckon recommend RUN --rate ITEM`; `parse_ratings` reads typed ratings. Everything the
+data set knows is shown to the run, the latest ratings included; nothing is written.
+"""
+
+import difflib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from reckon.data import Catalog, Dataset
+from reckon.data.ratings import Rated, RatingExample, Scale, rating_context
+from reckon.data.titles import parse_history
+from reckon.errors import CheckpointError, DataError
+from reckon.evaluation.rating.examples import ShownRating, shown_rating
+from reckon.methods.reczero import RecZero
+from reckon.runs.read import dataset_of, task_of
+from reckon.training.loop import quiet_transformers
+
+# `title=4; title=4.5`. A title may hold both signs: it ends at the first `=number` before a semicolon or the end.
+TYPED = re.compile(r"\s*(.+?)\s*=\s*(-?[0-9]{1,9}(?:\.[0-9]{1,9})?)\s*(?:;|\Z)", re.DOTALL)
+NEAR_USERS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class RatingNow:
+    """A prediction with its reasoning."""
+
+    shown: ShownRating
+    """The first reply, and what it was written from."""
+    prediction: float | None
+    """Mean of the replies that parsed; None where none did."""
+    spread: float | None
+    """Standard deviation of the replies that parsed; None where fewer than two did."""
+    parsed: int
+    """Replies that parsed."""
+    samples: int
+    """Replies that were asked for; 1 is the most likely one."""
+    scale: Scale
+    own: float | None
+    """What the user gave this very item already, where that is in the prompt."""
+
+
+def rate_now(
+    run: str | Path,
+    item: str,
+    *,
+    user: str | None = None,
+    history: str | None = None,
+    samples: int = 1,
+    data: str | Path | None = None,
+) -> RatingNow:
+    """Predict a rating that nobody has given yet.
+
+    Args:
+        run: run directory of a method that predicts ratings.
+        item: title or id of the item.
+        user: a user of the run's data set; or
+        history: somebody else's ratings, typed as `title=4; title=5`, oldest first.
+        samples: k sampled replies whose mean is the prediction; 1 takes the most likely reply.
+        data: the dataset directory, where it has moved since training.
+
+    Raises:
+        CheckpointError: the run is not finished, ranks items, or was trained on other data.
+        DataError: no such item or user; the nearest ones are named.
+    """
+    run = Path(run)
+    if task_of(run) != "rating":
+        raise CheckpointError(run, "ranks items and predicts no ratings", "use `R2ec.recommend`")
+    if (user is None) == (history is None):
+        raise DataError("user and history", "need exactly one of them", "give a user or ratings")
+    with quiet_transformers():
+        model = RecZero.from_pretrained(run)
+    dataset = dataset_of(run, model.data_path, data)
+    example = _example(model, dataset, find_item(dataset.catalog, item), user, history)
+    rated = model.rate([example], samples=samples)
+    prediction, spread = (
+        None if np.isnan(value) else float(value) for value in (rated.predictions[0], rated.spread[0])
+    )
+    own = [one.rating for one in example.user_history if one.item_index == example.item_index]
+    return RatingNow(
+        shown=shown_rating(model, example, rated.replies[0], truncated=bool(rated.truncated[0])),
+        prediction=prediction,
+        spread=spread,
+        parsed=sum(not problem for problem in rated.problems),
+        samples=samples,
+        scale=model.scale,
+        own=own[-1] if own else None,
+    )
+
+
+def _example(model: RecZero, dataset: Dataset, item: int, user: str | None, history: str | None) -> RatingExample:
+    who: str | list[Rated]
+    if user is not None:
+        check_user(dataset, user)
+        who = user
+    else:
+        typed = parse_ratings(dataset.catalog, history or "", model.scale)
+        who = [Rated("", index, rating, None) for index, rating in typed]
+    prompt = model.config.prompt
+    return rating_context(dataset, who, item, window=prompt.window, item_window=prompt.item_window)
+
+
+def find_item(catalog: Catalog, text: str) -> int:
+    """Item index of a title or id. Raises DataError, with the nearest titles, for one that the catalog lacks."""
+    found = parse_history(catalog, text)
+    if len(found) > 1:
+        raise DataError(f"item {text!r}", f"names {len(found)} items", "give one title or item id")
+    return found[0]
+
+
+def parse_ratings(catalog: Catalog, text: str, scale: Scale) -> list[tuple[int, float]]:
+    """Item index and rating of each of `title=4; title=5`, oldest first; an item id works as a title does.
+
+    Raises:
+        DataError: no rating at all, something that is not `title=rating`, an unknown title, or a rating off the scale.
+    """
+    typed, place = [], 0
+    while text[place:].strip():
+        match = TYPED.match(text, place)
+        if match is None:
+            raise DataError(f"history {text[place:].strip()!r}", "is not `title=rating`", 'write "title=4; title=5"')
+        title, rating = match[1], float(match[2])
+        if not scale.contains(rating):
+            raise DataError(f"rating {match[2]} of {title!r}", f"is not on the scale of {scale}", "give one that is")
+        typed.append((find_item(catalog, title), rating))
+        place = match.end()
+    if not typed:
+        raise DataError("history", "holds no rating", 'write "title=4; title=5", oldest first')
+    return typed
+
+
+def check_user(dataset: Dataset, user: str) -> None:
+    """Refuse an unknown user, naming the nearest ids."""
+    try:
+        dataset.find_user(user)
+    except DataError:
+        near = difflib.get_close_matches(user, map(str, dataset.user_ids), n=NEAR_USERS)
+        raise DataError(
+            f"user {user!r}", "is not in the data set", f"nearest ids: {', '.join(near) or 'none'}"
+        ) from None

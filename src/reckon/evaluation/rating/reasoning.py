@@ -1,0 +1,96 @@
+"""How much the reasoning behind a rating matters: the same rows with the model's own, another's, shuffled and no text.
+
+Entry point: `rating_reasoning_effect`, the counterpart of `reckon.evaluation.ranking.reasoning` for ratings. What
+stands before `<rate>` in a reply is the reasoning. Every arm gives the model a prompt, a reasoning and `<rate>`, and
+lets it write the number, so that the arms differ in the reasoning alone; `none` gives it no text.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from reckon.data.examples import FloatArray
+from reckon.data.ratings import RatingExamples
+from reckon.data.scale import Scale
+from reckon.errors import DataError
+from reckon.evaluation.ranking.reasoning import ARMS, ROWS_AT_ONCE, others
+from reckon.methods.reczero import RecZero
+from reckon.metrics.rating import RatingResult, rating_summary
+from reckon.prompts.blocks import shuffled_words
+from reckon.prompts.rating import NUMBER, REPLY_END
+from reckon.reports.rating.tables import DIFFERENCES, METRICS
+from reckon.rollout import SamplingConfig
+
+OPENING = "<rate>"
+ANSWER_TOKENS = 16  # for a number and the closing tag
+
+
+def rating_reasoning_effect(
+    model: RecZero, examples: RatingExamples, replies: Sequence[str], *, seed: int = 0
+) -> dict[str, Any]:
+    """MAE and RMSE of the same rows under each arm, and how far each is from the own reasoning.
+
+    Args:
+        model: what wrote the replies.
+        examples: at least two rows, with the windows of its prompts.
+        replies: what it wrote about each row.
+        seed: who gets whose reasoning, and the order of shuffled words.
+
+    Returns:
+        `rows`, and `arms`: for each of ARMS, per metric, `mean`, `ci` and, but for `own`, `drop` (own minus arm,
+        paired; below 0 where the own is better) with `drop_ci` and `drop_p`. A number that cannot be read has its worst
+        error, as everywhere; the `mean` of `parse_rate` is the share of rows whose number could be read. Where all rows
+        are one user's, nobody has another user's reasoning, and that arm is left out.
+
+    Raises:
+        DataError: fewer than two rows.
+    """
+    if len(examples) < 2:
+        raise DataError("rows", "are fewer than two, so nobody has another's reasoning", "give more rows")
+    rng = np.random.default_rng(seed)
+    own = [reply.partition(OPENING)[0] for reply in replies]
+    texts = {ARMS[0]: own}
+    if (other := others(examples.user_ids, rng)) is not None:
+        texts[ARMS[1]] = [own[row] for row in other]
+    texts |= {ARMS[2]: [shuffled_words(text, rng) for text in own], ARMS[3]: [""] * len(own)}
+    results = {
+        arm: RatingResult(
+            arm, _ratings(model, examples, given), examples.ratings, model.scale, user_ids=examples.user_ids
+        )
+        for arm, given in texts.items()
+    }
+    return {"rows": len(own), "arms": {arm: _numbers(found, results[ARMS[0]]) for arm, found in results.items()}}
+
+
+def _ratings(model: RecZero, examples: RatingExamples, texts: Sequence[str]) -> FloatArray:
+    """[R] the number that the model writes after each prompt, the given text and the opening tag; NaN for none."""
+    sampling = SamplingConfig(temperature=0, max_completion_length=ANSWER_TOKENS)
+    tokenizer, found = model.backbone.tokenizer, []
+    for start in range(0, len(examples), ROWS_AT_ONCE):
+        block = range(start, min(start + ROWS_AT_ONCE, len(examples)))
+        given = [tokenizer.encode(texts[row] + OPENING, add_special_tokens=False) for row in block]
+        prompts = [model.prompt(examples[row]).ids + ids for row, ids in zip(block, given, strict=True)]
+        written = model.replies(model.engine.sample(prompts, sampling))
+        found += [stated_number(text, model.scale) for text in written]
+    return np.array(found)
+
+
+def stated_number(written: str, scale: Scale) -> float:
+    """What stands before the closing tag, by the rules of `parse_rating`; NaN where it is no number on the scale."""
+    text, closed, _ = written.partition(REPLY_END)
+    if not closed or not NUMBER.fullmatch(text.strip()):
+        return float("nan")
+    rating = float(text)
+    return rating if scale.contains(rating) else float("nan")
+
+
+def _numbers(result: RatingResult, own: RatingResult) -> dict[str, Any]:
+    summary = rating_summary(result)
+    numbers: dict[str, Any] = {}
+    for metric in METRICS:
+        numbers[metric] = {"mean": summary[metric], "ci": summary[f"{metric}_ci"]}
+        if result is not own:
+            drop = DIFFERENCES[metric](own, result)
+            numbers[metric] |= {"drop": drop.difference, "drop_ci": [drop.lo, drop.hi], "drop_p": drop.p_value}
+    return numbers | {"parse_rate": {"mean": summary["parse_rate"]}}

@@ -1,0 +1,187 @@
+"""Settings of R2ec and its presets.
+
+Entry points: `R2ecConfig` and `preset`. `paper` is what arXiv 2505.16994 states, `as_released` what the authors'
+public code ran with where it differs, `small` what a small backbone trained from scratch needs on two CPU cores.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from reckon.errors import ConfigError
+from reckon.models.backbone import LoraSettings
+from reckon.prompts.style import PromptConfig
+from reckon.rl.advantages import Estimator
+from reckon.rollout.sampling import SamplingConfig
+from reckon.training.config import TrainingConfig, check_precision
+
+Arm = Literal["full", "no-reasoning", "no-ranking-reward", "no-similarity-reward"]
+PresetName = Literal["paper", "as_released", "small"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadConfig:
+    """How hidden states score items. Section `head`."""
+
+    tau: float = 0.02
+    """Temperature of the scores, > 0: s(u, v) = cosine / tau."""
+
+    popularity_prior: float = 0.0
+    """Weight of log training frequency added to every score, >= 0; 0 is off, as in the paper. With sampled
+    negatives the matching sampling correction is subtracted in training, so popularity is not divided out."""
+
+    negatives: Literal["in-batch", "catalog"] = "in-batch"
+    """Items in the denominator of the item loss, all encoded with gradient: the batch's targets, or every item
+    (`catalog`, where it fits)."""
+
+    sampled_negatives: int = 0
+    """Further items drawn uniformly beside the in-batch ones, >= 0, with the sampling correction."""
+
+    exclude_seen: bool = True
+    """Items of the history cannot be recommended, as in the paper. Data with repeat purchases needs False."""
+
+    def __post_init__(self) -> None:
+        if self.tau <= 0:
+            raise ConfigError("head.tau", self.tau, "must be positive", "use 0.02 as in the paper")
+        if self.popularity_prior < 0:
+            raise ConfigError("head.popularity_prior", self.popularity_prior, "must not be negative", "use 0 or 1")
+        if self.sampled_negatives < 0:
+            raise ConfigError("head.sampled_negatives", self.sampled_negatives, "must not be negative", "use 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecPOConfig:
+    """The policy objective. Section `recpo`."""
+
+    num_generations: int = 4
+    """Trajectories per prompt (G), at least 2: an advantage compares within a group."""
+
+    advantage: Estimator = "grpo"
+    """`grpo` divides by the group's standard deviation, `rloo` keeps reward units."""
+
+    reward_beta: float = 0.05
+    """Share of the similarity reward in the fused reward, in [0, 1]."""
+
+    reward_cutoff: int = 1000
+    """K of the ranking reward NDCG@K, > 0."""
+
+    epsilon: float = 0.2
+    """The clip range is 1 - epsilon .. 1 + epsilon_high."""
+
+    epsilon_high: float = 0.2
+    """See `epsilon`."""
+
+    beta: float = 0.0
+    """Weight of the KL term against the policy that training began with, >= 0; 0 as in the paper. It keeps replies
+    readable while the item term moves token vectors that the language head shares."""
+
+    item_trajectories: int = 1
+    """How many best trajectories of a group carry the item term, 1 .. num_generations."""
+
+    item_weight: float = 1.0
+    """Weight of the item term beside the token term, >= 0."""
+
+    def __post_init__(self) -> None:
+        if self.num_generations < 2:
+            raise ConfigError(
+                "recpo.num_generations",
+                self.num_generations,
+                "advantages need at least two trajectories per prompt",
+                "set it to 2 or more (default 4)",
+            )
+        if not 1 <= self.item_trajectories <= self.num_generations:
+            raise ConfigError(
+                "recpo.item_trajectories",
+                self.item_trajectories,
+                f"must lie in 1 .. num_generations ({self.num_generations})",
+                "use 1 as in the paper",
+            )
+        for name in ("beta", "item_weight", "epsilon", "epsilon_high"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"recpo.{name}", getattr(self, name), "must not be negative", "use the default")
+        if self.reward_cutoff < 1:
+            raise ConfigError("recpo.reward_cutoff", self.reward_cutoff, "must be at least 1", "use 1000 as the paper")
+        if not 0 <= self.reward_beta <= 1:
+            raise ConfigError("recpo.reward_beta", self.reward_beta, "must lie in [0, 1]", "use 0.05 as in the paper")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class R2ecTrainingConfig(TrainingConfig):
+    """Optimisation, and when items are encoded again. Section `training`."""
+
+    item_refresh_steps: int = 0
+    """Updates between re-encodings of the whole item table; 0 does it at validations only, as in the paper. The
+    rows of a batch's targets are re-encoded after every update in any case."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class R2ecConfig:
+    """Everything that defines an R2ec run beside its data and backbone."""
+
+    arm: Arm = "full"
+    """`full`, or an ablation: `no-reasoning` (prompt, marker, rank), `no-ranking-reward`, `no-similarity-reward`."""
+
+    seed: int = 0
+    """Everything random follows from it."""
+
+    prompt: PromptConfig = field(default_factory=PromptConfig)
+    head: HeadConfig = field(default_factory=HeadConfig)
+    rollout: SamplingConfig = field(default_factory=lambda: SamplingConfig(temperature=1.5, top_k=200))
+    recpo: RecPOConfig = field(default_factory=RecPOConfig)
+    lora: LoraSettings = field(default_factory=lambda: LoraSettings(r=4))
+    training: R2ecTrainingConfig = field(default_factory=R2ecTrainingConfig)
+
+    def __post_init__(self) -> None:
+        check_precision(self.training, self.lora)
+        if self.reasons and self.rollout.temperature == 0:
+            raise ConfigError("rollout.temperature", 0, "greedy replies of a group are all the same", "use 1.0 or more")
+
+    @property
+    def reasons(self) -> bool:
+        """Whether replies hold reasoning."""
+        return self.arm != "no-reasoning"
+
+    @property
+    def reward_share(self) -> float:
+        """beta of the fused reward; the ablation arms keep one part alone."""
+        return {"no-ranking-reward": 1.0, "no-similarity-reward": 0.0}.get(self.arm, self.recpo.reward_beta)
+
+
+def preset(name: PresetName, arm: Arm = "full") -> R2ecConfig:
+    """A named set of constants.
+
+    Source: R2ec (arXiv 2505.16994) appendix; `as_released`: the authors' public code.
+    """
+    paper = R2ecConfig(arm=arm)
+    if name == "paper":
+        return paper
+    if name == "as_released":
+        return replace(
+            paper,
+            rollout=SamplingConfig(temperature=2.0, top_k=50, max_completion_length=640),
+            recpo=RecPOConfig(epsilon_high=0.28, item_trajectories=2),
+            lora=LoraSettings(r=4, alpha=128),
+        )
+    if name == "small":
+        small = replace(
+            paper,
+            prompt=PromptConfig(style="compact", window=10, title_words=16, item_words=0),
+            head=HeadConfig(tau=0.07, popularity_prior=1.0, sampled_negatives=256),
+            rollout=SamplingConfig(temperature=1.0, max_completion_length=16),
+            recpo=RecPOConfig(num_generations=8),
+            lora=LoraSettings(r=0),
+            training=R2ecTrainingConfig(
+                learning_rate=3e-4,
+                embedding_lr_scale=10.0,
+                warmup_steps=10,
+                batch_size=16,
+                micro_batch_size=16,
+                num_epochs=30,
+                eval_steps=25,
+                validation_size=500,
+                patience=4,
+            ),
+        )
+        if small.reasons:
+            return small
+        return replace(small, training=replace(small.training, batch_size=128, micro_batch_size=32, eval_steps=10))
+    raise ConfigError("preset", name, "is unknown", "use paper, as_released or small")

@@ -1,0 +1,195 @@
+"""R2ec: one language model with two heads. It writes its reasoning, then ranks the catalog from where it ends.
+
+Entry points: `R2ec.from_backbone`, `fit`, `recommend`, `save_pretrained`, `from_pretrained`.
+
+    from reckon.data import Dataset
+    from reckon.methods.r2ec import R2ec
+
+    dataset = Dataset.load("movies")
+    model = R2ec.from_backbone("Qwen/Qwen2.5-0.5B-Instruct", dataset)
+    model.fit(dataset, out="run")
+    print(model.recommend([[3, 17, 5]], k=10)[0].reasoning)
+
+Source: R2ec (arXiv 2505.16994).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from reckon.data import Catalog, Dataset, Example
+from reckon.data.examples import IntArray
+from reckon.methods.r2ec.config import R2ecConfig, preset
+from reckon.methods.ranking_model import RankingModel, Reading
+from reckon.models.backbone import Backbone, load_backbone
+from reckon.models.item_table import ItemTable
+from reckon.models.rec_head import encode_items, user_vectors
+from reckon.progress import phase
+from reckon.prompts import item_text, prompt_ids
+from reckon.prompts.r2ec import MARKER, messages
+from reckon.rollout import Rollouts, SamplingConfig, SharedPrefixEngine
+from reckon.runs.read import config_of
+from reckon.runs.saved_catalog import SavedCatalog
+from reckon.training.arguments import backbone_to_train
+
+
+class R2ecModel(RankingModel):
+    """A recommender that reasons, then ranks."""
+
+    METHOD, NAME = "r2ec", "R²ec"
+    config: R2ecConfig
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        catalog: Catalog,
+        counts: IntArray,
+        words: dict[str, str],
+        config: R2ecConfig,
+        table: ItemTable | None = None,
+    ) -> None:
+        super().__init__(backbone, catalog, counts, words, config, table)
+        self.engine = SharedPrefixEngine(backbone, MARKER)
+
+    @classmethod
+    def from_backbone(cls, backbone: str | Path | Backbone, dataset: Dataset, config: R2ecConfig | None = None) -> Self:
+        """An untrained R2ec.
+
+        Args:
+            backbone: hub id or folder of a causal language model, or a loaded one.
+            dataset: its catalog becomes the item table, its training counts the popularity prior.
+            config: settings; default: the `paper` preset.
+        """
+        config = config or preset("paper")
+        backbone = backbone_to_train(backbone, config.training, config.lora, config.seed)
+        model = cls(backbone, dataset.catalog, dataset.train_counts, dataset.words, config)
+        model.data_path = dataset.path
+        return model
+
+    # -- reading users and items ------------------------------------------------------------------------------
+
+    @property
+    def reasons(self) -> bool:
+        return self.config.reasons
+
+    @property
+    def exclude_seen(self) -> bool:
+        return self.config.head.exclude_seen
+
+    @property
+    def popularity_prior(self) -> float:
+        return self.config.head.popularity_prior
+
+    def without_reasoning(self) -> Self | None:
+        if not self.reasons:
+            return None
+        config = replace(self.config, arm="no-reasoning")
+        return type(self)(self.backbone, self.catalog, self.counts, self.words, config, self.table)
+
+    def encode(self, catalog: Catalog) -> Tensor:
+        return encode_items(self.backbone, self._item_prompts(catalog))
+
+    def refresh_items(self) -> None:
+        """Encode every item with the model as it is now; a large catalog shows a bar."""
+        with phase("encoding items", total=len(self.item_prompts)) as encoding:
+            self._table = ItemTable(self.catalog.ids, encode_items(self.backbone, self.item_prompts, encoding.advance))
+
+    def prompt_ids(self, example: Example) -> list[int]:
+        """The prompt of one history as token ids; without reasoning it ends with the marker."""
+        turns = messages(example, self.titles, self.words, self.config.prompt.style)
+        ids = prompt_ids(turns, self.backbone.tokenizer)
+        return ids if self.config.reasons else ids + self.engine.marker.ids
+
+    def read(
+        self,
+        examples: Sequence[Example],
+        sampling: SamplingConfig | None = None,
+        generator: torch.Generator | None = None,
+        on_token: Callable[[Tensor], None] | None = None,
+    ) -> tuple[Tensor, Rollouts | None]:
+        """States at the marker [n, D], and the replies where the model reasons (greedy unless `sampling` is given)."""
+        prompts = [self.prompt_ids(example) for example in examples]
+        if not self.config.reasons:
+            with self.backbone.evaluating():
+                return self.backbone.last_hidden(self.backbone.pad(prompts)), None
+        greedy = SamplingConfig(temperature=0, max_completion_length=self.config.rollout.max_completion_length)
+        rollouts = self.engine.sample(prompts, sampling or greedy, generator=generator, on_token=on_token)
+        return rollouts.hidden, rollouts
+
+    def reading(self, examples: Sequence[Example], on_token: Callable[[Tensor], None] | None = None) -> Reading:
+        hidden, rollouts = self.read(examples, on_token=on_token)
+        if rollouts is None:
+            return Reading.silent(self.queries(hidden))
+        return Reading(
+            self.queries(hidden),
+            [*self.reasonings(rollouts)],
+            rollouts.truncated.tolist(),
+            rollouts.sampled.sum(dim=1).tolist(),
+        )
+
+    def written(self, examples: Sequence[Example]) -> list[str]:
+        _, rollouts = self.read(examples)
+        assert rollouts is not None, "only a model that reasons writes"
+        return [
+            self._text(ids[:length].tolist()) for ids, length in zip(rollouts.reply_ids, rollouts.lengths, strict=True)
+        ]
+
+    def reading_written(self, examples: Sequence[Example], replies: Sequence[str]) -> Reading:
+        """The state at the marker, put under each given text; the text's tokens may be others than were sampled."""
+        tokens = [self.backbone.tokenizer.encode(text, add_special_tokens=False) for text in replies]
+        prompts = [
+            self.prompt_ids(example) + reply + self.engine.marker.ids
+            for example, reply in zip(examples, tokens, strict=True)
+        ]
+        with self.backbone.evaluating():
+            hidden = self.backbone.last_hidden(self.backbone.pad(prompts))
+        n = len(examples)
+        return Reading(self.queries(hidden), [*replies], [False] * n, [len(reply) for reply in tokens])
+
+    def queries(self, hidden: Tensor) -> Tensor:
+        """States at the marker to vectors whose product with the item table is the score."""
+        return user_vectors(hidden) / self.config.head.tau
+
+    def reasonings(self, rollouts: Rollouts) -> list[str]:
+        """The text of each reply before its marker."""
+        return [
+            self._text(ids[:length].tolist()).strip()
+            for ids, length in zip(rollouts.reply_ids, rollouts.lengths, strict=True)
+        ]
+
+    def shown(self, written: list[int], ended: bool) -> str:
+        settled = self._text(written)
+        if not ended:  # a marker that is still growing waits for its end
+            for length in range(len(MARKER) - 1, 0, -1):
+                settled = settled.removesuffix(MARKER[:length])
+        return settled
+
+    def _text(self, reply: list[int]) -> str:
+        """What was written before the marker, without end-of-turn tokens."""
+        return str(self.backbone.tokenizer.decode(reply, skip_special_tokens=True)).split(MARKER)[0]
+
+    def _set_catalog(self, catalog: Catalog, counts: IntArray) -> None:
+        """Take a catalog, with its titles as histories show them and its items as the backbone reads them."""
+        super()._set_catalog(catalog, counts)
+        self.item_prompts = self._item_prompts(catalog)
+
+    def _item_prompts(self, catalog: Catalog) -> list[list[int]]:
+        words = self.config.prompt.item_words
+        return self.backbone.tokenize([item_text(catalog.record(i), words) + MARKER for i in range(len(catalog))])
+
+    # -- storage ------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path, device: str | torch.device | None = None) -> Self:
+        path = Path(path)
+        saved = SavedCatalog.load(path, cls.METHOD)
+        config = config_of(path, R2ecConfig)
+        backbone = load_backbone(path / "model", dtype=config.training.dtype, device=device)
+        saved.table.vectors = saved.table.vectors.to(backbone.device)
+        model = cls(backbone, saved.catalog, saved.counts, saved.words, config, saved.table)
+        model.data_path = saved.data_path
+        return model

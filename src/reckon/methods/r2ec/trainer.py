@@ -1,0 +1,286 @@
+"""Training R2ec: RecPO for the arms that reason, the item loss alone for the one that does not.
+
+Entry point: `fit`. Both trainers share checkpoints, validation (NDCG@10 over a fixed sample, the best kept), the item
+table that is refreshed as the model moves, and the run directory.
+
+Source: R2ec (arXiv 2505.16994) section 3.2.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from reckon.config import save_config
+from reckon.data import Dataset, Example, Examples
+from reckon.methods.r2ec.config import Arm, PresetName
+from reckon.methods.r2ec.config import preset as constants
+from reckon.methods.r2ec.item_term import ItemTerm
+from reckon.methods.r2ec.model import R2ecModel
+from reckon.methods.validation import SELECTION_METRIC, training_rows, validate
+from reckon.models.item_table import ItemTable
+from reckon.models.scoring import block_ranks, score_blocks
+from reckon.prompts.r2ec import MARKER
+from reckon.rl.objective import best_of_group, item_losses
+from reckon.rl.policy_trainer import ExampleRows, PolicySettings, PolicyTrainer, StepTrainer
+from reckon.rl.rewards.ranking import fused_reward
+from reckon.rollout import Rollouts
+from reckon.runs.saved_catalog import TABLE_FILE
+from reckon.runs.write import TrajectoryLog, starting_point, write_run
+from reckon.training.arguments import adamw, run_config, training_arguments
+from reckon.training.loop import run_trainer
+
+
+class _R2ecTrainer(StepTrainer):
+    """What both arms share: the item term, the item table in checkpoints, validation."""
+
+    recommender: R2ecModel
+    validation: Examples
+    item_term: ItemTerm
+    trajectories: TrajectoryLog
+
+    def attach(self, recommender: R2ecModel, validation: Examples, trajectories: TrajectoryLog) -> None:
+        """Give the trainer its recommender and its fixed validation sample; encodes the item table."""
+        self.recommender, self.validation, self.trajectories = recommender, validation, trajectories
+        self.item_term = ItemTerm(
+            recommender.backbone, recommender.config.head, recommender.item_prompts, recommender.log_prior
+        )
+        self.refresh_table()
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        self.optimizer = adamw(self.recommender.backbone, self.recommender.config.training)
+        return self.optimizer
+
+    def refresh_table(self) -> None:
+        """Re-encode every item."""
+        self.recommender.refresh_items()
+
+    def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
+        """NDCG@10 and Hit@10 of the fixed validation sample, over a freshly encoded table."""
+        self.refresh_table()
+        metrics = validate(self.recommender, self.validation, metric_key_prefix)
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def after_update(self) -> None:
+        """The model has moved: re-encode the batch's rows, and the whole table where that is due."""
+        every = self.recommender.config.training.item_refresh_steps
+        if every and self.state.global_step % every == 0:
+            self.refresh_table()
+        else:
+            self.item_term.refresh(self.recommender.table.vectors)
+
+    def save_extra(self, folder: Path) -> None:
+        """The table as it stands: rows of recent batches are newer than the rest, and rewards read them."""
+        self.recommender.table.save(folder / TABLE_FILE)
+        self.trajectories.flush(self.state.global_step)  # a run killed later goes on from here and writes the rest
+
+    def load_extra(self, folder: Path) -> None:
+        """The saved table, bit for bit; re-encoding would give other last bits than the run that went on."""
+        stored = ItemTable.load(folder / TABLE_FILE, self.recommender.catalog.ids).vectors
+        self.recommender.table.vectors.copy_(stored)
+
+
+class RecPOTrainer(_R2ecTrainer, PolicyTrainer):
+    """RecPO: groups of reasonings, rewarded by where the target ranks, and the best one's recommending action."""
+
+    def prompt_ids(self, example: Example) -> list[int]:
+        return self.recommender.prompt_ids(example)
+
+    def score(self, rollouts: Rollouts, examples: Sequence[Example]) -> Tensor:
+        """Fused reward of each trajectory: rank and probability of the target over the whole catalog. [N]"""
+        config, size = self.recommender.config, rollouts.group_size
+        rows = [example for example in examples for _ in range(size)]
+        ranks, probabilities = target_columns(self.recommender, rollouts.hidden, rows)
+        texts = self.recommender.reasonings(rollouts)
+        reward = fused_reward(config.reward_share, config.recpo.reward_cutoff)
+        rewards = reward(
+            [None] * len(rows),
+            texts,
+            rollouts.reply_ids.tolist(),
+            target_rank=ranks.tolist(),
+            target_probability=probabilities.tolist(),
+        )
+        self.trajectories.add(
+            self.state.global_step,
+            rollouts,
+            user_id=[example.user_id for example in rows],
+            target=[example.target for example in rows],
+            reasoning=texts,
+            reward=rewards,
+            target_rank=ranks.tolist(),
+        )
+        return torch.tensor(rewards, device=rollouts.hidden.device)
+
+    def begin_update(self, examples: Sequence[Example]) -> None:
+        self.item_term.begin(examples, self.step_generator())
+
+    def extra_loss(self, hidden: Tensor, groups: slice, examples: Sequence[Example], advantages: Tensor) -> Tensor:
+        """-l_eps(r_rec, A) of each group's best trajectories; one update per rollout, so r_rec is 1 in value."""
+        recpo = self.recommender.config.recpo
+        best = best_of_group(advantages[groups], recpo.item_trajectories).flatten()  # [n]
+        rows = [example for example in examples[groups] for _ in range(recpo.num_generations)]
+        chosen = [example for example, kept in zip(rows, best.tolist(), strict=True) if kept]
+        logprobs = self.item_term.target_logprobs(hidden[best], chosen)
+        losses = item_losses(
+            logprobs,
+            logprobs.detach(),
+            advantages[groups].flatten()[best],
+            torch.ones_like(logprobs, dtype=torch.bool),
+            recpo.epsilon,
+            recpo.epsilon_high,
+        )
+        return recpo.item_weight * losses.sum()
+
+    def end_update(self) -> None:
+        self.item_term.finish()
+
+
+class ItemTrainer(_R2ecTrainer):
+    """The arm without reasoning: prompt, marker, and the target's log-probability as the only loss."""
+
+    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
+        """One update: encode the batch's items, read the users, minimise -log pi(v+ | x)."""
+        examples, backbone = inputs["examples"], self.recommender.backbone
+        model.train()
+        self.item_term.begin(examples, self.step_generator())
+        total = torch.zeros((), device=self.args.device)
+        size = self.recommender.config.training.micro_batch_size
+        prompts = [self.recommender.prompt_ids(example) for example in examples]
+        order = sorted(range(len(examples)), key=lambda row: len(prompts[row]))  # similar lengths pad little
+        for start in range(0, len(examples), size):
+            chosen = order[start : start + size]
+            rows = [examples[row] for row in chosen]
+            hidden = backbone.last_hidden(backbone.pad([prompts[row] for row in chosen]))
+            loss = self.checked(-self.item_term.target_logprobs(hidden, rows).sum() / len(examples))
+            self.accelerator.backward(loss / self.current_gradient_accumulation_steps)
+            total += loss.detach()
+        self.item_term.finish()
+        return total / self.current_gradient_accumulation_steps
+
+
+class _AfterUpdate(TrainerCallback):
+    """Tells the trainer that the optimiser has moved the model, before anything is logged, judged or saved."""
+
+    def __init__(self, trainer: _R2ecTrainer) -> None:
+        self.trainer = trainer
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.trainer.after_update()
+
+
+def target_columns(recommender: R2ecModel, hidden: Tensor, examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
+    """What rewards ask of the rec head: rank [n] and softmax probability [n] of each target over the catalog."""
+    targets = torch.tensor([example.target for example in examples], device=hidden.device)
+    ranks, probabilities = torch.empty_like(targets), hidden.new_empty(len(targets), dtype=torch.float32)
+    blocks = score_blocks(
+        recommender.queries(hidden), recommender.table.vectors, recommender.bias, recommender.seen(examples)
+    )
+    for rows, scores in blocks:
+        ranks[rows] = block_ranks(scores, targets[rows])
+        own = scores.gather(1, targets[rows, None])[:, 0]  # [n]
+        probabilities[rows] = torch.exp(own - scores.logsumexp(dim=1))
+    return ranks, probabilities
+
+
+def fit(
+    recommender: R2ecModel,
+    dataset: Dataset,
+    out: Path,
+    *,
+    resume: bool = False,
+    progress: bool = True,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> None:
+    """Train the recommender in place, keep its best state, and write the run directory.
+
+    Args:
+        recommender: from `R2ec.from_backbone`; its config says which arm.
+        dataset: training rows and validation rows; test rows are not touched.
+        out: run directory. It must be new, or hold a run to `resume`.
+        resume: go on from the newest whole checkpoint, bit for bit.
+        progress: show a progress bar.
+        callbacks: further transformers callbacks, e.g. a tracker.
+
+    Raises:
+        CheckpointError: the directory holds a run already, or there is nothing to resume.
+    """
+    config, backbone = recommender.config, recommender.backbone
+    start = starting_point(out, resume, {"data": dataset.checksum, "backbone": backbone.fingerprint()})
+    train, validation = training_rows(recommender, dataset)
+    shared = dict(
+        model=backbone.model,
+        args=training_arguments(config.training, config.seed, out, backbone.device, SELECTION_METRIC, progress),
+        train_dataset=ExampleRows(train),
+        eval_dataset=ExampleRows(validation),
+        callbacks=list(callbacks),
+    )
+    trainer: RecPOTrainer | ItemTrainer
+    if config.reasons:
+        trainer = RecPOTrainer(
+            **shared,
+            backbone=backbone,
+            marker=MARKER,
+            settings=PolicySettings(
+                config.rollout,
+                config.recpo.num_generations,
+                config.recpo.advantage,
+                config.recpo.epsilon,
+                config.recpo.epsilon_high,
+                config.training.micro_batch_size,
+                beta=config.recpo.beta,
+            ),
+        )
+    else:
+        trainer = ItemTrainer(**shared)
+    trainer.attach(recommender, validation, TrajectoryLog(out / "trajectories"))
+    trainer.add_callback(_AfterUpdate(trainer))
+    save_config(config, out / "config.yaml")
+    seconds = run_trainer(trainer, out, config.training.patience, start)
+    trainer.refresh_table()
+    recommender.save_pretrained(out)
+    write_run(out, "r2ec", config, backbone, dataset, trainer.state.log_history, seconds)
+
+
+class R2ec(R2ecModel):
+    """R2ec, which can be trained: the class that `reckon.methods.r2ec` offers."""
+
+    def fit(self, dataset: Dataset, out: str | Path, *, resume: bool = False) -> Self:
+        """Train in place, with RecPO or (without reasoning) the item loss alone, and write a run directory."""
+        fit(self, dataset, Path(out), resume=resume)
+        return self
+
+
+def train_run(
+    *,
+    data: str | Path,
+    backbone: str | Path,
+    out: str | Path,
+    config_file: Path | None = None,
+    preset: PresetName = "paper",
+    arm: Arm = "full",
+    overrides: Sequence[str] = (),
+    resume: bool = False,
+    seed: int | None = None,
+) -> R2ec:
+    """Train from a dataset directory and a backbone into a run directory; behind `reckon train r2ec`.
+
+    Args:
+        data: dataset directory.
+        backbone: hub id or folder of a causal language model.
+        out: run directory.
+        config_file: YAML over the preset.
+        preset, arm: where the settings start.
+        overrides: `section.field=value` strings; they win over the file.
+        resume: go on from the newest whole checkpoint with the settings the run began with.
+        seed: wins over the config's seed.
+    """
+    out = Path(out)
+    start = constants(preset, arm)
+    config = run_config(start, out / "config.yaml", config_file, overrides, resume=resume, seed=seed)
+    dataset = Dataset.load(data)
+    return R2ec.from_backbone(backbone, dataset, config).fit(dataset, out, resume=resume)

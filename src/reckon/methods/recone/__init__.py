@@ -1,0 +1,1 @@
+"""RecOne: RecZero with a cold start on a teacher's traces."""

@@ -1,0 +1,370 @@
+"""RecOne's cold start: supervised fine-tuning on a teacher's kept traces, before RecZero's RL.
+
+Entry point: `sft`. The loss is on the reply and its end token alone, with TRL's SFTTrainer. A prompt is tokenised by
+itself and so is the reply, as the rollout engine sees them: SFT teaches what RL then samples. A trace is used whole or
+not at all: one that does not fit the token limits is left out and counted.
+
+Writes an ordinary Hugging Face folder, whole or not at all, with `recone_sft.json` (settings, counts, losses) in it.
+
+Source: RecZero (arXiv 2510.23077), RecOne.
+"""
+
+import json
+import shutil
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PrinterCallback, TrainerCallback
+
+from reckon.data.prepare.write import check_target, new_directory
+from reckon.errors import CheckpointError, ConfigError, DataError, MissingExtraError, ReckonError
+from reckon.models.backbone import Backbone, DType, LoraSettings, load_backbone
+from reckon.prompts import prompt_ids
+from reckon.rl.checkpoints import CheckpointedTrainer, StopOnInterrupt, last_checkpoint
+from reckon.runs.write import Interrupted
+from reckon.teachers.files import Trace, load_traces
+from reckon.training.arguments import adamw
+from reckon.training.loop import quiet_transformers
+
+REPORT_FILE = "recone_sft.json"
+BEGUN_FILE = "begun.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SFTSettings:
+    """Supervised fine-tuning on traces. Section `sft`."""
+
+    learning_rate: float = 1e-5
+    """Peak learning rate of AdamW, > 0; linear warm-up, then linear decay."""
+
+    embedding_lr_scale: float = 1.0
+    """The token embedding learns at learning_rate times this, > 0."""
+
+    warmup_steps: int = 0
+    """Steps of linear warm-up, >= 0."""
+
+    weight_decay: float = 0.0
+    """AdamW's decoupled weight decay, >= 0."""
+
+    max_grad_norm: float = 1.0
+    """Gradients are scaled down to this norm, > 0."""
+
+    num_epochs: float = 3.0
+    """Passes over the traces, > 0, unless max_steps is set."""
+
+    max_steps: int = -1
+    """Updates; -1 lets num_epochs decide."""
+
+    batch_size: int = 8
+    """Traces per update, a multiple of micro_batch_size. The loss is the mean over their reply tokens."""
+
+    micro_batch_size: int = 8
+    """Traces per forward pass. Changes memory and nothing else."""
+
+    max_prompt_tokens: int | None = None
+    """A trace with a longer prompt is left out and counted; null: the model's context is the only limit."""
+
+    max_reply_tokens: int | None = None
+    """A trace with a longer reply, end token included, is left out and counted; null: as above."""
+
+    save_steps: int = 0
+    """Updates between checkpoints to resume from, >= 0; 0 saves one on Ctrl-C only."""
+
+    dtype: DType = "float32"
+    """Dtype of the weights."""
+
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, about a third more time."""
+
+    lora: LoraSettings = field(default_factory=LoraSettings)
+    """Adapters to train instead of all weights; they are merged into the folder that is written."""
+
+    def __post_init__(self) -> None:
+        for name in ("learning_rate", "embedding_lr_scale", "max_grad_norm", "num_epochs"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"sft.{name}", getattr(self, name), "must be positive", "use the default")
+        for name, least in (("batch_size", 1), ("micro_batch_size", 1), ("warmup_steps", 0), ("save_steps", 0)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"sft.{name}", getattr(self, name), f"must be at least {least}", "use the default")
+        if self.batch_size % self.micro_batch_size:
+            raise ConfigError(
+                "sft.batch_size", self.batch_size, f"must be a multiple of {self.micro_batch_size}", "make them equal"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SFTReport:
+    """What a fine-tuning did."""
+
+    path: Path
+    traces: int
+    used: int
+    left_out: dict[str, int]
+    """Traces that do not fit, by reason: `prompt too long`, `reply too long`, `longer than the context`."""
+    losses: list[float]
+    """Of each update: mean negative log-likelihood per reply token, in nats."""
+    seconds: float
+
+
+def sft(
+    backbone: str | Path,
+    traces: str | Path,
+    out: str | Path,
+    settings: SFTSettings | None = None,
+    *,
+    prompt_of: Callable[[Trace], Sequence[int]] | None = None,
+    data_checksum: str | None = None,
+    split: str | None = None,
+    seed: int = 0,
+    resume: bool = False,
+    progress: bool = True,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> SFTReport:
+    """Fine-tune a causal language model on the kept traces of `reckon traces make`.
+
+    Args:
+        backbone: a folder or hub id of a causal language model.
+        traces: the directory of the traces.
+        out: the model folder to make; must not exist, or be empty.
+        settings: optimisation and limits.
+        prompt_of: token ids of a trace's prompt as the policy will read it in RL. A policy whose prompts have another
+            style or budget than the teacher's needs this; default: the teacher's prompt, rendered for this model.
+        data_checksum: `Dataset.checksum` that the traces must belong to; None takes any.
+        split: `Dataset.protocol` whose training rows the traces must be; None takes any.
+        seed: order of the traces, dropout, adapters.
+        resume: go on from the last checkpoint in `OUT.training`, which a finished run removes.
+        progress: show a progress bar.
+        callbacks: further transformers callbacks.
+
+    Raises:
+        MissingExtraError: TRL is not installed.
+        DataError: no finished traces, none that fits, or `out` is in the way.
+        CheckpointError: nothing to resume, or something that would be lost, or of other settings.
+        Interrupted: Ctrl-C, after a checkpoint was saved.
+    """
+    _require_trl()
+    out, settings = Path(out), settings or SFTSettings()
+    check_target(out, overwrite=False)
+    kept = load_traces(traces, data_checksum=data_checksum, split=split)
+    work = work_folder(out)
+    start = _starting_point(work, resume, _begun(backbone, kept, settings, seed))
+    model = load_backbone(
+        backbone,
+        dtype=settings.dtype,
+        lora=settings.lora,
+        gradient_checkpointing=settings.gradient_checkpointing,
+        seed=seed,
+    )
+    rows, left_out = tokenize(kept, model, settings, prompt_of)
+    if not rows:
+        why = ", ".join(f"{count} {reason}" for reason, count in left_out.items()) or "there are none"
+        raise DataError(str(traces), f"has no trace to learn from ({why})", "raise the limits, or make more traces")
+    trainer = sft_trainer(model, rows, work, settings, seed, progress=progress, callbacks=callbacks)
+    began = time.perf_counter()
+    _run(trainer, work, start)
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    report = SFTReport(
+        path=out,
+        traces=len(kept),
+        used=len(rows),
+        left_out=left_out,
+        losses=losses,
+        seconds=round(time.perf_counter() - began, 1),
+    )
+    _save(model, out, settings, seed, report)
+    shutil.rmtree(work, ignore_errors=True)
+    return report
+
+
+def work_folder(out: Path) -> Path:
+    """Where the checkpoints of an unfinished fine-tuning into `out` are."""
+    return out.parent / f"{out.name}.training"
+
+
+def tokenize(
+    traces: Sequence[Trace],
+    backbone: Backbone,
+    settings: SFTSettings,
+    prompt_of: Callable[[Trace], Sequence[int]] | None = None,
+) -> tuple[list[dict[str, list[int]]], dict[str, int]]:
+    """Traces as `input_ids` and `completion_mask` (1 on the reply and its end token), and those left out."""
+    tokenizer = backbone.tokenizer
+    context = getattr(backbone.config, "max_position_embeddings", None)
+    rows: list[dict[str, list[int]]] = []
+    left_out: dict[str, int] = {}
+    for trace in traces:
+        prompt = prompt_ids(trace.messages, tokenizer) if prompt_of is None else list(prompt_of(trace))
+        reply = [*tokenizer.encode(trace.reply, add_special_tokens=False), tokenizer.eos_token_id]
+        problem = None
+        if settings.max_prompt_tokens is not None and len(prompt) > settings.max_prompt_tokens:
+            problem = "prompt too long"
+        elif settings.max_reply_tokens is not None and len(reply) > settings.max_reply_tokens:
+            problem = "reply too long"
+        elif context is not None and len(prompt) + len(reply) > context:
+            problem = "longer than the context"
+        if problem:
+            left_out[problem] = left_out.get(problem, 0) + 1
+            continue
+        rows.append({"input_ids": prompt + reply, "completion_mask": [0] * len(prompt) + [1] * len(reply)})
+    return rows, left_out
+
+
+def sft_trainer(
+    backbone: Backbone,
+    rows: Sequence[dict[str, list[int]]],
+    work: Path,
+    settings: SFTSettings,
+    seed: int,
+    *,
+    progress: bool = True,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> Any:
+    """TRL's SFTTrainer over tokenised traces, with Reckon's checkpoints and optimiser."""
+    import datasets
+    from trl.trainer.sft_trainer import SFTTrainer
+
+    class Trainer(_TraceTrainer, SFTTrainer):
+        """TRL is an extra, so the class that has both parents exists only here."""
+
+    with _no_bars(datasets):
+        trainer = Trainer(
+            model=backbone.model,
+            args=_arguments(settings, work, backbone.device, seed, progress),
+            train_dataset=datasets.Dataset.from_list(list(rows)),
+            processing_class=backbone.tokenizer,
+            callbacks=list(callbacks),
+        )
+    trainer.attach(backbone, settings)
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+class _TraceTrainer(CheckpointedTrainer):
+    """What differs from TRL's own trainer; comes before it in the order of its parents."""
+
+    backbone: Backbone
+    settings: SFTSettings
+
+    def attach(self, backbone: Backbone, settings: SFTSettings) -> None:
+        """Say what is trained and how fast; before `train`."""
+        self.backbone, self.settings = backbone, settings
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        self.optimizer = adamw(self.backbone, self.settings)
+        return self.optimizer
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        loss = super().training_step(*args, **kwargs)
+        if not bool(torch.isfinite(loss)):
+            raise ReckonError(
+                f"step {self.state.global_step}: the loss is {loss.item()}: training has diverged. "
+                "Fix: lower sft.learning_rate."
+            )
+        return loss
+
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        """None: a checkpoint is no publication."""
+
+    def _send_telemetry(self) -> None:
+        """Nothing: TRL would tell its makers that it ran."""
+
+
+def _arguments(settings: SFTSettings, work: Path, device: torch.device, seed: int, progress: bool) -> Any:
+    """Reckon's settings as TRL's SFTConfig."""
+    from trl.trainer.sft_config import SFTConfig
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # TRL's own field has a newer name in transformers
+        return SFTConfig(
+            output_dir=str(work),
+            completion_only_loss=True,
+            max_length=None,  # TRL would cut the reply, and with it the rating
+            packing=False,
+            per_device_train_batch_size=settings.micro_batch_size,
+            gradient_accumulation_steps=settings.batch_size // settings.micro_batch_size,
+            learning_rate=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            max_grad_norm=settings.max_grad_norm,
+            warmup_steps=settings.warmup_steps,
+            lr_scheduler_type="linear",
+            num_train_epochs=settings.num_epochs,
+            max_steps=settings.max_steps,
+            logging_steps=1,
+            logging_nan_inf_filter=False,
+            save_strategy="steps" if settings.save_steps else "no",
+            save_steps=max(1, settings.save_steps),
+            save_total_limit=1,
+            bf16=False,  # the weights' own dtype decides
+            gradient_checkpointing=False,  # load_backbone has switched it on where it is wanted
+            report_to="none",
+            disable_tqdm=not progress,
+            seed=seed,
+            use_cpu=device.type == "cpu",
+        )
+
+
+def _run(trainer: Any, work: Path, start: Path | None) -> None:
+    interrupt = StopOnInterrupt()
+    trainer.add_callback(interrupt)
+    with quiet_transformers():
+        trainer.train(resume_from_checkpoint=None if start is None else str(start))
+    if interrupt.interrupted:
+        raise Interrupted(work)
+
+
+def _save(backbone: Backbone, out: Path, settings: SFTSettings, seed: int, report: SFTReport) -> None:
+    """Write the model folder; adapters are merged, so that any program can load it."""
+    model = backbone.model.merge_and_unload() if hasattr(backbone.model, "peft_config") else backbone.model
+    record = {"settings": asdict(settings), "seed": seed, **asdict(report), "path": str(report.path)}
+    with new_directory(out) as folder, quiet_transformers():
+        model.save_pretrained(folder)
+        backbone.tokenizer.save_pretrained(folder)
+        (folder / REPORT_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def _begun(backbone: str | Path, traces: Sequence[Trace], settings: SFTSettings, seed: int) -> dict[str, Any]:
+    rows = [(trace.row, trace.reply) for trace in traces]
+    return json.loads(
+        json.dumps({"backbone": str(backbone), "traces": rows, "settings": asdict(settings), "seed": seed})
+    )
+
+
+def _starting_point(work: Path, resume: bool, begun: dict[str, Any]) -> Path | None:
+    """The checkpoint to go on from; None for a fresh start, which notes what it was begun with."""
+    checkpoint = last_checkpoint(work)
+    if resume:
+        if checkpoint is None:
+            raise CheckpointError(work, "holds no whole checkpoint to resume", "start without --resume")
+        if json.loads((work / BEGUN_FILE).read_text(encoding="utf-8")) != begun:
+            raise CheckpointError(work, "was begun with other settings or traces", "repeat them, or delete it")
+        return checkpoint
+    if checkpoint is not None:
+        raise CheckpointError(work, "holds an unfinished fine-tuning", "continue it with --resume, or delete it")
+    work.mkdir(parents=True, exist_ok=True)
+    (work / BEGUN_FILE).write_text(json.dumps(begun), encoding="utf-8")
+    return None
+
+
+@contextmanager
+def _no_bars(datasets: Any) -> Iterator[None]:
+    """No bar for every pass over the data."""
+    bars = datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        if not bars:
+            datasets.enable_progress_bars()
+
+
+def _require_trl() -> None:
+    try:
+        import trl  # noqa: F401
+    except ImportError:
+        raise MissingExtraError("trl", "recone", "fine-tuning on traces") from None

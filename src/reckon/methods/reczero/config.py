@@ -1,0 +1,121 @@
+"""Settings of RecZero and its presets.
+
+Entry points: `RecZeroConfig` and `preset`. `paper` is what arXiv 2510.23077 states, `as_released` what the authors'
+public code ran with where it differs, `small` what a small backbone trained from scratch needs on two CPU cores.
+RecOne has the same settings: its second stage is RecZero.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from reckon.errors import ConfigError
+from reckon.models.backbone import LoraSettings
+from reckon.prompts.style import Style
+from reckon.rl.grpo import GRPOSettings
+from reckon.rollout.sampling import SamplingConfig
+from reckon.training.config import TrainingConfig, check_precision
+
+Arm = Literal["full", "exact-answer", "no-format"]
+PresetName = Literal["paper", "as_released", "small"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RatingPromptConfig:
+    """What the model reads. Section `prompt`."""
+
+    style: Style = "instruct"
+    """`instruct` for instruction-tuned models, `compact` for small backbones made by `reckon backbone new`."""
+
+    window: int = 10
+    """Earlier ratings of the user in the prompt, the latest ones, >= 0."""
+
+    item_window: int = 10
+    """Earlier ratings of the item by others in the prompt, the latest ones, >= 0."""
+
+    title_words: int = 32
+    """Words of each history title that are kept, > 0; the item's own title is never cut."""
+
+    review_words: int = 64
+    """Words of each review that are kept, >= 0; 0 shows the ratings alone."""
+
+    item_review_words: int | None = None
+    """Words of each review by others that are kept, >= 0; null keeps `review_words`."""
+
+    item_words: int = 64
+    """Words of the item's other columns after its title, >= 0."""
+
+    max_tokens: int = 2048
+    """Tokens of the whole prompt, > 0. Beyond it reviews are shortened, then the oldest ratings left out; the item and
+    the instruction never are. What was cut is counted."""
+
+    def __post_init__(self) -> None:
+        least = {
+            **{name: 0 for name in ("window", "item_window", "review_words", "item_review_words", "item_words")},
+            **{name: 1 for name in ("title_words", "max_tokens")},
+        }
+        for name, bound in least.items():
+            if getattr(self, name) is not None and getattr(self, name) < bound:
+                raise ConfigError(f"prompt.{name}", getattr(self, name), f"must be at least {bound}", "use the default")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecZeroConfig:
+    """Everything that defines a RecZero run beside its data and backbone."""
+
+    arm: Arm = "full"
+    """`full`, or an ablation: `exact-answer` (only the exact rating earns the answer reward), `no-format` (no format
+    reward)."""
+
+    seed: int = 0
+    """Everything random follows from it."""
+
+    prompt: RatingPromptConfig = field(default_factory=RatingPromptConfig)
+    rollout: SamplingConfig = field(default_factory=SamplingConfig)
+    grpo: GRPOSettings = field(default_factory=GRPOSettings)
+    lora: LoraSettings = field(default_factory=LoraSettings)
+    training: TrainingConfig = field(
+        default_factory=lambda: TrainingConfig(learning_rate=2e-6, batch_size=8, num_epochs=1.0)
+    )
+
+    def __post_init__(self) -> None:
+        check_precision(self.training, self.lora)
+        if self.rollout.temperature == 0:
+            raise ConfigError("rollout.temperature", 0, "greedy replies of a group are all the same", "use 1.0")
+
+
+def preset(name: PresetName, arm: Arm = "full") -> RecZeroConfig:
+    """A named set of constants.
+
+    Source: RecZero (arXiv 2510.23077) section 4.1; `as_released`: the authors' public code adds a KL term of 0.001.
+    """
+    paper = RecZeroConfig(arm=arm)
+    if name == "paper":
+        return paper
+    if name == "as_released":
+        return replace(paper, grpo=replace(paper.grpo, beta=0.001))
+    if name == "small":
+        return replace(
+            paper,
+            prompt=RatingPromptConfig(
+                style="compact",
+                window=6,
+                item_window=6,
+                title_words=8,
+                review_words=6,
+                item_review_words=1,
+                item_words=0,
+                max_tokens=256,
+            ),
+            rollout=SamplingConfig(max_completion_length=48),
+            training=TrainingConfig(
+                learning_rate=3e-4,
+                warmup_steps=10,
+                batch_size=32,
+                micro_batch_size=32,
+                num_epochs=30,
+                eval_steps=20,
+                validation_size=500,
+                patience=5,
+            ),
+        )
+    raise ConfigError("preset", name, "is unknown", "use paper, as_released or small")

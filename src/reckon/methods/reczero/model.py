@@ -1,0 +1,226 @@
+"""RecZero: a language model that predicts a rating after reasoning in four fixed steps.
+
+Entry points: `RecZero.from_backbone`, `fit`, `rate`, `predict`, `save_pretrained`, `from_pretrained`.
+
+    from reckon.data import Dataset
+    from reckon.data.ratings import rating_examples
+    from reckon.methods.reczero import RecZero
+
+    dataset = Dataset.load("music")
+    model = RecZero.from_backbone("Qwen/Qwen2.5-0.5B-Instruct", dataset)
+    model.fit(dataset, out="run")
+    print(model.rate(rating_examples(dataset, "test"), samples=8).predictions)
+
+Source: RecZero (arXiv 2510.23077).
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+
+from reckon.config import save_config
+from reckon.data import Catalog, Dataset
+from reckon.data.examples import FloatArray
+from reckon.data.ratings import RatingExample, RatingExamples, Scale, rating_scale
+from reckon.errors import CheckpointError, ConfigError
+from reckon.files import write_text
+from reckon.methods.reczero.config import RecZeroConfig, preset
+from reckon.models.backbone import Backbone, load_backbone
+from reckon.prompts.rating import REPLY_END, FittedPrompt, ParsedRating, fitted_prompt, parse_rating
+from reckon.rollout import Rollouts, SamplingConfig, SharedPrefixEngine
+from reckon.runs.read import config_of
+from reckon.training.arguments import backbone_to_train
+
+PROMPTS_AT_ONCE = 64  # in one inference batch
+META_FILE = "reczero.json"
+
+
+@dataclass(frozen=True, slots=True)
+class RatedExamples:
+    """What prediction keeps of R rows with k replies each."""
+
+    predictions: FloatArray
+    """[R] mean of the ratings that parsed; NaN where none did."""
+    spread: FloatArray
+    """[R] standard deviation of the ratings that parsed, in rating units; NaN where fewer than two did."""
+    replies: list[str]
+    """R texts: the first reply of each row."""
+    problems: list[str]
+    """R * k short codes of what was wrong with each reply, empty where it parsed."""
+    lengths: np.ndarray
+    """[R * k] reply tokens."""
+    truncated: np.ndarray
+    """[R * k] True where the reply ran out of budget."""
+
+    @property
+    def reply_parse_rate(self) -> float:
+        """Share of all replies that parsed."""
+        return sum(not problem for problem in self.problems) / len(self.problems)
+
+
+class RecZeroModel:
+    """A rating predictor that reasons first."""
+
+    def __init__(
+        self, backbone: Backbone, catalog: Catalog, words: dict[str, str], scale: Scale, config: RecZeroConfig
+    ) -> None:
+        self.backbone, self.catalog, self.words, self.scale, self.config = backbone, catalog, words, scale, config
+        self.engine = SharedPrefixEngine(backbone, REPLY_END, appends_marker=False)
+        self.data_path: Path | None = None
+
+    @classmethod
+    def from_backbone(
+        cls, backbone: str | Path | Backbone, dataset: Dataset, config: RecZeroConfig | None = None
+    ) -> Self:
+        """An untrained RecZero.
+
+        Args:
+            backbone: hub id or folder of a causal language model, or a loaded one.
+            dataset: its catalog and its scale of ratings become the model's.
+            config: settings; default: the `paper` preset.
+
+        Raises:
+            DataError: the data set has no ratings.
+        """
+        config = config or preset("paper")
+        backbone = backbone_to_train(backbone, config.training, config.lora, config.seed)
+        model = cls(backbone, dataset.catalog, dataset.words, rating_scale(dataset), config)
+        model.data_path = dataset.path
+        return model
+
+    # -- prompts and replies --------------------------------------------------------------------------------------
+
+    def prompt(self, example: RatingExample) -> FittedPrompt:
+        """The prompt of one example, within the token budget."""
+        prompt = self.config.prompt
+        return fitted_prompt(
+            example,
+            self.catalog,
+            self.words,
+            self.scale,
+            self.backbone.tokenizer,
+            style=prompt.style,
+            max_tokens=prompt.max_tokens,
+            review_words=prompt.review_words,
+            item_review_words=prompt.item_review_words,
+            item_words=prompt.item_words,
+            title_words=prompt.title_words,
+        )
+
+    def replies(self, rollouts: Rollouts) -> list[str]:
+        """The text of each reply, without end-of-turn tokens."""
+        return [
+            str(self.backbone.tokenizer.decode(ids[:length].tolist(), skip_special_tokens=True))
+            for ids, length in zip(rollouts.reply_ids, rollouts.lengths.tolist(), strict=True)
+        ]
+
+    # -- predicting -----------------------------------------------------------------------------------------------
+
+    def rate(
+        self,
+        examples: Sequence[RatingExample] | RatingExamples,
+        *,
+        samples: int = 1,
+        seed: int = 0,
+        batch_size: int = PROMPTS_AT_ONCE,
+        on_batch: Callable[[int], None] | None = None,
+    ) -> RatedExamples:
+        """Reason about each example and predict its rating.
+
+        Args:
+            examples: R rows; their true ratings are not read.
+            samples: k replies per row. 1 is the most likely reply, token by token. With more, replies are sampled as in
+                training and the prediction is their mean, which minimises the squared error; their spread is how
+                unsure the model is.
+            seed: of the sampled replies; what is drawn depends on the order of the rows and on `batch_size`, too.
+            batch_size: rows at a time. The most likely replies do not depend on it.
+            on_batch: called with the number of rows done, for progress.
+        """
+        if samples < 1:
+            raise ConfigError("samples", samples, "a prediction needs at least one reply", "use 1 or more")
+        sampling = self.config.rollout
+        if samples == 1:
+            sampling = SamplingConfig(temperature=0, max_completion_length=sampling.max_completion_length)
+        generator = torch.Generator(device=self.backbone.device).manual_seed(seed)
+        parsed: list[ParsedRating] = []
+        texts: list[str] = []
+        lengths: list[int] = []
+        truncated: list[bool] = []
+        for start in range(0, len(examples), batch_size):
+            batch = [examples[row] for row in range(start, min(start + batch_size, len(examples)))]
+            prompts = [self.prompt(example).ids for example in batch]
+            rollouts = self.engine.sample(prompts, sampling, num_generations=samples, generator=generator)
+            written = self.replies(rollouts)
+            texts += written[::samples]
+            parsed += [parse_rating(text, self.scale) for text in written]
+            lengths += rollouts.lengths.tolist()
+            truncated += rollouts.truncated.tolist()
+            if on_batch is not None:
+                on_batch(len(batch))
+        predictions, spread = _mean_and_spread([reply.rating for reply in parsed], samples)
+        problems = [reply.problem or "" for reply in parsed]
+        return RatedExamples(predictions, spread, texts, problems, np.array(lengths), np.array(truncated))
+
+    def predict(self, examples: Sequence[RatingExample] | RatingExamples) -> FloatArray:
+        """[R] predicted ratings; NaN where the reply did not parse."""
+        return self.rate(examples).predictions
+
+    # -- storage --------------------------------------------------------------------------------------------------
+
+    def save_pretrained(self, path: str | Path) -> None:
+        """Write weights and tokenizer (`model/`), `items.parquet`, `config.yaml` and `reczero.json`."""
+        path = Path(path)
+        path.mkdir(parents=True, exist_ok=True)
+        self.backbone.model.save_pretrained(path / "model")
+        self.backbone.tokenizer.save_pretrained(path / "model")
+        pq.write_table(self.catalog.table, path / ".items.part")
+        (path / ".items.part").replace(path / "items.parquet")
+        save_config(self.config, path / "config.yaml")
+        data = str(self.data_path.resolve()) if self.data_path else None
+        meta = {"method": "reczero", "words": self.words, "scale": self.scale.record, "data": data}
+        write_text(path / META_FILE, json.dumps(meta, indent=2))
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path, device: str | torch.device | None = None) -> Self:
+        """Load what `save_pretrained` or a finished run wrote.
+
+        Raises:
+            CheckpointError: a part is missing or damaged.
+        """
+        path = Path(path)
+        if not (path / META_FILE).exists():
+            raise CheckpointError(
+                path,
+                f"is not a finished RecZero run (no {META_FILE})",
+                "give the directory of `reckon train reczero`, after it has ended",
+            )
+        try:
+            meta = json.loads((path / META_FILE).read_text())
+            catalog = Catalog(pq.read_table(path / "items.parquet"))
+            scale, words, data = Scale.of_record(meta["scale"]), meta["words"], meta["data"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(
+                path, f"{META_FILE} or items.parquet is missing or damaged ({error})", "copy the whole run again"
+            ) from error
+        config = config_of(path, RecZeroConfig)
+        backbone = load_backbone(path / "model", dtype=config.training.dtype, device=device)
+        model = cls(backbone, catalog, words, scale, config)
+        model.data_path = Path(data) if data else None
+        return model
+
+
+def _mean_and_spread(ratings: Sequence[float | None], samples: int) -> tuple[FloatArray, FloatArray]:
+    """[R] mean and [R] sample standard deviation of each row's k ratings, over those that are there."""
+    table = np.array([np.nan if rating is None else rating for rating in ratings]).reshape(-1, samples)
+    known = np.isfinite(table)
+    count = known.sum(axis=1)
+    mean = np.divide(np.where(known, table, 0).sum(axis=1), count, out=np.full(len(table), np.nan), where=count > 0)
+    squares = np.where(known, (table - mean[:, None]) ** 2, 0).sum(axis=1)
+    spread = np.sqrt(np.divide(squares, count - 1, out=np.full(len(table), np.nan), where=count > 1))
+    return mean, spread

@@ -1,0 +1,283 @@
+"""RPORec: a language model that reasons in text, and a small Rechead that retrieves from what it wrote.
+
+Entry points: `RPORec.from_backbone`, `fit`, `reason`, `recommend`, `save_pretrained`, `from_pretrained`.
+
+    from reckon.data import Dataset
+    from reckon.methods.rporec import RPORec
+
+    dataset = Dataset.load("movies")
+    model = RPORec.from_backbone("Qwen/Qwen2.5-0.5B-Instruct", dataset)
+    model.fit(dataset, out="run")
+    print(model.recommend([[3, 17, 5]], k=10)[0].reasoning)
+
+The language model never sees an item vector, and the Rechead never sees a hidden state: either can be exchanged.
+
+Source: RPORec (arXiv 2605.21967).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Self
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from reckon.data import Catalog, Dataset, Example
+from reckon.data.examples import IntArray
+from reckon.errors import CheckpointError
+from reckon.methods.ranking_model import RankingModel, Reading
+from reckon.methods.rporec.config import RecheadConfig, RPORecConfig, preset
+from reckon.methods.rporec.rechead_training import Scorer, user_vectors
+from reckon.methods.rporec.reply_store import Reply
+from reckon.models.backbone import Backbone, load_backbone
+from reckon.models.item_table import ItemTable
+from reckon.models.rechead import Rechead
+from reckon.models.sentence_encoder import SentenceEncoder, load_encoder, new_encoder
+from reckon.prompts import item_text, prompt_ids
+from reckon.prompts.rporec import BLOCKS, REPLY_END, history_text, messages
+from reckon.rollout import Rollouts, SamplingConfig, SharedPrefixEngine
+from reckon.runs.read import config_of
+from reckon.runs.saved_catalog import SavedCatalog
+from reckon.training.arguments import backbone_to_train
+
+RECHEAD_FILE, ENCODER_FOLDER = "rechead.safetensors", "encoder"
+THINK, THOUGHT = f"<{BLOCKS[0]}>", f"</{BLOCKS[0]}>"
+
+
+class RPORecModel(RankingModel):
+    """A recommender that reasons in text, then retrieves."""
+
+    METHOD, NAME = "rporec", "RPORec"
+    config: RPORecConfig
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        catalog: Catalog,
+        counts: IntArray,
+        words: dict[str, str],
+        config: RPORecConfig,
+        encoder: SentenceEncoder,
+        rechead: Rechead,
+        table: ItemTable | None = None,
+    ) -> None:
+        super().__init__(backbone, catalog, counts, words, config, table)
+        self.encoder, self.rechead = encoder, rechead.to(backbone.device).eval()
+        self.engine = SharedPrefixEngine(backbone, REPLY_END, appends_marker=False)
+
+    @classmethod
+    def from_backbone(
+        cls, backbone: str | Path | Backbone, dataset: Dataset, config: RPORecConfig | None = None
+    ) -> Self:
+        """An RPORec whose Rechead is untrained: it ranks by the plain sentence vectors.
+
+        Args:
+            backbone: hub id or folder of a causal language model, or a loaded one.
+            dataset: its catalog becomes the item table, its training counts the popularity prior.
+            config: settings; default: the `paper` preset.
+        """
+        config = config or preset("paper")
+        backbone = backbone_to_train(backbone, config.training, config.lora, config.seed)
+        head = config.rechead
+        encoder = new_encoder(
+            head.encoder, item_texts(dataset.catalog, config.prompt.item_words), head.width, head.half_life
+        )
+        rechead = new_rechead(head, encoder.width, config.seed)
+        model = cls(backbone, dataset.catalog, dataset.train_counts, dataset.words, config, encoder, rechead)
+        model.data_path = dataset.path
+        return model
+
+    # -- what a ranking model says ------------------------------------------------------------------------------
+
+    @property
+    def reasons(self) -> bool:
+        return self.config.reasons
+
+    @property
+    def exclude_seen(self) -> bool:
+        return self.config.rechead.exclude_seen
+
+    @property
+    def popularity_prior(self) -> float:
+        return self.config.rechead.popularity_prior
+
+    def without_reasoning(self) -> Self | None:
+        if not self.reasons:
+            return None
+        config = replace(self.config, arm="history-only")
+        plain = type(self)(
+            self.backbone, self.catalog, self.counts, self.words, config, self.encoder, self.rechead, self.table
+        )
+        plain.data_path = self.data_path
+        return plain
+
+    def encode(self, catalog: Catalog) -> Tensor:
+        texts = item_texts(catalog, self.prompt.item_words)
+        return self.encoder.encode(texts).to(self.backbone.device)
+
+    def reading(self, examples: Sequence[Example], on_token: Callable[[Tensor], None] | None = None) -> Reading:
+        if not self.reasons:
+            return Reading.silent(self.queries(examples, [NOTHING_WRITTEN] * len(examples)))
+        return self.reading_of(examples, self.reason(examples, on_token=on_token))
+
+    def written(self, examples: Sequence[Example]) -> list[str]:
+        return [reply.text for reply in self.reason(examples)]
+
+    def reading_written(self, examples: Sequence[Example], replies: Sequence[str]) -> Reading:
+        return self.reading_of(examples, [Reply(text, 0, False) for text in replies])
+
+    def reading_of(self, examples: Sequence[Example], replies: Sequence[Reply]) -> Reading:
+        """As `reading`, with replies that are there already: the language model is not touched."""
+        parsed = [reply.parsed for reply in replies]
+        return Reading(
+            self.queries(examples, replies),
+            [parts.reasoning for parts in parsed],
+            [reply.truncated for reply in replies],
+            [reply.tokens for reply in replies],
+            [parts.problem is None for parts in parsed],
+        )
+
+    # -- the language model -------------------------------------------------------------------------------------
+
+    def prompt_ids(self, example: Example) -> list[int]:
+        """The prompt of one history as token ids."""
+        return prompt_ids(messages(example, self.titles, self.words, self.prompt.style), self.backbone.tokenizer)
+
+    def reason(
+        self,
+        examples: Sequence[Example],
+        sampling: SamplingConfig | None = None,
+        generator: torch.Generator | None = None,
+        on_token: Callable[[Tensor], None] | None = None,
+    ) -> list[Reply]:
+        """One reply for each history, the most likely one token by token unless `sampling` is given."""
+        greedy = SamplingConfig(temperature=0, max_completion_length=self.config.rollout.max_completion_length)
+        prompts = [self.prompt_ids(example) for example in examples]
+        return self.replies(self.engine.sample(prompts, sampling or greedy, generator=generator, on_token=on_token))
+
+    def replies(self, rollouts: Rollouts) -> list[Reply]:
+        """The text of each trajectory, as the parser reads it."""
+        return [
+            Reply(written_text(self.backbone, ids[:length].tolist()), length, cut)
+            for ids, length, cut in zip(
+                rollouts.reply_ids, rollouts.lengths.tolist(), rollouts.truncated.tolist(), strict=True
+            )
+        ]
+
+    def shown(self, written: list[int], ended: bool) -> str:
+        text = written_text(self.backbone, written)
+        if ended:
+            return Reply(text, 0, False).parsed.reasoning
+        if THINK not in text:
+            return ""
+        text = text.partition(THINK)[2].lstrip()
+        for tag in (THOUGHT, f"<{BLOCKS[1]}>"):
+            text = text.partition(tag)[0]
+            for length in range(len(tag) - 1, 0, -1):  # a tag that is still growing waits for its end
+                text = text.removesuffix(tag[:length])
+        return text.rstrip()
+
+    # -- the Rechead --------------------------------------------------------------------------------------------
+
+    def texts(self, examples: Sequence[Example], replies: Sequence[Reply]) -> tuple[Tensor, Tensor]:
+        """What the Rechead reads: sentence vectors of history, reasoning and answer [n, 3, D]; which parse [n]."""
+        parsed = [reply.parsed for reply in replies]
+        right = [parts.problem is None for parts in parsed]
+        histories = [history_text(example, self.titles) for example in examples]
+        reasonings = [parts.reasoning if fits else "" for parts, fits in zip(parsed, right, strict=True)]
+        answers = [parts.answer for parts in parsed]
+        vectors = self.encoder.encode([*histories, *reasonings, *answers]).view(3, len(examples), -1)
+        device = self.backbone.device
+        return vectors.transpose(0, 1).contiguous().to(device), torch.tensor(right, dtype=torch.bool, device=device)
+
+    def queries(self, examples: Sequence[Example], replies: Sequence[Reply]) -> Tensor:
+        """h_u / tau [n, D], whose product with the item table is the score; no gradient."""
+        return user_vectors(self.rechead, *self.texts(examples, replies), self.config.rechead.tau)
+
+    @property
+    def scorer(self) -> Scorer:
+        """How user vectors become scores."""
+        return Scorer(self.table.vectors, self.config.rechead.tau, self.bias)
+
+    # -- storage ------------------------------------------------------------------------------------------------
+
+    def restore(self, path: Path) -> None:
+        """Take the weights, Rechead and item table of a run of this very model; its own settings stay.
+
+        Raises:
+            CheckpointError: a part is missing or damaged.
+        """
+        saved = type(self).from_pretrained(path, self.backbone.device)
+        self.backbone, self.encoder, self.rechead = saved.backbone, saved.encoder, saved.rechead
+        self._table, self.engine = saved.table, saved.engine
+
+    def _save_parts(self, path: Path) -> None:
+        (path / ENCODER_FOLDER).mkdir(exist_ok=True)
+        self.encoder.save(path / ENCODER_FOLDER)
+        part = path / f".{RECHEAD_FILE}.part"
+        save_file({name: value.cpu().contiguous() for name, value in self.rechead.state_dict().items()}, part)
+        part.replace(path / RECHEAD_FILE)
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path, device: str | torch.device | None = None) -> Self:
+        path = Path(path)
+        saved = SavedCatalog.load(path, cls.METHOD)
+        config = config_of(path, RPORecConfig)
+        encoder = load_encoder(path / ENCODER_FOLDER)
+        rechead = load_rechead(path, config.rechead, encoder.width)
+        backbone = load_backbone(
+            path / "model",
+            dtype=config.training.dtype,
+            gradient_checkpointing=config.training.gradient_checkpointing,
+            device=device,
+        )
+        saved.table.vectors = saved.table.vectors.to(backbone.device)
+        model = cls(backbone, saved.catalog, saved.counts, saved.words, config, encoder, rechead, saved.table)
+        model.data_path = saved.data_path
+        return model
+
+
+NOTHING_WRITTEN = Reply("", 0, False)
+
+
+def item_texts(catalog: Catalog, words: int) -> list[str]:
+    """Every item as the sentence encoder reads it."""
+    return [item_text(catalog.record(index), words) for index in range(len(catalog))]
+
+
+def written_text(backbone: Backbone, ids: Sequence[int]) -> str:
+    """A reply as text, with its tags: some tokenizers hold them as special tokens, which decoding may leave out.
+
+    The end-of-turn token and padding are no text of the reply; any other special token is, and breaks its form.
+    """
+    tokenizer = backbone.tokenizer
+    configured = backbone.config.eos_token_id
+    ends = {tokenizer.eos_token_id, tokenizer.pad_token_id}
+    ends.update(configured if isinstance(configured, list) else [configured])
+    kept = list(ids)
+    while kept and kept[-1] in ends:
+        kept.pop()
+    return str(tokenizer.decode(kept, skip_special_tokens=False))
+
+
+def new_rechead(config: RecheadConfig, width: int, seed: int) -> Rechead:
+    """An untrained Rechead, a function of the seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Rechead(width, config)
+
+
+def load_rechead(path: Path, config: RecheadConfig, width: int) -> Rechead:
+    """The Rechead of a saved model. Raises CheckpointError where it is missing or of another shape."""
+    rechead = new_rechead(config, width, 0)
+    try:
+        rechead.load_state_dict(load_file(path / RECHEAD_FILE))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(
+            path / RECHEAD_FILE, f"is missing or damaged ({reason})", "copy the whole run again"
+        ) from None
+    return rechead

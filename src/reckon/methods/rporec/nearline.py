@@ -1,0 +1,170 @@
+"""RPORec as it runs in production: reasoning is written before anybody asks, and a request is one look-up.
+
+Entry points: `reason_all`, behind `reckon reason`, fills a store with reasoning, answer and user vector of every user;
+`Nearline` recommends from it. It loads the item table and no language model, and gives the lists that the model itself
+would give for the same reasoning.
+
+Source: RPORec (arXiv 2605.21967), deployment.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reckon.data import Catalog, Dataset
+from reckon.errors import CheckpointError, ConfigError, DataError
+from reckon.methods.ranking_model import best_items, log_prior
+from reckon.methods.rporec.config import RPORecConfig
+from reckon.methods.rporec.model import RECHEAD_FILE, RPORecModel
+from reckon.methods.rporec.replies import PolicyWriter, write_missing
+from reckon.methods.rporec.reply_store import ReplyStore
+from reckon.models.item_table import ItemTable
+from reckon.models.recommender import Recommendation
+from reckon.runs.read import config_of, dataset_of, manifest_of
+from reckon.runs.saved_catalog import SavedCatalog
+
+USERS_AT_ONCE = 64  # prompts in one batch
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonedUsers:
+    """What `reason_all` did."""
+
+    users: int
+    """Users of the data set, or of the part that was asked for."""
+    written: int
+    """Those that were not in the store before."""
+
+
+def reason_all(
+    run: str | Path,
+    store: str | Path,
+    *,
+    data: str | Path | None = None,
+    batch_size: int = USERS_AT_ONCE,
+    part: tuple[int, int] = (1, 1),
+    on_batch: Callable[[int, int], None] = lambda rows, total: None,
+) -> ReasonedUsers:
+    """Write reasoning, answer and user vector of every user of a run's data set into a store.
+
+    Users that are there already are left as they are, so a run that was killed is repeated to go on.
+
+    Args:
+        run: a finished RPORec run.
+        store: the SQLite file; made if absent.
+        data: the dataset directory, where it has moved since training.
+        batch_size: prompts at a time; a batch is one transaction.
+        part: (i, n) takes every n-th user, beginning with the i-th: n processes may fill one store.
+        on_batch: called with the users done since the last call and their total.
+
+    Raises:
+        CheckpointError: the run is not finished, or was trained on other data.
+        ConfigError: the run writes no reasoning, or `part` is none.
+        DataError: the store is of another run.
+    """
+    run = Path(run)
+    model = RPORecModel.from_pretrained(run)
+    if not model.reasons:
+        raise ConfigError("arm", model.config.arm, "this run writes no reasoning", "give a run of the full method")
+    dataset = dataset_of(run, model.data_path, data)
+    users = users_of(dataset, part)
+    with ReplyStore(store, store_identity(run)) as kept:
+        missing = kept.missing(users)
+        rows = [(user, model.example_of_user(dataset, user)) for user in missing]
+        on_batch(len(users) - len(missing), len(users))
+        written = write_missing(
+            rows,
+            PolicyWriter(model, with_vectors=True),
+            kept,
+            batch_size=batch_size,
+            on_batch=lambda done: on_batch(done, len(users)),
+        )
+    return ReasonedUsers(len(users), written)
+
+
+def users_of(dataset: Dataset, part: tuple[int, int] = (1, 1)) -> list[str]:
+    """Ids of everybody of whom anything is known, sorted; every n-th, beginning with the i-th."""
+    first, step = part
+    if not 1 <= first <= step:
+        raise ConfigError("--part", f"{first}/{step}", "must be i/n with 1 <= i <= n", "use 1/2 and 2/2, say")
+    known = set(map(str, dataset.user_ids))
+    if dataset.rows is not None:
+        known |= set(map(str, dataset.rows["user_id"].to_pylist()))
+    return sorted(known)[first - 1 :: step]
+
+
+def store_identity(run: Path) -> dict[str, Any]:
+    """What a store's vectors depend on, read without loading the language model: its training, settings, Rechead."""
+    digest = hashlib.sha256(json.dumps(manifest_of(run), sort_keys=True).encode())
+    for name in ("config.yaml", RECHEAD_FILE):
+        try:
+            digest.update((run / name).read_bytes())
+        except OSError:
+            raise CheckpointError(run, f"has no readable {name}", "copy the whole run again") from None
+    return {"run": digest.hexdigest()[:16], "data": manifest_of(run)["data"]["checksum"]}
+
+
+class Nearline:
+    """Recommends from a store. Use it as a context manager."""
+
+    def __init__(
+        self, catalog: Catalog, table: ItemTable, bias: Tensor | None, exclude_seen: bool, store: ReplyStore
+    ) -> None:
+        self.catalog, self.table, self.bias, self.exclude_seen, self.store = catalog, table, bias, exclude_seen, store
+
+    @classmethod
+    def open(cls, run: str | Path, store: str | Path) -> "Nearline":
+        """Serve a finished run from a store that `reason_all` has filled for it.
+
+        Raises:
+            CheckpointError: the run is not a finished one of RPORec.
+            DataError: there is no such store, or it is of another run.
+        """
+        run = Path(run)
+        saved, config = SavedCatalog.load(run, RPORecModel.METHOD), config_of(run, RPORecConfig)
+        kept = ReplyStore(store, None)
+        if kept.identity != store_identity(run):
+            kept.__exit__(None, None, None)
+            raise DataError(str(store), f"was not made for {run}", f"make one with `reckon reason {run} --out STORE`")
+        head = config.rechead
+        bias = head.popularity_prior * log_prior(saved.counts) if head.popularity_prior > 0 else None
+        return cls(saved.catalog, saved.table, bias, head.exclude_seen, kept)
+
+    def __enter__(self) -> "Nearline":
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self.store.__exit__(*exception)
+
+    def recommend(self, user_id: str, k: int = 10, exclude_seen: bool | None = None) -> Recommendation:
+        """The k best items of a user: one look-up, one product with the item table.
+
+        Raises:
+            DataError: the store holds no reasoning about this user.
+        """
+        return self.recommend_with_history(user_id, k, exclude_seen)[0]
+
+    def recommend_with_history(
+        self, user_id: str, k: int = 10, exclude_seen: bool | None = None
+    ) -> tuple[Recommendation, list[int]]:
+        """As `recommend`, with the item indices of the history that was reasoned about, oldest first."""
+        row = self.store.get(user_id)
+        if row is None or row.vector is None:
+            raise DataError(
+                f"user {user_id!r}", f"has no reasoning in {self.store.path}", "run `reckon reason` again for new users"
+            )
+        # An item may have left the catalog since.
+        history = [self.table.row(item_id) for item_id in row.seen or () if item_id in self.table]
+        exclude = self.exclude_seen if exclude_seen is None else exclude_seen
+        query = torch.from_numpy(row.vector.copy())[None]
+        seen = [np.array(history, dtype=np.int64)] if exclude else None
+        items, ids, scores = best_items(query, self.table, k, self.bias, seen)[0]
+        reply = row.reply
+        return Recommendation(items, ids, scores, reply.parsed.reasoning, reply.truncated), history

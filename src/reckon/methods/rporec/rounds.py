@@ -1,0 +1,214 @@
+"""RPORec from a data set and a backbone to a run directory: one stage, or both of them in turns.
+
+Entry points: `train_run`, behind `reckon train rporec`, and `fit`. Each stage leaves a whole run of its own that can be
+evaluated, compared and gone on from. Both in turns make
+
+    OUT/round-1/rechead     Stage I: replies written once, the Rechead trained on them
+    OUT/round-1/reasoning   Stage II: the language model reinforced by that Rechead
+    OUT/round-2/rechead     Stage I again, on what the language model writes now
+    OUT                     the last stage's model, the run itself
+
+Source: RPORec (arXiv 2605.21967): the stages alternate.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from reckon.config import save_config
+from reckon.data import Dataset
+from reckon.errors import CheckpointError, ConfigError
+from reckon.methods.rporec.config import Arm, PresetName, RPORecConfig
+from reckon.methods.rporec.config import preset as constants
+from reckon.methods.rporec.model import RPORecModel
+from reckon.methods.rporec.replies import TeacherWriter
+from reckon.methods.rporec.stage_one import fit_rechead
+from reckon.methods.rporec.stage_two import fit_reasoning
+from reckon.rl.checkpoints import last_checkpoint
+from reckon.runs.read import check_trained_on, config_of, log_of, manifest_of
+from reckon.runs.write import BEGUN_FILE, starting_point, write_run
+from reckon.teachers.asking import Patience
+from reckon.teachers.teachers import Teacher
+from reckon.training.arguments import run_config
+from reckon.training.loop import StepShare
+
+Stage = Literal["both", "rechead", "reasoning"]
+STAGES: tuple[Stage, Stage] = ("rechead", "reasoning")
+
+
+def fit(
+    model: RPORecModel,
+    dataset: Dataset,
+    out: Path,
+    *,
+    rounds: int = 1,
+    resume: bool = False,
+    teacher: Teacher | None = None,
+    patience: Patience | None = None,
+    on_progress: Callable[[float], None] | None = None,
+) -> None:
+    """Train both stages in place, in turns, and write the run directory; the arm `history-only` has Stage I alone.
+
+    Args:
+        model: from `RPORec.from_backbone`.
+        dataset: training rows and validation rows; test rows are not touched.
+        out: run directory. It must be new, or hold a run to `resume`.
+        rounds: how often Stage I and Stage II take turns, >= 1. From the second on, the Rechead goes on from its
+            weights.
+        resume: go on where the run stopped, in whichever stage.
+        teacher: who writes the replies of the first round's Stage I; default: the model itself.
+        patience: how often and how fast the teacher is asked.
+        on_progress: told which share is done, 0 to 1, after each Stage I and each update of Stage II; all stages count
+            alike.
+
+    Raises:
+        CheckpointError: the directory holds a run already, or there is nothing to resume.
+    """
+    if rounds < 1:
+        raise ConfigError("--rounds", rounds, "must be at least 1", "use 1")
+    _begin(model, dataset, out, resume)
+    config, seconds = model.config, 0.0
+    stages = STAGES if config.reasons else STAGES[:1]
+    tell, whole = on_progress or (lambda share: None), rounds * len(stages)
+    for number in range(1, rounds + 1):
+        for done, stage in enumerate(stages, start=(number - 1) * len(stages)):
+            folder = out / f"round-{number}" / stage
+            if (folder / "manifest.json").exists():
+                model.restore(folder)
+            elif stage == "rechead":
+                fit_rechead(
+                    model, dataset, folder, **_writing(model, dataset, teacher if number == 1 else None, patience)
+                )
+            else:
+                share = StepShare(partial(_tell_of_stage, tell, done, whole))
+                fit_reasoning(model, dataset, folder, resume=last_checkpoint(folder) is not None, callbacks=[share])
+            tell((done + 1) / whole)
+            seconds, log = seconds + manifest_of(folder)["training_seconds"], log_of(folder)
+    model.save_pretrained(out)
+    write_run(out, model.METHOD, config, model.backbone, dataset, log, seconds)
+
+
+def _tell_of_stage(tell: Callable[[float], None], done: int, whole: int, share: float) -> None:
+    tell((done + share) / whole)
+
+
+def _begin(model: RPORecModel, dataset: Dataset, out: Path, resume: bool) -> None:
+    """Refuse a directory that holds another run, or none where one should go on."""
+    finished, begun = (out / "manifest.json").exists(), (out / BEGUN_FILE).exists()
+    if resume and not begun:
+        raise CheckpointError(out, "holds no run of both stages to resume", "start it without --resume")
+    if finished or (begun and not resume):
+        raise CheckpointError(out, "already holds a run", "continue it with --resume, or choose another directory")
+    if not resume:
+        starting_point(out, False, {"data": dataset.checksum, "backbone": model.backbone.fingerprint()})
+        save_config(model.config, out / "config.yaml")
+
+
+def _writing(
+    model: RPORecModel, dataset: Dataset, teacher: Teacher | None, patience: Patience | None
+) -> dict[str, Any]:
+    """Who writes the replies of Stage I, as arguments of `fit_rechead`."""
+    if teacher is None:
+        return {}
+    writer = TeacherWriter(teacher, model, dataset.catalog, patience, model.config.seed)
+    return {"writer": writer, "written_by": teacher.identity}
+
+
+class RPORec(RPORecModel):
+    """RPORec, which can be trained: the class that `reckon.methods.rporec` offers."""
+
+    def fit(
+        self,
+        dataset: Dataset,
+        out: str | Path,
+        *,
+        rounds: int = 1,
+        resume: bool = False,
+        on_progress: Callable[[float], None] | None = None,
+    ) -> Self:
+        """Train both stages in place, `rounds` times, and write a run directory."""
+        fit(self, dataset, Path(out), rounds=rounds, resume=resume, on_progress=on_progress)
+        return self
+
+
+def train_run(
+    *,
+    data: str | Path,
+    out: str | Path,
+    backbone: str | Path | None = None,
+    start: str | Path | None = None,
+    stage: Stage = "both",
+    rounds: int = 1,
+    config_file: Path | None = None,
+    preset: PresetName | None = None,
+    arm: Arm | None = None,
+    overrides: Sequence[str] = (),
+    resume: bool = False,
+    seed: int | None = None,
+    teacher: Teacher | None = None,
+    patience: Patience | None = None,
+) -> RPORec:
+    """Train from a dataset directory into a run directory; behind `reckon train rporec`.
+
+    Args:
+        data: dataset directory.
+        out: run directory.
+        backbone: hub id or folder of a causal language model; or give `start`.
+        start: a finished RPORec run whose language model and Rechead go on, with its settings where no other are
+            given. Stage II alone needs one.
+        stage: `rechead` (Stage I), `reasoning` (Stage II), or `both`, in turns.
+        rounds: of both stages.
+        config_file: YAML over the preset.
+        preset, arm: where the settings start; default: those of `start`, else `paper` and `full`.
+        overrides: `section.field=value` strings; they win over the file.
+        resume: go on where the run stopped with the settings the run began with.
+        seed: wins over the config's seed.
+        teacher: who writes the replies of Stage I; default: the model itself.
+        patience: how often and how fast the teacher is asked.
+    """
+    out, dataset = Path(out), Dataset.load(data)
+    _check_source(backbone, start, stage, rounds, teacher)
+    if start is not None:
+        check_trained_on(Path(start), dataset)
+    base = (
+        config_of(Path(start), RPORecConfig)
+        if start is not None and preset is None
+        else constants(preset or "paper", arm or "full")
+    )
+    config = run_config(base, out / "config.yaml", config_file, overrides, resume=resume, seed=seed)
+    model = _model(dataset, backbone, Path(start) if start is not None else None, config)
+    if stage == "both":
+        fit(model, dataset, out, rounds=rounds, resume=resume, teacher=teacher, patience=patience)
+    elif stage == "rechead":
+        fit_rechead(model, dataset, out, **_writing(model, dataset, teacher, patience))
+    else:
+        fit_reasoning(model, dataset, out, resume=resume)
+    return model
+
+
+def _check_source(
+    backbone: str | Path | None, start: str | Path | None, stage: Stage, rounds: int, teacher: Teacher | None
+) -> None:
+    if (backbone is None) == (start is None):
+        raise ConfigError("--backbone", backbone, "give either a backbone or --start, a run to go on from", "name one")
+    if stage == "reasoning" and start is None:
+        fix = "train --stage rechead first and name its run with --start, or train both stages"
+        raise ConfigError("--start", None, "Stage II needs a Rechead that Stage I has trained", fix)
+    if rounds != 1 and stage != "both":
+        raise ConfigError("--rounds", rounds, f"only both stages take turns, and the stage is {stage}", "leave it out")
+    if teacher is not None and stage == "reasoning":
+        raise ConfigError("--teacher", "", "Stage II trains on what the model itself writes", "leave it out")
+
+
+def _model(dataset: Dataset, backbone: str | Path | None, start: Path | None, config: RPORecConfig) -> RPORec:
+    if start is None:
+        assert backbone is not None
+        return RPORec.from_backbone(backbone, dataset, config)
+    model = RPORec.from_pretrained(start)
+    for section in ("prompt", "rechead"):
+        before, now = getattr(model.config, section), getattr(config, section)
+        if before != now:
+            raise ConfigError(section, now, f"differs from that of {start}, whose Rechead goes on", "leave it as it is")
+    model.config, model.data_path = config, dataset.path
+    return model

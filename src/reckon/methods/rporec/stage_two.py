@@ -1,0 +1,213 @@
+"""Stage II of RPORec: the Rechead stands still and judges what the language model writes, by reinforcement.
+
+Entry point: `fit_reasoning`. Groups of replies, six rewards, a gradient on the tokens of highest entropy alone. The run
+directory, checkpoints, validation and early stopping are those of every method; the best model is the one with the
+highest NDCG@10 on a fixed sample of validation rows.
+
+Source: RPORec (arXiv 2605.21967), Stage II.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import TrainerCallback
+
+from reckon.config import save_config
+from reckon.data import Dataset, Example, Examples
+from reckon.errors import ConfigError
+from reckon.methods.rporec.model import THINK, THOUGHT, RPORecModel, written_text
+from reckon.methods.rporec.reply_store import Reply
+from reckon.methods.rporec.summaries import Summariser
+from reckon.methods.validation import SELECTION_METRIC, training_rows, validate
+from reckon.models.backbone import Backbone
+from reckon.models.scoring import target_ranks
+from reckon.prompts.rporec import REPLY_END
+from reckon.rl.policy_trainer import ExampleRows, PolicySettings, PolicyTrainer
+from reckon.rl.reference import ReferencePolicy
+from reckon.rl.rewards.rporec import reward_parts, total
+from reckon.rollout import Rollouts
+from reckon.runs.write import TrajectoryLog, starting_point, write_run
+from reckon.training.arguments import adamw, training_arguments
+from reckon.training.loop import run_trainer
+
+
+class ReasoningTrainer(PolicyTrainer):
+    """GRPO on the six rewards."""
+
+    appends_marker = False
+    rewards_entropy = True
+    recommender: RPORecModel
+    validation: Examples
+    trajectories: TrajectoryLog
+    summariser: Summariser | None
+
+    def attach(self, recommender: RPORecModel, validation: Examples, trajectories: TrajectoryLog) -> None:
+        """Give the trainer its recommender and its fixed validation sample; before a checkpoint is loaded, because the
+        summariser is the model as it is now."""
+        self.recommender, self.validation, self.trajectories = recommender, validation, trajectories
+        rewards = recommender.config.rewards
+        self.summariser = None
+        if rewards.needs_summary:
+            start = self.reference or ReferencePolicy(self.backbone)
+            self.summariser = Summariser(start, recommender.prompt.style, rewards.summary_tokens)
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        self.optimizer = adamw(self.backbone, self.recommender.config.training)
+        return self.optimizer
+
+    def prompt_ids(self, example: Example) -> list[int]:
+        return self.recommender.prompt_ids(example)
+
+    def score(self, rollouts: Rollouts, examples: Sequence[Example]) -> Tensor:
+        """The weighted sum of the six rewards of each trajectory. [N]"""
+        rows = [example for example in examples for _ in range(rollouts.group_size)]
+        replies, settings = self.recommender.replies(rollouts), self.recommender.config.rewards
+        columns = self._columns(rollouts, rows, replies)
+        parts = reward_parts(settings, [reply.text for reply in replies], rollouts.reply_ids.tolist(), **columns)
+        rewards = total(settings, parts)
+        self.report(reply__parsed=sum(parts["format"]) / len(rows))
+        self.report(**{f"reward__{name}": sum(values) / len(rows) for name, values in parts.items()})
+        parsed = [reply.parsed for reply in replies]
+        self.trajectories.add(
+            self.state.global_step,
+            rollouts,
+            user_id=[example.user_id for example in rows],
+            target=[example.target for example in rows],
+            reply=[reply.text for reply in replies],
+            reasoning=[one.reasoning for one in parsed],
+            summary=columns.get("summary", [""] * len(rows)),
+            problem=[one.problem or "" for one in parsed],
+            target_rank=columns["target_rank"],
+            reward=rewards,
+            **{f"reward_{name}": values for name, values in parts.items()},
+        )
+        return torch.tensor(rewards, device=rollouts.hidden.device)
+
+    def _columns(self, rollouts: Rollouts, rows: Sequence[Example], replies: Sequence[Reply]) -> dict[str, list[Any]]:
+        """What the rewards need beside the text, one value per trajectory."""
+        parsed = [reply.parsed for reply in replies]
+        reasonings = [one.reasoning if one.problem is None else "" for one in parsed]
+        spans = [
+            reasoning_tokens(self.backbone, ids[:length].tolist()) if text else slice(0, 0)
+            for ids, length, text in zip(rollouts.reply_ids, rollouts.lengths.tolist(), reasonings, strict=True)
+        ]
+        assert rollouts.entropies is not None
+        columns: dict[str, list[Any]] = {
+            "target_rank": self._target_ranks(rows, replies),
+            "reasoning_entropies": [
+                entropies[span].tolist() for entropies, span in zip(rollouts.entropies, spans, strict=True)
+            ],
+        }
+        if self.summariser is not None:
+            summaries = self.summariser.summaries(reasonings)
+            vectors = self.recommender.encoder.encode([*reasonings, *summaries])  # [2 N, D]
+            cosines = (vectors[: len(rows)] * vectors[len(rows) :]).sum(dim=1)
+            columns |= {"summary": summaries, "summary_similarity": cosines.tolist()}
+        return columns
+
+    def _target_ranks(self, rows: Sequence[Example], replies: Sequence[Reply]) -> list[int]:
+        """Rank of each target by the Rechead, over the whole catalog."""
+        recommender = self.recommender
+        targets = torch.tensor([example.target for example in rows])
+        ranks = target_ranks(
+            recommender.queries(rows, replies),
+            recommender.table.vectors,
+            targets,
+            bias=recommender.bias,
+            exclude=recommender.seen(rows),
+        )
+        return [int(rank) for rank in ranks]
+
+    def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
+        """NDCG@10 and Hit@10 with the most likely replies to the fixed validation sample."""
+        metrics = validate(self.recommender, self.validation, metric_key_prefix)
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def save_extra(self, folder: Path) -> None:
+        self.trajectories.flush(self.state.global_step)  # a run killed later goes on from here and writes the rest
+
+
+def reasoning_tokens(backbone: Backbone, ids: Sequence[int]) -> slice:
+    """Places of the tokens that spell the reasoning of a reply of the right form.
+
+    Found by decoding beginnings of the reply, since tags may be spelled by any number of tokens. A token that spells a
+    part of a tag counts with the tag, whatever else is in it.
+    """
+    text = written_text(backbone, ids)
+    first, last = text.index(THINK) + len(THINK), text.index(THOUGHT)
+
+    def tokens_until(characters: int) -> int:
+        """The fewest tokens whose text has at least so many characters."""
+        low, high = 0, len(ids)
+        while low < high:
+            middle = (low + high) // 2
+            # A character that is not spelled out yet is decoded to replacement characters, one or more.
+            spelled = str(backbone.tokenizer.decode(list(ids[:middle]), skip_special_tokens=False))
+            if len(spelled.rstrip("\ufffd")) < characters:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    return slice(tokens_until(first), tokens_until(last + 1) - 1)
+
+
+def fit_reasoning(
+    model: RPORecModel,
+    dataset: Dataset,
+    out: Path,
+    *,
+    resume: bool = False,
+    progress: bool = True,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> None:
+    """Train the language model in place, keep its best state, and write the run directory.
+
+    Args:
+        model: with a Rechead that Stage I has trained.
+        dataset: training rows and validation rows; test rows are not touched.
+        out: run directory. It must be new, or hold a run to `resume`.
+        resume: go on from the newest whole checkpoint, bit for bit.
+        progress: show a progress bar.
+        callbacks: further transformers callbacks, e.g. a tracker.
+
+    Raises:
+        CheckpointError: the directory holds a run already, or there is nothing to resume.
+        ConfigError: the arm writes nothing that could be reinforced.
+    """
+    config, backbone = model.config, model.backbone
+    if not config.reasons:
+        raise ConfigError("arm", config.arm, "writes no reasoning to reinforce", "stop after --stage rechead")
+    start = starting_point(out, resume, {"data": dataset.checksum, "backbone": backbone.fingerprint()})
+    train, validation = training_rows(model, dataset)
+    grpo = config.grpo
+    trainer = ReasoningTrainer(
+        model=backbone.model,
+        args=training_arguments(config.training, config.seed, out, backbone.device, SELECTION_METRIC, progress),
+        train_dataset=ExampleRows(train),
+        eval_dataset=ExampleRows(validation),
+        callbacks=list(callbacks),
+        backbone=backbone,
+        marker=REPLY_END,
+        settings=PolicySettings(
+            config.rollout,
+            grpo.num_generations,
+            grpo.advantage,
+            grpo.epsilon,
+            grpo.epsilon_high,
+            config.training.micro_batch_size,
+            grpo.loss_type,
+            grpo.beta,
+            grpo.top_entropy,
+        ),
+    )
+    trainer.attach(model, validation, TrajectoryLog(out / "trajectories"))
+    save_config(config, out / "config.yaml")
+    seconds = run_trainer(trainer, out, config.training.patience, start)
+    model.save_pretrained(out)
+    write_run(out, model.METHOD, config, backbone, dataset, trainer.state.log_history, seconds)

@@ -1,0 +1,72 @@
+"""Summaries of reasonings by the starting model, frozen: what RPORec's rewards hold a reasoning against.
+
+Entry point: `Summariser`. Greedy, so a reasoning has one summary; those of the latest reasonings are remembered, since
+a policy that has learned repeats itself.
+
+Source: RPORec (arXiv 2605.21967), Stage II: y^ is a summary of y by the frozen starting LLM.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from reckon.methods.rporec.model import written_text
+from reckon.prompts.render import prompt_ids
+from reckon.prompts.rporec import REPLY_END, parse_reply, summary_messages
+from reckon.prompts.style import Style
+from reckon.rl.reference import ReferencePolicy
+from reckon.rollout import SamplingConfig, SharedPrefixEngine
+
+REMEMBERED = 20_000  # reasonings
+AT_ONCE = 64  # prompts in one batch
+
+
+class Summariser:
+    """The starting model, asked to say a reasoning in fewer words."""
+
+    def __init__(self, start: ReferencePolicy, style: Style, max_tokens: int) -> None:
+        """
+        Args:
+            start: the frozen starting model.
+            style: of the prompt, as that of the policy.
+            max_tokens: of a summary, > 0.
+        """
+        self.start, self.style = start, style
+        self.sampling = SamplingConfig(temperature=0, max_completion_length=max_tokens)
+        self._engine = SharedPrefixEngine(start.backbone, REPLY_END, appends_marker=False)
+        self._known: OrderedDict[str, str] = OrderedDict()
+
+    def summaries(self, reasonings: Sequence[str]) -> list[str]:
+        """One summary for each reasoning; empty for an empty one."""
+        fresh = [text for text in dict.fromkeys(reasonings) if text and text not in self._known]
+        fresh.sort(key=len)  # similar lengths pad little
+        found: dict[str, str] = {}
+        for start in range(0, len(fresh), AT_ONCE):
+            some = fresh[start : start + AT_ONCE]
+            found |= zip(some, self._write(some), strict=True)
+        for text in dict.fromkeys(reasonings):
+            if text in self._known:
+                found[text] = self._known[text]
+                self._known.move_to_end(text)
+            elif text:
+                self._known[text] = found[text]
+        while len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+        return [found[text] if text else "" for text in reasonings]
+
+    def _write(self, reasonings: Sequence[str]) -> list[str]:
+        backbone = self.start.backbone
+        prompts = [prompt_ids(summary_messages(text, self.style), backbone.tokenizer) for text in reasonings]
+        with self.start.as_it_was():
+            rollouts = self._engine.sample(prompts, self.sampling)
+        return [
+            summary_of(written_text(backbone, ids[:length].tolist()))
+            for ids, length in zip(rollouts.reply_ids, rollouts.lengths.tolist(), strict=True)
+        ]
+
+
+def summary_of(written: str) -> str:
+    """A model that was trained to reason first may think here too; then its summary is what comes after."""
+    parsed = parse_reply(written)
+    if parsed.problem is None:
+        return parsed.answer
+    return written.rpartition("</think>")[2].strip()

@@ -1,0 +1,46 @@
+"""What training a method that ranks has in common: its rows, and how a model that moves is judged on the way.
+
+Entry points: `training_rows` and `validate`. The best model of a run is the one with the highest SELECTION_METRIC on a
+fixed sample of validation rows.
+"""
+
+import torch
+
+from reckon.data import Dataset, Examples
+from reckon.errors import ConfigError
+from reckon.methods.ranking_model import RankingModel
+from reckon.progress import phase
+
+CUTOFF = 10
+SELECTION_METRIC = f"ndcg@{CUTOFF}"
+
+
+def training_rows(model: RankingModel, dataset: Dataset) -> tuple[Examples, Examples]:
+    """Training rows, and the fixed sample of validation rows. Test rows are not touched.
+
+    Raises:
+        ConfigError: a batch holds more rows than there are.
+    """
+    config, window = model.config, model.prompt.window
+    train = dataset.examples("train", window)
+    if len(train) < config.training.batch_size:
+        raise ConfigError(
+            "training.batch_size", config.training.batch_size, f"there are only {len(train)} training rows", "lower it"
+        )
+    return train, dataset.examples("valid", window).sample(config.training.validation_size, config.seed)
+
+
+def validate(model: RankingModel, validation: Examples, prefix: str) -> dict[str, float]:
+    """NDCG and Hit at CUTOFF of the most likely replies, and what was counted of them; names as a Trainer logs them."""
+    with phase("validating", total=len(validation)) as validating:
+        ranked = model.ranks(validation, on_batch=validating.advance)
+    ranks = torch.from_numpy(ranked.ranks).double()
+    inside = ranks <= CUTOFF
+    metrics = {
+        SELECTION_METRIC: float((inside / torch.log2(ranks + 1)).mean()),
+        f"hit@{CUTOFF}": float(inside.double().mean()),
+        "reply/parsed": float(ranked.parsed.mean()),
+        "reply/truncated": float(ranked.truncated.mean()),
+        "reply/length": float(ranked.lengths.mean()),
+    }
+    return {f"{prefix}_{name}": value for name, value in metrics.items()}

@@ -1,0 +1,1 @@
+"""Pages, charts and tables: they show what evaluation and comparison computed, and compute nothing."""

@@ -1,0 +1,1 @@
+"""Rewards: functions with TRL's signature, one float per trajectory."""

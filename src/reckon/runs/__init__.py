@@ -1,0 +1,1 @@
+"""Run directories: written by a training, read by whatever comes after it."""

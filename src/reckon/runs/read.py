@@ -1,0 +1,137 @@
+"""Read what a finished run left behind: its task, its name, its log, what identifies it, the data it was trained on.
+
+Entry points: `task_of`, `config_of`, `names_of`, `facts_of`, `histories_of`, `dataset_of`. The directory is described
+in `reckon.runs.write`. Loads no model.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from reckon.config import load_config
+from reckon.data import Dataset
+from reckon.errors import CheckpointError, ConfigError
+
+ConfigT = TypeVar("ConfigT")
+Task = Literal["ranking", "rating"]
+TASKS: Mapping[str, Task] = {  # by what `save_pretrained` leaves
+    "r2ec.json": "ranking",
+    "rporec.json": "ranking",
+    "reczero.json": "rating",
+}
+
+
+def task_of(run: Path) -> Task:
+    """What a trained model does: rank the catalog, or predict ratings.
+
+    Raises:
+        CheckpointError: there is no finished run.
+    """
+    for name, task in TASKS.items():
+        if (run / name).exists():
+            return task
+    raise CheckpointError(run, "is not a finished run", "give the directory of `reckon train`, after it has ended")
+
+
+def config_of(run: Path, cls: type[ConfigT]) -> ConfigT:
+    """The settings that `save_pretrained` left with a model. Raises CheckpointError where they cannot be read."""
+    try:
+        return load_config(cls, run / "config.yaml")
+    except ConfigError as error:
+        raise CheckpointError(
+            run, f"config.yaml is missing or damaged ({error.field}: {error.rule})", "copy the whole run again"
+        ) from error
+
+
+def manifest_of(run: Path) -> dict[str, Any]:
+    """What `write_run` recorded. Raises CheckpointError where there is no readable manifest."""
+    try:
+        return json.loads((run / "manifest.json").read_text())
+    except (OSError, ValueError):
+        raise CheckpointError(
+            run, "is not a finished run (no readable manifest.json)", "give the directory of `reckon train`, once ended"
+        ) from None
+
+
+def log_of(run: Path) -> list[dict[str, float]]:
+    """Every logged step and validation of a finished run."""
+    log: list[dict[str, float]] = json.loads((run / "log.json").read_text(encoding="utf-8"))
+    return log
+
+
+def name_of(run: Path) -> str:
+    """`r2ec`, `rporec`, `reczero` or `recone` for a whole method, else the arm's name; with the stage, where that says
+    how far a method of several stages has come."""
+    manifest = manifest_of(run)
+    name = manifest["method"] if manifest["arm"] == "full" else manifest["arm"]
+    return f"{name}, {manifest['stage']}" if "stage" in manifest else name
+
+
+def names_of(run: Path, beside: Sequence[Path] = ()) -> dict[str, Path]:
+    """Names that tell runs apart, in the order of tables: those of `beside`, then the run itself, which keeps its own.
+
+    Of two runs of one name the other is called by its directory too: `reczero (seed-1)`.
+
+    Raises:
+        CheckpointError: a run is not finished, is given twice, or has another task than the first.
+    """
+    taken, seen, named = {name_of(run)}, {run.resolve()}, dict[str, Path]()
+    for path in beside:
+        if path.resolve() in seen:
+            raise CheckpointError(path, "is given twice", "name each run once")
+        if task_of(path) != task_of(run):
+            raise CheckpointError(path, f"has another task than {run}", "compare rankings with rankings only")
+        name = name_of(path)
+        for further in (path.name, str(path)):
+            name = f"{name_of(path)} ({further})" if name in taken else name
+        taken.add(name)
+        seen.add(path.resolve())
+        named[name] = path
+    return named | {name_of(run): run}
+
+
+def facts_of(run: Path) -> dict[str, str]:
+    """What identifies a run: its manifest and its resolved config."""
+    facts = {name.replace("_", " "): _plain(value) for name, value in manifest_of(run).items()}
+    return facts | {"config": (run / "config.yaml").read_text().strip()}
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {part}" for name, part in value.items())
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def histories_of(named: Mapping[str, Path]) -> dict[str, list[dict[str, float]]]:
+    """Every logged step and validation of each run, by its name."""
+    return {name: log_of(run) for name, run in named.items()}
+
+
+def dataset_of(run: Path, recorded: Path | None, data: str | Path | None) -> Dataset:
+    """The data a run was trained on; refuses other data, on which its test rows may have been training rows.
+
+    Args:
+        run: run directory.
+        recorded: where the data was when the run was trained.
+        data: where it is now; None: where it was.
+
+    Raises:
+        CheckpointError: nobody says where the data is, or its checksum differs from that of the training.
+    """
+    path = Path(data) if data is not None else recorded
+    if path is None:
+        raise CheckpointError(run, "does not name its data set", "give it with --data")
+    dataset = Dataset.load(path)
+    check_trained_on(run, dataset)
+    return dataset
+
+
+def check_trained_on(run: Path, dataset: Dataset) -> None:
+    """Refuse a data set that a run was not trained on, by its checksum."""
+    if dataset.checksum != manifest_of(run)["data"]["checksum"]:
+        raise CheckpointError(
+            run,
+            f"was trained on other data than {dataset.path} (checksums differ)",
+            "give the data set of the training with --data",
+        )

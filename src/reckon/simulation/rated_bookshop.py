@@ -1,0 +1,283 @@
+"""The rated bookshop: simulated readers who rate and review books, so the best possible error is known exactly.
+
+Entry points: `write_rated_bookshop` makes a dataset directory, `best_possible_ratings` scores the Bayes-optimal reader
+of the examples. What an ideal teacher would write about an example is in `reckon.simulation.notes`.
+
+192 books: 12 genres x 8 moods x 2, with the titles of `reckon.simulation.bookshop`: a title hints at the mood. All is
+drawn independently of all else:
+
+    reader   likes two moods and dislikes two others, all equally likely, and reads no other mood; leniency -1, 0 or 1
+    book     quality -1, 0 or 1
+    choice   any unread book of the reader's four moods, all equally likely
+    rating   3 + (TASTE if the mood is liked, else -TASTE) + quality + leniency + noise, clipped to 1..5
+    review   a word on the quality, right with probability WORD_ACCURACY, and the mood: `gripping calm`
+
+Taste is the largest part of the variance (1 of 1.9 before clipping; quality is 0.4, leniency 0.3). It is a matter
+of user and mood together, so no sum of a user's and an item's bias can predict it. Whoever reads titles can: the user
+rated books of the same mood.
+"""
+
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from reckon.data.dataset import Dataset
+from reckon.data.examples import FloatArray, IntArray
+from reckon.data.prepare.write import write_dataset
+from reckon.data.ratings import Rated, RatingExample, RatingExamples
+from reckon.data.scale import Scale
+from reckon.errors import DataError
+from reckon.simulation.bookshop import COPIES as TITLES_PER_KIND
+from reckon.simulation.bookshop import GENRE_NAMES, MOOD_NAMES, MOODS, WORDS, make_bookshop
+
+NAME = "rated-bookshop"
+SCALE = Scale(1, 5, 1)
+STARS = np.arange(1, 6)  # [5]
+COPIES = 2  # books of one genre and mood
+TASTE = 1  # stars
+LEVELS = np.array([-1, 0, 1])  # of quality, leniency and noise
+QUALITY = np.array([0.2, 0.6, 0.2])  # probability of each level
+LENIENCY = np.array([0.15, 0.7, 0.15])
+NOISE = np.array([0.1, 0.8, 0.1])
+WORD_ACCURACY = 0.7  # of the review's word on quality; else one of the other two levels
+QUALITY_WORDS: tuple[tuple[str, ...], ...] = (
+    ("flat", "sloppy", "tedious", "muddled"),
+    ("decent", "uneven", "ordinary", "passable"),
+    ("gripping", "polished", "vivid", "masterly"),
+)  # of each level
+SHORTEST, LONGEST = 8, 16  # ratings of a reader
+DAYS = 1000  # of the shop
+READING_DAYS = 300  # of a reader
+FIRST_DAY = 15_000 * 86_400  # seconds since 1970
+
+
+@dataclass(frozen=True, slots=True)
+class RatedBookshop:
+    """What is hidden of the books. Arrays are by item index."""
+
+    genres: IntArray  # [I]
+    moods: IntArray  # [I]
+    quality: IntArray  # [I] -1, 0 or 1
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """What is hidden of a reader."""
+
+    liked: tuple[int, int]
+    """Moods."""
+    disliked: tuple[int, int]
+    leniency: int
+
+
+def write_rated_bookshop(out: str | Path, *, seed: int = 0, readers: int = 800, overwrite: bool = False) -> Path:
+    """Simulate the shop and write it as a dataset directory with a temporal split.
+
+    Args:
+        out: the directory to make.
+        seed: everything follows from it.
+        readers: each rates 8 to 16 books within 300 of the shop's 1000 days, no two on one day.
+        overwrite: replace an existing dataset directory.
+    """
+    rng = np.random.default_rng(seed)
+    titles = np.array(make_bookshop(rng).titles).reshape(-1, TITLES_PER_KIND)[:, :COPIES].ravel()  # [192]
+    kinds = np.arange(len(titles)) // COPIES
+    shop = RatedBookshop(kinds // len(MOODS), kinds % len(MOODS), rng.choice(LEVELS, len(titles), p=QUALITY))
+    books = [f"book-{number:03d}" for number in rng.permutation(len(titles))]  # an id says nothing of the book
+    people = {f"reader-{n:04d}": draw_reader(rng) for n in range(readers)}
+    events = [(user, *event) for user, reader in people.items() for event in simulate_ratings(shop, reader, rng)]
+    users, taken, days, ratings, summaries, reviews = (list(column) for column in zip(*events, strict=True))
+    interactions = pa.table(
+        {
+            "user_id": users,
+            "item_id": [books[book] for book in taken],
+            "timestamp": FIRST_DAY + 86_400 * np.array(days, dtype=np.int64),
+            "rating": pa.array(ratings, pa.float32()),
+            "summary": summaries,
+            "review": reviews,
+        }
+    )
+    return write_dataset(
+        Path(out),
+        pa.table({"item_id": books, "title": titles.tolist()}),
+        interactions,
+        source={
+            "name": NAME,
+            "seed": seed,
+            "books": {books[n]: _book_record(shop, n) for n in range(len(books))},
+            "readers": {user: _reader_record(reader) for user, reader in people.items()},
+        },
+        split="temporal",
+        words=WORDS,
+        tie_rule="simulated: a reader rates one book a day, so there are no ties",
+        rating_scale=SCALE,
+        overwrite=overwrite,
+    )
+
+
+def rated_shop_of(dataset: Dataset) -> RatedBookshop:
+    """The hidden truth of a rated bookshop, by the item indices of its data set."""
+    source = dataset.info["source"]
+    if source["name"] != NAME:
+        raise DataError(
+            str(dataset.path), f"is no {NAME}, so the best possible is unknown", f"use `reckon data prepare {NAME}`"
+        )
+    records = [source["books"][item_id].split() for item_id in dataset.catalog.ids]
+    return RatedBookshop(
+        np.array([GENRE_NAMES.index(genre) for _, genre, _ in records]),
+        np.array([MOOD_NAMES.index(mood) for mood, _, _ in records]),
+        np.array([int(quality) for _, _, quality in records]),
+    )
+
+
+def draw_reader(rng: np.random.Generator) -> Reader:
+    """Four moods, two of them liked, and a leniency."""
+    first, second, third, fourth = (int(mood) for mood in rng.choice(len(MOODS), 4, replace=False))
+    return Reader((first, second), (third, fourth), int(rng.choice(LEVELS, p=LENIENCY)))
+
+
+def simulate_ratings(
+    shop: RatedBookshop, reader: Reader, rng: np.random.Generator
+) -> list[tuple[int, int, int, str, str]]:
+    """All that one reader rates, oldest first: (book, day, rating, summary, text)."""
+    shelf = np.flatnonzero(np.isin(shop.moods, reader.liked + reader.disliked))
+    books = rng.permutation(shelf)[: rng.integers(SHORTEST, LONGEST + 1)]
+    start = rng.integers(DAYS - READING_DAYS + 1)
+    days = np.sort(rng.choice(READING_DAYS, len(books), replace=False)) + start
+    return [(int(book), int(day), *_rate(shop, reader, int(book), rng)) for book, day in zip(books, days, strict=True)]
+
+
+def _rate(shop: RatedBookshop, reader: Reader, book: int, rng: np.random.Generator) -> tuple[int, str, str]:
+    taste = TASTE if shop.moods[book] in reader.liked else -TASTE
+    rating = 3 + taste + shop.quality[book] + reader.leniency + rng.choice(LEVELS, p=NOISE)
+    level = rng.choice(LEVELS, p=_WORD[shop.quality[book] + 1])
+    word = str(rng.choice(QUALITY_WORDS[level + 1]))
+    mood = MOOD_NAMES[shop.moods[book]]
+    return int(np.clip(rating, 1, 5)), f"{word} {mood}", f"A {mood} book, and {word}."
+
+
+def best_possible_ratings(
+    shop: RatedBookshop, examples: RatingExamples, *, quality_known: bool = False
+) -> dict[str, float]:
+    """The expected MAE and RMSE of the Bayes-optimal predictions from what each example shows.
+
+    What is used: titles, ratings and reviews of the user's history and of the item's history, as far as their windows
+    show them, and full knowledge of how the shop works. Not used: `user_mean` and `item_mean`, which also count what
+    lies outside the windows (windows that hold everything bound a predictor that reads them), and what training data
+    may have taught of a book's quality (`quality_known` bounds that: every book's quality is then given).
+
+    Returns:
+        `mae` of the posterior medians and `rmse` of the posterior means, in stars, over the R rows; expectations under
+        the exact posterior, so no luck with these targets is in it.
+    """
+    predictive = oracle_predictions(shop, examples, quality_known=quality_known)
+    median, mean = posterior_median(predictive), predictive @ STARS
+    absolute = (predictive * np.abs(STARS - median[:, None])).sum(axis=1)
+    squared = (predictive * (STARS - mean[:, None]) ** 2).sum(axis=1)
+    return {"mae": float(absolute.mean()), "rmse": float(np.sqrt(squared.mean()))}
+
+
+def posterior_median(predictive: FloatArray) -> IntArray:
+    """The lowest rating at which half the probability is reached, for distributions [R, 5]: [R], the MAE's optimum."""
+    return STARS[(predictive.cumsum(axis=1) < 0.5 - 1e-12).sum(axis=1)]
+
+
+def oracle_predictions(shop: RatedBookshop, examples: RatingExamples, *, quality_known: bool = False) -> FloatArray:
+    """P(rating | what the example shows) for every row: [R, 5]. See `best_possible_ratings` for what that is."""
+    return np.stack([predictive_distribution(shop, example, quality_known=quality_known) for example in examples])
+
+
+def predictive_distribution(shop: RatedBookshop, example: RatingExample, *, quality_known: bool = False) -> FloatArray:
+    """P(rating | what the example shows): [5]. Given that, the reader and the book's quality are independent."""
+    mood = int(shop.moods[example.item_index])
+    quality = quality_posterior(example.item_history)
+    if quality_known:
+        quality = (shop.quality[example.item_index] == LEVELS).astype(float)
+    return rating_distribution(reader_posterior(shop, example.user_history, mood), quality, mood)
+
+
+def rating_distribution(reader: FloatArray, quality: FloatArray, mood: int) -> FloatArray:
+    """P(rating) of a book under the posterior [T, 3] of a reader of its mood, and the book's own [3]: [5]."""
+    liked = _TASTES[:, mood] == 1  # [T]
+    taste = np.stack([reader[~liked].sum(axis=0), reader[liked].sum(axis=0)])  # [disliked or liked, leniency]
+    return np.einsum("tl,q,tlqr->r", taste, quality, _RATING)
+
+
+def reader_posterior(shop: RatedBookshop, history: tuple[Rated, ...], target_mood: int | None = None) -> FloatArray:
+    """P(likes and dislikes, leniency | ratings and reviews, and that the user reads the target's mood): [T, 3].
+
+    A choice of books says which moods the user reads, and all sequences of books of these moods are equally likely.
+    """
+    read = np.ones(len(_TASTES)) if target_mood is None else _TASTES[:, target_mood] != 0  # [T]
+    weight = _normalised(read[:, None] * LENIENCY)  # [T, 3]
+    for rated in history:
+        taste = _TASTES[:, shop.moods[rated.item_index]]  # [T]
+        seen = _RATED_BY_USER[(taste + 1) // 2, :, _word_level(rated), round(rated.rating) - 1]  # [T, 3]
+        weight = _normalised(weight * seen * (taste != 0)[:, None])
+    return weight
+
+
+def quality_posterior(history: tuple[Rated, ...]) -> FloatArray:
+    """P(quality | other readers' ratings and reviews of the book): [3]. Each may like or dislike its mood."""
+    weight = QUALITY
+    for rated in history:
+        weight = _normalised(weight * _RATED_BOOK[:, _word_level(rated), round(rated.rating) - 1])
+    return weight
+
+
+def _normalised(weight: FloatArray) -> FloatArray:
+    total = weight.sum()
+    if total == 0:
+        raise DataError("history", "no reader of the rated bookshop could have it", "use a history of its data set")
+    return weight / total
+
+
+def quality_word(rated: Rated) -> str:
+    """The review's word on the quality; its headline is `gripping calm`."""
+    return rated.summary.partition(" ")[0]
+
+
+def _word_level(rated: Rated) -> int:
+    """0, 1 or 2: what the review's word says of the quality."""
+    return _LEVEL_OF_WORD[quality_word(rated)]
+
+
+def _book_record(shop: RatedBookshop, book: int) -> str:
+    return f"{MOOD_NAMES[shop.moods[book]]} {GENRE_NAMES[shop.genres[book]]} {shop.quality[book]}"
+
+
+def _reader_record(reader: Reader) -> str:
+    likes, dislikes = ([MOOD_NAMES[mood] for mood in moods] for moods in (reader.liked, reader.disliked))
+    return f"likes {likes[0]} {likes[1]} dislikes {dislikes[0]} {dislikes[1]} leniency {reader.leniency}"
+
+
+def _rating_table() -> FloatArray:
+    """P(rating | taste, leniency, quality): [2, 3, 3, 5]; taste 0 is disliked, 1 liked."""
+    table = np.zeros((2, 3, 3, 5))
+    for place in np.ndindex(2, 3, 3, 3):
+        taste, leniency, quality, noise = place
+        rating = 3 + TASTE * (2 * taste - 1) + LEVELS[leniency] + LEVELS[quality] + LEVELS[noise]
+        table[taste, leniency, quality, np.clip(rating, 1, 5) - 1] += NOISE[noise]
+    return table
+
+
+def _tastes() -> IntArray:
+    """Every way to like two moods and dislike two others: [420, 8] of 1, -1 and 0 for a mood that is not read."""
+    rows = []
+    for liked in combinations(range(len(MOODS)), 2):
+        for disliked in combinations(sorted(set(range(len(MOODS))) - set(liked)), 2):
+            rows.append([1 if mood in liked else -1 if mood in disliked else 0 for mood in range(len(MOODS))])
+    return np.array(rows)
+
+
+_LEVEL_OF_WORD = {word: level for level, words in enumerate(QUALITY_WORDS) for word in words}
+_TASTES = _tastes()
+_RATING = _rating_table()
+_WORD = np.eye(3) * WORD_ACCURACY + (1 - np.eye(3)) * (1 - WORD_ACCURACY) / 2  # [quality, level of the word]
+# P(rating, word | taste, leniency), the book's quality unknown: [2, 3, 3 words, 5]
+_RATED_BY_USER = np.einsum("q,qw,tlqr->tlwr", QUALITY, _WORD, _RATING)
+# P(rating, word | quality), the rater unknown: [3, 3 words, 5]. Raters like half of the moods that they read.
+_RATED_BOOK = np.einsum("l,qw,tlqr->qwr", LENIENCY / 2, _WORD, _RATING)

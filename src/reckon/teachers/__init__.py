@@ -1,0 +1,1 @@
+"""Teachers: who is asked for reasoning, how patiently, and the traces that are kept."""

@@ -1,0 +1,217 @@
+"""A run of questions: what is still to be asked, the threads that ask it, the journal that remembers.
+
+Entry point: `TraceRun.ask_all`. The journal is the only state: what is to be asked next, and what a row came to,
+follow from it. A first Ctrl-C waits for the answers on their way and writes them down; a second one stops at once.
+"""
+
+import queue
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from reckon.data.ratings import Scale
+from reckon.errors import ReckonError
+from reckon.teachers.asking import Answer, Asker, Patience, Stopped
+from reckon.teachers.journal import Journal
+from reckon.teachers.rules import Verdict, hinted_messages, judge
+from reckon.teachers.teachers import Question, Teacher
+
+GRACE = 60.0  # seconds that a stopping run waits for answers it has already asked for
+POLL = 0.2  # seconds between looks at whether to stop
+
+
+@dataclass(frozen=True, slots=True)
+class TraceRow:
+    """One training row to be asked."""
+
+    question: Question
+    rating: float
+    """The true rating."""
+
+
+class TracesInterrupted(KeyboardInterrupt):
+    """Ctrl-C, after every answer that came was written down."""
+
+
+class TraceRun:
+    """Rows, their answers so far, and the threads that ask for the rest."""
+
+    def __init__(
+        self,
+        rows: Sequence[TraceRow],
+        scale: Scale,
+        teacher: Teacher,
+        journal: Journal,
+        patience: Patience,
+        seed: int = 0,
+    ) -> None:
+        self.rows = {row.question.row: row for row in rows}
+        self.scale, self.teacher, self.journal, self.patience = scale, teacher, journal, patience
+        self.stopping = threading.Event()
+        self.asker = Asker(teacher, patience, seed, self.stopping)
+        self.kept = self.dropped = 0
+        self._failed_in_a_row = 0
+
+    def next_question(self, row: TraceRow) -> Question | None:
+        """What is still to be asked about a row; None when it is settled."""
+        first = self.journal.answers.get((row.question.row, 1))
+        if first is None:
+            return row.question
+        if first.failure is not None or judge(first, row.rating, self.scale).kept:
+            return None
+        question = row.question
+        messages = hinted_messages(question.messages, row.rating)
+        hinted = Question(question.row, question.user_id, question.item_id, question.time, messages, hinted=True)
+        if (question.row, 2) in self.journal.answers or not self.teacher.answers(hinted):
+            return None
+        return hinted
+
+    def verdict(self, row: TraceRow) -> tuple[Answer, Verdict]:
+        """The last answer about a settled row, and what it is worth."""
+        answers = self.journal.answers
+        answer = answers.get((row.question.row, 2)) or answers[row.question.row, 1]
+        return answer, judge(answer, row.rating, self.scale)
+
+    def ask_all(self, show: Callable[[], None] = lambda: None) -> None:
+        """Ask until every row is settled; `show` is called whenever something has changed.
+
+        Raises:
+            TeacherRefused: from the teacher.
+            ReckonError: too many rows failed one after the other.
+            TracesInterrupted: Ctrl-C.
+        """
+        waiting: deque[Question] = deque()
+        for row in self.rows.values():
+            question = self.next_question(row)
+            if question is None:
+                self._count(row)
+            else:
+                waiting.append(question)
+        show()
+        threads = min(self.patience.parallel, self.teacher.most_parallel or len(waiting), len(waiting))
+        pool = _Pool(self.asker.ask, threads)
+        with _ctrl_c(self.stopping):
+            try:
+                self._work_off(waiting, pool, show)
+            except (ReckonError, TracesInterrupted):
+                self._drain(pool, show)
+                raise
+            finally:
+                self.stopping.set()
+                pool.close()
+
+    def _work_off(self, waiting: "deque[Question]", pool: "_Pool", show: Callable[[], None]) -> None:
+        while waiting or pool.busy:
+            while waiting and pool.busy < pool.threads:
+                pool.put(waiting.popleft())
+            answer = pool.get(POLL)
+            if answer is not None:
+                follow_up = self._take(answer)
+                if follow_up is not None:
+                    waiting.appendleft(follow_up)
+                show()
+            if self.stopping.is_set():
+                raise TracesInterrupted("Answers so far are kept; run the same command to go on")
+
+    def _take(self, answer: Answer) -> Question | None:
+        """Write an answer down; return what is to be asked next about its row."""
+        self.journal.add(answer)
+        row = self.rows[answer.row]
+        question = self.next_question(row)
+        if question is None:
+            self._count(row)
+        self._failed_in_a_row = self._failed_in_a_row + 1 if answer.failure else 0
+        if self._failed_in_a_row >= self.patience.give_up_after:
+            raise ReckonError(
+                f"the teacher failed on {self._failed_in_a_row} rows one after the other; the last: {answer.failure} "
+                f"({answer.detail}). Fix: repair that, then run the same command with --ask-failed-again."
+            )
+        return question
+
+    def _count(self, row: TraceRow) -> None:
+        if self.verdict(row)[1].kept:
+            self.kept += 1
+        else:
+            self.dropped += 1
+
+    def _drain(self, pool: "_Pool", show: Callable[[], None]) -> None:
+        """Ask nothing more, but write down answers that are on their way: they are paid for."""
+        self.stopping.set()
+        end = time.monotonic() + GRACE
+        while pool.busy and time.monotonic() < end:
+            show()
+            try:
+                answer = pool.get(POLL)
+            except ReckonError:  # the same refusal, from another thread
+                continue
+            if answer is not None:
+                self.journal.add(answer)
+
+    def tokens(self) -> tuple[int, int]:
+        """Prompt and completion tokens of all answers that count them."""
+        answers = self.journal.answers.values()
+        return sum(a.prompt_tokens or 0 for a in answers), sum(a.completion_tokens or 0 for a in answers)
+
+
+class _Pool:
+    """Threads that answer questions. Daemons: one that hangs in a request cannot keep the process alive."""
+
+    def __init__(self, ask: Callable[[Question], Answer], threads: int) -> None:
+        self.threads, self.busy = threads, 0
+        self._ask = ask
+        self._questions: queue.SimpleQueue[Question | None] = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[Answer | BaseException] = queue.SimpleQueue()
+        for _ in range(threads):
+            threading.Thread(target=self._work, daemon=True).start()
+
+    def put(self, question: Question) -> None:
+        """Hand out one question."""
+        self.busy += 1
+        self._questions.put(question)
+
+    def get(self, seconds: float) -> Answer | None:
+        """The next answer, or None: none came in time, or a question was given back. Raises what a thread raised."""
+        try:
+            result = self._results.get(timeout=seconds)
+        except queue.Empty:
+            return None
+        self.busy -= 1
+        if isinstance(result, Stopped):
+            return None
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    def close(self) -> None:
+        """Let idle threads end."""
+        for _ in range(self.threads):
+            self._questions.put(None)
+
+    def _work(self) -> None:
+        while (question := self._questions.get()) is not None:
+            try:
+                self._results.put(self._ask(question))
+            except BaseException as error:  # raised again in the thread that asked
+                self._results.put(error)
+
+
+@contextmanager
+def _ctrl_c(stopping: threading.Event) -> Iterator[None]:
+    """The first Ctrl-C asks the run to stop; the second is Python's own, also while the run waits."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def request(*_: object) -> None:
+        stopping.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = signal.signal(signal.SIGINT, request)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

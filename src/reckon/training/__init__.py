@@ -1,0 +1,1 @@
+"""What every training shares: the optimiser section, transformers' arguments, the loop around a trainer."""

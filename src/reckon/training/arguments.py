@@ -1,0 +1,123 @@
+"""From a run's settings to what a trainer is made of: config, backbone, transformers' arguments, optimiser.
+
+Entry points: `run_config`, `backbone_to_train`, `training_arguments`, `adamw`.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import torch
+from transformers import TrainingArguments
+
+from reckon.config import load_config
+from reckon.models.backbone import Backbone, LoraSettings, load_backbone
+from reckon.training.config import TrainingConfig
+
+ConfigT = TypeVar("ConfigT")
+
+
+def backbone_to_train(
+    backbone: str | Path | Backbone, training: "TrainingConfig", lora: LoraSettings, seed: int
+) -> Backbone:
+    """A backbone as a run's settings want it: loaded from a hub id or folder, unless it is loaded already."""
+    if isinstance(backbone, Backbone):
+        return backbone
+    return load_backbone(
+        backbone,
+        dtype=training.dtype,
+        lora=lora,
+        gradient_checkpointing=training.gradient_checkpointing,
+        seed=seed,
+    )
+
+
+def run_config(
+    preset: ConfigT,
+    saved: Path,
+    file: Path | None,
+    overrides: Sequence[str],
+    *,
+    resume: bool,
+    seed: int | None,
+) -> ConfigT:
+    """The settings of a run: those it began with where it is resumed, else the preset and the file; overrides win.
+
+    Args:
+        preset: a whole config with a field `seed`.
+        saved: where the run saved its settings when it began; it may not have come so far.
+        file: YAML over the preset.
+        overrides: `section.field=value` strings, of a resumed run too.
+        resume: whether the run goes on.
+        seed: wins over every other seed; None: as the others say.
+    """
+    if seed is not None:
+        overrides = [*overrides, f"seed={seed}"]
+    if resume and saved.exists():
+        return load_config(type(preset), saved, overrides)
+    return load_config(type(preset), file, overrides, base=preset)
+
+
+def training_arguments(
+    training: TrainingConfig,
+    seed: int,
+    out: Path,
+    device: torch.device,
+    metric: str,
+    progress: bool,
+    *,
+    greater_is_better: bool = True,
+) -> TrainingArguments:
+    """Reckon's settings as transformers' TrainingArguments; the best validated `metric` decides what is kept."""
+    arguments = TrainingArguments(
+        output_dir=str(out),
+        per_device_train_batch_size=training.batch_size,
+        learning_rate=training.learning_rate,
+        weight_decay=training.weight_decay,
+        max_grad_norm=training.max_grad_norm,
+        warmup_steps=training.warmup_steps,
+        lr_scheduler_type="constant_with_warmup",
+        num_train_epochs=training.num_epochs,
+        max_steps=training.max_steps,
+        logging_steps=1,
+        logging_nan_inf_filter=False,  # a loss that is not finite must stop the run, not vanish in an average
+        eval_strategy="steps",
+        eval_steps=training.eval_steps,
+        eval_on_start=True,
+        save_strategy="steps",
+        save_steps=training.eval_steps,
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        metric_for_best_model=metric,
+        greater_is_better=greater_is_better,
+        remove_unused_columns=False,
+        dataloader_drop_last=True,
+        report_to=training.report_to,
+        disable_tqdm=not progress,
+        seed=seed,
+        use_cpu=device.type == "cpu",
+    )
+    # With several accelerators in sight transformers would multiply the batch by their number and wrap the model.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
+
+
+class OptimizerSettings(Protocol):
+    """What `adamw` asks of a section of settings."""
+
+    @property
+    def learning_rate(self) -> float: ...
+    @property
+    def embedding_lr_scale(self) -> float: ...
+    @property
+    def weight_decay(self) -> float: ...
+
+
+def adamw(backbone: Backbone, training: OptimizerSettings) -> torch.optim.Optimizer:
+    """AdamW over what is trained; the token embedding may have a learning rate of its own."""
+    embedding = backbone.causal_lm.get_input_embeddings().weight
+    others = [p for p in backbone.model.parameters() if p.requires_grad and p is not embedding]
+    groups = [{"params": others, "lr": training.learning_rate}]
+    if embedding.requires_grad:
+        groups.append({"params": [embedding], "lr": training.learning_rate * training.embedding_lr_scale})
+    return torch.optim.AdamW(groups, lr=training.learning_rate, weight_decay=training.weight_decay)

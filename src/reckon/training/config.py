@@ -1,0 +1,85 @@
+"""The section `training`: how every method is optimised.
+
+Entry points: `TrainingConfig`, `check_precision`. Knows nothing about rewards or about what a method predicts.
+"""
+
+import math
+from dataclasses import dataclass
+
+from reckon.errors import ConfigError
+from reckon.models.backbone import DType, LoraSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingConfig:
+    """Optimisation. Section `training`."""
+
+    learning_rate: float = 1e-5
+    """Peak learning rate of AdamW, > 0; constant after the warm-up."""
+
+    warmup_steps: int = 32
+    """Steps of linear warm-up."""
+
+    embedding_lr_scale: float = 1.0
+    """The token embedding learns at learning_rate times this, > 0. A lexical start gains from 10: word vectors must
+    move far while the layers that pool them must not."""
+
+    weight_decay: float = 0.0
+    """AdamW's decoupled weight decay, >= 0."""
+
+    max_grad_norm: float = 1.0
+    """Gradients are scaled down to this norm, > 0."""
+
+    batch_size: int = 24
+    """Prompts per update (B); with reasoning each has num_generations trajectories."""
+
+    micro_batch_size: int = 2
+    """Prompts per forward pass. Changes memory and nothing else."""
+
+    num_epochs: float = 3.0
+    """Passes over the training rows, unless max_steps is set."""
+
+    max_steps: int = -1
+    """Updates; -1 lets num_epochs decide."""
+
+    eval_steps: int = 50
+    """Updates between validations; a checkpoint is saved at each."""
+
+    validation_size: int = 500
+    """Validation rows in the fixed sample that early stopping looks at."""
+
+    patience: int = 3
+    """Validations without a better result after which training stops. The best validated weights are kept; the start is
+    validated too, and shown, but never kept."""
+
+    report_to: str = "none"
+    """Tracker that also gets every logged number, by transformers' names: `tensorboard`, `wandb`, `mlflow`, `none`."""
+
+    dtype: DType = "float32"
+    """Dtype of the weights."""
+
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, about a third more time."""
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "micro_batch_size", "eval_steps", "patience", "validation_size"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"training.{name}", getattr(self, name), "must be at least 1", "use the default")
+        for name in ("learning_rate", "embedding_lr_scale", "max_grad_norm"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ConfigError(f"training.{name}", getattr(self, name), "must be positive", "use the default")
+        for name in ("weight_decay", "warmup_steps"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ConfigError(f"training.{name}", getattr(self, name), "must not be negative", "use the default")
+        if self.max_steps < 1 and self.max_steps != -1:
+            raise ConfigError("training.max_steps", self.max_steps, "must be at least 1", "or -1 to use num_epochs")
+        if not 0 < self.num_epochs < math.inf:
+            raise ConfigError("training.num_epochs", self.num_epochs, "must be positive", "use the default")
+
+
+def check_precision(training: "TrainingConfig", lora: LoraSettings) -> None:
+    """Refuse bfloat16 weights that are trained themselves: a step of 1e-5 of a weight is below their resolution."""
+    if training.dtype == "bfloat16" and lora.r == 0:
+        raise ConfigError(
+            "training.dtype", "bfloat16", "weights in it lose small updates", "use float32, or adapters with lora.r > 0"
+        )

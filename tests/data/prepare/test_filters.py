@@ -1,0 +1,87 @@
+import pytest
+
+from reckon.data.prepare.filters import Filters
+from reckon.errors import ConfigError, DataError
+
+
+def step(dataset, name):
+    return next(count for count in dataset.info["counts"] if count["step"] == name)
+
+
+def pairs(dataset):
+    return {
+        (dataset.user_ids[user], dataset.catalog.ids[item])
+        for user, item in zip(dataset.user_index, dataset.events.item_index, strict=True)
+    }
+
+
+def test_k_core_by_hand(shop, many):
+    # u-weak has two events; without them i-weak has one left, and u-tail then only one.
+    weak = [("u-weak", "i-weak", 1), ("u-weak", "i0", 2), ("u-tail", "i-weak", 3), ("u-tail", "i1", 4)]
+    dataset = shop(many + weak, k_core=3)
+    assert pairs(dataset) == {(user, item) for user, item, _ in many}
+    record = step(dataset, "k-core")
+    assert (record["removed_interactions"], record["removed_users"], record["removed_items"]) == (4, 2, 1)
+
+
+def test_k_core_one_drops_only_items_that_nobody_took(shop, many):
+    titles = {item: item for _, item, _ in many} | {"unsold": "Unsold"}
+    assert "unsold" in shop(many, titles).catalog.ids
+    assert "unsold" not in shop(many, titles, k_core=1, overwrite=True).catalog.ids
+
+
+def test_time_window_is_half_open(shop, many):
+    dataset = shop(many, since="1997-05-20", until="1997-05-30")  # day 10,001 to 10,010 are 1997-05-20 to 1997-05-29
+    days = dataset.events.time // 86_400 - 10_000
+    assert (days.min(), days.max()) == (1, 10)
+
+
+def test_minimum_title_counts_characters_after_cleaning(shop, many):
+    titles = {item: "A good title" for _, item, _ in many} | {"i3": "<b> ab </b>"}
+    dataset = shop(many, titles, min_title=3)
+    assert "i3" not in dataset.catalog.ids
+    assert step(dataset, "minimum title")["removed_items"] == 1
+
+
+def test_exact_repeats_go_and_repeat_purchases_stay(shop, many):
+    again = [*many, many[0], ("u0", "i0", 30)]
+    assert step(shop(again), "de-duplication")["removed_interactions"] == 1
+
+
+@pytest.mark.parametrize(("how", "day"), [("first", 0), ("last", 30)])
+def test_first_and_last_keep_one_event_of_a_user_and_item(shop, many, how, day):
+    dataset = shop([*many, ("u0", "i0", 30)], dedupe=how)
+    index = dataset.catalog.index("i0")
+    mine = (dataset.user_ids[dataset.user_index] == "u0") & (dataset.events.item_index == index)
+    assert (dataset.events.time[mine] // 86_400 - 10_000).tolist() == [day]
+
+
+def test_an_empty_result_names_the_filter(shop, many, tmp_path):
+    with pytest.raises(DataError, match="filter k-core: leaves nothing of 60 interactions"):
+        shop(many, k_core=1000)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"since": "yesterday"}, "since.*not a date"),
+        ({"since": "2020-01-02", "until": "2020-01-01"}, "swap"),
+        ({"k_core": -1}, "negative"),
+        ({"dedupe": "some"}, "unknown"),
+    ],
+)
+def test_wrong_filters_are_refused(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        Filters(**settings)
+
+
+def test_unknown_items_are_refused_dropped_or_added(shop, many):
+    titles = {item: item for _, item, _ in many if item != "i8"}
+    with pytest.raises(DataError, match=r"interactions\.csv, row \d+: item_id 'i8' is not among the items"):
+        shop(many, titles)
+    dropped = shop(many, titles, unknown_items="drop")
+    assert "i8" not in dropped.catalog.ids
+    assert step(dropped, "unknown items")["removed_interactions"] == sum(item == "i8" for _, item, _ in many)
+    added = shop(many, titles, unknown_items="add", overwrite=True)
+    assert added.catalog.titles[added.catalog.index("i8")] == ""

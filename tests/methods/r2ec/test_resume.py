@@ -1,0 +1,156 @@
+"""Training R2ec: a run that was stopped goes on bit for bit, and a signal is Python's again afterwards."""
+
+import os
+import signal
+import threading
+
+import pytest
+from support.run_files import assert_same_run, steps
+from support.shelf import backbone_folder, dataset, recommender, settings, train
+from support.stopping import At, Killed, interrupt, kill, run_until_killed
+
+from reckon.errors import CheckpointError
+from reckon.methods.r2ec import R2ec
+from reckon.methods.r2ec.trainer import RecPOTrainer, fit
+from reckon.rl.checkpoints import CheckpointedTrainer, last_checkpoint
+from reckon.runs.write import Interrupted
+
+
+@pytest.mark.parametrize(
+    ("arm", "changes"),
+    [
+        ("full", {}),
+        ("no-reasoning", {}),
+        ("full", {"lora": 2}),
+        ("full", {"item_refresh_steps": 3, "head": {"sampled_negatives": 3}}),
+    ],
+    ids=["full", "no-reasoning", "lora", "refresh"],
+)
+@pytest.mark.parametrize(("step", "stop"), [(5, "kill"), (3, "ctrl-c")])
+def test_a_run_that_was_stopped_goes_on_bit_for_bit(arm, changes, step, stop, tmp_path, whole):
+    with pytest.raises(Killed if stop == "kill" else Interrupted):
+        train(tmp_path, "stopped", At(step, kill if stop == "kill" else interrupt), arm=arm, **changes)
+    saved_at = 4 if stop == "kill" else step  # the last validation, or at once
+    assert last_checkpoint(tmp_path / "stopped").name == f"checkpoint-{saved_at}"
+    train(tmp_path, "stopped", resume=True, arm=arm, **changes)
+    assert_same_run(whole(arm=arm, **changes), tmp_path / "stopped")
+
+
+SCRIPT = """
+import os, signal, sys
+from pathlib import Path
+from transformers import TrainerCallback
+from reckon.data import Dataset
+from reckon.methods.r2ec import R2ec
+from reckon.methods.r2ec.trainer import fit
+from support.shelf import settings
+
+class Kill(TrainerCallback):
+    def on_step_end(self, args, state, control, **_):
+        if state.global_step == 5:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+path = Path(sys.argv[1])
+data = Dataset.load(path / "data")
+model = R2ec.from_backbone(path / "backbone", data, settings(batch_size=16, micro_batch_size=16))
+fit(model, data, path / "run", progress=False, callbacks=[Kill()])
+"""
+
+
+def test_a_process_killed_by_the_system_goes_on_bit_for_bit(tmp_path, whole):
+    data, folder = dataset(tmp_path / "data"), backbone_folder(tmp_path / "backbone")
+    run_until_killed(SCRIPT, tmp_path)
+    model = R2ec.from_backbone(folder, data, settings(batch_size=16, micro_batch_size=16))
+    fit(model, data, tmp_path / "run", resume=True, progress=False)
+    assert_same_run(whole(arm="full"), tmp_path / "run")
+
+
+def killed_while(moment, monkeypatch):
+    """Arrange for the save at step 4 to die at some moment."""
+
+    def dying(original):
+        def run(self, *args, **kwargs):
+            original(self, *args, **kwargs)
+            if self.state.global_step == 4:
+                raise Killed
+
+        return run
+
+    if moment == "weights":
+        monkeypatch.setattr(CheckpointedTrainer, "save_model", dying(CheckpointedTrainer.save_model))
+    elif moment == "item table":
+        monkeypatch.setattr(RecPOTrainer, "save_extra", dying(RecPOTrainer.save_extra))
+    elif moment == "rename":
+        replace = os.replace
+
+        def replace_or_die(source, target):
+            if str(target).endswith("checkpoint-4"):
+                raise Killed
+            replace(source, target)
+
+        monkeypatch.setattr(os, "replace", replace_or_die)
+
+
+@pytest.mark.parametrize("moment", ["weights", "item table", "rename"])
+def test_a_kill_during_a_save_leaves_the_previous_checkpoint(moment, tmp_path, whole):
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        killed_while(moment, patch)
+        train(tmp_path, "killed")
+    assert last_checkpoint(tmp_path / "killed").name == "checkpoint-2"
+    train(tmp_path, "killed", resume=True)
+    assert_same_run(whole(arm="full"), tmp_path / "killed")
+    assert not (tmp_path / "killed" / ".saving").exists()
+
+
+def test_patience_is_kept_over_a_stop(tmp_path):
+    """A learning rate that changes nothing: validations at 2, 4, 6 are the same, so patience 2 ends at 6."""
+    changes = dict(learning_rate=1e-12, patience=2, max_steps=12)
+    train(tmp_path, "whole", **changes)
+    assert steps(tmp_path / "whole")[-1]["step"] == 6
+    with pytest.raises(Interrupted):
+        train(tmp_path, "stopped", At(5, interrupt), **changes)
+    train(tmp_path, "stopped", resume=True, **changes)
+    assert_same_run(tmp_path / "whole", tmp_path / "stopped")
+
+
+def test_ctrl_c_belongs_to_python_again_after_a_run(tmp_path):
+    if threading.current_thread() is not threading.main_thread():
+        pytest.skip("signals need the main thread")
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(Interrupted, match="--resume"):
+        train(tmp_path, "interrupted", At(1, interrupt), arm="no-reasoning")
+    assert signal.getsignal(signal.SIGINT) is before
+    with pytest.raises(Killed):
+        train(tmp_path, "failed", At(1, kill), arm="no-reasoning")
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_second_ctrl_c_stops_at_once(tmp_path):
+    def twice(model):
+        interrupt(model)
+        interrupt(model)
+
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        train(tmp_path, "run", At(1, twice), arm="no-reasoning")
+    assert not isinstance(stopped.value, Interrupted)
+
+
+def test_a_run_is_never_overwritten_and_nothing_is_resumed_from_nowhere(tmp_path):
+    with pytest.raises(CheckpointError, match="no whole checkpoint"):
+        train(tmp_path, "run", resume=True, arm="no-reasoning")
+    train(tmp_path, "run", arm="no-reasoning")
+    with pytest.raises(CheckpointError, match="already holds a run"):
+        train(tmp_path, "run", arm="no-reasoning")
+
+
+@pytest.mark.parametrize("other", ["data", "backbone"])
+def test_a_run_is_not_resumed_with_other_data_or_another_backbone(other, tmp_path):
+    model, data = recommender(tmp_path / "a", max_steps=2, eval_steps=1)
+    fit(model, data, tmp_path / "run", progress=False)
+    (tmp_path / "run" / "manifest.json").unlink()
+    if other == "data":
+        data = dataset(tmp_path / "b", users=18)
+    else:
+        model = R2ec.from_backbone(backbone_folder(tmp_path / "b", seed=5), data, model.config)
+    with pytest.raises(CheckpointError, match=f"another {other}"):
+        fit(model, data, tmp_path / "run", resume=True, progress=False)

@@ -1,0 +1,69 @@
+"""Training RecZero: what the arm, the loss, the KL term, the seed and the size of a batch change, and what not."""
+
+import numpy as np
+import pytest
+from support.rated_runs import GROUP, validations
+from support.run_files import assert_same_run, log, rows, steps, trajectories
+
+from reckon.data.ratings import rating_examples
+
+
+def test_the_ablation_arms_change_the_reward_and_nothing_before_it(train, tmp_path):
+    tables = {}
+    for arm in ("full", "exact-answer", "no-format"):
+        train(arm, arm=arm, max_steps=1)
+        tables[arm] = trajectories(tmp_path / arm)
+    replies = [table["reply"].to_pylist() for table in tables.values()]
+    assert replies[0] == replies[1] == replies[2], "the same start, the same seed, the same replies"
+    rewards = {arm: np.array(table["reward"]) for arm, table in tables.items()}
+    predicted, truth = (np.array(tables["full"][name]) for name in ("predicted", "rating"))
+    known = ~np.isnan(predicted)
+    graded = 1 - np.abs(predicted - truth) / 2
+    assert known.any() and not known.all() and (predicted == truth).any()
+    assert np.array_equal(rewards["full"], np.where(known, 1 + graded, -1))
+    assert np.array_equal(rewards["exact-answer"], np.where(known, 1.0 + (predicted == truth), -1))
+    assert np.array_equal(rewards["no-format"], np.where(known, graded, 0))
+
+
+def test_the_loss_type_reaches_the_loss(train, tmp_path):
+    norms = {}
+    for loss_type in ("grpo", "dr_grpo", "dapo", "bnpo"):
+        train(loss_type, grpo={"loss_type": loss_type}, max_steps=1)
+        [entry] = steps(tmp_path / loss_type)
+        norms[loss_type] = entry["grad_norm"]
+    assert norms["dapo"] == pytest.approx(norms["bnpo"]), "one process, one batch per update: the same"
+    assert len({f"{norms[name]:.3g}" for name in ("grpo", "dr_grpo", "dapo")}) == 3
+
+
+@pytest.mark.parametrize("loss_type", ["grpo", "dapo"])
+def test_micro_batch_size_changes_nothing_but_memory(loss_type, train, tmp_path):
+    norms = []
+    for size in (8, 4):
+        train(str(size), grpo={"loss_type": loss_type}, micro_batch_size=size, max_steps=1)
+        [entry] = steps(tmp_path / str(size))
+        norms.append(entry["grad_norm"])
+    assert norms[0] == pytest.approx(norms[1], rel=1e-4)
+
+
+def test_the_kl_term_holds_the_policy_back(whole):
+    free, held = steps(whole()), steps(whole(grpo={"beta": 0.1}))
+    assert rows(whole())["reply"][: 8 * GROUP] == rows(whole(grpo={"beta": 0.1}))["reply"][: 8 * GROUP]
+    assert free[0]["grad_norm"] == pytest.approx(held[0]["grad_norm"], rel=1e-3), "no divergence yet, no gradient"
+    assert free[1:] != held[1:]
+
+
+def test_the_seed_decides_the_run(train, tmp_path):
+    for out, seed in (("a", 1), ("b", 1), ("c", 2)):
+        train(out, seed=seed, max_steps=2)
+    assert_same_run(tmp_path / "a", tmp_path / "b")
+    assert log(tmp_path / "a") != log(tmp_path / "c")
+
+
+def test_the_reward_rises_where_the_right_reply_is_in_reach(train, data, tmp_path):
+    model = train("run", fluency=15, max_steps=30, eval_steps=30, batch_size=16, grpo={"num_generations": 8})
+    entries, found = steps(tmp_path / "run"), validations(tmp_path / "run")
+    first, last = (np.mean([entry["reward/mean"] for entry in part]) for part in (entries[:5], entries[-5:]))
+    assert first < 0 and last > first + 1
+    assert entries[-1]["reply/parsed"] > 0.9 and found[30]["eval_parse_rate"] == 1
+    assert found[30]["eval_mae"] <= found[0]["eval_mae"]
+    assert model.rate(rating_examples(data, "test", 3, 3)).reply_parse_rate > 0.9

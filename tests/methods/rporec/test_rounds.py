@@ -1,0 +1,100 @@
+"""Both stages of RPORec in turns: each leaves a run, a stop between them is no loss, and the whole is evaluated."""
+
+import pytest
+from safetensors.torch import load_file
+from support.rporec_talker import backbone_folder, recommender, settings
+from support.run_files import equal, weights
+from support.shelf import dataset
+from support.stopping import Killed, kill
+
+from reckon.config import save_config
+from reckon.errors import CheckpointError, ConfigError
+from reckon.evaluation import evaluate_run
+from reckon.methods.rporec import RPORec
+from reckon.methods.rporec.rounds import fit, train_run
+from reckon.methods.rporec.stage_one import fit_rechead
+from reckon.runs.read import name_of
+
+
+def test_both_stages_take_turns_and_each_leaves_a_run(tmp_path):
+    model, data = recommender(tmp_path, max_steps=2)
+    fit(model, data, tmp_path / "run", rounds=2)
+    for folder in ("round-1/rechead", "round-1/reasoning", "round-2/rechead", "round-2/reasoning", "."):
+        assert RPORec.from_pretrained(tmp_path / "run" / folder).recommend([[0, 5]])
+    first, second = (tmp_path / "run" / f"round-{number}" / "rechead" for number in (1, 2))
+    assert not equal(load_file(first / "rechead.safetensors"), load_file(second / "rechead.safetensors"))
+    last = tmp_path / "run" / "round-2" / "reasoning"
+    for part in ("rechead.safetensors", "model/model.safetensors"):
+        assert equal(load_file(last / part), load_file(tmp_path / "run" / part))
+    assert name_of(tmp_path / "run") == "rporec"
+    with pytest.raises(CheckpointError, match="already holds a run"):
+        fit(model, data, tmp_path / "run")
+
+
+@pytest.mark.parametrize("stopped", ["rechead", "reasoning"])
+def test_a_run_of_both_stages_goes_on_where_it_stopped(tmp_path, monkeypatch, stopped):
+    from reckon.methods.rporec import rounds as rporec_run
+
+    backbone_folder(tmp_path / "backbone")
+    dataset(tmp_path / "data")
+    save_config(settings(), tmp_path / "config.yaml")
+
+    def train(out, **changes):
+        common = dict(data=tmp_path / "data", backbone=tmp_path / "backbone", config_file=tmp_path / "config.yaml")
+        return train_run(**common, out=tmp_path / out, **changes)
+
+    train("whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(rporec_run, f"fit_{stopped}", lambda *_, **__: kill())
+        with pytest.raises(Killed):
+            train("broken")
+    with pytest.raises(CheckpointError, match="--resume"):
+        train("broken")
+    train("broken", resume=True)
+    for part in ("rechead.safetensors", "model/model.safetensors"):
+        left, right = (load_file(tmp_path / out / part) for out in ("whole", "broken"))
+        assert equal(left, right), part
+
+
+def test_a_run_may_start_from_another_with_its_settings(first_stage, tmp_path):
+    model, data, run = first_stage
+    two = train_run(
+        data=data.path, start=run, out=tmp_path / "two", stage="reasoning", overrides=["training.max_steps=1"]
+    )
+    assert two.config.training.max_steps == 1 and two.config.rechead == model.config.rechead
+    assert equal(weights(two.rechead), weights(model.rechead))
+    again = train_run(data=data.path, start=tmp_path / "two", out=tmp_path / "three", stage="rechead")
+    assert (tmp_path / "three" / "replies.sqlite").exists() and again.config.training.max_steps == 1
+
+
+def test_what_cannot_be_trained_is_refused_before_any_work(first_stage, tmp_path):
+    _, data, run = first_stage
+    common = dict(data=data.path, out=tmp_path / "refused")
+    for wrong, field in (
+        (dict(), "--backbone"),
+        (dict(backbone="b", start=run), "--backbone"),
+        (dict(backbone="b", stage="reasoning"), "--start"),
+        (dict(start=run, stage="rechead", rounds=2), "--rounds"),
+        (dict(start=run, overrides=["rechead.hidden=64"]), "rechead"),
+        (dict(start=run, overrides=["prompt.window=2"]), "prompt"),
+    ):
+        with pytest.raises(ConfigError, match=field):
+            train_run(**common, **wrong)
+    assert not (tmp_path / "refused").exists()
+    other = dataset(tmp_path / "other", step=2)
+    with pytest.raises(CheckpointError, match="other data"):
+        train_run(data=other.path, start=run, out=tmp_path / "refused")
+
+
+def test_a_run_is_evaluated_beside_its_first_stage_and_without_its_reasoning(tmp_path):
+    model, data = recommender(tmp_path, max_steps=1, eval_steps=1)
+    fit(model, data, tmp_path / "run")
+    plain = RPORec.from_backbone(tmp_path / "backbone", data, settings("history-only"))
+    fit_rechead(plain, data, tmp_path / "plain")
+    evaluation = evaluate_run(
+        tmp_path / "run", ks=(5,), beside=[tmp_path / "plain", tmp_path / "run" / "round-1" / "rechead"]
+    )
+    names = ["popularity", "history-only", "rporec, stage I", "rporec, reasoning left out", "rporec"]
+    assert [result.name for result in evaluation.results] == names
+    assert evaluation.results[-1].rates["parsed"] == model.ranks(data.examples("test", 3)).parsed.mean()
+    assert "RPORec on shelf" in (tmp_path / "run" / "evaluation" / "report.html").read_text()
