@@ -7,7 +7,7 @@ import pytest
 import torch
 from support import shelf
 
-from reckon.baselines.classical.factors import ALS, BPR, ALSConfig, BPRConfig
+from reckon.baselines.classical.factors import ALS, BPR, ALSConfig, BPRConfig, fold_in_map
 from reckon.baselines.classical.interactions import history_weights, training_matrix
 from reckon.errors import ConfigError, MissingExtraError
 
@@ -65,6 +65,23 @@ def test_bpr_puts_what_training_users_took_before_what_they_did_not(data):
 def test_bpr_without_history_ranks_by_the_item_bias(data):
     fitted = BPR.fit(data, BPRConfig(factors=4))
     torch.testing.assert_close(fitted.scores([np.array([], dtype=np.int64)])[0], fitted.bias)
+
+
+def test_histories_that_hardly_differ_get_bpr_scores_of_ordinary_size(data):
+    fitted = BPR.fit(data, BPRConfig(factors=64))  # more factors than users: least squares alone has no answer
+    scores = fitted.scores([np.array([item]) for item in range(len(data.catalog))])
+    trained = (fitted.items @ fitted.items.T).abs().max() + fitted.bias.abs().max()
+    assert scores.abs().max() < 3 * trained
+
+
+def test_the_fold_in_map_forgets_rounding_of_its_input():
+    generator = torch.Generator().manual_seed(0)
+    base = torch.randn(20, 1, generator=generator) @ torch.randn(1, 6, generator=generator)
+    nearly = base + 1e-5 * torch.randn(20, 6, generator=generator)  # all users alike but for rounding
+    learned = torch.randn(20, 6, generator=generator)
+    torch.testing.assert_close(
+        fold_in_map(nearly, learned), fold_in_map(nearly + 1e-7 * base.roll(1, 0), learned), rtol=1e-3, atol=1e-3
+    )
 
 
 @pytest.mark.parametrize(("baseline", "module"), [(ALS, "implicit.cpu.als"), (BPR, "implicit.cpu.bpr")])
