@@ -74,7 +74,25 @@ def test_a_sampled_rank_counts_the_negatives_that_score_as_much(data):
 @pytest.mark.parametrize("exclude_seen", [True, False])
 def test_a_target_that_was_taken_before_is_a_miss_among_samples_where_it_is_excluded(tmp_path, exclude_seen):
     data = shelf.dataset(tmp_path / "data", step=4)  # readers go round three books
-    found = rows(data, negatives=4)
+    found = rows(data, negatives=4, exclude_seen=exclude_seen)
     ranker = RankedBaseline(Popularity.fit(data, exclude_seen=exclude_seen))
     missed = rank_rows(ranker, found, 20, 5, len(data.catalog)).ranks == len(data.catalog) + 1
     assert missed.all() == exclude_seen and missed.any() == exclude_seen
+
+
+class NarrowBeam(RankedBaseline):
+    """Finds no target in its own search, as a beam narrower than the catalog may."""
+
+    def ranks(self, examples, k, on_batch=None):
+        ranked = super().ranks(examples, k, on_batch)
+        ranked.ranks[:] = len(self.baseline.catalog) + 1
+        return ranked
+
+
+def test_a_target_taken_before_that_a_beam_did_not_find_is_ranked_among_the_samples_where_repeats_are_allowed(tmp_path):
+    data = shelf.dataset(tmp_path / "data", step=4)
+    found = rows(data, negatives=4, exclude_seen=False)
+    assert all(target in found.examples.seen(row) for row, target in enumerate(found.examples.targets))
+    baseline = Popularity.fit(data, exclude_seen=False)
+    narrow, wide = (rank_rows(kind(baseline), found, 20, 5, len(data.catalog)) for kind in (NarrowBeam, RankedBaseline))
+    assert (narrow.ranks == wide.ranks).all() and narrow.ranks.max() <= 5

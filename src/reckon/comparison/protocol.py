@@ -54,6 +54,8 @@ class Rows:
     examples: Examples
     negatives: IntArray | None
     """[U, n] items that each target is ranked among; None: the whole catalog."""
+    exclude_seen: bool = True
+    """Whether a target that the user took before is a miss."""
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -92,8 +94,9 @@ def rows_of(dataset: Dataset, protocol: ProtocolConfig, split: RowSplit, limit: 
     if limit is not None:
         examples = examples.sample(limit, ROW_SEED)
     if protocol.negatives is None:
-        return Rows(examples, None)
-    return Rows(examples, _draw(examples, len(dataset.catalog), protocol.negatives, protocol.exclude_seen))
+        return Rows(examples, None, protocol.exclude_seen)
+    negatives = _draw(examples, len(dataset.catalog), protocol.negatives, protocol.exclude_seen)
+    return Rows(examples, negatives, protocol.exclude_seen)
 
 
 def _draw(examples: Examples, catalog_size: int, count: int, exclude_seen: bool) -> IntArray:
@@ -126,9 +129,10 @@ def rank_rows(
     examples = rows.within(window)
     ranked = ranker.ranks(examples, k, on_batch)
     if rows.negatives is not None:
-        sampled = _sampled_ranks(ranker, examples, rows.negatives, catalog_size)
-        masked = np.array([examples.targets[row] in examples.seen(row) for row in range(len(examples))], dtype=bool)
-        ranked.ranks = np.where(masked & (ranked.ranks == catalog_size + 1), catalog_size + 1, sampled)
+        ranked.ranks = _sampled_ranks(ranker, examples, rows.negatives, catalog_size)
+        if rows.exclude_seen:  # a beam that merely has not found the target is no reason for a miss
+            masked = [examples.targets[row] in examples.seen(row) for row in range(len(examples))]
+            ranked.ranks[masked] = catalog_size + 1
     return ranked
 
 
