@@ -11,7 +11,7 @@ on one token more per reply than the others.
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -112,7 +112,7 @@ def reward_of(completion_ids: Sequence[Sequence[int]]) -> list[float]:
     return [sum(token % 2 == 0 for token in ids) / len(ids) for ids in completion_ids]
 
 
-class _FixedLength(StopMarker):
+class FixedLength(StopMarker):
     """A marker that is only ever appended: sampling it does not end a reply."""
 
     def ended(self, tokens: Tensor, replies: Tensor) -> Tensor:
@@ -126,7 +126,7 @@ class SharedTrainer(PolicyTrainer):
 
     def __init__(self, *args: Any, catalog: int = 0, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.engine.marker = _FixedLength(MARKER, self.backbone)
+        self.engine.marker = FixedLength(MARKER, self.backbone)
         self.item_table = torch.randn(catalog, self.backbone.hidden_size, device=self.backbone.device)
 
     def prompt_ids(self, example: Any) -> list[int]:
@@ -263,7 +263,8 @@ def trl_trainer(shape: StepShape, steps: int, out: str) -> Any:
     config = GRPOConfig(
         per_device_train_batch_size=shape.rows, num_generations=shape.group, steps_per_generation=1, num_iterations=1,
         max_completion_length=shape.reply_tokens, temperature=1.0, beta=0.0, epsilon=EPSILON, loss_type="grpo",
-        gradient_checkpointing=False, **arguments,
+        # The model checkpoints or not as it was made; TRL turns it off to generate, and on again with these arguments.
+        gradient_checkpointing=False, gradient_checkpointing_kwargs={"use_reentrant": False}, **arguments,
     )  # fmt: skip
     return TimedGRPOTrainer(
         model=make_model(shape), processing_class=make_tokenizer(shape.vocab), args=config,
@@ -325,8 +326,11 @@ def run_side(
         trainer.train()
 
 
-def tiny_version(shape: StepShape) -> StepShape:
-    """The smoke-test sizes, on the same device and with the same kind of weights."""
-    return replace(
-        QUICK, dtype=shape.dtype, lora_rank=shape.lora_rank, checkpointing=shape.checkpointing, device=shape.device
-    )
+def shape_of(sizes: Mapping[str, Any], quick: bool = False) -> StepShape:
+    """A shape from plain numbers; `quick` keeps the device and the kind of weights, and makes all sizes tiny."""
+    shape = StepShape(**sizes)
+    if not quick:
+        return shape
+    kept = {name: getattr(shape, name) for name in ("dtype", "lora_rank", "checkpointing", "device")}
+    kept |= {name: min(getattr(shape, name), getattr(QUICK, name)) for name in ("prompts", "group")}
+    return replace(QUICK, catalog=min(shape.catalog, 50), **kept)

@@ -1,5 +1,6 @@
 """The benchmarks run: every side, every column, at tiny sizes. Their timings are never judged here."""
 
+import importlib
 import json
 import os
 import subprocess
@@ -10,6 +11,15 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
+GPU_PARTS = ("correctness", "ceilings", "step", "decode", "ranking", "compiled")
+TINY = dict(vocab=5, width=2, intermediate=4, layers=1, heads=1, kv_heads=1)  # of a model, to count by hand
+
+
+@pytest.fixture
+def gpu_roofline(monkeypatch):
+    """benchmarks/gpu_roofline.py, whose counts can be worked out by hand."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    return importlib.import_module("gpu_roofline")
 
 
 def run(script: str, out: Path, *options: str) -> tuple[dict, str]:
@@ -47,12 +57,46 @@ def test_requests_are_measured_from_a_store_and_with_reasoning_on_the_spot(tmp_p
     assert "bytes a user" in text
 
 
-def test_the_gpu_script_runs_without_a_gpu_and_says_so(tmp_path):
-    result, text = run("gpu.py", tmp_path / "gpu.json", "--models", "0.5B", "--sides", "reckon")
-    assert all(check["passed"] for check in result["correctness"])
-    assert result["steps"]["0.5B"][0]["side"] == "reckon"
+def test_the_gpu_script_measures_every_part_without_a_gpu_and_says_so(tmp_path):
+    result, text = run("gpu.py", tmp_path / "gpu.json", "--models", "135M", "--sides", "reckon", "unshared")
+    parts = result["parts"]
+    assert {name.split()[0] for name in parts} == {*GPU_PARTS}
+    assert {part["status"] for part in parts.values()} == {"done"}
+    assert all(part["passed"] for name, part in parts.items() if name.startswith("correctness"))
+    step = parts["step 135M"]
+    assert set(step["sides"]) == {"reckon", "unshared"} and set(step["ratios"]) == {"unshared"}
+    for side in step["sides"].values():
+        assert all(side["seconds"][phase]["min"] <= side["seconds"][phase]["median"] for phase in side["share"])
+    for side in parts["decode 135M x1"]["sides"].values():
+        assert side["tokens_per_second"] > 0
+    assert str(tmp_path) not in json.dumps(result)
     if result["accelerator"] is None:
         assert "No accelerator is present" in text
+
+
+def test_the_gpu_script_skips_what_does_not_fit_into_its_budget_and_says_so(tmp_path):
+    result, text = run("gpu.py", tmp_path / "gpu.json", "--sides", "reckon", "--budget", "0")
+    assert {name.split()[0] for name in result["parts"]} == {*GPU_PARTS}
+    assert {part["status"] for part in result["parts"].values()} == {"skipped: budget"}
+    assert "step 3B: skipped: budget" in text
+
+
+def test_a_step_with_a_shared_prefix_needs_fewer_operations_by_the_prompts_it_does_not_repeat(gpu_roofline):
+    sizes = TINY | dict(prompts=1, group=2, prompt_tokens=3, reply_tokens=1, lora_rank=0)
+    weights = 4 * 2 * 2 + 3 * 2 * 4  # four square maps and three of the feed-forward part
+    head = 3 * 2 * 5 * 2 * 2  # forward, gradients of inputs and of weights; vocabulary x width x two tokens
+    # 3 prompt tokens and 2 replies of 2 (the marker is one); 6 pairs in the prompt, 2 x (2 x 3 + 3) in the replies.
+    assert gpu_roofline.update_flops(sizes, shared=True) == 3 * 2 * weights * 7 + head + 3 * 4 * 2 * (6 + 18)
+    # 2 sequences of 4 tokens with 10 pairs each.
+    assert gpu_roofline.update_flops(sizes, shared=False) == 3 * 2 * weights * 8 + head + 3 * 4 * 2 * 20
+
+
+def test_decoding_reads_all_weights_a_step_and_a_shared_prompt_once(gpu_roofline):
+    sizes = TINY | dict(prompts=1, group=4, prompt_tokens=10, reply_tokens=3, dtype="bfloat16")
+    weights, per_token = 4 * 2 * 2 + 3 * 2 * 4 + 5 * 2, 2 * 2  # a key and a value of width 2
+    own = 4 * (1 + 2)  # positions of four replies at two steps
+    assert gpu_roofline.decode_bytes(sizes, shared=True) == 2 * (2 * weights + per_token * (2 * 10 + own))
+    assert gpu_roofline.decode_bytes(sizes, shared=False) == 2 * (2 * weights + per_token * (2 * 40 + own))
 
 
 def test_sasrec_is_measured_alone_where_there_is_no_peer(tmp_path):
