@@ -15,6 +15,7 @@ SUMMARY = TraceSummary(
     asked=9,
     kept=5,
     kept_hinted=2,
+    unchecked=1,
     dropped={"wrong rating": 3, "failed: timeout": 1},
     requests=17,
     prompt_tokens=1000,

@@ -5,7 +5,8 @@ from support.classroom import HINT, reply
 
 from reckon.data.ratings import Scale
 from reckon.teachers.asking import Answer
-from reckon.teachers.rules import hinted_messages, judge, leaks, written
+from reckon.teachers.leaks import mentions_hint, stated_ratings
+from reckon.teachers.rules import check_messages, hinted_messages, judge, judge_check, written
 
 STARS = Scale(1, 5, 1)
 
@@ -55,14 +56,15 @@ def test_without_steps_a_rating_is_right_within_a_hundredth_of_the_range():
     ],
 )
 def test_giving_the_hint_away_is_noticed(said):
-    assert leaks({"match": f"Because {said} so."})
+    assert mentions_hint(f"Because {said} so.")
 
 
 @pytest.mark.parametrize(
     "said", ["the user has given high ratings", "hints of folk", "a real gem", "gave 4 stars to sea"]
 )
 def test_ordinary_reasoning_gives_nothing_away(said):
-    assert not leaks({"match": said, "rate": "true rating"})
+    assert not mentions_hint(said)
+    assert judge(Answer(0, 2, reply(3, match=said)), 3.0, STARS, shown={4.0}).kept
 
 
 def test_the_hint_names_the_rating_after_the_whole_prompt():
@@ -75,3 +77,58 @@ def test_the_hint_names_the_rating_after_the_whole_prompt():
 
 def test_only_thinking_in_front_is_taken_away():
     assert written("<think>a</think> b <think>c</think>") == "b <think>c</think>"
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("the user's rating was 2", "hint leaked"),
+        ("the answer must be 2", "hint leaked"),
+        ("two stars, no more", "hint leaked"),
+        ("so 2.", "hint leaked"),
+        ("I settle on 2", "hint leaked"),
+        ("would rate this book a 2", "hint leaked"),
+        ("2/5 feels right", "hint leaked"),
+        ("a perfect fit, five stars", "contradicts its rating"),
+        ("the verdict is 4", "contradicts its rating"),
+        ("two friends read volume 2 of it", None),
+        ("the average rating is 4.2", None),
+        ("slow books bore this reader", None),
+    ],
+)
+def test_a_hinted_reasoning_that_states_a_rating_is_dropped(said, reason):
+    assert judge(Answer(0, 2, reply(2, match=said)), 2.0, STARS).reason == reason
+    assert judge(Answer(0, 1, reply(2, match=said)), 2.0, STARS).kept  # nobody had told it
+
+
+def test_a_hinted_reasoning_may_speak_of_ratings_that_the_prompt_shows():
+    spoken = Answer(0, 2, reply(2, match="gave 2 stars to Sea, 5 stars to Sand"))
+    assert judge(spoken, 2.0, STARS, shown={2.0, 5.0}).kept
+    assert judge(spoken, 2.0, STARS, shown={2.0}).reason == "contradicts its rating"
+    told = Answer(0, 2, reply(2, match="the answer must be 2"))
+    assert judge(told, 2.0, STARS, shown={2.0}).reason == "hint leaked"
+
+
+def test_halves_are_read_in_words():
+    assert [stated.rating for stated in stated_ratings("the score is three and a half")] == [3.5]
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (Answer(0, 3, "<rate>2</rate>"), None),
+        (Answer(0, 3, " <rate> 2 </rate>\n"), None),
+        (Answer(0, 3, "<rate>4</rate>"), "reasoning leads elsewhere"),
+        (Answer(0, 3, "2"), "check unreadable"),
+        (Answer(0, 3, "<rate>9</rate>"), "check unreadable"),
+        (Answer(0, 3, failure="timeout"), "check failed: timeout"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_what_the_second_reading_makes_of_a_trace(answer, reason):
+    assert judge_check(answer, 2.0, STARS).reason == reason
+
+
+def test_the_second_reading_shows_neither_prompt_nor_rating():
+    [message] = check_messages(reply(2, match="dull"), STARS)
+    assert "dull" in message["content"] and "<rate>2" not in message["content"] and "1 to 5" in message["content"]

@@ -45,6 +45,29 @@ def test_right_replies_are_kept_and_wrong_ones_asked_again_with_a_hint(books, tm
     assert read_manifest(tmp_path / "traces")["settings"]["model"] == "m"
 
 
+def test_hinted_reasoning_is_read_again_and_kept_only_where_it_leads_to_the_rating(books, tmp_path):
+    truth, checked = truths(books), replace(SETTINGS, check=True)
+
+    def behaviour(answer, prompt, nth):
+        if prompt.startswith("Somebody argues"):
+            return answer.json(completion("<rate>2</rate>"))
+        if HINT in prompt:
+            return answer.json(completion(reply(hinted_rating(prompt))))
+        answer.json(completion(reply(truth[prompt] if truth[prompt] >= 4 else 5)))
+
+    with endpoint(behaviour) as server:
+        summary = make_traces(books, teacher_at(server), tmp_path / "traces", checked)
+        count = Counter(truth.values())
+        assert summary.kept_hinted == count[2] and summary.unchecked == 0
+        assert summary.dropped == {"reasoning leads elsewhere": count[1] + count[3]}
+        check_every_row_once(books, tmp_path / "traces")
+        asked = sum(server.asked.values())
+        unread = make_traces(books, teacher_at(server), tmp_path / "traces", SETTINGS)
+        assert unread.kept_hinted == unread.unchecked == count[1] + count[2] + count[3]
+        assert make_traces(books, teacher_at(server), tmp_path / "traces", checked) == summary
+        assert sum(server.asked.values()) == asked  # nothing is asked twice, whatever is done with it
+
+
 def test_every_row_ends_once_whatever_the_teacher_does(books, tmp_path):
     """Each row meets one misbehaviour, some once and some for ever."""
     truth, over = truths(books), threading.Event()

@@ -11,6 +11,8 @@ from support.classroom import completion, endpoint, reply
 
 from reckon.errors import ConfigError, DataError
 from reckon.teachers.teachers import (
+    CHECK,
+    HINTED,
     FileTeacher,
     LocalTeacher,
     OpenAITeacher,
@@ -174,8 +176,9 @@ def test_a_file_answers_by_user_item_and_time(tmp_path):
     assert teacher.ask(QUESTION).text == "at 5"
     assert teacher.ask(Question(3, "u1", "b1", 6, [])).text == "any time"
     assert teacher.ask(Question(3, "7", "8", None, [])).text == "numbers are ids too"
-    assert teacher.ask(Question(3, "u1", "b1", 5, [], hinted=True)).text == "knowing"
-    assert not teacher.answers(Question(3, "u1", "b1", 6, [], hinted=True))
+    assert teacher.ask(Question(3, "u1", "b1", 5, [], attempt=HINTED)).text == "knowing"
+    assert not teacher.answers(Question(3, "u1", "b1", 6, [], attempt=HINTED))
+    assert not teacher.answers(Question(3, "u1", "b1", 5, [], attempt=CHECK))
     assert not teacher.answers(Question(3, "u2", "b1", 6, []))
 
 

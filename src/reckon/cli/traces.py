@@ -66,6 +66,12 @@ Window = Annotated[int, typer.Option("--window", min=0, help="Earlier ratings of
 ItemWindow = Annotated[
     int, typer.Option("--item-window", min=0, help="Earlier ratings of the item by others in a prompt.")
 ]
+Check = Annotated[
+    bool,
+    typer.Option(
+        "--check/--no-check", help="Have hinted reasoning read again without its rating; keep what leads to it."
+    ),
+]
 ReviewWords = Annotated[int, typer.Option("--review-words", min=0, help="Words of each review in a prompt.")]
 
 # How often and how fast, and what that costs.
@@ -106,6 +112,7 @@ def make(
     window: Window = 10,
     item_window: ItemWindow = 10,
     review_words: ReviewWords = 64,
+    check: Check = True,
     max_tokens: MaxTokens = 2048,
     temperature: Temperature = None,
     parallel: Parallel = 8,
@@ -133,6 +140,7 @@ def make(
         window=window,
         item_window=item_window,
         review_words=review_words,
+        check=check,
         patience=patience,
         ask_failed_again=ask_failed_again,
         price_in=price_in,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reckon.errors import ConfigError
-from reckon.teachers.teachers import Finish, Question, Teacher, TeacherFailure
+from reckon.teachers.teachers import HINTED, Finish, Question, Teacher, TeacherFailure
 
 LONGEST_HOLD = 600.0  # seconds; a server that asks for more is treated as gone
 
@@ -55,7 +55,7 @@ class Answer:
 
     row: int
     attempt: int
-    """1 without a hint, 2 with it."""
+    """As `Question.attempt`: PLAIN, HINTED or CHECK."""
     text: str = ""
     finish: Finish = "stop"
     prompt_tokens: int | None = None
@@ -66,7 +66,7 @@ class Answer:
 
     @property
     def hinted(self) -> bool:
-        return self.attempt == 2
+        return self.attempt == HINTED
 
 
 class Stopped(Exception):
@@ -82,7 +82,7 @@ class Asker:
 
     def ask(self, question: Question) -> Answer:
         """The answer to one question. Raises TeacherRefused, or Stopped when the run is stopping."""
-        attempt = 2 if question.hinted else 1
+        attempt = question.attempt
         jitter = random.Random(f"{self.seed} {question.row} {attempt}")
         for retry in range(self.patience.retries + 1):
             self._pace.wait()

@@ -85,6 +85,8 @@ class TraceSummary:
     kept: int
     kept_hinted: int
     """Of `kept`, those that needed the hint."""
+    unchecked: int
+    """Of `kept_hinted`, those whose reasoning was not read again."""
     dropped: dict[str, int]
     """Rows by reason, most frequent first."""
     requests: int
@@ -101,6 +103,8 @@ class TraceSummary:
         """The summary for a person."""
         dropped = sum(self.dropped.values())
         lines = [f"kept {self.kept} of {self.asked} rows ({self.kept_hinted} of them after a hint), dropped {dropped}"]
+        if self.unchecked:
+            lines.append(f"{self.unchecked} of the hinted were not read again without their rating")
         lines += [f"  {count:6d}  {reason}" for reason, count in self.dropped.items()]
         tokens = f"{self.requests} requests, {self.prompt_tokens} prompt and {self.completion_tokens} completion tokens"
         lines.append(tokens + (f"; {self.uncounted} answers came without a count" if self.uncounted else ""))

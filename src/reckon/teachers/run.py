@@ -11,14 +11,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reckon.data.ratings import Scale
 from reckon.errors import ReckonError
 from reckon.teachers.asking import Answer, Asker, Patience, Stopped
 from reckon.teachers.journal import Journal
-from reckon.teachers.rules import Verdict, hinted_messages, judge
-from reckon.teachers.teachers import Question, Teacher
+from reckon.teachers.rules import Verdict, check_messages, hinted_messages, judge, judge_check
+from reckon.teachers.teachers import CHECK, HINTED, PLAIN, Question, Teacher
 
 GRACE = 60.0  # seconds that a stopping run waits for answers it has already asked for
 POLL = 0.2  # seconds between looks at whether to stop
@@ -31,6 +31,8 @@ class TraceRow:
     question: Question
     rating: float
     """The true rating."""
+    shown: frozenset[float] = frozenset()
+    """Ratings that the prompt shows."""
 
 
 class TracesInterrupted(KeyboardInterrupt):
@@ -48,7 +50,11 @@ class TraceRun:
         journal: Journal,
         patience: Patience,
         seed: int = 0,
+        *,
+        check: bool = True,
     ) -> None:
+        """`check`: whether the teacher reads hinted reasoning again before it is kept."""
+        self.check = check
         self.rows = {row.question.row: row for row in rows}
         self.scale, self.teacher, self.journal, self.patience = scale, teacher, journal, patience
         self.stopping = threading.Event()
@@ -58,23 +64,38 @@ class TraceRun:
 
     def next_question(self, row: TraceRow) -> Question | None:
         """What is still to be asked about a row; None when it is settled."""
-        first = self.journal.answers.get((row.question.row, 1))
+        number, answers = row.question.row, self.journal.answers
+        first, second = answers.get((number, PLAIN)), answers.get((number, HINTED))
         if first is None:
             return row.question
-        if first.failure is not None or judge(first, row.rating, self.scale).kept:
+        if first.failure is not None or self._judged(row, first).kept:
             return None
-        question = row.question
-        messages = hinted_messages(question.messages, row.rating)
-        hinted = Question(question.row, question.user_id, question.item_id, question.time, messages, hinted=True)
-        if (question.row, 2) in self.journal.answers or not self.teacher.answers(hinted):
+        if second is None:
+            messages = hinted_messages(row.question.messages, row.rating)
+            following = replace(row.question, messages=messages, attempt=HINTED)
+        elif self.check and (number, CHECK) not in answers and self._judged(row, second).kept:
+            following = replace(row.question, messages=check_messages(second.text, self.scale), attempt=CHECK)
+        else:
             return None
-        return hinted
+        return following if self.teacher.answers(following) else None
 
     def verdict(self, row: TraceRow) -> tuple[Answer, Verdict]:
-        """The last answer about a settled row, and what it is worth."""
-        answers = self.journal.answers
-        answer = answers.get((row.question.row, 2)) or answers[row.question.row, 1]
-        return answer, judge(answer, row.rating, self.scale)
+        """The last reply about a settled row, and what it is worth after its second reading, where it had one."""
+        number, answers = row.question.row, self.journal.answers
+        answer = answers.get((number, HINTED)) or answers[number, PLAIN]
+        verdict, reading = self._judged(row, answer), answers.get((number, CHECK))
+        if self.check and verdict.kept and reading is not None:
+            found = judge_check(reading, row.rating, self.scale)
+            return answer, Verdict(found.reason, verdict.rating)
+        return answer, verdict
+
+    def is_unchecked(self, row: TraceRow) -> bool:
+        """Whether a kept trace was hinted and has not been read again: the teacher cannot, or need not."""
+        answer, verdict = self.verdict(row)
+        return verdict.kept and answer.hinted and not (self.check and (answer.row, CHECK) in self.journal.answers)
+
+    def _judged(self, row: TraceRow, answer: Answer) -> Verdict:
+        return judge(answer, row.rating, self.scale, row.shown)
 
     def ask_all(self, show: Callable[[], None] = lambda: None) -> None:
         """Ask until every row is settled; `show` is called whenever something has changed.

@@ -5,7 +5,8 @@ Face model in this process) and `FileTeacher` (replies made elsewhere). Each ans
 that may be asked from several threads say so with `most_parallel`.
 
 A teacher that cannot answer raises `TeacherFailure`, which says whether asking again may help, or `TeacherRefused`
-when no question can be answered. Waiting and asking again is `reckon.teachers.asking`; judging is `trace_rules`.
+when no question can be answered. Waiting and asking again is `reckon.teachers.asking`, judging
+`reckon.teachers.rules`.
 
 Source: RecZero (arXiv 2510.23077), RecOne's cold start.
 """
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from openai import APIStatusError
 
 Finish = Literal["stop", "length", "refused"]
+PLAIN, HINTED, CHECK = 1, 2, 3  # what a row is asked, in this order
 KEY_VARIABLE = "OPENAI_API_KEY"
 URL_VARIABLE = "OPENAI_BASE_URL"
 OPENAI_URL = "https://api.openai.com/v1"
@@ -45,8 +47,13 @@ class Question:
     item_id: str
     time: int | None
     messages: list[Message]
-    hinted: bool = False
-    """Whether the messages name the true rating."""
+    attempt: int = PLAIN
+    """PLAIN; HINTED, where the messages name the true rating; CHECK, where they hold a reasoning to be read again."""
+
+    @property
+    def hinted(self) -> bool:
+        """Whether the messages name the true rating."""
+        return self.attempt == HINTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +285,7 @@ class LocalTeacher:
         sampling = replace(self.sampling, max_completion_length=budget)
         with self._one_at_a_time:
             generator = torch.Generator(device=self._backbone.device)
-            generator.manual_seed((self.seed * 1_000_003 + question.row) * 2 + question.hinted)
+            generator.manual_seed((self.seed * 1_000_003 + question.row) * 2 + question.attempt - 1)
             rollouts = self._engine.sample([prompt], sampling, generator=generator)
         written = rollouts.reply_ids[0, : int(rollouts.lengths[0])].tolist()
         text = str(tokenizer.decode(written, skip_special_tokens=True))
@@ -338,7 +345,9 @@ class FileTeacher:
 
     def _text(self, question: Question) -> str | None:
         found = self.key(question.user_id, question.item_id, question.time)
-        return None if found is None else self._replies[found].get("hinted_reply" if question.hinted else "reply")
+        if found is None or question.attempt == CHECK:  # a file reads nothing again
+            return None
+        return self._replies[found].get("hinted_reply" if question.hinted else "reply")
 
     def _add(self, line: str, where: str) -> None:
         fix = 'write {"user_id": "…", "item_id": "…", "reply": "…"}'

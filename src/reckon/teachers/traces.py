@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from reckon.data import Dataset
 from reckon.data.examples import IntArray
-from reckon.data.ratings import RatingExamples, rating_examples, rating_scale
+from reckon.data.ratings import RatingExample, RatingExamples, rating_examples, rating_scale
 from reckon.errors import ConfigError, DataError
 from reckon.prompts.rating import ITEM_WORDS, REVIEW_WORDS, rating_messages
 from reckon.prompts.style import Style
@@ -59,6 +59,10 @@ class TraceSettings:
 
     item_words: int = ITEM_WORDS
     """Words of the item's other columns in a prompt, >= 0."""
+
+    check: bool = True
+    """Whether the teacher reads hinted reasoning again, without its rating, and must come to that rating: one more
+    question for each hinted trace."""
 
     patience: Patience = field(default_factory=Patience)
 
@@ -117,12 +121,14 @@ def make_traces(
     rows, unmatched = trace_rows(dataset, teacher, settings)
     begun = {"data": dataset.checksum, **_asked(settings), **teacher.identity, "prompts": _fingerprint(rows)}
     with Journal(out / JOURNAL_FILE, begun, ask_failed_again=settings.ask_failed_again) as journal:
-        run = TraceRun(rows, rating_scale(dataset), teacher, journal, settings.patience, settings.seed)
+        run = TraceRun(
+            rows, rating_scale(dataset), teacher, journal, settings.patience, settings.seed, check=settings.check
+        )
         with _meter(run, settings, console or Console(stderr=True)) as show:
             run.ask_all(show)
         kept, dropped = _records(run)
         summary = _summary(run, settings, kept, dropped, unmatched)
-        write_traces(out, kept, dropped, summary, begun | {"split": dataset.protocol})
+        write_traces(out, kept, dropped, summary, begun | {"split": dataset.protocol, "check": settings.check})
     return summary
 
 
@@ -158,8 +164,15 @@ def trace_rows(dataset: Dataset, teacher: Teacher, settings: TraceSettings) -> t
             item_words=settings.item_words,
         )
         item_id = dataset.catalog.ids[example.item_index]
-        rows.append(TraceRow(Question(row, example.user_id, item_id, example.time, messages), example.rating))
+        question = Question(row, example.user_id, item_id, example.time, messages)
+        rows.append(TraceRow(question, example.rating, _shown(example)))
     return rows, unmatched
+
+
+def _shown(example: RatingExample) -> frozenset[float]:
+    """Ratings that the prompt of an example shows: the user's, the item's, and both means."""
+    means = (mean for mean in (example.user_mean, example.item_mean) if mean is not None)
+    return frozenset([*(one.rating for one in (*example.user_history, *example.item_history)), *means])
 
 
 def _rows_in_file(examples: RatingExamples, teacher: FileTeacher) -> IntArray:
@@ -219,6 +232,7 @@ def _summary(
         asked=len(run.rows),
         kept=len(kept),
         kept_hinted=sum(record["hinted"] for record in kept),
+        unchecked=sum(run.is_unchecked(row) for row in run.rows.values()),
         dropped=reasons(dropped),
         requests=sum(answer.requests for answer in answers),
         prompt_tokens=prompt_tokens,

@@ -26,6 +26,7 @@ def summary(count):
         asked=count,
         kept=count,
         kept_hinted=0,
+        unchecked=0,
         dropped={},
         requests=count,
         prompt_tokens=0,
