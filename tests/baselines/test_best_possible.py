@@ -5,11 +5,11 @@ from support.writers import TIGER_SETTINGS, WRITER
 
 from reckon.baselines import RANKING_BASELINES
 from reckon.baselines.generative import bigrec, d3
+from reckon.baselines.oracle import Oracle
 from reckon.baselines.sequential.sequence_baseline import SequenceBaseline
 from reckon.data import Dataset
 from reckon.metrics import RankingResult, metric_interval, metric_values
 from reckon.simulation.bookshop import best_possible, shop_of, write_bookshop
-from reckon.simulation.oracle import Oracle
 
 METRICS = ("hit@5", "ndcg@5")
 QUICK = {

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from reckon.baselines import RANKING_BASELINES
+from reckon.baselines.oracle import Oracle
 from reckon.baselines.rating.predictors import RATING_BASELINES
 from reckon.comparison.ranking.contestants import BaselineContestant, Contestant, MethodContestant
 from reckon.comparison.ranking.task import RankingTask
@@ -17,7 +18,6 @@ from reckon.comparison.rating.task import RatingTask
 from reckon.comparison.task import Task
 from reckon.errors import ConfigError
 from reckon.runs.read import Task as TaskName
-from reckon.simulation.oracle import Oracle
 
 TASKS: Mapping[TaskName, Task[Any, Any, Any, Any]] = {"ranking": RankingTask(), "rating": RatingTask()}
 

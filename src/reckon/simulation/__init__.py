@@ -1,1 +1,1 @@
-"""Simulated shops whose best possible is known: books, readers, notes, ratings, and the oracle that knows them."""
+"""Simulated shops whose best possible is known: books, readers, notes, ratings."""

@@ -23,6 +23,7 @@ from reckon.baselines.baseline import Baseline, Fitting
 from reckon.baselines.generative.beam_baseline import BeamBaseline
 from reckon.baselines.generative.title_writer import WRITER_SEARCH, TitleWriter, WriterConfig
 from reckon.baselines.generative.token_trie import NextLogits, Prior, TokenTrie
+from reckon.baselines.scorers import SCORERS
 from reckon.data import Catalog, Dataset
 from reckon.data.examples import IntArray
 from reckon.errors import ConfigError
@@ -119,11 +120,7 @@ class D3(BeamBaseline):
 
 
 def _baseline(name: str) -> type[Baseline]:
-    from reckon.baselines import RANKING_BASELINES  # which names this one too, so it cannot be read at import
-
-    if name not in RANKING_BASELINES or name == D3.NAME:
-        others = ", ".join(sorted(set(RANKING_BASELINES) - {D3.NAME}))
-        raise ConfigError(
-            "assistant", name, "is no ranking baseline that could help", f"use {NONE}, or one of {others}"
-        )
-    return RANKING_BASELINES[name]
+    if name not in SCORERS:
+        fix = f"use {NONE}, or one of {', '.join(sorted(SCORERS))}"
+        raise ConfigError("assistant", name, "is no ranking baseline that could help", fix)
+    return SCORERS[name]

@@ -11,6 +11,7 @@ import numpy as np
 import yaml
 from markupsafe import Markup
 
+from reckon.baselines.oracle import Oracle
 from reckon.comparison.harness import Comparison
 from reckon.comparison.measures import measure_of
 from reckon.comparison.ranking.groups import Groups, group_intervals
@@ -30,7 +31,6 @@ from reckon.reports.page import (
     learning_section,
     replies_section,
 )
-from reckon.simulation.oracle import Oracle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

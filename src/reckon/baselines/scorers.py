@@ -1,0 +1,34 @@
+"""Baselines that give every item a score, by the name that tables and configs use: all but those that write an item.
+
+Entry point: `SCORERS`. D3's assistant is one of them.
+"""
+
+from reckon.baselines.baseline import Baseline
+from reckon.baselines.classical.content import TfidfNeighbours
+from reckon.baselines.classical.ease import EASE
+from reckon.baselines.classical.factors import ALS, BPR
+from reckon.baselines.classical.hybrid import Hybrid
+from reckon.baselines.classical.neighbours import ItemKNN
+from reckon.baselines.classical.popularity import Popularity, RecentPopularity
+from reckon.baselines.sequential.bert4rec import BERT4Rec
+from reckon.baselines.sequential.caser import Caser
+from reckon.baselines.sequential.gru4rec import GRU4Rec
+from reckon.baselines.sequential.sasrec import SASRec
+
+SCORERS: dict[str, type[Baseline]] = {
+    baseline.NAME: baseline
+    for baseline in (
+        Popularity,
+        RecentPopularity,
+        ItemKNN,
+        EASE,
+        ALS,
+        BPR,
+        TfidfNeighbours,
+        Hybrid,
+        SASRec,
+        BERT4Rec,
+        GRU4Rec,
+        Caser,
+    )
+}
