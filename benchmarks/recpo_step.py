@@ -126,7 +126,7 @@ def main() -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     sides = tuple(side for side in SIDES if side != "trl" or installed("trl"))
     if "trl" not in sides:
-        print("TRL is not installed (pip install 'reckon[dev]'): its side is left out.")
+        print("TRL is not installed (pip install 'reckon-recsys[dev]'): its side is left out.")
     repetitions = 1 if options.quick else options.repetitions
     result = {"benchmark": "recpo_step", **environment(), "repetitions": repetitions, "warm_up_steps": WARM_UP}
     result |= measure(sides, repetitions, options.quick)

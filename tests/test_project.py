@@ -178,11 +178,12 @@ def test_a_setting_of_a_method_is_unknown_to_a_small_backbone_as_it_was_typed():
         load_config(PretrainConfig, overrides=["training.max_steps=50"])
 
 
-def test_python_in_the_readme_imports_what_exists():
-    for block in code_blocks(ROOT / "README.md", "python"):
+@pytest.mark.parametrize("page", ["README.md", "docs/guide.md"])
+def test_documented_python_imports_what_exists(page):
+    for block in code_blocks(ROOT / page, "python"):
         imports = [node for node in ast.parse(block).body if isinstance(node, ast.Import | ast.ImportFrom)]
         assert imports
-        exec(compile(ast.Module(imports, type_ignores=[]), "README.md", "exec"), {})
+        exec(compile(ast.Module(imports, type_ignores=[]), page, "exec"), {})
 
 
 def test_local_links_lead_somewhere():

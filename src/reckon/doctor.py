@@ -16,7 +16,7 @@ PACKAGES = ("torch", "transformers", "accelerate", "peft", "tokenizers", "safete
 
 @dataclass(frozen=True, slots=True)
 class Extra:
-    """An optional set of packages, as `pip install 'reckon[name]'` takes it."""
+    """An optional set of packages, as `pip install 'reckon-recsys[name]'` takes it."""
 
     name: str
     modules: tuple[str, ...]

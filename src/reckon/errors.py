@@ -46,4 +46,4 @@ class MissingExtraError(ReckonError):
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         self.package, self.extra = package, extra
-        super().__init__(f"{purpose} needs the package {package!r}. Fix: pip install 'reckon[{extra}]'.")
+        super().__init__(f"{purpose} needs the package {package!r}. Fix: pip install 'reckon-recsys[{extra}]'.")

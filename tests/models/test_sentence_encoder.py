@@ -103,7 +103,7 @@ def test_the_default_needs_no_extra():
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
     assert ended.stdout == "8\n"
-    assert "pip install 'reckon[encoders]'" in ended.stderr
+    assert "pip install 'reckon-recsys[encoders]'" in ended.stderr
 
 
 @pytest.fixture(scope="module")

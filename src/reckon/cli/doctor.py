@@ -68,7 +68,7 @@ def render_diagnosis(console: Console, diagnosis: "Diagnosis") -> None:
         devices.add_row(device.name, _gib(device.memory), _gib(device.free), "yes" if device.bfloat16 else "slow")
     extras = Table("extra", "for", "status", box=box.SIMPLE_HEAD)
     for extra in diagnosis.extras:
-        missing = f"missing {', '.join(extra.missing)}: pip install 'reckon\\[{extra.name}]'"
+        missing = f"missing {', '.join(extra.missing)}: pip install 'reckon-recsys\\[{extra.name}]'"
         extras.add_row(extra.name, extra.purpose, missing if extra.missing else "installed")
     for table in (versions, devices, extras):
         console.print(table)

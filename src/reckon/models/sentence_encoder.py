@@ -2,7 +2,7 @@
 
 Entry points: `new_encoder` by name, `load_encoder` for a saved one. `StaticEncoder` needs no download and no extra: it
 is made of the data set's own text. Anything else is a model of sentence-transformers (`pip install
-'reckon[encoders]'`), by hub id or folder. Vectors have length 1; a text without a word is the zero vector.
+'reckon-recsys[encoders]'`), by hub id or folder. Vectors have length 1; a text without a word is the zero vector.
 
 The same encoder reads items, histories, reasoning and answers, so before any training an answer already lies near the
 items that it names.

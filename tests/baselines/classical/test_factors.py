@@ -87,7 +87,7 @@ def test_the_fold_in_map_forgets_rounding_of_its_input():
 @pytest.mark.parametrize(("baseline", "module"), [(ALS, "implicit.cpu.als"), (BPR, "implicit.cpu.bpr")])
 def test_without_the_library_the_extra_is_named(baseline, module, data, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(MissingExtraError, match=r"reckon\[baselines\]"):
+    with pytest.raises(MissingExtraError, match=r"reckon-recsys\[baselines\]"):
         baseline.fit(data)
 
 

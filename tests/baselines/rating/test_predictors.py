@@ -279,7 +279,7 @@ def test_matrix_factorization_learns_what_biases_cannot(tmp_path):
 
 def test_matrix_factorization_without_its_package_names_the_extra(data, monkeypatch):
     monkeypatch.setitem(sys.modules, "surprise", None)
-    with pytest.raises(MissingExtraError, match=r"reckon\[baselines\]"):
+    with pytest.raises(MissingExtraError, match=r"reckon-recsys\[baselines\]"):
         MatrixFactorization.fit(data)
 
 

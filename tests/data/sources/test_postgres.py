@@ -30,7 +30,7 @@ def binary(name: str) -> str:
 @pytest.fixture(scope="module")
 def server():
     """The address of a running server with a shop's tables."""
-    psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed; pip install 'reckon[postgres]'")
+    psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed; pip install 'reckon-recsys[postgres]'")
     initdb, postgres = binary("initdb"), binary("postgres")
     user = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
     folder = Path(tempfile.mkdtemp(prefix="reckon-pg-", dir="/tmp"))  # short: the socket's path has a length limit
@@ -122,5 +122,5 @@ def test_a_missing_table_or_server_is_one_line_without_the_password(server, tmp_
 
 def test_without_psycopg_the_extra_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(MissingExtraError, match=r"reckon\[postgres\]"):
+    with pytest.raises(MissingExtraError, match=r"reckon-recsys\[postgres\]"):
         prepare(shop("postgresql://127.0.0.1/shop"), tmp_path / "out")

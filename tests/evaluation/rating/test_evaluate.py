@@ -70,7 +70,7 @@ def test_every_baseline_that_can_be_fitted_stands_before_the_run(place, tmp_path
     for table in evaluation.tables():
         console.print(table.to_rich())
     text = " ".join(console.export_text().split())
-    assert "matrix-factorization is left out: it needs pip install 'reckon[baselines]'." in text
+    assert "matrix-factorization is left out: it needs pip install 'reckon-recsys[baselines]'." in text
     assert (tmp_path / "report.html").read_text().count("matrix-factorization is left out") == 1
 
 

@@ -192,7 +192,7 @@ def test_without_trl_the_extra_is_named(folder, tmp_path, monkeypatch):
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without_trl)
-    with pytest.raises(MissingExtraError, match=r"reckon\[recone\]"):
+    with pytest.raises(MissingExtraError, match=r"reckon-recsys\[recone\]"):
         sft(folder, tmp_path, tmp_path / "out")
 
 

@@ -280,5 +280,5 @@ def test_without_trl_the_extra_is_named(train, monkeypatch):
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without_trl)
-    with pytest.raises(MissingExtraError, match=r"reckon\[recone\]"):
+    with pytest.raises(MissingExtraError, match=r"reckon-recsys\[recone\]"):
         train()

@@ -252,6 +252,6 @@ def baseline_results(dataset: Dataset, split: Split) -> tuple[list[RatingResult]
                 predictions = baseline.fit(dataset).predict(examples)
                 results.append(RatingResult(name, predictions, examples.ratings, scale, examples.user_ids))
             except MissingExtraError as missing:
-                notes.append(f"{name} is left out: it needs pip install 'reckon[{missing.extra}]'.")
+                notes.append(f"{name} is left out: it needs pip install 'reckon-recsys[{missing.extra}]'.")
             bar.advance(task)
     return results, notes
