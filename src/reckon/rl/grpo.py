@@ -3,7 +3,8 @@
 Entry point: `GRPOSettings`. A method adds what is its own in a subclass.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import ClassVar
 
 from reckon.errors import ConfigError
 from reckon.rl.advantages import Estimator
@@ -13,6 +14,9 @@ from reckon.rl.objective import LossType
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GRPOSettings:
     """The policy objective. Section `grpo`; names as in TRL's GRPOConfig."""
+
+    SECTION: ClassVar[str] = "grpo"
+    """Name of the section in errors."""
 
     num_generations: int = 8
     """Trajectories per prompt (G), at least 2: an advantage compares within a group."""
@@ -34,12 +38,15 @@ class GRPOSettings:
 
     def __post_init__(self) -> None:
         if self.num_generations < 2:
+            usual = next(field.default for field in fields(self) if field.name == "num_generations")
             raise ConfigError(
-                "grpo.num_generations",
+                f"{self.SECTION}.num_generations",
                 self.num_generations,
                 "advantages need at least two trajectories per prompt",
-                "set it to 2 or more (default 8)",
+                f"set it to 2 or more (default {usual})",
             )
         for name in ("beta", "epsilon", "epsilon_high"):
             if getattr(self, name) < 0:
-                raise ConfigError(f"grpo.{name}", getattr(self, name), "must not be negative", "use the default")
+                raise ConfigError(
+                    f"{self.SECTION}.{name}", getattr(self, name), "must not be negative", "use the default"
+                )

@@ -1,24 +1,25 @@
 """From a run's settings to what a trainer is made of: config, backbone, transformers' arguments, optimiser.
 
-Entry points: `run_config`, `backbone_to_train`, `training_arguments`, `adamw`.
+Entry points: `run_config`, `backbone_to_train`, `training_arguments`, `adamw`; `common_arguments` and `use_one_device`
+for a trainer with arguments of its own.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from transformers import TrainingArguments
 
 from reckon.config import load_config
 from reckon.models.backbone import Backbone, LoraSettings, load_backbone
-from reckon.training.config import TrainingConfig
+from reckon.training.config import OptimizerConfig, TrainingConfig
 
 ConfigT = TypeVar("ConfigT")
 
 
 def backbone_to_train(
-    backbone: str | Path | Backbone, training: "TrainingConfig", lora: LoraSettings, seed: int
+    backbone: str | Path | Backbone, training: OptimizerConfig, lora: LoraSettings, seed: int
 ) -> Backbone:
     """A backbone as a run's settings want it: loaded from a hub id or folder, unless it is loaded already."""
     if isinstance(backbone, Backbone):
@@ -70,17 +71,9 @@ def training_arguments(
 ) -> TrainingArguments:
     """Reckon's settings as transformers' TrainingArguments; the best validated `metric` decides what is kept."""
     arguments = TrainingArguments(
-        output_dir=str(out),
+        **common_arguments(training, seed, out, device, progress),
         per_device_train_batch_size=training.batch_size,
-        learning_rate=training.learning_rate,
-        weight_decay=training.weight_decay,
-        max_grad_norm=training.max_grad_norm,
-        warmup_steps=training.warmup_steps,
         lr_scheduler_type="constant_with_warmup",
-        num_train_epochs=training.num_epochs,
-        max_steps=training.max_steps,
-        logging_steps=1,
-        logging_nan_inf_filter=False,  # a loss that is not finite must stop the run, not vanish in an average
         eval_strategy="steps",
         eval_steps=training.eval_steps,
         eval_on_start=True,
@@ -93,13 +86,34 @@ def training_arguments(
         remove_unused_columns=False,
         dataloader_drop_last=True,
         report_to=training.report_to,
-        disable_tqdm=not progress,
-        seed=seed,
-        use_cpu=device.type == "cpu",
     )
-    # With several accelerators in sight transformers would multiply the batch by their number and wrap the model.
-    arguments._n_gpu = min(arguments.n_gpu, 1)
+    use_one_device(arguments)
     return arguments
+
+
+def common_arguments(
+    optimizer: OptimizerConfig, seed: int, out: Path, device: torch.device, progress: bool
+) -> dict[str, Any]:
+    """What every training tells transformers, by the names of TrainingArguments."""
+    return {
+        "output_dir": str(out),
+        "learning_rate": optimizer.learning_rate,
+        "weight_decay": optimizer.weight_decay,
+        "max_grad_norm": optimizer.max_grad_norm,
+        "warmup_steps": optimizer.warmup_steps,
+        "num_train_epochs": optimizer.num_epochs,
+        "max_steps": optimizer.max_steps,
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,  # a loss that is not finite must stop the run, not vanish in an average
+        "disable_tqdm": not progress,
+        "seed": seed,
+        "use_cpu": device.type == "cpu",
+    }
+
+
+def use_one_device(arguments: TrainingArguments) -> None:
+    """With several accelerators in sight transformers would multiply the batch by their number and wrap the model."""
+    arguments._n_gpu = min(arguments.n_gpu, 1)
 
 
 class OptimizerSettings(Protocol):

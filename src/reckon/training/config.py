@@ -1,24 +1,29 @@
-"""The section `training`: how every method is optimised.
+"""How every method is optimised: the section `training`, and what it shares with fine-tuning.
 
-Entry points: `TrainingConfig`, `check_precision`. Knows nothing about rewards or about what a method predicts.
+Entry points: `OptimizerConfig`, `TrainingConfig`, `check_precision`. Knows nothing about rewards or about what a method
+predicts.
 """
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from reckon.errors import ConfigError
 from reckon.models.backbone import DType, LoraSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingConfig:
-    """Optimisation. Section `training`."""
+class OptimizerConfig:
+    """Optimisation of a backbone's weights, by reinforcement or by fine-tuning."""
+
+    SECTION: ClassVar[str] = "training"
+    """Name of the section in errors."""
 
     learning_rate: float = 1e-5
     """Peak learning rate of AdamW, > 0; constant after the warm-up."""
 
     warmup_steps: int = 32
-    """Steps of linear warm-up."""
+    """Steps of linear warm-up, >= 0."""
 
     embedding_lr_scale: float = 1.0
     """The token embedding learns at learning_rate times this, > 0. A lexical start gains from 10: word vectors must
@@ -37,10 +42,41 @@ class TrainingConfig:
     """Prompts per forward pass. Changes memory and nothing else."""
 
     num_epochs: float = 3.0
-    """Passes over the training rows, unless max_steps is set."""
+    """Passes over the training rows, > 0, unless max_steps is set."""
 
     max_steps: int = -1
     """Updates; -1 lets num_epochs decide."""
+
+    dtype: DType = "float32"
+    """Dtype of the weights."""
+
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, about a third more time."""
+
+    def __post_init__(self) -> None:
+        self.check_least(1, "batch_size", "micro_batch_size")
+        for name in ("learning_rate", "embedding_lr_scale", "max_grad_norm", "num_epochs"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ConfigError(f"{self.SECTION}.{name}", getattr(self, name), "must be positive", "use the default")
+        for name in ("weight_decay", "warmup_steps"):
+            if not 0 <= getattr(self, name) < math.inf:
+                rule = "must not be negative"
+                raise ConfigError(f"{self.SECTION}.{name}", getattr(self, name), rule, "use the default")
+        if self.max_steps < 1 and self.max_steps != -1:
+            fix = "or -1 to use num_epochs"
+            raise ConfigError(f"{self.SECTION}.max_steps", self.max_steps, "must be at least 1", fix)
+
+    def check_least(self, least: int, *names: str) -> None:
+        """Refuse fields that are smaller than `least`."""
+        for name in names:
+            if getattr(self, name) < least:
+                rule = f"must be at least {least}"
+                raise ConfigError(f"{self.SECTION}.{name}", getattr(self, name), rule, "use the default")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingConfig(OptimizerConfig):
+    """Optimisation, validation and early stopping. Section `training`."""
 
     eval_steps: int = 50
     """Updates between validations; a checkpoint is saved at each."""
@@ -55,26 +91,9 @@ class TrainingConfig:
     report_to: str = "none"
     """Tracker that also gets every logged number, by transformers' names: `tensorboard`, `wandb`, `mlflow`, `none`."""
 
-    dtype: DType = "float32"
-    """Dtype of the weights."""
-
-    gradient_checkpointing: bool = False
-    """Recompute activations in the backward pass: less memory, about a third more time."""
-
     def __post_init__(self) -> None:
-        for name in ("batch_size", "micro_batch_size", "eval_steps", "patience", "validation_size"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"training.{name}", getattr(self, name), "must be at least 1", "use the default")
-        for name in ("learning_rate", "embedding_lr_scale", "max_grad_norm"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ConfigError(f"training.{name}", getattr(self, name), "must be positive", "use the default")
-        for name in ("weight_decay", "warmup_steps"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ConfigError(f"training.{name}", getattr(self, name), "must not be negative", "use the default")
-        if self.max_steps < 1 and self.max_steps != -1:
-            raise ConfigError("training.max_steps", self.max_steps, "must be at least 1", "or -1 to use num_epochs")
-        if not 0 < self.num_epochs < math.inf:
-            raise ConfigError("training.num_epochs", self.num_epochs, "must be positive", "use the default")
+        OptimizerConfig.__post_init__(self)
+        self.check_least(1, "eval_steps", "patience", "validation_size")
 
 
 def check_precision(training: "TrainingConfig", lora: LoraSettings) -> None:
