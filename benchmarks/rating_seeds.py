@@ -46,7 +46,7 @@ def train_recone(folder: Path, seed: int) -> None:
     """Teacher, traces, fine-tuning and RL into FOLDER/recone; RL as in the demo's RecZero."""
     from reckon.data import Dataset
     from reckon.demo.rated_bookshop import demo_config
-    from reckon.methods.recone.stages import train_run
+    from reckon.methods.train import train_run
     from reckon.teachers.teachers import FileTeacher
     from reckon.teachers.traces import TraceSettings, make_traces
 
@@ -59,6 +59,7 @@ def train_recone(folder: Path, seed: int) -> None:
     training = config.training
     same = ("max_steps", "batch_size", "micro_batch_size", "validation_size", "learning_rate", "eval_steps", "patience")
     train_run(
+        "recone",
         data=folder / "data",
         backbone=folder / "backbone",
         traces=folder / "traces",

@@ -18,7 +18,7 @@ from reckon.data.sources.amazon2023 import Amazon2023
 from reckon.data.sources.table import Table
 from reckon.errors import ConfigError
 from reckon.methods.r2ec.config import R2ecConfig
-from reckon.methods.recone.stages import RecOneConfig
+from reckon.methods.recone.config import RecOneConfig
 from reckon.methods.reczero.config import RecZeroConfig
 from reckon.methods.rporec.config import RPORecConfig
 from reckon.small_backbone.pretrain import SIZES, PretrainConfig

@@ -57,11 +57,12 @@ def test_backbone_new(library, monkeypatch):
 
 
 def test_train_r2ec(library):
-    train_run = library("reckon.methods.r2ec.trainer", "train_run")
+    train_run = library("reckon.methods.train", "train_run")
     run(
         *("train", "r2ec", "--data", "d", "--backbone", "org/name", "--out", "r", "--preset", "small", "--arm"),
         *("no-reasoning", "--set", "training.max_steps=5", "--set", "seed=2", "--resume"),
     )
+    assert train_run.call_args.args == ("r2ec",)
     call = train_run.call_args.kwargs
     assert call["backbone"] == "org/name"
     assert (call["preset"], call["arm"], call["resume"]) == ("small", "no-reasoning", True)
@@ -69,7 +70,7 @@ def test_train_r2ec(library):
 
 
 def test_train_reczero(library):
-    train_run = library("reckon.methods.reczero.trainer", "train_run")
+    train_run = library("reckon.methods.train", "train_run")
     run(
         *("train", "reczero", "--data", "d", "--backbone", "org/name", "--out", "r", "--preset", "small", "--arm"),
         *("exact-answer", "--set", "training.max_steps=5", "--seed", "2", "--config", "c.yaml"),
@@ -78,6 +79,27 @@ def test_train_reczero(library):
     assert (call["data"], call["backbone"], call["out"]) == (Path("d"), "org/name", Path("r"))
     assert (call["preset"], call["arm"], call["resume"], call["seed"]) == ("small", "exact-answer", False, 2)
     assert (call["config_file"], list(call["overrides"])) == (Path("c.yaml"), ["training.max_steps=5"])
+
+
+def test_train_recone_names_its_traces(library):
+    train_run = library("reckon.methods.train", "train_run")
+    run("train", "recone", "--data", "d", "--backbone", "b", "--traces", "t", "--out", "r")
+    assert train_run.call_args.args == ("recone",)
+    assert train_run.call_args.kwargs["traces"] == Path("t") and train_run.call_args.kwargs["preset"] == "paper"
+
+
+def test_train_rporec_asks_the_teacher_and_leaves_the_settings_to_the_run_it_starts_from(library):
+    train_run = library("reckon.methods.train", "train_run")
+    run(
+        *("train", "rporec", "--data", "d", "--start", "s", "--stage", "rechead", "--out", "r", "--rounds", "1"),
+        *("--teacher", "openai", "--model", "m", "--base-url", "http://localhost:1/v1", "--max-tokens", "7"),
+    )
+    call = train_run.call_args.kwargs
+    assert (call["start"], call["stage"], call["rounds"], call["backbone"]) == (Path("s"), "rechead", 1, None)
+    assert (call["preset"], call["arm"], call["teacher"].identity["model"]) == (None, None, "m")
+    assert not {"model", "base_url", "file", "max_tokens"} & set(call)
+    run("train", "rporec", "--data", "d", "--backbone", "b", "--out", "r")
+    assert train_run.call_args.kwargs["teacher"] is None
 
 
 TABLES = SimpleNamespace(tables=lambda: [SimpleNamespace(to_rich=lambda: "the table")])

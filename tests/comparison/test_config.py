@@ -6,7 +6,7 @@ import yaml
 from reckon.baselines import RANKING_BASELINES
 from reckon.baselines.rating.predictors import RATING_BASELINES
 from reckon.comparison.config import ComparisonConfig, MethodConfig, load_comparison
-from reckon.comparison.registry import CONTESTANTS, contestant
+from reckon.comparison.registry import contestant, contestants
 from reckon.errors import ConfigError
 
 TWO = [{"method": "popularity"}, {"method": "recent-popularity"}]
@@ -100,7 +100,7 @@ def test_an_unknown_method_gets_the_nearest_name():
         contestant("populrity", "m.method")
 
 
-@pytest.mark.parametrize("name", CONTESTANTS)
+@pytest.mark.parametrize("name", contestants())
 def test_what_is_worth_tuning_are_settings_that_the_method_accepts(name):
     found = contestant(name, "m")
     backbone = {} if name in (*RANKING_BASELINES, *RATING_BASELINES, "oracle") else {"backbone": "b"}

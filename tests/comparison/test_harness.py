@@ -19,6 +19,7 @@ from reckon.comparison import workers as workers_module
 from reckon.comparison.cells import Cell
 from reckon.comparison.config import ComparisonConfig, MethodConfig, ProtocolConfig, PublishedConfig, TuningConfig
 from reckon.comparison.harness import run_comparison
+from reckon.comparison.ranking.contestants import BaselineContestant
 from reckon.comparison.workers import run_cells, run_here
 from reckon.data import Dataset
 from reckon.errors import CheckpointError, ConfigError, DataError
@@ -89,6 +90,20 @@ def test_the_same_method_twice_differs_by_nothing(finished):
     again = [d for d in comparison.differences if d.name == "again"]
     assert [d.metric for d in again] == ["hit@3", "ndcg@3"]
     assert all(d.paired.difference == 0 and d.corrected == 1 and not d.clear for d in again)
+
+
+def test_settings_are_parsed_once_in_a_plan_however_many_seeds_there_are(data, tmp_path, monkeypatch):
+    parsed, settings_of = [], BaselineContestant.settings_of
+
+    def counted(contestant, values, path):
+        parsed.append((contestant.name, values.get("days")))
+        return settings_of(contestant, values, path)
+
+    monkeypatch.setattr(BaselineContestant, "settings_of", counted)
+    search = MethodConfig(method="recent-popularity", search={"days": [3, 30]})
+    three = config(MethodConfig(method="popularity"), search, seeds=(0, 1, 2), tuning=TuningConfig(trials=3))
+    run_comparison(data, three, tmp_path / "out", runner=lambda cells, workers: None)
+    assert sorted(parsed, key=str) == sorted(set(parsed), key=str)
 
 
 def test_a_finished_cell_is_never_trained_again(finished, data):

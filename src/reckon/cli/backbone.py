@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from reckon.cli.options import DataDir, OutDir, Seed
+from reckon.methods.registry import METHODS
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -69,5 +70,7 @@ def new(
         overrides=overrides or [],
         start=start,
     )
-    method = {Task.RANKING: "r2ec", Task.RATING: "reczero", Task.RPOREC: "rporec"}[task]
-    typer.echo(f"Wrote {path}. Next: reckon train {method} --data {data} --backbone {path} --out RUN --preset small")
+    method = next(one for one in METHODS.values() if one.backbone_task == task.value)
+    typer.echo(
+        f"Wrote {path}. Next: reckon train {method.name} --data {data} --backbone {path} --out RUN --preset small"
+    )

@@ -1,8 +1,13 @@
-"""`reckon config`: every setting of a method or of a small backbone, with what it accepts, its default and meaning."""
+"""`reckon config`: every setting of a method or of a small backbone, with what it accepts, its default and meaning.
+
+Entry point: `app`. A command for each method of the registry, and one for small backbones.
+"""
 
 import sys
+from collections.abc import Callable
 from enum import StrEnum
-from typing import Annotated
+from inspect import Parameter, Signature
+from typing import Annotated, Any
 
 import typer
 import yaml
@@ -11,9 +16,9 @@ from rich.padding import Padding
 from rich.text import Text
 
 from reckon.cli.backbone import Size, Task
-from reckon.cli.train import Arm, Preset, RatingArm, RPORecArm
-
-app = typer.Typer(no_args_is_help=True)
+from reckon.cli.options import choice
+from reckon.methods.method import WHOLE, Method
+from reckon.methods.registry import METHODS
 
 
 class Form(StrEnum):
@@ -22,69 +27,48 @@ class Form(StrEnum):
     MARKDOWN = "markdown"
 
 
-@app.callback()
-def _group() -> None:
-    """List every setting of a method or of a small backbone, with its default and meaning."""
-
-
-PresetOption = Annotated[Preset, typer.Option(help="Show this preset's values as the defaults.")]
 FormOption = Annotated[
     Form, typer.Option("--format", help="yaml: all of it, as a config file holds it; markdown: a table.")
 ]
 
 
-@app.command(epilog="Example: reckon config r2ec --preset small --format yaml")
-def r2ec(
-    preset: PresetOption = Preset.PAPER,
-    arm: Annotated[Arm, typer.Option(help="The whole method, or one of its parts left out.")] = Arm.FULL,
-    form: FormOption = Form.TEXT,
-) -> None:
-    """List every setting of `reckon train r2ec`."""
-    from reckon.methods.r2ec.config import R2ecConfig
-    from reckon.methods.r2ec.config import preset as preset_config
+def make_app() -> typer.Typer:
+    """A command for each method that the registry has now, and `backbone`."""
+    commands = typer.Typer(no_args_is_help=True)
 
-    show(R2ecConfig, preset_config(preset.value, arm.value), form)
+    @commands.callback()
+    def _group() -> None:
+        """List every setting of a method or of a small backbone, with its default and meaning."""
 
-
-@app.command(epilog="Example: reckon config reczero --arm no-format")
-def reczero(
-    preset: PresetOption = Preset.PAPER,
-    arm: Annotated[RatingArm, typer.Option(help="The whole method, or another reward.")] = RatingArm.FULL,
-    form: FormOption = Form.TEXT,
-) -> None:
-    """List every setting of `reckon train reczero`."""
-    from reckon.methods.reczero.config import RecZeroConfig
-    from reckon.methods.reczero.config import preset as preset_config
-
-    show(RecZeroConfig, preset_config(preset.value, arm.value), form)
+    for method in METHODS.values():
+        example = f"Example: reckon config {method.name} {method.config_example}".strip()
+        text = f"List every setting of `reckon train {method.name}`."
+        commands.command(method.name, help=text, epilog=example)(_command(method))
+    commands.command(epilog="Example: reckon config backbone --size small --task rating")(backbone)
+    return commands
 
 
-@app.command(epilog="Example: reckon config recone --preset small")
-def recone(
-    preset: PresetOption = Preset.PAPER,
-    arm: Annotated[RatingArm, typer.Option(help="The whole method, or another reward.")] = RatingArm.FULL,
-    form: FormOption = Form.TEXT,
-) -> None:
-    """List every setting of `reckon train recone`."""
-    from reckon.methods.recone.stages import RecOneConfig, constants
+def _command(method: Method) -> Callable[..., None]:
+    def config(preset: StrEnum, arm: StrEnum, form: Form) -> None:
+        show(method.config, method.preset(preset.value, arm.value), form)
 
-    show(RecOneConfig, constants(preset.value, arm.value), form)
-
-
-@app.command(epilog="Example: reckon config rporec --preset small")
-def rporec(
-    preset: PresetOption = Preset.PAPER,
-    arm: Annotated[RPORecArm, typer.Option(help="The whole method, or the history alone.")] = RPORecArm.FULL,
-    form: FormOption = Form.TEXT,
-) -> None:
-    """List every setting of `reckon train rporec`."""
-    from reckon.methods.rporec.config import RPORecConfig
-    from reckon.methods.rporec.config import preset as preset_config
-
-    show(RPORecConfig, preset_config(preset.value, arm.value), form)
+    presets, arms = choice(method.presets), choice(method.arms)
+    told = typer.Option(help="Show this preset's values as the defaults.")
+    hints: dict[str, tuple[Any, Any]] = {
+        "preset": (Annotated[presets, told], presets("paper")),
+        "arm": (Annotated[arms, typer.Option(help=method.arms_help)], arms(WHOLE)),
+        "form": (FormOption, Form.TEXT),
+    }
+    config.__signature__ = Signature(  # type: ignore[attr-defined]
+        [
+            Parameter(name, Parameter.KEYWORD_ONLY, default=value, annotation=hint)
+            for name, (hint, value) in hints.items()
+        ]
+    )
+    config.__annotations__ = {name: hint for name, (hint, _) in hints.items()}
+    return config
 
 
-@app.command(epilog="Example: reckon config backbone --size small --task rating")
 def backbone(
     size: Annotated[Size, typer.Option(help="Show this size's values as the defaults.")] = Size.TINY,
     task: Annotated[Task, typer.Option(help="Show this task's values as the defaults.")] = Task.RANKING,
@@ -112,3 +96,6 @@ def show(cls: type, base: object, form: Form) -> None:
         # A heading and a paragraph, not a table: four columns leave the meaning too narrow on 80 characters.
         console.print(Text.assemble((setting.path, "bold"), f" = {setting.default}  ", (setting.type, "dim")))
         console.print(Padding(Text(setting.doc), (0, 0, 0, 4), expand=False))
+
+
+app = make_app()

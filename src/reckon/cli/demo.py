@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from reckon.cli.options import OutDir, Seed, refuse_option
+from reckon.cli.options import OutDir, Seed, choice, refuse_option
+from reckon.methods.registry import METHODS
 
 
 class Task(StrEnum):
@@ -14,9 +15,8 @@ class Task(StrEnum):
     RATING = "rating"
 
 
-class Method(StrEnum):
-    R2EC = "r2ec"
-    RPOREC = "rporec"
+RANKING = [method.name for method in METHODS.values() if method.task == "ranking"]
+Method = choice(RANKING)
 
 
 def demo(
@@ -26,7 +26,8 @@ def demo(
         Task, typer.Option(help="ranking: the next book is recommended; rating: RecZero predicts its rating.")
     ] = Task.RANKING,
     method: Annotated[
-        Method | None, typer.Option(help="Rankings: who recommends; R2ec where this is left out.")
+        Method | None,  # type: ignore[valid-type]  # made of the registry
+        typer.Option(help="Rankings: who recommends; R2ec where this is left out."),
     ] = None,
 ) -> None:
     """Simulate a bookshop, train on it, and compare with simpler methods and with the best possible."""
@@ -34,5 +35,5 @@ def demo(
 
     if task is Task.RATING:
         refuse_option("--method", method, "ratings are predicted by RecZero")
-    report = run_demo(out, seed, task.value, (method or Method.R2EC).value)
+    report = run_demo(out, seed, task.value, (method or Method(RANKING[0])).value)
     typer.echo(f"Open {report} in a browser. Numbers: {out / 'metrics.json'}")

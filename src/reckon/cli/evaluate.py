@@ -41,7 +41,7 @@ def evaluate(
 ) -> None:
     """Metrics with 95 % intervals beside baselines: Hit, NDCG, MRR and coverage, or MAE and RMSE for ratings."""
     from reckon.evaluation import evaluate_rating_run, evaluate_run
-    from reckon.runs.read import task_of
+    from reckon.methods.finished import task_of
 
     if task_of(run) == "rating":
         refuse_option("--k", k, f"{run} predicts ratings, which have no cut-off")

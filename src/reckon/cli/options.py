@@ -1,7 +1,9 @@
 """Options that several commands share, so that one name means one thing everywhere."""
 
+from collections.abc import Iterable
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,6 +26,12 @@ Overrides = Annotated[
 TopK = Annotated[
     int | None, typer.Option("--k", "-k", min=1, help="Rankings: how many items to recommend. Default: 10.")
 ]
+
+
+def choice(values: Iterable[str]) -> Any:
+    """The type of an option that takes one of some words."""
+    make: Any = StrEnum
+    return make("Choice", {value.upper().replace("-", "_"): value for value in values})
 
 
 def refuse_option(name: str, value: object, why: str) -> None:

@@ -52,7 +52,7 @@ def recommend(
 ) -> None:
     """Recommend items to a user of the data set or to a typed history, or predict a rating; says why first."""
     from reckon.errors import ConfigError
-    from reckon.runs.read import task_of
+    from reckon.methods.finished import task_of
 
     if (user is None) == (history is None):
         raise typer.BadParameter("give exactly one of --user and --history")

@@ -1,231 +1,124 @@
-"""`reckon train METHOD`: from a data set and a backbone to a run directory."""
+"""`reckon train METHOD`: from a data set and a backbone to a run directory.
 
-from enum import StrEnum
+Entry point: `app`, with a command for each method of the registry. A command has the options of every method, then
+those that only its method asks (`Method.options`).
+"""
+
+from collections.abc import Callable, Iterator
+from enum import Enum
+from inspect import Parameter, Signature
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reckon.cli.options import DataDir, OutDir, Overrides
+from reckon.cli.options import DataDir, OutDir, Overrides, choice
 from reckon.cli.traces import BaseURL, Kind, MaxTokens, ModelName, ReplyFile, make_teacher
+from reckon.methods.method import WHOLE, Method, Option, imported
+from reckon.methods.registry import METHODS
 
-app = typer.Typer(no_args_is_help=True)
+if TYPE_CHECKING:
+    from reckon.teachers.teachers import Teacher
 
-
-class Preset(StrEnum):
-    PAPER = "paper"
-    AS_RELEASED = "as_released"
-    SMALL = "small"
-
-
-class Arm(StrEnum):
-    FULL = "full"
-    NO_REASONING = "no-reasoning"
-    NO_RANKING_REWARD = "no-ranking-reward"
-    NO_SIMILARITY_REWARD = "no-similarity-reward"
-
-
-class RPORecArm(StrEnum):
-    FULL = "full"
-    HISTORY_ONLY = "history-only"
-
-
-class Stage(StrEnum):
-    BOTH = "both"
-    RECHEAD = "rechead"
-    REASONING = "reasoning"
-
-
-class RatingArm(StrEnum):
-    FULL = "full"
-    EXACT_ANSWER = "exact-answer"
-    NO_FORMAT = "no-format"
-
-
-Backbone = Annotated[
-    str, typer.Option("--backbone", metavar="PATH_OR_ID", help="Hugging Face causal LM: a folder or a hub id.")
-]
-ConfigFile = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="YAML file over the preset; --set wins over it.")
-]
-PresetOption = Annotated[
-    Preset,
-    typer.Option(
-        help="paper: the published method; as_released: the authors' code; small: two CPU cores, with the compact "
-        "prompts that backbones of `reckon backbone new` read."
-    ),
-]
+PRESET_HELP = (
+    "paper: the published method; as_released: the authors' code; small: two CPU cores, with the compact "
+    "prompts that backbones of `reckon backbone new` read."
+)
+BACKBONE_HELP = "Hugging Face causal LM: a folder or a hub id."
+CONFIG_HELP = "YAML file over the preset; --set wins over it."
+ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help=CONFIG_HELP)]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on from the last checkpoint of the run directory, bit for bit.")
 ]
 RunSeed = Annotated[int | None, typer.Option(min=0, help="Seed of everything random; overrides the config's.")]
 
 
-@app.callback()
-def _group() -> None:
-    """Train a recommender."""
+def make_app() -> typer.Typer:
+    """A command for each method that the registry has now."""
+    commands = typer.Typer(no_args_is_help=True)
+
+    @commands.callback()
+    def _group() -> None:
+        """Train a recommender."""
+
+    for method in METHODS.values():
+        epilog = "\n\n".join(f"Example: reckon train {method.name} {rest}" for rest in method.examples)
+        commands.command(method.name, help=method.summary, epilog=epilog)(_command(method))
+    return commands
 
 
-@app.command(epilog="Example: reckon train r2ec --data data/shop --backbone Qwen/Qwen2.5-0.5B-Instruct --out runs/shop")
-def r2ec(
-    data: DataDir,
-    backbone: Backbone,
-    out: OutDir,
-    config: ConfigFile = None,
-    preset: PresetOption = Preset.PAPER,
-    arm: Annotated[Arm, typer.Option(help="The whole method, or one of its parts left out.")] = Arm.FULL,
-    overrides: Overrides = None,
-    resume: Resume = False,
-    seed: RunSeed = None,
-) -> None:
-    """Train R2ec with RecPO: one model that writes its reasoning and ranks the catalog from where it ends."""
-    from reckon.methods.r2ec.trainer import train_run
+def _command(method: Method) -> Callable[..., None]:
+    """What typer reads the options of `reckon train METHOD` from, and calls with their values."""
 
-    train_run(
-        data=data,
-        backbone=backbone,
-        out=out,
-        config_file=config,
-        preset=preset.value,
-        arm=arm.value,
-        overrides=overrides or [],
-        resume=resume,
-        seed=seed,
-    )
-    typer.echo(f"Wrote {out}. Next: reckon evaluate {out}")
+    def train(**given: Any) -> None:
+        from reckon.methods.train import train_run
+
+        if method.reply_end is not None:
+            given["teacher"] = _teacher(method.reply_end, given)
+        given = {name: value.value if isinstance(value, Enum) else value for name, value in given.items()}
+        train_run(method.name, **given | {"overrides": given["overrides"] or []})
+        typer.echo(f"Wrote {given['out']}. Next: reckon evaluate {given['out']}")
+
+    parameters = list(_parameters(method))
+    train.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    train.__annotations__ = {one.name: one.annotation for one in parameters}
+    return train
 
 
-@app.command(
-    epilog="Example: reckon train reczero --data data/music --backbone backbones/music --out runs/music --preset small"
-)
-def reczero(
-    data: DataDir,
-    backbone: Backbone,
-    out: OutDir,
-    config: ConfigFile = None,
-    preset: PresetOption = Preset.PAPER,
-    arm: Annotated[RatingArm, typer.Option(help="The whole method, or another reward.")] = RatingArm.FULL,
-    overrides: Overrides = None,
-    resume: Resume = False,
-    seed: RunSeed = None,
-) -> None:
-    """Train RecZero: a model that predicts a rating after four steps of reasoning, by reinforcement alone."""
-    from reckon.methods.reczero.trainer import train_run
-
-    train_run(
-        data=data,
-        backbone=backbone,
-        out=out,
-        config_file=config,
-        preset=preset.value,
-        arm=arm.value,
-        overrides=overrides or [],
-        resume=resume,
-        seed=seed,
-    )
-    typer.echo(f"Wrote {out}. Next: reckon evaluate {out}")
-
-
-@app.command(
-    epilog="Example: reckon train recone --data data/music --backbone Qwen/Qwen2.5-0.5B-Instruct "
-    "--traces traces/music --out runs/music-one"
-)
-def recone(
-    data: DataDir,
-    backbone: Backbone,
-    traces: Annotated[Path, typer.Option(metavar="DIR", help="Kept traces, made by `reckon traces make`.")],
-    out: OutDir,
-    config: ConfigFile = None,
-    preset: PresetOption = Preset.PAPER,
-    arm: Annotated[RatingArm, typer.Option(help="The whole method, or another reward.")] = RatingArm.FULL,
-    overrides: Overrides = None,
-    resume: Resume = False,
-    seed: RunSeed = None,
-) -> None:
-    """Train RecOne: fine-tune on a teacher's traces, then reinforce as RecZero does."""
-    from reckon.methods.recone.stages import train_run
-
-    train_run(
-        data=data,
-        backbone=backbone,
-        traces=traces,
-        out=out,
-        config_file=config,
-        preset=preset.value,
-        arm=arm.value,
-        overrides=overrides or [],
-        resume=resume,
-        seed=seed,
-    )
-    typer.echo(f"Wrote {out}. Next: reckon evaluate {out}")
+def _parameters(method: Method) -> Iterator[Parameter]:
+    """The options of a command, in the order of its help."""
+    yield _parameter("data", DataDir)
+    backbone = typer.Option("--backbone", metavar="PATH_OR_ID", help=BACKBONE_HELP)
+    if method.continues:
+        yield _parameter("backbone", Annotated[str | None, backbone], None)
+    else:
+        yield _parameter("backbone", Annotated[str, backbone])
+    yield _parameter("out", OutDir)
+    for option in method.options:
+        yield _of_option(option)
+    yield _parameter("config_file", ConfigFile, None)
+    for name, words, usual, text in (
+        ("preset", method.presets, "paper", PRESET_HELP),
+        ("arm", method.arms, WHOLE, method.arms_help),
+    ):
+        kind = choice(words)
+        if method.continues:
+            told = typer.Option(f"--{name}", help=f"{text} Default: {usual}, or that of --start.")
+            yield _parameter(name, Annotated[kind | None, told], None)
+        else:
+            yield _parameter(name, Annotated[kind, typer.Option(f"--{name}", help=text)], kind(usual))
+    yield _parameter("overrides", Overrides, None)
+    yield _parameter("resume", Resume, False)
+    yield _parameter("seed", RunSeed, None)
+    if method.reply_end is not None:
+        yield _parameter("teacher", Annotated[Kind | None, typer.Option(help=method.teacher_help)], None)
+        yield _parameter("model", ModelName, None)
+        yield _parameter("base_url", BaseURL, None)
+        yield _parameter("file", ReplyFile, None)
+        yield _parameter("max_tokens", MaxTokens, 1024)
 
 
-@app.command(
-    epilog="Example: reckon train rporec --data data/shop --backbone Qwen/Qwen2.5-0.5B-Instruct --out runs/shop\n\n"
-    "Example: reckon train rporec --data data/shop --start runs/stage-one --stage reasoning --out runs/stage-two\n\n"
-    "Example: reckon train rporec --data data/shop --backbone backbones/shop --out runs/taught --teacher openai "
-    "--model gpt-5-mini"
-)
-def rporec(
-    data: DataDir,
-    out: OutDir,
-    backbone: Annotated[
-        str | None,
-        typer.Option("--backbone", metavar="PATH_OR_ID", help="Hugging Face causal LM: a folder or a hub id."),
-    ] = None,
-    start: Annotated[
-        Path | None,
-        typer.Option(
-            "--start", metavar="RUN", help="Go on from a finished RPORec run: its model, Rechead and settings."
-        ),
-    ] = None,
-    stage: Annotated[
-        Stage,
-        typer.Option(
-            help="rechead: Stage I, the Rechead on reasoning written once; reasoning: Stage II, the language model "
-            "reinforced by the Rechead of --start; both: in turns."
-        ),
-    ] = Stage.BOTH,
-    rounds: Annotated[int, typer.Option(min=1, help="How often both stages take turns.")] = 1,
-    config: ConfigFile = None,
-    preset: Annotated[
-        Preset | None,
-        typer.Option(help="As for r2ec; the paper's where neither this nor --start is given."),
-    ] = None,
-    arm: Annotated[
-        RPORecArm | None, typer.Option(help="The whole method (default), or the Rechead on the history alone.")
-    ] = None,
-    overrides: Overrides = None,
-    resume: Resume = False,
-    seed: RunSeed = None,
-    teacher: Annotated[
-        Kind | None, typer.Option(help="Who writes the reasoning of the first Stage I; default: the model itself.")
-    ] = None,
-    model: ModelName = None,
-    base_url: BaseURL = None,
-    file: ReplyFile = None,
-    max_tokens: MaxTokens = 1024,
-) -> None:
-    """Train RPORec: a language model that reasons in text, and a small Rechead that retrieves by what it wrote."""
-    from reckon.methods.rporec.rounds import train_run
-    from reckon.prompts.rporec import REPLY_END
+def _of_option(option: Option) -> Parameter:
+    kind: Any = choice(option.choices) if option.choices else option.kind
+    told = typer.Option(option.flag, metavar=option.metavar, help=option.help, min=option.least)
+    if option.required:
+        return _parameter(option.name, Annotated[kind, told])
+    if option.default is None:
+        return _parameter(option.name, Annotated[kind | None, told], None)
+    return _parameter(option.name, Annotated[kind, told], kind(option.default))
 
-    asked = None
-    if teacher is not None:
-        asked = make_teacher(teacher, model, base_url, file, max_tokens, reply_end=REPLY_END)
-    train_run(
-        data=data,
-        out=out,
-        backbone=backbone,
-        start=start,
-        stage=stage.value,
-        rounds=rounds,
-        config_file=config,
-        preset=None if preset is None else preset.value,
-        arm=None if arm is None else arm.value,
-        overrides=overrides or [],
-        resume=resume,
-        seed=seed,
-        teacher=asked,
-    )
-    typer.echo(f"Wrote {out}. Next: reckon evaluate {out}")
+
+def _parameter(name: str, annotation: Any, default: Any = Parameter.empty) -> Parameter:
+    return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _teacher(reply_end: str, given: dict[str, Any]) -> "Teacher | None":
+    """The teacher of the options about it, which it takes out of `given`; None where there is none."""
+    kind = given.pop("teacher")
+    model, base_url, file, max_tokens = (given.pop(name) for name in ("model", "base_url", "file", "max_tokens"))
+    if kind is None:
+        return None
+    return make_teacher(kind, model, base_url, file, max_tokens, reply_end=imported(reply_end))
+
+
+app = make_app()

@@ -188,7 +188,7 @@ class FinishedCell:
     log: list[dict[str, float]]
 
 
-def read_cell(cell: Cell, task: Task[Any, Any, Any, Any], rows: AnyRows, dataset: Dataset) -> FinishedCell:
+def read_cell(cell: Cell, task: Task, rows: AnyRows, dataset: Dataset) -> FinishedCell:
     """A finished cell, as a result over the given rows.
 
     Raises:

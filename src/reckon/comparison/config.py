@@ -12,12 +12,12 @@ from typing import Any, Literal
 from reckon.baselines.rating.predictors import RATING_BASELINES
 from reckon.config import load_config
 from reckon.errors import ConfigError
-from reckon.runs.read import Task as TaskName
+from reckon.methods.method import Task as TaskName
+from reckon.methods.registry import contestants
 
 Split = Literal["as-prepared", "temporal", "leave-one-out", "given"]
 LEAST_SEEDS = 3
 KS = (5, 10, 20)
-RATING_METHODS = (*RATING_BASELINES, "reczero", "recone")
 TESTED_ERRORS = ("mae", "rmse")
 RATING_METRICS = (*TESTED_ERRORS, "parse_rate")
 
@@ -27,8 +27,7 @@ class MethodConfig:
     """One row of the table."""
 
     method: str
-    """What is trained: a baseline, `r2ec`, `no-reasoning`, `rporec` or `history-only`; or a baseline of ratings,
-    `reczero` or `recone`."""
+    """What is trained: a baseline, or an arm of a method by its name in tables, e.g. `r2ec` or `no-reasoning`."""
 
     name: str = ""
     """What tables call it; default: the method."""
@@ -178,13 +177,13 @@ class ComparisonConfig:
 
     def _check_task(self) -> None:
         """Rankings and ratings have no metric in common, and no setting of one means something to the other."""
-        first = self.methods[0].method
+        first, rate = self.methods[0].method, rating_methods()
         for place, method in enumerate(self.methods):
-            if (method.method in RATING_METHODS) != (first in RATING_METHODS):
+            if (method.method in rate) != (first in rate):
                 does = (
                     "predicts ratings, and {} does not" if self.task == "ranking" else "predicts no ratings, as {} does"
                 )
-                fix = f"compare them in files of their own; ratings are predicted by {', '.join(RATING_METHODS)}"
+                fix = f"compare them in files of their own; ratings are predicted by {', '.join(rate)}"
                 raise ConfigError(f"methods[{place}].method", method.method, does.format(first), fix)
         if self.task == "ranking":
             return
@@ -217,7 +216,7 @@ class ComparisonConfig:
     @property
     def task(self) -> TaskName:
         """What all methods of the file do."""
-        return "rating" if self.methods[0].method in RATING_METHODS else "ranking"
+        return "rating" if self.methods[0].method in rating_methods() else "ranking"
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -251,6 +250,11 @@ class ComparisonConfig:
     def compared_with(self) -> str:
         """Name of the method that paired differences are taken from."""
         return self.baseline or self.methods[0].label
+
+
+def rating_methods() -> tuple[str, ...]:
+    """Names of all that predict ratings: baselines, and arms of methods."""
+    return (*RATING_BASELINES, *(name for name, (method, _) in contestants().items() if method.task == "rating"))
 
 
 def load_comparison(path: Path, overrides: Sequence[str] = ()) -> ComparisonConfig:

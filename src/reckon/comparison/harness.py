@@ -24,9 +24,9 @@ from typing import Any
 
 from reckon.comparison.cells import CELL_FILE, Cell, failure_of, fingerprint_of, read_cell
 from reckon.comparison.config import ComparisonConfig, MethodConfig
+from reckon.comparison.contestant import Contestant
 from reckon.comparison.measures import measure_of
 from reckon.comparison.protocol import apply_split
-from reckon.comparison.ranking.contestants import Contestant
 from reckon.comparison.ranking.guards import Finding
 from reckon.comparison.registry import TASKS, contestant
 from reckon.comparison.statistics import Difference, Standing, differences
@@ -68,7 +68,7 @@ class Comparison:
     """A comparison that has been run: all that tables and report read."""
 
     config: ComparisonConfig
-    task: Task[Any, Any, Any, Any]
+    task: Task
     dataset: Dataset
     rows: Any
     """Of the task, the same for every method."""
@@ -135,12 +135,12 @@ class _Plan:
     """The config, checked against the data."""
 
     config: ComparisonConfig
-    task: Task[Any, Any, Any, Any]
+    task: Task
     dataset: Dataset
     rows: Any
     valid: Any
     """Rows that judge trials; None without tuning."""
-    contestants: Mapping[str, Contestant]
+    contestants: Mapping[str, "_Asked"]
     searches: Mapping[str, Mapping[str, list[Any]]]
     data: Mapping[str, Any]
     """All of the data set that an outcome can follow from."""
@@ -161,24 +161,25 @@ class _Plan:
         for place, method in enumerate(config.methods):
             path = f"methods[{place}]"
             found = contestant(method.method, f"{path}.method")
-            found.settings_of(method.settings, f"{path}.settings")
+            asked = _Asked(found)
+            asked.identity(method.settings, f"{path}.settings")
             search = found.search if method.search is None else method.search
             searches[method.label] = check_search(search, f"{path}.search")
             for trial in _every_value(method.settings, searches[method.label]):
-                found.settings_of(trial, f"{path}.search")
-            contestants[method.label] = found
+                asked.identity(trial, f"{path}.search")
+            contestants[method.label] = asked
         return cls(config, task, dataset, rows, valid, contestants, searches, _data_identity(prepared), out)
 
     def cell(self, method: MethodConfig, values: Mapping[str, Any], seed: int, split: str) -> Cell:
         """One cell, its fingerprint and its place."""
-        config, found = self.config, self.contestants[method.label]
+        config = self.config
         rows = self.rows if split == "test" else self.valid
         path = f"methods[{config.methods.index(method)}].settings"
         width = max(*config.ks, 10) if split == "test" else 10
         reasoning = config.reasoning.rows if split == "test" else 0
         parts = {
             "method": method.method,
-            "settings": found.identity(found.settings_of(values, path)),
+            "settings": self.contestants[method.label].identity(values, path),
             "seed": seed,
             "split": split,
             "protocol": to_dict(config.protocol),
@@ -205,6 +206,24 @@ class _Plan:
             fingerprint=mark,
             folder=str(self.out.resolve() / kind / slug / f"seed-{seed}-{mark[:8]}"),
         )
+
+
+class _Asked:
+    """A contestant whose settings are parsed once in a plan, however many cells have them.
+
+    The process of a cell parses them again: a cell reaches it as JSON.
+    """
+
+    def __init__(self, contestant: Contestant) -> None:
+        self._contestant = contestant
+        self._identities: dict[str, dict[str, Any]] = {}
+
+    def identity(self, values: Mapping[str, Any], path: str) -> dict[str, Any]:
+        """What an outcome with these settings follows from. Raises ConfigError by the field's path."""
+        key = json.dumps(plain_value(dict(values)), sort_keys=True, default=str)
+        if key not in self._identities:
+            self._identities[key] = self._contestant.identity(self._contestant.settings_of(values, path))
+        return self._identities[key]
 
 
 def _data_identity(prepared: Dataset) -> dict[str, Any]:

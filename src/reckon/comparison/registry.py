@@ -1,43 +1,44 @@
-"""What a comparison can name: every method, and the two tasks.
+"""What a comparison can name: every baseline, every method, and the two tasks.
 
-Entry points: `contestant` finds a method by its name, `CONTESTANTS` lists the names, `TASKS` holds the tasks.
+Entry points: `contestant` finds a contestant by its name, `contestants` lists them, `TASKS` holds the tasks.
 """
 
 import difflib
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
 
 from reckon.baselines import RANKING_BASELINES
 from reckon.baselines.oracle import Oracle
 from reckon.baselines.rating.predictors import RATING_BASELINES
-from reckon.comparison.ranking.contestants import BaselineContestant, Contestant, MethodContestant
+from reckon.comparison.contestant import Contestant, MethodContestant
+from reckon.comparison.ranking.contestants import BaselineContestant, RankingMethod
 from reckon.comparison.ranking.task import RankingTask
-from reckon.comparison.rating.contestants import RatingBaselineContestant, RatingModelContestant
+from reckon.comparison.rating.contestants import RatingBaselineContestant, RatingMethod
 from reckon.comparison.rating.task import RatingTask
 from reckon.comparison.task import Task
 from reckon.errors import ConfigError
-from reckon.runs.read import Task as TaskName
+from reckon.methods.method import Task as TaskName
+from reckon.methods.registry import contestants as methods
 
-TASKS: Mapping[TaskName, Task[Any, Any, Any, Any]] = {"ranking": RankingTask(), "rating": RatingTask()}
+TASKS: Mapping[TaskName, Task] = {"ranking": RankingTask(), "rating": RatingTask()}
+KINDS: Mapping[TaskName, type[MethodContestant]] = {"ranking": RankingMethod, "rating": RatingMethod}
 
-CONTESTANTS: dict[str, Callable[[], Contestant]] = {
-    **{name: partial(BaselineContestant, baseline) for name, baseline in RANKING_BASELINES.items()},
-    "oracle": lambda: BaselineContestant(Oracle),
-    "r2ec": lambda: MethodContestant("r2ec", "r2ec", "full"),
-    "no-reasoning": lambda: MethodContestant("no-reasoning", "r2ec", "no-reasoning"),
-    "rporec": lambda: MethodContestant("rporec", "rporec", "full"),
-    "history-only": lambda: MethodContestant("history-only", "rporec", "history-only"),
-    **{name: partial(RatingBaselineContestant, baseline) for name, baseline in RATING_BASELINES.items()},
-    "reczero": lambda: RatingModelContestant("reczero"),
-    "recone": lambda: RatingModelContestant("recone"),
-}
+
+def contestants() -> dict[str, Callable[[], Contestant]]:
+    """What makes each contestant, by its name."""
+    return {
+        **{name: partial(BaselineContestant, baseline) for name, baseline in RANKING_BASELINES.items()},
+        Oracle.NAME: partial(BaselineContestant, Oracle),
+        **{name: partial(RatingBaselineContestant, baseline) for name, baseline in RATING_BASELINES.items()},
+        **{name: partial(KINDS[method.task], method, arm) for name, (method, arm) in methods().items()},
+    }
 
 
 def contestant(name: str, path: str) -> Contestant:
     """The contestant of that name. Raises ConfigError, by its path in the config, for an unknown one."""
-    if name not in CONTESTANTS:
-        near = difflib.get_close_matches(name, CONTESTANTS, n=1)
-        fix = f"did you mean {near[0]}" if near else f"use one of {', '.join(CONTESTANTS)}"
+    found = contestants()
+    if name not in found:
+        near = difflib.get_close_matches(name, found, n=1)
+        fix = f"did you mean {near[0]}" if near else f"use one of {', '.join(found)}"
         raise ConfigError(path, name, "is no method", fix)
-    return CONTESTANTS[name]()
+    return found[name]()

@@ -14,8 +14,9 @@ from reckon.errors import CheckpointError, ConfigError
 from reckon.evaluation.compare import Grid, compare, comparison_table, pairs_table, rates_table
 from reckon.evaluation.ranking.evaluate import RETRAIN, ranking_result, result_of, rows_of
 from reckon.evaluation.rating.evaluate import evaluate_rating_run
+from reckon.methods.finished import names_of, task_of
 from reckon.methods.registry import load_ranking_model
-from reckon.runs.read import dataset_of, names_of, task_of
+from reckon.runs.read import dataset_of
 
 
 def compare_runs(

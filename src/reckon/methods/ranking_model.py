@@ -62,9 +62,7 @@ class RankingModel(ABC):
     """A recommender that reads a history, reasons where it does, and ranks the catalog."""
 
     METHOD: str
-    """As the command line calls it; `METHOD.json` marks the folder of a saved model."""
-    NAME: str
-    """As people call it."""
+    """Its name in `reckon.methods.registry`; `METHOD.json` marks the folder of a saved model."""
 
     def __init__(
         self,

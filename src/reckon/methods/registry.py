@@ -1,21 +1,184 @@
-"""Load a finished run that ranks, whatever its method.
+"""Every method that can be trained, and how to find one: by its name, by its name in a comparison, by a finished run.
 
-Entry point: `load_ranking_model`. A method that ranks is named here once more, and nowhere above.
+Entry points: `METHODS`, `method_named`, `contestants`, `method_of`,
+`load_ranking_model`, `load_rating_model`. A method is one folder and
+one entry here. Nothing else asks which method it has; what differs between methods is a field of `Method`.
 """
 
+import difflib
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from reckon.errors import CheckpointError
-from reckon.methods.r2ec import R2ec
-from reckon.methods.ranking_model import RankingModel
-from reckon.methods.rporec import RPORec
+from reckon.errors import CheckpointError, ConfigError
+from reckon.methods.method import WHOLE, Method, Option, Task
 
-METHODS: tuple[type[RankingModel], ...] = (R2ec, RPORec)
+if TYPE_CHECKING:
+    from reckon.methods.ranking_model import RankingModel
+    from reckon.methods.reczero import RecZero
+
+RATES = (1e-4, 3e-4, 1e-3)  # learning rates worth trying
+RATING_ARMS_HELP = "The whole method, or another reward."
+
+R2EC = Method(
+    name="r2ec",
+    title="R²ec",
+    task="ranking",
+    summary="Train R2ec with RecPO: one model that writes its reasoning and ranks the catalog from where it ends.",
+    arms={
+        WHOLE: "r2ec",
+        "no-reasoning": "no-reasoning",
+        "no-ranking-reward": "no-ranking-reward",
+        "no-similarity-reward": "no-similarity-reward",
+    },
+    arms_help="The whole method, or one of its parts left out.",
+    contestants=(WHOLE, "no-reasoning"),
+    search={"training.learning_rate": RATES},
+    masking="head",
+    examples=("--data data/shop --backbone Qwen/Qwen2.5-0.5B-Instruct --out runs/shop",),
+    config_example="--preset small --format yaml",
+    backbone_task="ranking",
+    saved_as="r2ec.json",
+    config_path="reckon.methods.r2ec.config:R2ecConfig",
+    preset_path="reckon.methods.r2ec.config:preset",
+    train_path="reckon.methods.r2ec.trainer:train",
+    model_path="reckon.methods.r2ec:R2ec",
+)
+
+RPOREC = Method(
+    name="rporec",
+    title="RPORec",
+    task="ranking",
+    summary="Train RPORec: a language model that reasons in text, and a small Rechead that retrieves by what it wrote.",
+    arms={WHOLE: "rporec", "history-only": "history-only"},
+    arms_help="The whole method, or the Rechead on the history alone.",
+    contestants=(WHOLE, "history-only"),
+    search={"stage_one.learning_rate": RATES},
+    masking="rechead",
+    options=(
+        Option(
+            name="start",
+            kind=Path,
+            metavar="RUN",
+            help="Go on from a finished RPORec run: its model, Rechead and settings.",
+        ),
+        Option(
+            name="stage",
+            default="both",
+            choices=("both", "rechead", "reasoning"),
+            help="rechead: Stage I, the Rechead on reasoning written once; reasoning: Stage II, the language model "
+            "reinforced by the Rechead of --start; both: in turns.",
+        ),
+        Option(name="rounds", kind=int, default=1, least=1, compared=True, help="How often both stages take turns."),
+    ),
+    examples=(
+        "--data data/shop --backbone Qwen/Qwen2.5-0.5B-Instruct --out runs/shop",
+        "--data data/shop --start runs/stage-one --stage reasoning --out runs/stage-two",
+        "--data data/shop --backbone backbones/shop --out runs/taught --teacher openai --model gpt-5-mini",
+    ),
+    config_example="--preset small",
+    backbone_task="rporec",
+    saved_as="rporec.json",
+    reply_end="reckon.prompts.rporec:REPLY_END",
+    teacher_help="Who writes the reasoning of the first Stage I; default: the model itself.",
+    config_path="reckon.methods.rporec.config:RPORecConfig",
+    preset_path="reckon.methods.rporec.config:preset",
+    train_path="reckon.methods.rporec.rounds:train",
+    model_path="reckon.methods.rporec:RPORec",
+)
+
+RECZERO = Method(
+    name="reczero",
+    title="RecZero",
+    task="rating",
+    summary="Train RecZero: a model that predicts a rating after four steps of reasoning, by reinforcement alone.",
+    arms={WHOLE: "reczero", "exact-answer": "exact-answer", "no-format": "no-format"},
+    arms_help=RATING_ARMS_HELP,
+    search={"training.learning_rate": RATES},
+    examples=("--data data/music --backbone backbones/music --out runs/music --preset small",),
+    config_example="--arm no-format",
+    backbone_task="rating",
+    saved_as="reczero.json",
+    config_path="reckon.methods.reczero.config:RecZeroConfig",
+    preset_path="reckon.methods.reczero.config:preset",
+    train_path="reckon.methods.reczero.trainer:train",
+    model_path="reckon.methods.reczero:RecZero",
+)
+
+RECONE = Method(
+    name="recone",
+    title="RecOne",
+    task="rating",
+    summary="Train RecOne: fine-tune on a teacher's traces, then reinforce as RecZero does.",
+    arms={WHOLE: "recone", "exact-answer": "exact-answer", "no-format": "no-format"},
+    arms_help=RATING_ARMS_HELP,
+    search={"training.learning_rate": RATES},
+    options=(
+        Option(
+            name="traces",
+            kind=Path,
+            required=True,
+            metavar="DIR",
+            compared=True,
+            help="Kept traces, made by `reckon traces make`.",
+            fix="name the folder that `reckon traces make` wrote for this data",
+        ),
+    ),
+    examples=("--data data/music --backbone Qwen/Qwen2.5-0.5B-Instruct --traces traces/music --out runs/music-one",),
+    config_example="--preset small",
+    backbone_task="rating",
+    saved_as="reczero.json",  # what is saved is a RecZero
+    settings_file="recone.yaml",
+    config_path="reckon.methods.recone.config:RecOneConfig",
+    preset_path="reckon.methods.recone.config:preset",
+    train_path="reckon.methods.recone.stages:train",
+    model_path="reckon.methods.reczero:RecZero",
+)
+
+METHODS: dict[str, Method] = {method.name: method for method in (R2EC, RPOREC, RECZERO, RECONE)}
 
 
-def load_ranking_model(run: Path) -> RankingModel:
+def method_named(name: str) -> Method:
+    """The method of that name. Raises ConfigError for an unknown one."""
+    if name not in METHODS:
+        near = difflib.get_close_matches(name, METHODS, n=1)
+        fix = f"did you mean {near[0]}" if near else f"use one of {', '.join(METHODS)}"
+        raise ConfigError("method", name, "is no method", fix)
+    return METHODS[name]
+
+
+def contestants() -> dict[str, tuple[Method, str]]:
+    """What a comparison can name: a method and one of its arms, by its name in tables."""
+    return {method.arms[arm]: (method, arm) for method in METHODS.values() for arm in method.contestants}
+
+
+def method_of(run: Path) -> Method:
+    """A method that loads the model of a finished run.
+
+    Methods that save the same model, as RecOne saves a RecZero, are told apart by the manifest alone (`name_of`).
+
+    Raises:
+        CheckpointError: there is no finished run.
+    """
+    for method in METHODS.values():
+        if (run / method.saved_as).exists():
+            return method
+    raise CheckpointError(run, "is not a finished run", "give the directory of `reckon train`, after it has ended")
+
+
+def load_ranking_model(run: Path) -> "RankingModel":
     """The recommender of a finished run. Raises CheckpointError where there is none, or a part is damaged."""
-    for method in METHODS:
-        if (run / f"{method.METHOD}.json").exists():
-            return method.from_pretrained(run)
-    raise CheckpointError(run, "is not a finished run that ranks", "give the directory of `reckon train`, once ended")
+    model: RankingModel = _loaded(run, "ranking", "ranks")
+    return model
+
+
+def load_rating_model(run: Path) -> "RecZero":
+    """The rating predictor of a finished run. Raises CheckpointError where there is none, or a part is damaged."""
+    model: RecZero = _loaded(run, "rating", "predicts ratings")
+    return model
+
+
+def _loaded(run: Path, task: Task, does: str) -> Any:
+    for method in METHODS.values():
+        if method.task == task and (run / method.saved_as).exists():
+            return method.load(run)
+    raise CheckpointError(run, f"is not a finished run that {does}", "give the directory of `reckon train`, once ended")

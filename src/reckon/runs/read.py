@@ -1,37 +1,19 @@
-"""Read what a finished run left behind: its task, its name, its log, what identifies it, the data it was trained on.
+"""Read what a finished run left behind: its settings, its log, what identifies it, the data it was trained on.
 
-Entry points: `task_of`, `config_of`, `names_of`, `facts_of`, `histories_of`, `dataset_of`. The directory is described
-in `reckon.runs.write`. Loads no model.
+Entry points: `config_of`, `facts_of`, `histories_of`, `dataset_of`. The directory is described in `reckon.runs.write`.
+Knows no method: a run's task and its name in tables are in `reckon.methods.finished`. Loads no model.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from reckon.config import load_config
 from reckon.data import Dataset
 from reckon.errors import CheckpointError, ConfigError
 
 ConfigT = TypeVar("ConfigT")
-Task = Literal["ranking", "rating"]
-TASKS: Mapping[str, Task] = {  # by what `save_pretrained` leaves
-    "r2ec.json": "ranking",
-    "rporec.json": "ranking",
-    "reczero.json": "rating",
-}
-
-
-def task_of(run: Path) -> Task:
-    """What a trained model does: rank the catalog, or predict ratings.
-
-    Raises:
-        CheckpointError: there is no finished run.
-    """
-    for name, task in TASKS.items():
-        if (run / name).exists():
-            return task
-    raise CheckpointError(run, "is not a finished run", "give the directory of `reckon train`, after it has ended")
 
 
 def config_of(run: Path, cls: type[ConfigT]) -> ConfigT:
@@ -58,37 +40,6 @@ def log_of(run: Path) -> list[dict[str, float]]:
     """Every logged step and validation of a finished run."""
     log: list[dict[str, float]] = json.loads((run / "log.json").read_text(encoding="utf-8"))
     return log
-
-
-def name_of(run: Path) -> str:
-    """`r2ec`, `rporec`, `reczero` or `recone` for a whole method, else the arm's name; with the stage, where that says
-    how far a method of several stages has come."""
-    manifest = manifest_of(run)
-    name = manifest["method"] if manifest["arm"] == "full" else manifest["arm"]
-    return f"{name}, {manifest['stage']}" if "stage" in manifest else name
-
-
-def names_of(run: Path, beside: Sequence[Path] = ()) -> dict[str, Path]:
-    """Names that tell runs apart, in the order of tables: those of `beside`, then the run itself, which keeps its own.
-
-    Of two runs of one name the other is called by its directory too: `reczero (seed-1)`.
-
-    Raises:
-        CheckpointError: a run is not finished, is given twice, or has another task than the first.
-    """
-    taken, seen, named = {name_of(run)}, {run.resolve()}, dict[str, Path]()
-    for path in beside:
-        if path.resolve() in seen:
-            raise CheckpointError(path, "is given twice", "name each run once")
-        if task_of(path) != task_of(run):
-            raise CheckpointError(path, f"has another task than {run}", "compare rankings with rankings only")
-        name = name_of(path)
-        for further in (path.name, str(path)):
-            name = f"{name_of(path)} ({further})" if name in taken else name
-        taken.add(name)
-        seen.add(path.resolve())
-        named[name] = path
-    return named | {name_of(run): run}
 
 
 def facts_of(run: Path) -> dict[str, str]:

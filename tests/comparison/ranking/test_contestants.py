@@ -5,7 +5,7 @@ from support import rporec_talker, shelf
 
 from reckon.baselines import RANKING_BASELINES
 from reckon.comparison.config import ProtocolConfig
-from reckon.comparison.registry import CONTESTANTS, contestant
+from reckon.comparison.registry import contestant, contestants
 from reckon.runs.write import Interrupted
 
 SMALL = {"preset": "small", "training.max_steps": 4, "training.eval_steps": 2, "training.batch_size": 4}
@@ -30,7 +30,7 @@ def fit(name, data, values, folder, protocol=PROTOCOL, seed=5, on_progress=lambd
 
 
 def test_every_baseline_is_a_contestant():
-    assert set(RANKING_BASELINES) < set(CONTESTANTS)
+    assert set(RANKING_BASELINES) < set(contestants())
 
 
 @pytest.mark.parametrize("name", ["r2ec", "no-reasoning"])

@@ -16,7 +16,7 @@ from reckon.comparison.cells import Cell, read_cell
 from reckon.comparison.config import ComparisonConfig, MethodConfig, ProtocolConfig, PublishedConfig, TuningConfig
 from reckon.comparison.harness import run_comparison
 from reckon.comparison.rating.contestants import FittedRater
-from reckon.comparison.registry import CONTESTANTS, contestant
+from reckon.comparison.registry import contestant, contestants
 from reckon.comparison.tuning import best_trial
 from reckon.comparison.workers import run_here
 from reckon.data.ratings import rating_examples
@@ -385,6 +385,6 @@ def test_data_without_ratings_is_refused_before_anything_is_trained(tmp_path):
 
 
 def test_a_config_knows_the_task_of_every_method():
-    for name in CONTESTANTS:
+    for name in contestants():
         both = (MethodConfig(method=name), MethodConfig(method=name, name="again"))
         assert ComparisonConfig(methods=both).task == contestant(name, "m").task

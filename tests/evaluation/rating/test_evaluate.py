@@ -14,9 +14,10 @@ from reckon.data.ratings import rating_examples
 from reckon.errors import CheckpointError, ConfigError, MissingExtraError
 from reckon.evaluation import evaluate_rating_run, shown_rows
 from reckon.evaluation.rating.evaluate import baseline_results
+from reckon.methods.finished import names_of, task_of
 from reckon.methods.reczero import RecZero
 from reckon.metrics.rating import mae
-from reckon.runs.read import dataset_of, names_of, task_of
+from reckon.runs.read import dataset_of
 
 
 @pytest.fixture(scope="module")

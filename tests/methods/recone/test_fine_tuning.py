@@ -11,7 +11,8 @@ from support.classroom import reply
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from reckon.errors import CheckpointError, ConfigError, DataError, MissingExtraError
-from reckon.methods.recone.fine_tuning import REPORT_FILE, SFTSettings, sft, sft_trainer, tokenize
+from reckon.methods.recone.config import SFTSettings
+from reckon.methods.recone.fine_tuning import REPORT_FILE, sft, sft_trainer, tokenize
 from reckon.models.backbone import LoraSettings, load_backbone
 from reckon.prompts import render
 from reckon.runs.write import Interrupted
@@ -203,7 +204,10 @@ def test_what_is_in_the_way_is_not_overwritten(folder, tmp_path):
         sft(folder, traces(tmp_path / "traces"), tmp_path / "out", fast(), progress=False)
 
 
-@pytest.mark.parametrize("wrong", [{"learning_rate": 0.0}, {"batch_size": 3, "micro_batch_size": 2}], ids=str)
+WRONG = [{"learning_rate": 0.0}, {"batch_size": 3, "micro_batch_size": 2}, {"max_steps": 0}, {"weight_decay": -0.1}]
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=str)
 def test_a_setting_out_of_range_is_refused(wrong):
     with pytest.raises(ConfigError, match=r"sft\."):
         SFTSettings(**wrong)

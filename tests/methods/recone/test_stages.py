@@ -18,13 +18,15 @@ from reckon.config import load_config
 from reckon.data import Dataset
 from reckon.data.ratings import rating_examples
 from reckon.errors import CheckpointError, DataError, MissingExtraError
+from reckon.methods.finished import name_of, task_of
 from reckon.methods.recone import fine_tuning as recone_sft
 from reckon.methods.recone import stages as recone
+from reckon.methods.recone.config import RecOneConfig
+from reckon.methods.recone.config import preset as constants
 from reckon.methods.recone.fine_tuning import REPORT_FILE
-from reckon.methods.recone.stages import RecOneConfig, constants, train_run
 from reckon.methods.reczero import RecZero
 from reckon.methods.reczero.config import preset
-from reckon.runs.read import name_of, task_of
+from reckon.methods.train import train_run
 from reckon.runs.write import Interrupted, starting_point
 
 TINY = (
@@ -63,7 +65,9 @@ def train(place, tmp_path):
 
     def run(out="run", *overrides, resume=False, **changes):
         where = {"data": place / "data", "backbone": place / "backbone", "traces": place / "traces"} | changes
-        return train_run(out=tmp_path / out, preset="small", overrides=(*TINY, *overrides), resume=resume, **where)
+        return train_run(
+            "recone", out=tmp_path / out, preset="small", overrides=(*TINY, *overrides), resume=resume, **where
+        )
 
     return run
 
@@ -72,7 +76,7 @@ def train(place, tmp_path):
 def whole(place):
     """A run that nothing stopped."""
     where = {"data": place / "data", "backbone": place / "backbone", "traces": place / "traces"}
-    train_run(out=place / "whole", preset="small", overrides=TINY, **where)
+    train_run("recone", out=place / "whole", preset="small", overrides=TINY, **where)
     return place / "whole"
 
 
@@ -219,6 +223,7 @@ def test_a_resumed_run_keeps_the_settings_it_began_with(train, place, tmp_path, 
         patch.setattr(recone, "fit", kill)
         train("run", seed=3)
     resumed = train_run(
+        "recone",
         data=place / "data",
         backbone=place / "backbone",
         traces=place / "traces",

@@ -7,7 +7,7 @@ from support.stopping import At
 
 from reckon.errors import ConfigError, DataError, ReckonError
 from reckon.methods.reczero import trainer as reczero_training
-from reckon.methods.reczero.trainer import train_run
+from reckon.methods.train import train_run
 
 
 def test_a_batch_larger_than_the_data_is_refused(train):
@@ -18,7 +18,7 @@ def test_a_batch_larger_than_the_data_is_refused(train):
 def test_data_without_ratings_is_refused_in_one_line(folders, tmp_path):
     shelf.dataset(tmp_path / "data")
     with pytest.raises(DataError, match="rating") as error:
-        train_run(data=tmp_path / "data", backbone=folders[0], out=tmp_path / "run", preset="small")
+        train_run("reczero", data=tmp_path / "data", backbone=folders[0], out=tmp_path / "run", preset="small")
     assert "\n" not in str(error.value) and not (tmp_path / "run").exists()
 
 

@@ -10,10 +10,11 @@ from support.stopping import Killed, kill
 from reckon.config import save_config
 from reckon.errors import CheckpointError, ConfigError
 from reckon.evaluation import evaluate_run
+from reckon.methods.finished import name_of
 from reckon.methods.rporec import RPORec
-from reckon.methods.rporec.rounds import fit, train_run
+from reckon.methods.rporec.rounds import fit
 from reckon.methods.rporec.stage_one import fit_rechead
-from reckon.runs.read import name_of
+from reckon.methods.train import train_run
 
 
 def test_both_stages_take_turns_and_each_leaves_a_run(tmp_path):
@@ -41,7 +42,7 @@ def test_a_run_of_both_stages_goes_on_where_it_stopped(tmp_path, monkeypatch, st
 
     def train(out, **changes):
         common = dict(data=tmp_path / "data", backbone=tmp_path / "backbone", config_file=tmp_path / "config.yaml")
-        return train_run(**common, out=tmp_path / out, **changes)
+        return train_run("rporec", **common, out=tmp_path / out, **changes)
 
     train("whole")
     with monkeypatch.context() as patch:
@@ -59,11 +60,11 @@ def test_a_run_of_both_stages_goes_on_where_it_stopped(tmp_path, monkeypatch, st
 def test_a_run_may_start_from_another_with_its_settings(first_stage, tmp_path):
     model, data, run = first_stage
     two = train_run(
-        data=data.path, start=run, out=tmp_path / "two", stage="reasoning", overrides=["training.max_steps=1"]
+        "rporec", data=data.path, start=run, out=tmp_path / "two", stage="reasoning", overrides=["training.max_steps=1"]
     )
     assert two.config.training.max_steps == 1 and two.config.rechead == model.config.rechead
     assert equal(weights(two.rechead), weights(model.rechead))
-    again = train_run(data=data.path, start=tmp_path / "two", out=tmp_path / "three", stage="rechead")
+    again = train_run("rporec", data=data.path, start=tmp_path / "two", out=tmp_path / "three", stage="rechead")
     assert (tmp_path / "three" / "replies.sqlite").exists() and again.config.training.max_steps == 1
 
 
@@ -79,11 +80,11 @@ def test_what_cannot_be_trained_is_refused_before_any_work(first_stage, tmp_path
         (dict(start=run, overrides=["prompt.window=2"]), "prompt"),
     ):
         with pytest.raises(ConfigError, match=field):
-            train_run(**common, **wrong)
+            train_run("rporec", **common, **wrong)
     assert not (tmp_path / "refused").exists()
     other = dataset(tmp_path / "other", step=2)
     with pytest.raises(CheckpointError, match="other data"):
-        train_run(data=other.path, start=run, out=tmp_path / "refused")
+        train_run("rporec", data=other.path, start=run, out=tmp_path / "refused")
 
 
 def test_a_run_is_evaluated_beside_its_first_stage_and_without_its_reasoning(tmp_path):

@@ -12,6 +12,7 @@ from support.shelf import dataset
 from support.stopping import run_until_killed
 
 from reckon.errors import ConfigError, DataError
+from reckon.methods.finished import name_of
 from reckon.methods.rporec import RPORec
 from reckon.methods.rporec import stage_one as rporec_stage_one
 from reckon.methods.rporec.replies import PolicyWriter
@@ -19,7 +20,6 @@ from reckon.methods.rporec.reply_store import ReplyStore
 from reckon.methods.rporec.rounds import fit
 from reckon.methods.rporec.stage_one import fit_rechead
 from reckon.methods.rporec.stage_two import fit_reasoning
-from reckon.runs.read import name_of
 from reckon.teachers.teachers import FileTeacher
 
 ROWS = 48 + 12  # training rows of the shelf, and the validation sample

@@ -10,6 +10,7 @@ from support.run_files import equal, log, trajectories, weights
 from support.stopping import At, Killed, kill
 from support.tiny import backbone, tokenizer
 
+from reckon.methods.finished import name_of
 from reckon.methods.rporec import RPORec
 from reckon.methods.rporec.stage_one import fit_rechead
 from reckon.methods.rporec.stage_two import ReasoningTrainer, fit_reasoning, reasoning_tokens
@@ -17,7 +18,6 @@ from reckon.methods.rporec.summaries import Summariser, summary_of
 from reckon.prompts.rporec import parse_reply
 from reckon.rl.checkpoints import last_checkpoint
 from reckon.rl.reference import ReferencePolicy
-from reckon.runs.read import name_of
 
 PARTS = ("format", "clean", "ndcg", "similarity", "compression", "entropy")
 

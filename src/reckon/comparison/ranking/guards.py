@@ -23,7 +23,8 @@ from reckon.metrics.lists import exposure
 from reckon.models.recommender import RankedExamples
 
 if TYPE_CHECKING:
-    from reckon.comparison.ranking.contestants import Contestant, Fitted
+    from reckon.comparison.contestant import Contestant
+    from reckon.comparison.ranking.contestants import Fitted
 
 BoolArray = npt.NDArray[np.bool_]
 Level = Literal["ok", "note", "warning"]

@@ -16,8 +16,9 @@ import pyarrow.parquet as pq
 from safetensors.numpy import load_file, save_file
 
 from reckon.comparison.config import ComparisonConfig, ProtocolConfig, PublishedConfig
+from reckon.comparison.contestant import Contestant
 from reckon.comparison.protocol import Rows, rank_rows, rows_of
-from reckon.comparison.ranking.contestants import Contestant, Fitted
+from reckon.comparison.ranking.contestants import Fitted
 from reckon.comparison.ranking.guards import (
     Finding,
     cell_findings,
@@ -38,7 +39,7 @@ from reckon.simulation.bookshop import best_possible, shop_of
 RANKS_FILE, REASONINGS_FILE = "ranks.safetensors", "reasonings.parquet"
 
 
-class RankingTask(Task[Rows, Fitted, RankedExamples, RankingResult]):
+class RankingTask(Task):
     """Rank the target of each row."""
 
     name = "ranking"

@@ -1,39 +1,37 @@
-"""How a method that predicts ratings is fitted: the baselines of ratings, RecZero and RecOne.
+"""How a method that predicts ratings is fitted: the baselines of ratings, and the methods that reason.
 
-Entry points: `RatingBaselineContestant`, `RatingModelContestant`; which names there are, says
+Entry points: `RatingBaselineContestant`, `RatingMethod`; which names there are, says
 `reckon.comparison.registry`.
 
 The protocol decides the seed, and its window is the most ratings of the user, and as many of the item, that a prompt
-may hold. RecOne takes a folder of traces as a setting; those of another split than the protocol's are refused
+may hold. A method may take a folder of traces as a setting; those of another split than the protocol's are refused
 (`reckon.teachers.files`): the test rows may be among them.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from reckon.baselines.baseline import NoSettings
 from reckon.baselines.rating.predictors import GlobalMean, GlobalMedian, RatingPredictor
 from reckon.comparison.config import ProtocolConfig
-from reckon.comparison.ranking.contestants import (
+from reckon.comparison.contestant import (
     Contestant,
+    MethodContestant,
+    MethodSettings,
     OnProgress,
     Trained,
-    identified,
     of_run,
-    preset_of,
     refuse_protocol,
 )
-from reckon.config import config_from, to_dict
+from reckon.config import config_from
 from reckon.data import Dataset
 from reckon.data.ratings import RatingExamples
-from reckon.errors import ConfigError
 from reckon.methods.reczero import RecZero
 from reckon.methods.reczero.model import RatedExamples
-from reckon.rl.checkpoints import last_checkpoint
 
 
 class Rater(Protocol):
@@ -114,63 +112,13 @@ class RatedModel:
         return self.model.rate(read, on_batch=on_batch)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RatingModelSettings:
-    """Where a method on a backbone starts, and its own config."""
-
-    backbone: str
-    config: Any
-    traces: str | None = None
-
-
-class RatingModelContestant(Contestant):
-    """RecZero, or RecOne."""
-
-    task = "rating"
-
-    def __init__(self, name: Literal["reczero", "recone"]) -> None:
-        self.name = name
-
-    @property
-    def search(self) -> Mapping[str, Sequence[Any]]:
-        return {"training.learning_rate": (1e-4, 3e-4, 1e-3)}
-
-    def settings_of(self, values: Mapping[str, Any], path: str) -> RatingModelSettings:
-        refuse_protocol(values, path, ("seed",))
-        rest, traces = dict(values), None
-        backbone, preset = rest.pop("backbone", None), rest.pop("preset", "paper")
-        if not isinstance(backbone, str):
-            fix = "name a folder or hub id of a causal language model; `reckon backbone new --task rating` makes one"
-            raise ConfigError(f"{path}.backbone", backbone, f"{self.name} needs one", fix)
-        if self.name == "reczero":
-            from reckon.methods.reczero.config import RecZeroConfig
-            from reckon.methods.reczero.config import preset as constants
-
-            return RatingModelSettings(
-                backbone=backbone,
-                config=config_from(RecZeroConfig, rest, preset_of(constants, preset, "full", path), path),
-            )
-        from reckon.methods.recone.stages import RecOneConfig
-        from reckon.methods.recone.stages import constants as recone_constants
-
-        traces = rest.pop("traces", None)
-        if not isinstance(traces, str):
-            fix = "name the folder that `reckon traces make` wrote for this data"
-            raise ConfigError(f"{path}.traces", traces, f"{self.name} needs them", fix)
-        config = config_from(RecOneConfig, rest, preset_of(recone_constants, preset, "full", path), path)
-        return RatingModelSettings(backbone=backbone, config=config, traces=traces)
-
-    def identity(self, settings: RatingModelSettings) -> dict[str, Any]:
-        return {
-            "config": identified(to_dict(settings.config)),
-            "backbone": identified(settings.backbone, "backbone"),
-            "traces": identified(settings.traces, "traces"),
-        }
+class RatingMethod(MethodContestant):
+    """One arm of a method that reasons and then predicts a rating."""
 
     def fit(
         self,
         dataset: Dataset,
-        settings: RatingModelSettings,
+        settings: MethodSettings,
         protocol: ProtocolConfig,
         seed: int,
         folder: Path,
@@ -180,33 +128,5 @@ class RatingModelContestant(Contestant):
         window, item_window = min(prompt.window, protocol.window), min(prompt.item_window, protocol.window)
         prompt = replace(prompt, window=window, item_window=item_window)
         config, run = replace(settings.config, seed=seed, prompt=prompt), folder / "run"
-        model = self._trained(dataset, settings, config, run, on_progress)
+        model = self.trained(dataset, settings, config, run, on_progress)
         return FittedRater(RatedModel(model), model, **of_run(run))
-
-    def _trained(
-        self, dataset: Dataset, settings: RatingModelSettings, config: Any, run: Path, on_progress: OnProgress
-    ) -> RecZero:
-        if (run / "manifest.json").exists():  # whole, but the cell stopped before it was asked
-            return RecZero.from_pretrained(run)
-        if self.name == "reczero":
-            from reckon.methods.reczero.trainer import fit
-            from reckon.training.loop import StepShare
-
-            model = RecZero.from_backbone(settings.backbone, dataset, config)
-            resume, told = last_checkpoint(run) is not None, [StepShare(on_progress)]
-            fit(model, dataset, run, resume=resume, progress=False, callbacks=told)
-            return model
-        from reckon.methods.recone.stages import CONFIG_FILE, fit_stages
-
-        assert settings.traces is not None
-        resume = (run / CONFIG_FILE).exists()
-        return fit_stages(
-            config,
-            dataset,
-            settings.backbone,
-            settings.traces,
-            run,
-            resume=resume,
-            progress=False,
-            on_progress=on_progress,
-        )

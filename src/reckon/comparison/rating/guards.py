@@ -28,7 +28,7 @@ from reckon.methods.reczero import RecZero
 from reckon.methods.reczero.model import RatedExamples
 
 if TYPE_CHECKING:
-    from reckon.comparison.ranking.contestants import Contestant
+    from reckon.comparison.contestant import Contestant
     from reckon.comparison.rating.contestants import FittedRater
 
 DECIMALS = 6  # of predictions: those that differ by rounding are one

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from safetensors.numpy import load_file, save_file
 
 from reckon.comparison.config import ComparisonConfig, ProtocolConfig, PublishedConfig
-from reckon.comparison.ranking.contestants import Contestant
+from reckon.comparison.contestant import Contestant
 from reckon.comparison.ranking.guards import Finding
 from reckon.comparison.rating.contestants import FittedRater
 from reckon.comparison.rating.guards import (
@@ -44,7 +44,7 @@ RATINGS_FILE, REPLIES_FILE = "ratings.safetensors", "replies.parquet"
 ALL = 1_000_000  # ratings of a window that leaves nothing out
 
 
-class RatingTask(Task[RatingRows, FittedRater, RatedExamples, RatingResult]):
+class RatingTask(Task):
     """Predict the rating of each row."""
 
     name = "rating"

@@ -24,12 +24,13 @@ from reckon.evaluation.compare import (
     rates_table,
     write_metrics,
 )
+from reckon.methods.finished import name_of, names_of, title_of
 from reckon.methods.ranking_model import RankingModel
 from reckon.methods.registry import load_ranking_model
 from reckon.metrics import CUTOFFS, RankingResult, summary
 from reckon.models.recommender import RankedExamples
 from reckon.reports.ranking.report import ExampleUser, ReportData, write_report
-from reckon.runs.read import check_trained_on, dataset_of, facts_of, histories_of, name_of, names_of
+from reckon.runs.read import check_trained_on, dataset_of, facts_of, histories_of
 
 SHOWN_USERS = 8  # example users in the report
 RETRAIN = "compare runs of the same exclude_seen"
@@ -107,7 +108,7 @@ def evaluate_run(
     write_report(
         folder / "report.html",
         ReportData(
-            title=f"{model.NAME} on {dataset.info['source'].get('name', 'data')}",
+            title=f"{title_of(Path(run))} on {dataset.info['source'].get('name', 'data')}",
             subtitle=f"{len(examples):,} {split} rows, full ranking of {len(dataset.catalog):,} items",
             results=results,
             histories=histories_of(named),

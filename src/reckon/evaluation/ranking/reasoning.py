@@ -46,7 +46,7 @@ def reasoning_effect(
     """
     plain = model.without_reasoning()
     if plain is None:
-        raise ConfigError("model", model.NAME, "writes no reasoning, so none can matter", "ask a model that reasons")
+        raise ConfigError("model", model.METHOD, "writes no reasoning, so none can matter", "ask a model that reasons")
     if len(examples) < 2:
         raise DataError("rows", "are fewer than two, so nobody has another's reasoning", "give more rows")
     rng = np.random.default_rng(seed)

@@ -19,8 +19,10 @@ from reckon.data.splits import Split
 from reckon.errors import CheckpointError, ConfigError, MissingExtraError
 from reckon.evaluation.compare import Grid, Pair, write_metrics
 from reckon.evaluation.rating.examples import ShownRating, mean_and_spread, shown_rating
+from reckon.methods.finished import names_of, task_of, title_of
 from reckon.methods.reczero import RecZero
 from reckon.methods.reczero.model import RatedExamples
+from reckon.methods.registry import load_rating_model
 from reckon.metrics.rating import RatingResult
 from reckon.reports.page import write_report
 from reckon.reports.rating.report import RatingReportData
@@ -37,13 +39,9 @@ from reckon.runs.read import (
     dataset_of,
     facts_of,
     histories_of,
-    manifest_of,
-    names_of,
-    task_of,
 )
 from reckon.training.loop import quiet_transformers
 
-TITLES = {"reczero": "RecZero", "recone": "RecOne"}
 SHOWN_ROWS = 10  # example reasonings in the report
 COLUMNS = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
 
@@ -168,9 +166,8 @@ def _page(
     shown: Sequence[ShownRating],
 ) -> RatingReportData:
     """What the report of a run shows: the evaluation, single rows, and how the training of every run went."""
-    method = manifest_of(run)["method"]
     return RatingReportData(
-        title=f"{TITLES.get(method, method)} on {dataset.info['source'].get('name', 'data')}",
+        title=f"{title_of(run)} on {dataset.info['source'].get('name', 'data')}",
         subtitle=subtitle,
         rows=evaluation.rows,
         pairs=evaluation.pairs,
@@ -184,7 +181,7 @@ def _page(
 
 def _load(run: Path) -> RecZero:
     with quiet_transformers():
-        return RecZero.from_pretrained(run)
+        return load_rating_model(run)
 
 
 def rating_result(

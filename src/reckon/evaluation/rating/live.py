@@ -16,8 +16,10 @@ from reckon.data.ratings import Rated, RatingExample, Scale, rating_context
 from reckon.data.titles import parse_history
 from reckon.errors import CheckpointError, DataError
 from reckon.evaluation.rating.examples import ShownRating, shown_rating
+from reckon.methods.finished import task_of
 from reckon.methods.reczero import RecZero
-from reckon.runs.read import dataset_of, task_of
+from reckon.methods.registry import load_rating_model
+from reckon.runs.read import dataset_of
 from reckon.training.loop import quiet_transformers
 
 # `title=4; title=4.5`. A title may hold both signs: it ends at the first `=number` before a semicolon or the end.
@@ -73,7 +75,7 @@ def rate_now(
     if (user is None) == (history is None):
         raise DataError("user and history", "need exactly one of them", "give a user or ratings")
     with quiet_transformers():
-        model = RecZero.from_pretrained(run)
+        model = load_rating_model(run)
     dataset = dataset_of(run, model.data_path, data)
     example = _example(model, dataset, find_item(dataset.catalog, item), user, history)
     rated = model.rate([example], samples=samples)

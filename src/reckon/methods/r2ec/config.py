@@ -5,17 +5,17 @@ public code ran with where it differs, `small` what a small backbone trained fro
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from reckon.errors import ConfigError
+from reckon.methods.method import PresetName
 from reckon.models.backbone import LoraSettings
 from reckon.prompts.style import PromptConfig
-from reckon.rl.advantages import Estimator
+from reckon.rl.grpo import GRPOSettings
 from reckon.rollout.sampling import SamplingConfig
 from reckon.training.config import TrainingConfig, check_precision
 
 Arm = Literal["full", "no-reasoning", "no-ranking-reward", "no-similarity-reward"]
-PresetName = Literal["paper", "as_released", "small"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,30 +49,23 @@ class HeadConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RecPOConfig:
-    """The policy objective. Section `recpo`."""
+class RecPOConfig(GRPOSettings):
+    """The policy objective: that of every method, the fused reward and the item term. Section `recpo`."""
+
+    SECTION: ClassVar[str] = "recpo"
 
     num_generations: int = 4
     """Trajectories per prompt (G), at least 2: an advantage compares within a group."""
 
-    advantage: Estimator = "grpo"
-    """`grpo` divides by the group's standard deviation, `rloo` keeps reward units."""
+    beta: float = 0.0
+    """Weight of the KL term against the policy that training began with, >= 0; 0 as in the paper. It keeps replies
+    readable while the item term moves token vectors that the language head shares."""
 
     reward_beta: float = 0.05
     """Share of the similarity reward in the fused reward, in [0, 1]."""
 
     reward_cutoff: int = 1000
     """K of the ranking reward NDCG@K, > 0."""
-
-    epsilon: float = 0.2
-    """The clip range is 1 - epsilon .. 1 + epsilon_high."""
-
-    epsilon_high: float = 0.2
-    """See `epsilon`."""
-
-    beta: float = 0.0
-    """Weight of the KL term against the policy that training began with, >= 0; 0 as in the paper. It keeps replies
-    readable while the item term moves token vectors that the language head shares."""
 
     item_trajectories: int = 1
     """How many best trajectories of a group carry the item term, 1 .. num_generations."""
@@ -81,13 +74,7 @@ class RecPOConfig:
     """Weight of the item term beside the token term, >= 0."""
 
     def __post_init__(self) -> None:
-        if self.num_generations < 2:
-            raise ConfigError(
-                "recpo.num_generations",
-                self.num_generations,
-                "advantages need at least two trajectories per prompt",
-                "set it to 2 or more (default 4)",
-            )
+        GRPOSettings.__post_init__(self)
         if not 1 <= self.item_trajectories <= self.num_generations:
             raise ConfigError(
                 "recpo.item_trajectories",
@@ -95,9 +82,8 @@ class RecPOConfig:
                 f"must lie in 1 .. num_generations ({self.num_generations})",
                 "use 1 as in the paper",
             )
-        for name in ("beta", "item_weight", "epsilon", "epsilon_high"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"recpo.{name}", getattr(self, name), "must not be negative", "use the default")
+        if self.item_weight < 0:
+            raise ConfigError("recpo.item_weight", self.item_weight, "must not be negative", "use the default")
         if self.reward_cutoff < 1:
             raise ConfigError("recpo.reward_cutoff", self.reward_cutoff, "must be at least 1", "use 1000 as the paper")
         if not 0 <= self.reward_beta <= 1:

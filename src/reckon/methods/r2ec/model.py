@@ -40,7 +40,7 @@ from reckon.training.arguments import backbone_to_train
 class R2ecModel(RankingModel):
     """A recommender that reasons, then ranks."""
 
-    METHOD, NAME = "r2ec", "R²ec"
+    METHOD = "r2ec"
     config: R2ecConfig
 
     def __init__(

@@ -6,7 +6,7 @@ table that is refreshed as the model moves, and the run directory.
 Source: R2ec (arXiv 2505.16994) section 3.2.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,22 +16,22 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from reckon.config import save_config
 from reckon.data import Dataset, Example, Examples
-from reckon.methods.r2ec.config import Arm, PresetName
-from reckon.methods.r2ec.config import preset as constants
+from reckon.methods.r2ec.config import R2ecConfig
 from reckon.methods.r2ec.item_term import ItemTerm
 from reckon.methods.r2ec.model import R2ecModel
 from reckon.methods.validation import SELECTION_METRIC, training_rows, validate
 from reckon.models.item_table import ItemTable
 from reckon.models.scoring import block_ranks, score_blocks
 from reckon.prompts.r2ec import MARKER
+from reckon.rl.checkpoints import last_checkpoint
 from reckon.rl.objective import best_of_group, item_losses
 from reckon.rl.policy_trainer import ExampleRows, PolicySettings, PolicyTrainer, StepTrainer
 from reckon.rl.rewards.ranking import fused_reward
 from reckon.rollout import Rollouts
 from reckon.runs.saved_catalog import TABLE_FILE
 from reckon.runs.write import TrajectoryLog, starting_point, write_run
-from reckon.training.arguments import adamw, run_config, training_arguments
-from reckon.training.loop import run_trainer
+from reckon.training.arguments import adamw, training_arguments
+from reckon.training.loop import StepShare, run_trainer
 
 
 class _R2ecTrainer(StepTrainer):
@@ -232,7 +232,8 @@ def fit(
                 config.recpo.epsilon,
                 config.recpo.epsilon_high,
                 config.training.micro_batch_size,
-                beta=config.recpo.beta,
+                config.recpo.loss_type,
+                config.recpo.beta,
             ),
         )
     else:
@@ -255,32 +256,26 @@ class R2ec(R2ecModel):
         return self
 
 
-def train_run(
-    *,
-    data: str | Path,
+def train(
+    config: R2ecConfig,
+    dataset: Dataset,
     backbone: str | Path,
-    out: str | Path,
-    config_file: Path | None = None,
-    preset: PresetName = "paper",
-    arm: Arm = "full",
-    overrides: Sequence[str] = (),
-    resume: bool = False,
-    seed: int | None = None,
+    out: Path,
+    *,
+    resume: bool | None = False,
+    progress: bool = True,
+    on_progress: Callable[[float], None] | None = None,
 ) -> R2ec:
-    """Train from a dataset directory and a backbone into a run directory; behind `reckon train r2ec`.
+    """Train a new R2ec into a run directory; what the registry calls.
 
     Args:
-        data: dataset directory.
-        backbone: hub id or folder of a causal language model.
-        out: run directory.
-        config_file: YAML over the preset.
-        preset, arm: where the settings start.
-        overrides: `section.field=value` strings; they win over the file.
-        resume: go on from the newest whole checkpoint with the settings the run began with.
-        seed: wins over the config's seed.
+        config, dataset, backbone, out: settings, data, a causal language model, and where to write.
+        resume: go on from the newest whole checkpoint; None: where there is one.
+        progress: show a progress bar.
+        on_progress: told which share of the updates is done, 0 to 1.
     """
-    out = Path(out)
-    start = constants(preset, arm)
-    config = run_config(start, out / "config.yaml", config_file, overrides, resume=resume, seed=seed)
-    dataset = Dataset.load(data)
-    return R2ec.from_backbone(backbone, dataset, config).fit(dataset, out, resume=resume)
+    model = R2ec.from_backbone(backbone, dataset, config)
+    resume = last_checkpoint(out) is not None if resume is None else resume
+    told = [] if on_progress is None else [StepShare(on_progress)]
+    fit(model, dataset, out, resume=resume, progress=progress, callbacks=told)
+    return model

@@ -15,7 +15,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,79 +23,18 @@ import torch
 from transformers import PrinterCallback, TrainerCallback
 
 from reckon.data.prepare.write import check_target, new_directory
-from reckon.errors import CheckpointError, ConfigError, DataError, MissingExtraError, ReckonError
-from reckon.models.backbone import Backbone, DType, LoraSettings, load_backbone
+from reckon.errors import CheckpointError, DataError, MissingExtraError, ReckonError
+from reckon.methods.recone.config import SFTSettings
+from reckon.models.backbone import Backbone
 from reckon.prompts import prompt_ids
 from reckon.rl.checkpoints import CheckpointedTrainer, StopOnInterrupt, last_checkpoint
 from reckon.runs.write import Interrupted
 from reckon.teachers.files import Trace, load_traces
-from reckon.training.arguments import adamw
+from reckon.training.arguments import adamw, backbone_to_train, common_arguments, use_one_device
 from reckon.training.loop import quiet_transformers
 
 REPORT_FILE = "recone_sft.json"
 BEGUN_FILE = "begun.json"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SFTSettings:
-    """Supervised fine-tuning on traces. Section `sft`."""
-
-    learning_rate: float = 1e-5
-    """Peak learning rate of AdamW, > 0; linear warm-up, then linear decay."""
-
-    embedding_lr_scale: float = 1.0
-    """The token embedding learns at learning_rate times this, > 0."""
-
-    warmup_steps: int = 0
-    """Steps of linear warm-up, >= 0."""
-
-    weight_decay: float = 0.0
-    """AdamW's decoupled weight decay, >= 0."""
-
-    max_grad_norm: float = 1.0
-    """Gradients are scaled down to this norm, > 0."""
-
-    num_epochs: float = 3.0
-    """Passes over the traces, > 0, unless max_steps is set."""
-
-    max_steps: int = -1
-    """Updates; -1 lets num_epochs decide."""
-
-    batch_size: int = 8
-    """Traces per update, a multiple of micro_batch_size. The loss is the mean over their reply tokens."""
-
-    micro_batch_size: int = 8
-    """Traces per forward pass. Changes memory and nothing else."""
-
-    max_prompt_tokens: int | None = None
-    """A trace with a longer prompt is left out and counted; null: the model's context is the only limit."""
-
-    max_reply_tokens: int | None = None
-    """A trace with a longer reply, end token included, is left out and counted; null: as above."""
-
-    save_steps: int = 0
-    """Updates between checkpoints to resume from, >= 0; 0 saves one on Ctrl-C only."""
-
-    dtype: DType = "float32"
-    """Dtype of the weights."""
-
-    gradient_checkpointing: bool = False
-    """Recompute activations in the backward pass: less memory, about a third more time."""
-
-    lora: LoraSettings = field(default_factory=LoraSettings)
-    """Adapters to train instead of all weights; they are merged into the folder that is written."""
-
-    def __post_init__(self) -> None:
-        for name in ("learning_rate", "embedding_lr_scale", "max_grad_norm", "num_epochs"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"sft.{name}", getattr(self, name), "must be positive", "use the default")
-        for name, least in (("batch_size", 1), ("micro_batch_size", 1), ("warmup_steps", 0), ("save_steps", 0)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"sft.{name}", getattr(self, name), f"must be at least {least}", "use the default")
-        if self.batch_size % self.micro_batch_size:
-            raise ConfigError(
-                "sft.batch_size", self.batch_size, f"must be a multiple of {self.micro_batch_size}", "make them equal"
-            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,13 +93,7 @@ def sft(
     kept = load_traces(traces, data_checksum=data_checksum, split=split)
     work = work_folder(out)
     start = _starting_point(work, resume, _begun(backbone, kept, settings, seed))
-    model = load_backbone(
-        backbone,
-        dtype=settings.dtype,
-        lora=settings.lora,
-        gradient_checkpointing=settings.gradient_checkpointing,
-        seed=seed,
-    )
+    model = backbone_to_train(backbone, settings, settings.lora, seed)
     rows, left_out = tokenize(kept, model, settings, prompt_of)
     if not rows:
         why = ", ".join(f"{count} {reason}" for reason, count in left_out.items()) or "there are none"
@@ -281,32 +214,23 @@ def _arguments(settings: SFTSettings, work: Path, device: torch.device, seed: in
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # TRL's own field has a newer name in transformers
-        return SFTConfig(
-            output_dir=str(work),
+        arguments = SFTConfig(
+            **common_arguments(settings, seed, work, device, progress),
             completion_only_loss=True,
             max_length=None,  # TRL would cut the reply, and with it the rating
             packing=False,
             per_device_train_batch_size=settings.micro_batch_size,
             gradient_accumulation_steps=settings.batch_size // settings.micro_batch_size,
-            learning_rate=settings.learning_rate,
-            weight_decay=settings.weight_decay,
-            max_grad_norm=settings.max_grad_norm,
-            warmup_steps=settings.warmup_steps,
             lr_scheduler_type="linear",
-            num_train_epochs=settings.num_epochs,
-            max_steps=settings.max_steps,
-            logging_steps=1,
-            logging_nan_inf_filter=False,
             save_strategy="steps" if settings.save_steps else "no",
             save_steps=max(1, settings.save_steps),
             save_total_limit=1,
             bf16=False,  # the weights' own dtype decides
             gradient_checkpointing=False,  # load_backbone has switched it on where it is wanted
             report_to="none",
-            disable_tqdm=not progress,
-            seed=seed,
-            use_cpu=device.type == "cpu",
         )
+    use_one_device(arguments)
+    return arguments
 
 
 def _run(trainer: Any, work: Path, start: Path | None) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from reckon.errors import ConfigError
+from reckon.methods.method import PresetName
 from reckon.models.backbone import LoraSettings
 from reckon.prompts.style import Style
 from reckon.rl.grpo import GRPOSettings
@@ -16,7 +17,6 @@ from reckon.rollout.sampling import SamplingConfig
 from reckon.training.config import TrainingConfig, check_precision
 
 Arm = Literal["full", "exact-answer", "no-format"]
-PresetName = Literal["paper", "as_released", "small"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ error on the scale.
 Source: RecZero (arXiv 2510.23077) section 3.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,19 +20,19 @@ from reckon.config import save_config
 from reckon.data import Dataset
 from reckon.data.ratings import RatingExample, RatingExamples, rating_examples
 from reckon.errors import ConfigError
-from reckon.methods.reczero.config import Arm, PresetName
-from reckon.methods.reczero.config import preset as constants
+from reckon.methods.reczero.config import RecZeroConfig
 from reckon.methods.reczero.model import RecZeroModel
 from reckon.metrics.rating import RatingResult, absolute_errors, squared_errors
 from reckon.progress import phase
 from reckon.prompts.rating import REPLY_END, parse_rating
+from reckon.rl.checkpoints import last_checkpoint
 from reckon.rl.policy_trainer import ExampleRows, PolicySettings, PolicyTrainer
 from reckon.rl.rewards.ranking import RewardFunction
 from reckon.rl.rewards.rating import rating_reward
 from reckon.rollout import Rollouts
 from reckon.runs.write import TrajectoryLog, starting_point, write_run
-from reckon.training.arguments import adamw, run_config, training_arguments
-from reckon.training.loop import run_trainer
+from reckon.training.arguments import adamw, training_arguments
+from reckon.training.loop import StepShare, run_trainer
 
 SELECTION_METRIC = "mae"
 
@@ -184,32 +184,26 @@ class RecZero(RecZeroModel):
         return self
 
 
-def train_run(
-    *,
-    data: str | Path,
+def train(
+    config: RecZeroConfig,
+    dataset: Dataset,
     backbone: str | Path,
-    out: str | Path,
-    config_file: Path | None = None,
-    preset: PresetName = "paper",
-    arm: Arm = "full",
-    overrides: Sequence[str] = (),
-    resume: bool = False,
-    seed: int | None = None,
+    out: Path,
+    *,
+    resume: bool | None = False,
+    progress: bool = True,
+    on_progress: Callable[[float], None] | None = None,
 ) -> RecZero:
-    """Train from a dataset directory and a backbone into a run directory; behind `reckon train reczero`.
+    """Train a new RecZero into a run directory; what the registry calls.
 
     Args:
-        data: dataset directory with ratings.
-        backbone: hub id or folder of a causal language model.
-        out: run directory.
-        config_file: YAML over the preset.
-        preset, arm: where the settings start.
-        overrides: `section.field=value` strings; they win over the file.
-        resume: go on from the newest whole checkpoint with the settings the run began with.
-        seed: wins over the config's seed.
+        config, dataset, backbone, out: settings, data, a causal language model, and where to write.
+        resume: go on from the newest whole checkpoint; None: where there is one.
+        progress: show a progress bar.
+        on_progress: told which share of the updates is done, 0 to 1.
     """
-    out = Path(out)
-    start = constants(preset, arm)
-    config = run_config(start, out / "config.yaml", config_file, overrides, resume=resume, seed=seed)
-    dataset = Dataset.load(data)
-    return RecZero.from_backbone(backbone, dataset, config).fit(dataset, out, resume=resume)
+    model = RecZero.from_backbone(backbone, dataset, config)
+    resume = last_checkpoint(out) is not None if resume is None else resume
+    told = [] if on_progress is None else [StepShare(on_progress)]
+    fit(model, dataset, out, resume=resume, progress=progress, callbacks=told)
+    return model

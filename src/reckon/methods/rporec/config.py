@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from reckon.errors import ConfigError
+from reckon.methods.method import PresetName
 from reckon.methods.rporec.rechead_training import StageOneConfig
 from reckon.models.backbone import LoraSettings
 from reckon.models.rechead import RecheadShape
@@ -20,7 +21,6 @@ from reckon.rollout.sampling import SamplingConfig
 from reckon.training.config import TrainingConfig, check_precision
 
 Arm = Literal["full", "history-only"]
-PresetName = Literal["paper", "as_released", "small"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,7 +50,7 @@ THINK, THOUGHT = f"<{BLOCKS[0]}>", f"</{BLOCKS[0]}>"
 class RPORecModel(RankingModel):
     """A recommender that reasons in text, then retrieves."""
 
-    METHOD, NAME = "rporec", "RPORec"
+    METHOD = "rporec"
     config: RPORecConfig
 
     def __init__(

@@ -1,6 +1,6 @@
 """RPORec from a data set and a backbone to a run directory: one stage, or both of them in turns.
 
-Entry points: `train_run`, behind `reckon train rporec`, and `fit`. Each stage leaves a whole run of its own that can be
+Entry points: `train`, behind `reckon train rporec`, and `fit`. Each stage leaves a whole run of its own that can be
 evaluated, compared and gone on from. Both in turns make
 
     OUT/round-1/rechead     Stage I: replies written once, the Rechead trained on them
@@ -11,7 +11,7 @@ evaluated, compared and gone on from. Both in turns make
 Source: RPORec (arXiv 2605.21967): the stages alternate.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -19,18 +19,16 @@ from typing import Any, Literal, Self
 from reckon.config import save_config
 from reckon.data import Dataset
 from reckon.errors import CheckpointError, ConfigError
-from reckon.methods.rporec.config import Arm, PresetName, RPORecConfig
-from reckon.methods.rporec.config import preset as constants
+from reckon.methods.rporec.config import RPORecConfig
 from reckon.methods.rporec.model import RPORecModel
 from reckon.methods.rporec.replies import TeacherWriter
 from reckon.methods.rporec.stage_one import fit_rechead
 from reckon.methods.rporec.stage_two import fit_reasoning
 from reckon.rl.checkpoints import last_checkpoint
-from reckon.runs.read import check_trained_on, config_of, log_of, manifest_of
+from reckon.runs.read import check_trained_on, log_of, manifest_of
 from reckon.runs.write import BEGUN_FILE, starting_point, write_run
 from reckon.teachers.asking import Patience
 from reckon.teachers.teachers import Teacher
-from reckon.training.arguments import run_config
 from reckon.training.loop import StepShare
 
 Stage = Literal["both", "rechead", "reasoning"]
@@ -46,6 +44,7 @@ def fit(
     resume: bool = False,
     teacher: Teacher | None = None,
     patience: Patience | None = None,
+    progress: bool = True,
     on_progress: Callable[[float], None] | None = None,
 ) -> None:
     """Train both stages in place, in turns, and write the run directory; the arm `history-only` has Stage I alone.
@@ -59,6 +58,7 @@ def fit(
         resume: go on where the run stopped, in whichever stage.
         teacher: who writes the replies of the first round's Stage I; default: the model itself.
         patience: how often and how fast the teacher is asked.
+        progress: show a progress bar for each Stage II.
         on_progress: told which share is done, 0 to 1, after each Stage I and each update of Stage II; all stages count
             alike.
 
@@ -82,7 +82,8 @@ def fit(
                 )
             else:
                 share = StepShare(partial(_tell_of_stage, tell, done, whole))
-                fit_reasoning(model, dataset, folder, resume=last_checkpoint(folder) is not None, callbacks=[share])
+                resume_stage = last_checkpoint(folder) is not None
+                fit_reasoning(model, dataset, folder, resume=resume_stage, progress=progress, callbacks=[share])
             tell((done + 1) / whole)
             seconds, log = seconds + manifest_of(folder)["training_seconds"], log_of(folder)
     model.save_pretrained(out)
@@ -132,58 +133,57 @@ class RPORec(RPORecModel):
         return self
 
 
-def train_run(
+def train(
+    config: RPORecConfig,
+    dataset: Dataset,
+    backbone: str | Path | None,
+    out: Path,
     *,
-    data: str | Path,
-    out: str | Path,
-    backbone: str | Path | None = None,
     start: str | Path | None = None,
     stage: Stage = "both",
     rounds: int = 1,
-    config_file: Path | None = None,
-    preset: PresetName | None = None,
-    arm: Arm | None = None,
-    overrides: Sequence[str] = (),
-    resume: bool = False,
-    seed: int | None = None,
     teacher: Teacher | None = None,
     patience: Patience | None = None,
+    resume: bool | None = False,
+    progress: bool = True,
+    on_progress: Callable[[float], None] | None = None,
 ) -> RPORec:
-    """Train from a dataset directory into a run directory; behind `reckon train rporec`.
+    """Train an RPORec into a run directory; what the registry calls.
 
     Args:
-        data: dataset directory.
-        out: run directory.
+        config, dataset, out: settings, data, and where to write.
         backbone: hub id or folder of a causal language model; or give `start`.
-        start: a finished RPORec run whose language model and Rechead go on, with its settings where no other are
-            given. Stage II alone needs one.
+        start: a finished RPORec run whose language model and Rechead go on. Stage II alone needs one.
         stage: `rechead` (Stage I), `reasoning` (Stage II), or `both`, in turns.
         rounds: of both stages.
-        config_file: YAML over the preset.
-        preset, arm: where the settings start; default: those of `start`, else `paper` and `full`.
-        overrides: `section.field=value` strings; they win over the file.
-        resume: go on where the run stopped with the settings the run began with.
-        seed: wins over the config's seed.
         teacher: who writes the replies of Stage I; default: the model itself.
         patience: how often and how fast the teacher is asked.
+        resume: go on where the run stopped; None: where there is something to go on from.
+        progress: show progress bars.
+        on_progress: told which share is done, 0 to 1, where both stages are trained; see `fit`.
     """
-    out, dataset = Path(out), Dataset.load(data)
     _check_source(backbone, start, stage, rounds, teacher)
     if start is not None:
         check_trained_on(Path(start), dataset)
-    base = (
-        config_of(Path(start), RPORecConfig)
-        if start is not None and preset is None
-        else constants(preset or "paper", arm or "full")
-    )
-    config = run_config(base, out / "config.yaml", config_file, overrides, resume=resume, seed=seed)
     model = _model(dataset, backbone, Path(start) if start is not None else None, config)
-    if stage == "both":
-        fit(model, dataset, out, rounds=rounds, resume=resume, teacher=teacher, patience=patience)
-    elif stage == "rechead":
+    if stage == "rechead":
         fit_rechead(model, dataset, out, **_writing(model, dataset, teacher, patience))
+    elif stage == "reasoning":
+        resume = last_checkpoint(out) is not None if resume is None else resume
+        fit_reasoning(model, dataset, out, resume=resume, progress=progress)
     else:
-        fit_reasoning(model, dataset, out, resume=resume)
+        resume = (out / BEGUN_FILE).exists() if resume is None else resume
+        fit(
+            model,
+            dataset,
+            out,
+            rounds=rounds,
+            resume=resume,
+            teacher=teacher,
+            patience=patience,
+            progress=progress,
+            on_progress=on_progress,
+        )
     return model
 
 

@@ -1,0 +1,55 @@
+"""What a finished run is, whatever its method: its task, and its name in tables.
+
+Entry points: `task_of`, `name_of`, `names_of`. Loads no model; `reckon.methods.registry.load_ranking_model` does.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from reckon.errors import CheckpointError
+from reckon.methods.method import Task
+from reckon.methods.registry import METHODS, method_of
+from reckon.runs.read import manifest_of
+
+
+def task_of(run: Path) -> Task:
+    """What a trained model does: rank the catalog, or predict ratings. Raises CheckpointError where there is none."""
+    return method_of(run).task
+
+
+def title_of(run: Path) -> str:
+    """The run's method, as people call it."""
+    name = manifest_of(run)["method"]
+    return METHODS[name].title if name in METHODS else str(name)
+
+
+def name_of(run: Path) -> str:
+    """The run's method and arm, as tables call them; with the stage, where that says how far a method of several stages
+    has come. A method or arm that this version does not know keeps the name in the manifest."""
+    manifest = manifest_of(run)
+    arms = METHODS[manifest["method"]].arms if manifest["method"] in METHODS else {}
+    name = arms.get(manifest["arm"], manifest["arm"])
+    return f"{name}, {manifest['stage']}" if "stage" in manifest else name
+
+
+def names_of(run: Path, beside: Sequence[Path] = ()) -> dict[str, Path]:
+    """Names that tell runs apart, in the order of tables: those of `beside`, then the run itself, which keeps its own.
+
+    Of two runs of one name the other is called by its directory too: `reczero (seed-1)`.
+
+    Raises:
+        CheckpointError: a run is not finished, is given twice, or has another task than the first.
+    """
+    taken, seen, named = {name_of(run)}, {run.resolve()}, dict[str, Path]()
+    for path in beside:
+        if path.resolve() in seen:
+            raise CheckpointError(path, "is given twice", "name each run once")
+        if task_of(path) != task_of(run):
+            raise CheckpointError(path, f"has another task than {run}", "compare rankings with rankings only")
+        name = name_of(path)
+        for further in (path.name, str(path)):
+            name = f"{name_of(path)} ({further})" if name in taken else name
+        taken.add(name)
+        seen.add(path.resolve())
+        named[name] = path
+    return named | {name_of(run): run}
