@@ -23,6 +23,10 @@ class Size(StrEnum):
     SMALL = "small"
 
 
+def _methods_of(task: Task) -> str:
+    return ", ".join(method.name for method in METHODS.values() if method.backbone_task == task.value)
+
+
 @app.callback()
 def _group() -> None:
     """Make a small language model where no open one can be downloaded."""
@@ -39,8 +43,8 @@ def new(
     task: Annotated[
         Task,
         typer.Option(
-            help="What it will be trained for: ranking (R2ec), rating (RecZero, RecOne), or rporec. It learns the "
-            "compact prompts of that task, so train it with --preset small."
+            help=f"What it will be trained for: {', '.join(f'{task} ({_methods_of(task)})' for task in Task)}. "
+            "It learns the compact prompts of that task, so train it with --preset small."
         ),
     ] = Task.RANKING,
     start: Annotated[

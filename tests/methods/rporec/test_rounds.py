@@ -68,6 +68,12 @@ def test_a_run_may_start_from_another_with_its_settings(first_stage, tmp_path):
     assert (tmp_path / "three" / "replies.sqlite").exists() and again.config.training.max_steps == 1
 
 
+def test_an_arm_that_is_named_wins_over_that_of_the_run_it_starts_from(first_stage, tmp_path):
+    _, data, run = first_stage
+    plain = train_run("rporec", data=data.path, start=run, out=tmp_path / "plain", stage="rechead", arm="history-only")
+    assert plain.config.arm == name_of(tmp_path / "plain") == "history-only"
+
+
 def test_what_cannot_be_trained_is_refused_before_any_work(first_stage, tmp_path):
     _, data, run = first_stage
     common = dict(data=data.path, out=tmp_path / "refused")
