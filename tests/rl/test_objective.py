@@ -147,9 +147,9 @@ def test_the_trainers_own_loss_has_the_gradient_of_the_formula(rewards, best_cou
         logprobs=data.old,
         lengths=torch.tensor([sum(lengths) for lengths in LENGTHS]),
     )
-    token_loss, extra = trainer._losses(
-        rollouts, slice(0, 2), ["a", "b"], group_advantages(data.rewards), token_weights(data.mask)
-    )
+    advantages = group_advantages(data.rewards)
+    token_loss, hidden = trainer._token_loss(rollouts, token_weights(data.mask), advantages)
+    extra = trainer.extra_loss(hidden, ["a", "b"], advantages)
     (token_loss / 8 + extra / 2).backward()
     expected = finite_differences(data, data.old_items, best_count=best_count)
     torch.testing.assert_close((new.grad, items.grad), expected, rtol=1e-6, atol=1e-8)

@@ -61,6 +61,11 @@ class TokenBatch:
         lengths = torch.tensor([len(sequence) for sequence in sequences])
         return cls(ids.to(device), lengths.to(device))
 
+    def part(self, rows: Tensor) -> "TokenBatch":
+        """Some of the sequences, padded no further than the longest of them."""
+        lengths = self.lengths[rows]
+        return TokenBatch(self.ids[rows, : int(lengths.max())], lengths)
+
 
 class Backbone:
     """A causal language model with its tokenizer, seen as hidden states and a next-token head."""

@@ -45,6 +45,23 @@ class Rollouts:
     def group_size(self) -> int:
         return len(self.reply_ids) // len(self.prompts.ids)
 
+    def part(self, groups: Sequence[int]) -> "Rollouts":
+        """The trajectories of some prompts, padded no further than the longest of them."""
+        chosen = torch.tensor(groups, device=self.reply_ids.device)
+        size = self.group_size
+        rows = (chosen[:, None] * size + torch.arange(size, device=chosen.device)).flatten()
+        prompts, longest = self.prompts.part(chosen), int(self.lengths[rows].max())
+        return Rollouts(
+            prompts,
+            self.reply_ids[rows, :longest],
+            self.sampled[rows, :longest],
+            self.logprobs[rows, :longest],
+            self.lengths[rows],
+            self.hidden[rows],
+            tuple(self.finish[row] for row in rows.tolist()),
+            None if self.entropies is None else self.entropies[rows, :longest],
+        )
+
     @property
     def truncated(self) -> Tensor:
         """[N] True where the policy did not end the reply itself: out of budget, or the marker had to be appended."""
