@@ -28,7 +28,7 @@ class SamplingConfig:
     """Divides the logits, >= 0. 0 takes the most likely token."""
 
     top_k: int = 0
-    """Sample from the k most likely tokens; 0 keeps all."""
+    """Sample from the k most likely tokens, of ties the lower ids; 0 keeps all."""
 
     top_p: float = 1.0
     """Then from the fewest tokens whose probability reaches p, in (0, 1]; 1 keeps all."""
@@ -71,7 +71,9 @@ def sampled_logprobs(logits: Tensor, sampling: SamplingConfig, kept: Tensor | No
         return logits.log_softmax(dim=-1)
     allowed = torch.ones_like(logits, dtype=torch.bool)
     if 0 < sampling.top_k < logits.shape[-1]:
-        allowed = logits >= logits.topk(sampling.top_k, dim=-1).values[:, -1:]
+        # A stable sort, where a threshold would keep every token that ties with the last: of ties the lower id stays.
+        best = logits.sort(dim=-1, descending=True, stable=True).indices[:, : sampling.top_k]
+        allowed = torch.zeros_like(allowed).scatter(1, best, True)
     if sampling.top_p < 1:
         ordered, order = logits.masked_fill(~allowed, -torch.inf).softmax(dim=-1).sort(dim=-1, descending=True)
         before = ordered.cumsum(dim=-1) - ordered
