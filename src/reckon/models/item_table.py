@@ -110,7 +110,7 @@ class ItemTable:
 
 
 def _packed(item_ids: Sequence[str]) -> dict[str, Tensor]:
-    """`ids`: all ids as UTF-8 bytes, uint8; `id_ends`: [I] int64, where each ends. A file's header has no room for them."""
+    """`ids`: all ids as UTF-8 bytes, uint8; `id_ends`: [I] int64, where each ends."""
     encoded = [item_id.encode() for item_id in item_ids]
     ids = torch.frombuffer(bytearray(b"".join(encoded) or b"\0"), dtype=torch.uint8)
     ends = torch.tensor([len(item_id) for item_id in encoded], dtype=torch.int64).cumsum(0)

@@ -1,8 +1,10 @@
 """The recommending action: log-probability of the target among items, for RecPO and for the no-reasoning arm.
 
 Entry point: `ItemTerm`. The items of an update (the batch's targets, uniformly drawn others, or the whole catalog) are
-encoded with gradient once; forward passes read those rows through a leaf, and one backward pass at the end sends the
-collected gradient through the encoder. So splitting a batch into micro-batches changes memory and nothing else.
+encoded once without gradient; forward passes read those rows through a leaf. At the end they are encoded again, a chunk of
+CHUNK_TOKENS padded tokens at a time, and the collected gradient goes through each chunk's graph. So memory holds one
+chunk's graph, however many items there are, and micro-batches change memory and nothing else. Both passes run without
+dropout: the rows that the losses read are the ones that the gradient belongs to.
 
 Trap: rows of a stale table as further negatives. Fresh rows and users drift together away from stale rows, since the
 target is always fresh; Hit@10 fell from 0.144 to 0.052 in 60 steps. Every row that is scored here is fresh.
@@ -15,11 +17,14 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from reckon.data.examples import Example
 from reckon.methods.r2ec.config import HeadConfig
 from reckon.models.backbone import Backbone
-from reckon.models.rec_head import encode_rows, item_logits, user_vectors
+from reckon.models.rec_head import encode_rows, item_logits, length_batches, user_vectors
+
+CHUNK_TOKENS = 2048  # padded tokens of item prompts whose graph exists at once
 
 
 class ItemTerm:
@@ -32,7 +37,6 @@ class ItemTerm:
         self.log_prior = log_prior  # [I] log training frequency
         self._columns = torch.empty(0, dtype=torch.long)  # [m] item indices that are scored, ascending
         self._correction: Tensor | None = None  # [m] log of the chance that an item is scored as a negative
-        self._rows = torch.empty(0)  # [m, D] with the graph of the encoder
         self._leaf = torch.empty(0)  # [m, D] what the losses read
 
     @property
@@ -50,14 +54,25 @@ class ItemTerm:
             drawn = torch.randint(total, (self.head.sampled_negatives,), generator=generator, device=device)
             self._columns = torch.cat([targets, drawn]).unique()
             self._correction = self._log_inclusion(len(examples))[self._columns]
-        self._rows = self._encode()
-        self._leaf = self._rows.detach().requires_grad_()
+        with self.backbone.evaluating():
+            rows = self._encode()
+        self._leaf = rows.clone().requires_grad_()
 
     def finish(self) -> None:
-        """Send the gradient that the rows collected through the encoder."""
-        if self._leaf.grad is not None:
-            self._rows.backward(self._leaf.grad)
-        self._rows = self._leaf = torch.empty(0)
+        """Send the gradient that the rows collected through the encoder, chunk by chunk."""
+        gradient, self._leaf = self._leaf.grad, torch.empty(0)
+        if gradient is None:
+            return
+        prompts = [self.item_prompts[item] for item in self._columns.tolist()]
+        modes = {module: module.training for module in self.backbone.model.modules()}
+        for module in modes:  # no dropout, as in `begin`; layers that recompute their activations go on doing so
+            module.training = isinstance(module, GradientCheckpointingLayer)
+        try:
+            for chunk in length_batches(prompts, CHUNK_TOKENS):
+                encode_rows(self.backbone, [prompts[row] for row in chunk], CHUNK_TOKENS).backward(gradient[chunk])
+        finally:
+            for module, mode in modes.items():
+                module.training = mode
 
     def refresh(self, vectors: Tensor) -> None:
         """Put this update's rows, as the updated model encodes them, into the item table's vectors [I, D]."""
@@ -95,8 +110,7 @@ class ItemTerm:
 
     def _seen(self, examples: Sequence[Example], targets: Tensor) -> Tensor:
         """[n, m] True for items of each whole history, except the target itself."""
-        seen = torch.zeros(len(examples), len(self.item_prompts), dtype=torch.bool, device=targets.device)
+        seen = torch.zeros(len(examples), len(self._columns), dtype=torch.bool, device=targets.device)
         for row, example in enumerate(examples):
-            seen[row, torch.from_numpy(example.seen).long()] = True
-        seen[torch.arange(len(examples)), targets] = False
-        return seen[:, self._columns]
+            seen[row] = torch.isin(self._columns, torch.from_numpy(example.seen).long().to(targets.device))
+        return seen & (self._columns != targets[:, None])
