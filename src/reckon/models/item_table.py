@@ -1,8 +1,8 @@
 """The item table: one L2-normalised vector per item, keyed by item id.
 
 Entry points: `ItemTable.put`, `remove`, `save`, `load`. A new item is one `put`: recommendable without retraining.
-Saved as safetensors: `vectors`, the item ids as UTF-8 bytes (`ids`) with the end of each (`id_ends`), and a catalog hash
-in the metadata. Files that hold the ids in the metadata, as earlier ones do, are read too. Loading against another catalog is an
+Saved as safetensors: `vectors`, the item ids as UTF-8 bytes (`ids`) with the end of each (`id_ends`), and a catalog
+hash in the metadata; earlier files, with the ids in the metadata, are read too. Loading against another catalog is an
 error, because rows found by position would silently recommend the wrong items.
 """
 
