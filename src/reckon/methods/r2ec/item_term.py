@@ -2,7 +2,7 @@
 
 Entry point: `ItemTerm`. The items of an update (the batch's targets, uniformly drawn others, or the whole catalog) are
 encoded once without gradient; forward passes read those rows through a leaf. At the end they are encoded again,
-a chunk of CHUNK_TOKENS padded tokens at a time, and the collected gradient goes through each chunk's graph. So memory holds one
+a chunk of CHUNK_TOKENS padded tokens at a time, and the collected gradient goes through each graph. So memory holds one
 chunk's graph, however many items there are, and micro-batches change memory and nothing else. Both passes run without
 dropout: the rows that the losses read are the ones that the gradient belongs to.
 
