@@ -1,7 +1,8 @@
 """The item table: one L2-normalised vector per item, keyed by item id.
 
 Entry points: `ItemTable.put`, `remove`, `save`, `load`. A new item is one `put`: recommendable without retraining.
-Saved as safetensors with the item ids and a catalog hash in its metadata; loading against another catalog is an
+Saved as safetensors: `vectors`, the item ids as UTF-8 bytes (`ids`) with the end of each (`id_ends`), and a catalog
+hash in the metadata; earlier files, with the ids in the metadata, are read too. Loading against another catalog is an
 error, because rows found by position would silently recommend the wrong items.
 """
 
@@ -71,8 +72,8 @@ class ItemTable:
         """Write safetensors under a temporary name, then rename."""
         path = Path(path)
         part = path.with_name(f".{path.name}.part")
-        metadata = {"item_ids": json.dumps(self.item_ids), "catalog_hash": catalog_hash(self.item_ids)}
-        save_file({"vectors": self.vectors.detach().cpu().contiguous()}, part, metadata=metadata)
+        tensors = {"vectors": self.vectors.detach().cpu().contiguous()} | _packed(self.item_ids)
+        save_file(tensors, part, metadata={"catalog_hash": catalog_hash(self.item_ids)})
         os.replace(part, path)
 
     @classmethod
@@ -89,7 +90,11 @@ class ItemTable:
         try:
             with safe_open(path, framework="pt") as file:
                 metadata, vectors = file.metadata() or {}, file.get_tensor("vectors")
-            stored, stored_hash = json.loads(metadata["item_ids"]), metadata["catalog_hash"]
+                if "item_ids" in metadata:  # the older form
+                    stored = json.loads(metadata["item_ids"])
+                else:
+                    stored = _unpacked(file.get_tensor("ids"), file.get_tensor("id_ends"))
+            stored_hash = metadata["catalog_hash"]
         except FileNotFoundError:
             raise CheckpointError(path, "does not exist", "train the model, or encode the items again") from None
         except (SafetensorError, KeyError, ValueError) as error:
@@ -102,6 +107,20 @@ class ItemTable:
                 "use the data set it was trained on, or add and remove items on the loaded model",
             )
         return cls(stored, vectors)
+
+
+def _packed(item_ids: Sequence[str]) -> dict[str, Tensor]:
+    """`ids`: all ids as UTF-8 bytes, uint8; `id_ends`: [I] int64, where each ends."""
+    encoded = [item_id.encode() for item_id in item_ids]
+    ids = torch.frombuffer(bytearray(b"".join(encoded) or b"\0"), dtype=torch.uint8)
+    ends = torch.tensor([len(item_id) for item_id in encoded], dtype=torch.int64).cumsum(0)
+    return {"ids": ids, "id_ends": ends}
+
+
+def _unpacked(ids: Tensor, ends: Tensor) -> list[str]:
+    """The ids that `_packed` stored."""
+    text, places = ids.numpy().tobytes(), ends.tolist()
+    return [text[start:end].decode() for start, end in zip([0, *places], places, strict=False)]
 
 
 def catalog_hash(item_ids: Sequence[str]) -> str:

@@ -291,3 +291,12 @@ def test_ranks_exclude_the_whole_history_as_recommend_does(tmp_path):
         assert len(examples.seen(row)) > 2
     answers = model.recommend_examples([examples[row] for row in range(len(examples))], k=12)
     assert [answer.items for answer in answers] == [[int(item) for item in row if item >= 0] for row in top]
+
+
+def test_adding_an_item_tokenises_that_item_alone(model, monkeypatch):
+    model.refresh_items()
+    seen, tokenize = [], model.backbone.tokenize
+    monkeypatch.setattr(model.backbone, "tokenize", lambda texts: seen.extend(texts) or tokenize(texts))
+    model.put_items(pa.table({"item_id": ["fresh"], "title": ["A fresh thing"]}))
+    model.refresh_items()
+    assert len(seen) == 1 and "A fresh thing" in seen[0]

@@ -53,6 +53,7 @@ class R2ecModel(RankingModel):
         table: ItemTable | None = None,
     ) -> None:
         super().__init__(backbone, catalog, counts, words, config, table)
+        self._tokenised: dict[str, list[int]] = {}  # item text -> token ids
         self.engine = SharedPrefixEngine(backbone, MARKER)
 
     @classmethod
@@ -95,8 +96,9 @@ class R2ecModel(RankingModel):
 
     def refresh_items(self) -> None:
         """Encode every item with the model as it is now; a large catalog shows a bar."""
-        with phase("encoding items", total=len(self.item_prompts)) as encoding:
-            self._table = ItemTable(self.catalog.ids, encode_items(self.backbone, self.item_prompts, encoding.advance))
+        prompts = self.item_prompts
+        with phase("encoding items", total=len(prompts)) as encoding:
+            self._table = ItemTable(self.catalog.ids, encode_items(self.backbone, prompts, encoding.advance))
 
     def prompt_ids(self, example: Example) -> list[int]:
         """The prompt of one history as token ids; without reasoning it ends with the marker."""
@@ -172,14 +174,19 @@ class R2ecModel(RankingModel):
         """What was written before the marker, without end-of-turn tokens."""
         return str(self.backbone.tokenizer.decode(reply, skip_special_tokens=True)).split(MARKER)[0]
 
-    def _set_catalog(self, catalog: Catalog, counts: IntArray) -> None:
-        """Take a catalog, with its titles as histories show them and its items as the backbone reads them."""
-        super()._set_catalog(catalog, counts)
-        self.item_prompts = self._item_prompts(catalog)
+    @property
+    def item_prompts(self) -> list[list[int]]:
+        """Token ids of each item as the backbone reads it; made on first need."""
+        return self._item_prompts(self.catalog)
 
     def _item_prompts(self, catalog: Catalog) -> list[list[int]]:
+        """Prompts of a catalog's items; a text is tokenised once, whatever catalog it comes back in."""
         words = self.config.prompt.item_words
-        return self.backbone.tokenize([item_text(catalog.record(i), words) + MARKER for i in range(len(catalog))])
+        texts = [item_text(catalog.record(i), words) + MARKER for i in range(len(catalog))]
+        fresh = list(dict.fromkeys(text for text in texts if text not in self._tokenised))
+        if fresh:
+            self._tokenised.update(zip(fresh, self.backbone.tokenize(fresh), strict=True))
+        return [self._tokenised[text] for text in texts]
 
     # -- storage ------------------------------------------------------------------------------------------------
 
