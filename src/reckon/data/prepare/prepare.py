@@ -14,10 +14,11 @@ from reckon.data.dataset import Dataset
 from reckon.data.prepare.filters import LAST_KEYS, TIE_KEY, TIE_RULE, Filters, apply_filters
 from reckon.data.prepare.relabel import relabel_items
 from reckon.data.prepare.workspace import DEFAULT_MEMORY, Workspace, open_workspace, quoted
-from reckon.data.prepare.write import check_target, parents_of, put_in_place, write_dataset
+from reckon.data.prepare.write import write_dataset
 from reckon.data.sources import Source
 from reckon.data.splits import SPLITS, Protocol
 from reckon.errors import ConfigError
+from reckon.files import check_target, parents_of, put_in_place
 from reckon.progress import phase
 
 UNKNOWN_ITEMS = ("error", "drop", "add")

@@ -1,7 +1,7 @@
 """Write a dataset directory in one step: either the whole directory is there afterwards, or nothing is.
 
-Entry point: `write_dataset`. Everything is written into a hidden sibling of the target, which is renamed at the end;
-a failure or Ctrl-C removes the sibling. The tables are checked on the way, so a directory that exists can be loaded.
+Entry point: `write_dataset`. Everything is written into a hidden sibling of the target (`reckon.files.new_directory`).
+The tables are checked on the way, so a directory that exists can be loaded.
 
 Items are stored in the order of the md5 of their ids. An item index is a row of that file, and ids often tell when an
 item first appeared; a tie between scores broken by index would then leak time or popularity.
@@ -11,10 +11,7 @@ Does not know where the tables come from, and filters nothing.
 
 import hashlib
 import json
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +24,7 @@ import reckon
 from reckon.data.scale import DECIMALS, Scale
 from reckon.data.splits import Protocol
 from reckon.errors import DataError
+from reckon.files import file_sha256, new_directory
 
 FORMAT = 1  # raised when a reader of the old layout could no longer read the new one
 WORD_KEYS = ("item", "items", "action")
@@ -94,71 +92,6 @@ def write_dataset(
         text = json.dumps(manifest, indent=2, ensure_ascii=False)
         (folder / "dataset.json").write_text(text + "\n", encoding="utf-8")
     return out
-
-
-@contextmanager
-def new_directory(out: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """A hidden sibling of `out` that becomes `out` when the block ends, and vanishes when the block fails."""
-    check_target(out, overwrite=overwrite)
-    with parents_of(out):
-        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
-        try:
-            yield folder
-            folder.chmod(0o755)  # mkdtemp makes it private; a dataset is shared
-            put_in_place(folder, out, overwrite=overwrite)
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
-
-
-@contextmanager
-def parents_of(out: Path) -> Iterator[None]:
-    """Make the folders above `out`; take away those made here when the block fails."""
-    missing = [parent for parent in out.parents if not parent.exists()]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        yield
-    except BaseException:
-        for parent in missing:  # innermost first
-            if any(parent.iterdir()):
-                break
-            parent.rmdir()
-        raise
-
-
-def check_target(out: Path, *, overwrite: bool) -> None:
-    """Refuse a target that would lose something. Called early, so that nobody waits an hour for this."""
-    if out.is_file():
-        raise DataError(str(out), "is a file", "name a directory that does not exist yet")
-    if not out.is_dir() or not any(out.iterdir()):
-        return
-    if not overwrite:
-        raise DataError(str(out), "exists and is not empty", "choose another OUT, or pass --overwrite to replace it")
-    if not (out / "dataset.json").exists():
-        raise DataError(str(out), "is not a dataset directory, so it is not overwritten", "choose another OUT")
-
-
-def file_sha256(path: Path) -> str:
-    """Hex sha256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def put_in_place(folder: Path, out: Path, *, overwrite: bool) -> None:
-    """Rename a finished directory to `out`, on the same disk. What stood there is lost only after that worked."""
-    check_target(out, overwrite=overwrite)
-    if not out.exists():
-        folder.rename(out)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".old", dir=out.parent))
-    out.rename(old / out.name)
-    try:
-        folder.rename(out)
-    except BaseException:
-        (old / out.name).rename(out)
-        raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def _write_tables(
