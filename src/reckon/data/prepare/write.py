@@ -42,6 +42,7 @@ def write_dataset(
     split: Protocol,
     words: Mapping[str, str],
     counts: Sequence[Mapping[str, Any]] = (),
+    notes: Sequence[str] = (),
     tie_rule: str,
     rating_scale: Scale | None = None,
     extra: Mapping[str, pa.Table] | None = None,
@@ -60,6 +61,7 @@ def write_dataset(
         split: `temporal`, `leave-one-out`, or `given` (exactly when there are rows).
         words: what prompts call things: `item`, `items`, `action`.
         counts: one record per step of the preparation (see `reckon.data.prepare.filters`).
+        notes: what the user should know of the input, a sentence each.
         tie_rule: a sentence on how events of one user at one time were ordered.
         rating_scale: of the ratings, where they do not tell it; None: `Scale.of_ratings` of them all.
         extra: further tables, written as NAME.parquet. Not part of the checksum of the data.
@@ -76,6 +78,7 @@ def write_dataset(
     _check_split(split, rows)
     with new_directory(out, overwrite=overwrite) as folder:
         totals = _write_tables(folder, items, interactions, rows, extra or {})
+        scale, scale_notes = _rating_scale(folder / "interactions.parquet", rating_scale)
         manifest = {
             "format": FORMAT,
             "reckon": reckon.__version__,
@@ -84,9 +87,10 @@ def write_dataset(
             "words": dict(words),
             "tie_rule": tie_rule,
             "item_order": "md5 of item_id",
-            "rating_scale": _rating_scale(folder / "interactions.parquet", rating_scale),
+            "rating_scale": scale,
             "totals": totals,
             "counts": [dict(count) for count in counts],
+            "notes": [*notes, *scale_notes],
             **_fingerprint(folder),
         }
         text = json.dumps(manifest, indent=2, ensure_ascii=False)
@@ -191,7 +195,7 @@ def _require(table: pa.Table, where: str, columns: Sequence[str]) -> None:
 def _ids_as_strings(table: pa.Table, where: str, columns: Sequence[str]) -> pa.Table:
     for name in columns:
         ids = table[name].cast(pa.string())
-        if ids.null_count or pc.any(pc.equal(ids, "")).as_py():
+        if ids.null_count or pc.any(pc.equal(pc.utf8_trim_whitespace(ids), "")).as_py():
             raise DataError(f"{where}.{name}", "has empty values", "give every row an id")
         table = table.set_column(table.column_names.index(name), name, ids)
     return table
@@ -226,20 +230,20 @@ def _check_split(split: Protocol, rows: pa.Table | None) -> None:
             raise DataError("rows.split", f"holds {sorted(map(str, others))}", "use valid and test")
 
 
-def _rating_scale(path: Path, given: Scale | None) -> dict[str, float | None] | None:
-    """The scale for the manifest; None where there are no ratings."""
+def _rating_scale(path: Path, given: Scale | None) -> tuple[dict[str, float | None] | None, list[str]]:
+    """The scale for the manifest, None where there are no ratings; and what is doubtful about it."""
     if "rating" not in pq.read_schema(path).names:
-        return None
+        return None, []
     ratings = pc.unique(pq.read_table(path, columns=["rating"])["rating"].drop_null()).to_numpy()
     if not len(ratings):
-        return None
+        return None, []
     scale = given or Scale.of_ratings(ratings)
     for end in (ratings.min(), ratings.max()):
         if not scale.contains(round(float(end), DECIMALS)):
             raise DataError(
                 f"interactions.rating {end:g}", f"is not on the scale {scale}", "give a scale that holds it"
             )
-    return scale.record
+    return scale.record, [] if given is not None else scale.doubts(ratings)
 
 
 def _fingerprint(folder: Path) -> dict[str, Any]:
