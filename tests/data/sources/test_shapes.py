@@ -64,6 +64,12 @@ def test_a_folder_name_does_not_override_a_stored_column(tmp_path, kind):
     assert len(made(tmp_path, Table(interactions=str(path))).user_ids) == 6
 
 
+def test_a_dataset_directory_may_lie_in_a_folder_named_like_a_column(tmp_path):
+    (tmp_path / "events.csv").write_text(csv_of())
+    dataset = made(tmp_path / "user_id=h0" / "rating=7", Table(interactions=str(tmp_path / "events.csv")))
+    assert len(dataset.user_ids) == 6 and dataset.events.rating.max() == 5
+
+
 def test_a_file_without_header_and_known_ending_is_read_as_told(tmp_path):
     path = tmp_path / "u.data"
     path.write_text("\n".join(lines("\t")))

@@ -234,7 +234,7 @@ def _rating_scale(path: Path, given: Scale | None) -> tuple[dict[str, float | No
     """The scale for the manifest, None where there are no ratings; and what is doubtful about it."""
     if "rating" not in pq.read_schema(path).names:
         return None, []
-    ratings = pc.unique(pq.read_table(path, columns=["rating"])["rating"].drop_null()).to_numpy()
+    ratings = pc.unique(pq.read_table(path, columns=["rating"], partitioning=None)["rating"].drop_null()).to_numpy()
     if not len(ratings):
         return None, []
     scale = given or Scale.of_ratings(ratings)
