@@ -35,9 +35,8 @@ from reckon.comparison.tuning import best_trial, check_search, trials_of
 from reckon.comparison.workers import Runner, run_cells
 from reckon.config import plain_value, save_config, to_dict
 from reckon.data import Dataset
-from reckon.data.prepare.write import file_sha256
 from reckon.errors import CheckpointError
-from reckon.files import write_text
+from reckon.files import file_sha256, write_text
 
 CONFIG_FILE, TUNING_FILE = "comparison.yaml", "tuning.json"
 

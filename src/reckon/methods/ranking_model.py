@@ -8,7 +8,6 @@ Evaluation, reports and `reckon recommend` know methods by this class alone.
 """
 
 import json
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +24,7 @@ from reckon.config import save_config
 from reckon.data import Catalog, Dataset, Event, Example, Examples
 from reckon.data.examples import IntArray
 from reckon.errors import ConfigError, DataError
-from reckon.files import write_text
+from reckon.files import whole_file, write_text
 from reckon.models.backbone import Backbone
 from reckon.models.item_table import ItemTable
 from reckon.models.recommender import RankedExamples, Recommendation
@@ -333,8 +332,8 @@ class RankingModel(ABC):
         self.backbone.tokenizer.save_pretrained(path / "model")
         self.table.save(path / TABLE_FILE)
         counts = pa.array(np.asarray(self.counts, dtype=np.int64))
-        pq.write_table(self.catalog.table.append_column(COUNT_COLUMN, counts), path / ".items.part")
-        os.replace(path / ".items.part", path / ITEMS_FILE)
+        with whole_file(path / ITEMS_FILE) as part:
+            pq.write_table(self.catalog.table.append_column(COUNT_COLUMN, counts), part)
         self._save_parts(path)
         save_config(self.config, path / "config.yaml")
         data = str(self.data_path.resolve()) if self.data_path else None

@@ -8,7 +8,6 @@ error, because rows found by position would silently recommend the wrong items.
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from reckon.errors import CheckpointError, DataError, ShapeError
+from reckon.files import whole_file
 
 
 class ItemTable:
@@ -70,11 +70,9 @@ class ItemTable:
 
     def save(self, path: str | Path) -> None:
         """Write safetensors under a temporary name, then rename."""
-        path = Path(path)
-        part = path.with_name(f".{path.name}.part")
         tensors = {"vectors": self.vectors.detach().cpu().contiguous()} | _packed(self.item_ids)
-        save_file(tensors, part, metadata={"catalog_hash": catalog_hash(self.item_ids)})
-        os.replace(part, path)
+        with whole_file(path) as part:
+            save_file(tensors, part, metadata={"catalog_hash": catalog_hash(self.item_ids)})
 
     @classmethod
     def load(cls, path: str | Path, item_ids: Sequence[str] | None = None) -> "ItemTable":

@@ -16,6 +16,7 @@ from typing import Any
 
 from reckon.data.prepare.workspace import Workspace, named, quoted
 from reckon.data.scale import Scale
+from reckon.data.sources.aggregates import left_out
 from reckon.data.sources.files import columns_of, fingerprint, relation
 from reckon.data.sources.load import store_interactions, store_items
 from reckon.data.splits import Protocol
@@ -38,6 +39,8 @@ class Rows:
     path: Path
     without_test: bool = False
     """Prepare even if there is no file of test rows; the data set then has validation rows only."""
+    keep: tuple[str, ...] = ()
+    """Item columns kept although they may count events of the test period (`reckon.data.sources.aggregates`)."""
     name: str = "rows"
     words: dict[str, str] = field(default_factory=lambda: {"item": "item", "items": "items", "action": "bought"})
     split: Protocol = "given"
@@ -82,7 +85,9 @@ class Rows:
         sql = relation(workspace, path)
         found = columns_of(workspace, path, sql)
         _require(found, ("item_id", "title"), path)
-        store_items(workspace, sql, {name: quoted(name) for name in ("item_id", "title", *found)}, str(path))
+        gone = left_out(workspace, found, self.keep, str(path))
+        names = [name for name in ("item_id", "title", *found) if name not in gone]
+        store_items(workspace, sql, {name: quoted(name) for name in names}, str(path))
 
     def _interactions(self, workspace: Workspace, path: Path) -> dict[str, Any]:
         sql = relation(workspace, path)
@@ -117,8 +122,9 @@ class Rows:
                 "store histories as lists, in Parquet or JSON lines",
             )
         workspace.run(
-            f"""INSERT INTO rows SELECT '{split}', row_number() OVER (), CAST(user_id AS VARCHAR),
-            CAST({HISTORY} AS VARCHAR[]), CAST(item_id AS VARCHAR) FROM {sql}""",
+            f"""INSERT INTO rows SELECT '{split}', row_number() OVER (), nullif(strip_id(user_id), ''),
+            [nullif(strip_id(id), '') for id in CAST({HISTORY} AS VARCHAR[])], nullif(strip_id(item_id), '')
+            FROM {sql}""",
             doing=f"reading {split} rows",
             where=str(path),
         )

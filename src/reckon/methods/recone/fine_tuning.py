@@ -22,8 +22,8 @@ from typing import Any
 import torch
 from transformers import PrinterCallback, TrainerCallback
 
-from reckon.data.prepare.write import check_target, new_directory
 from reckon.errors import CheckpointError, ConfigError, DataError, MissingExtraError, ReckonError
+from reckon.files import check_target, new_directory
 from reckon.models.backbone import Backbone, DType, LoraSettings, load_backbone
 from reckon.prompts import prompt_ids
 from reckon.rl.checkpoints import CheckpointedTrainer, StopOnInterrupt, last_checkpoint

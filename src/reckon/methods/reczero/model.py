@@ -29,7 +29,7 @@ from reckon.data import Catalog, Dataset
 from reckon.data.examples import FloatArray
 from reckon.data.ratings import RatingExample, RatingExamples, Scale, rating_scale
 from reckon.errors import CheckpointError, ConfigError
-from reckon.files import write_text
+from reckon.files import whole_file, write_text
 from reckon.methods.reczero.config import RecZeroConfig, preset
 from reckon.models.backbone import Backbone, load_backbone
 from reckon.prompts.rating import REPLY_END, FittedPrompt, ParsedRating, fitted_prompt, parse_rating
@@ -179,8 +179,8 @@ class RecZeroModel:
         path.mkdir(parents=True, exist_ok=True)
         self.backbone.model.save_pretrained(path / "model")
         self.backbone.tokenizer.save_pretrained(path / "model")
-        pq.write_table(self.catalog.table, path / ".items.part")
-        (path / ".items.part").replace(path / "items.parquet")
+        with whole_file(path / "items.parquet") as part:
+            pq.write_table(self.catalog.table, part)
         save_config(self.config, path / "config.yaml")
         data = str(self.data_path.resolve()) if self.data_path else None
         meta = {"method": "reczero", "words": self.words, "scale": self.scale.record, "data": data}

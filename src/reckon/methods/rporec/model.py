@@ -28,6 +28,7 @@ from torch import Tensor
 from reckon.data import Catalog, Dataset, Example
 from reckon.data.examples import IntArray
 from reckon.errors import CheckpointError
+from reckon.files import whole_file
 from reckon.methods.ranking_model import RankingModel, Reading
 from reckon.methods.rporec.config import RecheadConfig, RPORecConfig, preset
 from reckon.methods.rporec.rechead_training import Scorer, user_vectors
@@ -217,9 +218,8 @@ class RPORecModel(RankingModel):
     def _save_parts(self, path: Path) -> None:
         (path / ENCODER_FOLDER).mkdir(exist_ok=True)
         self.encoder.save(path / ENCODER_FOLDER)
-        part = path / f".{RECHEAD_FILE}.part"
-        save_file({name: value.cpu().contiguous() for name, value in self.rechead.state_dict().items()}, part)
-        part.replace(path / RECHEAD_FILE)
+        with whole_file(path / RECHEAD_FILE) as part:
+            save_file({name: value.cpu().contiguous() for name, value in self.rechead.state_dict().items()}, part)
 
     @classmethod
     def from_pretrained(cls, path: str | Path, device: str | torch.device | None = None) -> Self:
