@@ -17,7 +17,7 @@ from transformers import TrainerCallback
 from transformers.utils import logging
 
 from reckon.errors import DataError
-from reckon.evaluation.compare import Grid
+from reckon.reports.grid import Grid
 from reckon.training.loop import BAR_NUMBERS
 
 
