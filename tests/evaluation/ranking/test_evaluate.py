@@ -14,7 +14,7 @@ from reckon.evaluation.run import evaluate
 from reckon.methods.r2ec import R2ec
 from reckon.methods.r2ec.trainer import fit
 from reckon.methods.ranking_model import RankingModel
-from reckon.reports.ranking.report import ranking_page, ranking_tables
+from reckon.reports.ranking.report import ranking_page, ranking_tables, results_section
 
 
 def trained(folder, data, arm="full", **changes):
@@ -62,10 +62,7 @@ def test_page_and_terminal_compare_with_popularity_and_with_the_reasoning_left_o
     table = ranking_tables(evaluation)[-1]
     first = list(dict.fromkeys(row[0] for row in table.rows))
     assert first == ["r2ec − popularity", "r2ec − r2ec, reasoning left out"]
-    [results] = [
-        make(page) for page in [ranking_page(evaluation)] for make in page.sections if "results" in make.__name__
-    ]
-    assert table in results.tables
+    assert table in results_section(ranking_page(evaluation)).tables
 
 
 def test_every_run_is_loaded_once_and_every_row_is_asked_about_once_for_the_page(runs, monkeypatch):
@@ -117,7 +114,7 @@ def test_data_with_other_test_rows_is_refused(runs, tmp_path):
     info = json.loads((moved / "dataset.json").read_text())
     (moved / "dataset.json").write_text(json.dumps(info | {"split": "temporal"}))
     assert Dataset.load(moved).checksum == Dataset.load(evaluation_data(runs[0])).checksum
-    with pytest.raises(CheckpointError, match="trained under the split leave-one-out, and .* has temporal"):
+    with pytest.raises(CheckpointError, match=r"trained under the split leave-one-out, and .* has temporal"):
         evaluate(runs[0], data=moved)
 
 

@@ -97,4 +97,4 @@ def test_a_run_is_evaluated_beside_its_first_stage_and_without_its_reasoning(tmp
     names = ["popularity", "history-only", "rporec, stage I", "rporec, reasoning left out", "rporec"]
     assert [result.name for result in evaluation.results] == names
     assert evaluation.results[-1].rates["parsed"] == model.ranks(data.examples("test", 3)).parsed.mean()
-    assert "RPORec on shelf" in (tmp_path / "run" / "evaluation" / "report.html").read_text()
+    assert evaluation.about.method == "RPORec" and evaluation.about.source == "shelf"
