@@ -17,8 +17,8 @@ from transformers import TrainerCallback
 from transformers.utils import logging
 
 from reckon.errors import DataError
-from reckon.evaluation.compare import Grid
 from reckon.files import whole_file
+from reckon.reports.grid import Grid
 from reckon.training.loop import BAR_NUMBERS
 
 

@@ -18,18 +18,13 @@ from safetensors.numpy import load_file, save_file
 from reckon.comparison.config import ComparisonConfig, ProtocolConfig, PublishedConfig
 from reckon.comparison.protocol import Rows, rank_rows, rows_of
 from reckon.comparison.ranking.contestants import Contestant, Fitted
-from reckon.comparison.ranking.guards import (
-    Finding,
-    cell_findings,
-    data_findings,
-    refuse_impossible,
-    refuse_impossible_values,
-)
 from reckon.comparison.ranking.list_metrics import ListInputs
 from reckon.comparison.task import Task
 from reckon.data import Dataset
 from reckon.data.splits import Split as RowSplit
 from reckon.errors import ReckonError
+from reckon.evaluation.guards import ranking as guards
+from reckon.evaluation.guards.finding import Finding
 from reckon.evaluation.ranking.reasoning import reasoning_effect
 from reckon.metrics import RankingResult
 from reckon.models.recommender import RankedExamples
@@ -54,7 +49,7 @@ class RankingTask(Task[Rows, Fitted, RankedExamples, RankingResult]):
         return f"each target ranked among {among}, {seen} what the user took before"
 
     def data_findings(self, dataset: Dataset, rows: Rows, protocol: ProtocolConfig) -> list[Finding]:
-        return data_findings(dataset, rows, protocol)
+        return guards.data_findings(dataset, rows.examples, exclude_seen=protocol.exclude_seen)
 
     def best_possible(self, dataset: Dataset, rows: Rows, config: ComparisonConfig) -> dict[str, float] | None:
         if rows.negatives is not None or not config.protocol.exclude_seen:
@@ -94,7 +89,17 @@ class RankingTask(Task[Rows, Fitted, RankedExamples, RankingResult]):
         dataset: Dataset,
         protocol: ProtocolConfig,
     ) -> list[Finding]:
-        return cell_findings(method, fitted, rows, recommendations, dataset, protocol)
+        return guards.method_findings(
+            fitted.ranker.ranks,
+            rows.within(fitted.window),
+            recommendations,
+            len(dataset.catalog),
+            exclude_seen=protocol.exclude_seen,
+            sampled=rows.negatives is not None,
+            constant=method.constant,
+            model=fitted.model,
+            log=fitted.log,
+        )
 
     def details(
         self, fitted: Fitted, rows: Rows, recommendations: RankedExamples, limit: int, seed: int
@@ -124,10 +129,10 @@ class RankingTask(Task[Rows, Fitted, RankedExamples, RankingResult]):
         return RankedExamples(arrays["ranks"], arrays["items"], *flags, arrays["lengths"], written)
 
     def refuse_impossible(self, result: RankingResult, config: ComparisonConfig) -> None:
-        refuse_impossible(result, config.ks)
+        guards.refuse_impossible(result, config.ks)
 
     def refuse_published(self, row: PublishedConfig, dataset: Dataset, config: ComparisonConfig) -> None:
-        refuse_impossible_values(row.name, row.values, config.ks)
+        guards.refuse_impossible_values(row.name, row.values, config.ks)
 
     def list_numbers(
         self, dataset: Dataset, rows: Rows, results: Mapping[str, Sequence[RankingResult]], config: ComparisonConfig

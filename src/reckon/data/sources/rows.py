@@ -24,7 +24,7 @@ from reckon.errors import DataError
 
 SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz", ".csv", ".csv.gz")
 HISTORY = "history_item_id"
-MOST_TARGETS = 0.5  # share of row targets among a user's training items, above which they were not held out
+MOST_TARGETS = 0.5  # share of a split's targets among a user's training items, above which they were not held out
 BAD_ROWS = {
     "user_id IS NULL OR item_id IS NULL": "has no user or no target",
     "history IS NULL OR len(history) = 0": "has an empty history",
@@ -144,17 +144,20 @@ class Rows:
                 )
 
     def _refuse_leak(self, workspace: Workspace, path: Path) -> None:
-        """Repeat purchases put some targets among a user's earlier items; most of them there means a leak."""
-        (share,) = workspace.row(
-            """SELECT coalesce(avg(CAST((user_id, item_id) IN (SELECT (user_id, item_id) FROM interactions) AS INT)), 0)
-            FROM rows"""
-        )
-        if share > MOST_TARGETS:
-            raise DataError(
-                str(path),
-                f"holds {share:.0%} of the rows' targets, so training would see the answers",
-                "add a column origin with 'history' for what came before the rows, or remove the rest",
-            )
+        """Judge each split by itself: of the targets that are no repeats of their history, most in training is a leak.
+
+        Repeats say nothing, since their item is rightly among the user's training items.
+        """
+        for split, share in workspace.rows(
+            """SELECT split, avg(CAST((user_id, item_id) IN (SELECT (user_id, item_id) FROM interactions) AS INT))
+            FROM rows WHERE NOT list_contains(history, item_id) GROUP BY split ORDER BY split"""
+        ):
+            if share > MOST_TARGETS:
+                raise DataError(
+                    str(path),
+                    f"holds {share:.0%} of the targets of the {split} rows, so training would see the answers",
+                    "add a column origin with 'history' for what came before the rows, or remove the rest",
+                )
 
 
 def _require(found: dict[str, str], columns: tuple[str, ...], path: Path) -> None:
