@@ -20,7 +20,7 @@ from reckon.methods.r2ec.config import Arm, PresetName
 from reckon.methods.r2ec.config import preset as constants
 from reckon.methods.r2ec.item_term import ItemTerm
 from reckon.methods.r2ec.model import R2ecModel
-from reckon.methods.validation import SELECTION_METRIC, training_rows, validate
+from reckon.methods.validation import SELECTION_METRIC, prompt_metrics, training_rows, validate
 from reckon.models.item_table import ItemTable
 from reckon.models.scoring import block_ranks, score_blocks
 from reckon.prompts.r2ec import MARKER
@@ -53,6 +53,12 @@ class _R2ecTrainer(StepTrainer):
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         self.optimizer = adamw(self.recommender.backbone, self.recommender.config.training)
         return self.optimizer
+
+    def prompt_ids(self, example: Example) -> list[int]:
+        """The prompt of one row; what it lost to its budget is reported."""
+        prompt = self.recommender.fitted(example)
+        self.report(**prompt_metrics(self.recommender, prompt))
+        return prompt.ids
 
     def refresh_table(self) -> None:
         """Re-encode every item."""
@@ -87,9 +93,6 @@ class _R2ecTrainer(StepTrainer):
 
 class RecPOTrainer(_R2ecTrainer, PolicyTrainer):
     """RecPO: groups of reasonings, rewarded by where the target ranks, and the best one's recommending action."""
-
-    def prompt_ids(self, example: Example) -> list[int]:
-        return self.recommender.prompt_ids(example)
 
     def score(self, rollouts: Rollouts, examples: Sequence[Example]) -> Tensor:
         """Fused reward of each trajectory: rank and probability of the target over the whole catalog. [N]"""
@@ -150,7 +153,7 @@ class ItemTrainer(_R2ecTrainer):
         self.item_term.begin(examples, self.step_generator())
         total = torch.zeros((), device=self.args.device)
         size = self.recommender.config.training.micro_batch_size
-        prompts = [self.recommender.prompt_ids(example) for example in examples]
+        prompts = [self.prompt_ids(example) for example in examples]
         order = sorted(range(len(examples)), key=lambda row: len(prompts[row]))  # similar lengths pad little
         for start in range(0, len(examples), size):
             chosen = order[start : start + size]
