@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from support import rated_shelf, rporec_talker, shelf
+from support.run_files import steps
 from support.tiny import backbone
-from support.writers import WRITER
 
 from reckon.baselines.generative.title_writer import TitleWriter, WriterConfig
 from reckon.data import Catalog
@@ -17,10 +17,16 @@ from reckon.evaluation.ranking.evaluate import ranking_result
 from reckon.methods.r2ec import R2ec
 from reckon.methods.rporec import RPORec
 from reckon.methods.rporec.nearline import Nearline, reason_all
+from reckon.methods.rporec.stage_one import fit_rechead
 from reckon.methods.rporec.summaries import Summariser
 from reckon.rl.reference import ReferencePolicy
 
-LONG = {"latin": "harbour" * 1_430, "words": "calm sea " * 1_111, "chinese": "红楼梦" * 3_334, "markup": "<eos>" * 2_000}
+LONG = {
+    "latin": "harbour" * 1_430,
+    "words": "calm sea " * 1_111,
+    "chinese": "红楼梦" * 3_334,
+    "markup": "<eos>" * 2_000,
+}
 MAKE = {
     "r2ec": lambda path, **prompt: shelf.recommender(path, prompt=prompt),
     "r2ec, no reasoning": lambda path, **prompt: shelf.recommender(path, "no-reasoning", prompt=prompt),
@@ -46,10 +52,9 @@ def test_titles_of_ten_thousand_characters_are_cut_and_counted(tmp_path, method,
     assert fitted.cut_titles + fitted.dropped_events == 3  # of the three latest events
 
 
-@pytest.mark.parametrize("style", ["compact", "instruct"])
 @pytest.mark.parametrize("method", MAKE)
-def test_the_oldest_events_go_first_and_the_whole_fits_the_model(tmp_path, method, style):
-    model, data = MAKE[method](tmp_path, window=60, title_words=8, style=style, max_tokens=230)
+def test_the_oldest_events_go_first_and_the_whole_fits_the_model(tmp_path, method):
+    model, _ = MAKE[method](tmp_path, window=60, title_words=8, max_tokens=230)
     history = [number % 11 for number in range(60)] + [11]
     example = model.example_of(history)
     fitted = model.fitted(example)
@@ -57,7 +62,7 @@ def test_the_oldest_events_go_first_and_the_whole_fits_the_model(tmp_path, metho
     assert 0 < fitted.dropped_events < 60 and fitted.cut_titles == 0
     (turn,) = fitted.messages
     shown = [line for line in turn["content"].splitlines() if line.startswith("[")]
-    assert shown == [f"[{shelf.TITLES[item]}]" for item in history[-len(shown) :]]
+    assert shown == [f"[{model.catalog.titles[item]}]" for item in history[-len(shown) :]]
     assert len(shown) == 60 - fitted.dropped_events
     one_more = replace(example, history=example.history[fitted.dropped_events - 1 :])
     assert model.fitted(one_more).dropped_events == 1  # what is kept is the most that fits
@@ -88,19 +93,22 @@ def test_evaluation_shows_what_prompts_lost(tmp_path, method):
 
 def test_a_model_that_is_read_again_has_the_same_prompts(tmp_path):
     model, data = rporec_talker.recommender(tmp_path, prompt={"max_tokens": 80, "title_tokens": 5})
-    model.save_pretrained(tmp_path / "run")
+    fit_rechead(model, data, tmp_path / "run")
     again = RPORec.from_pretrained(tmp_path / "run")
     example = model.example_of_user(data, "u03")
     assert again.prompt_ids(example) == model.prompt_ids(example)
-    assert [event.item_index for event in example.history] == [event.item_index for event in again.example_of_user(data, "u03").history]
+    with_store = reason_all(tmp_path / "run", tmp_path / "store", data=data.path)
+    assert with_store.users == with_store.written > 0
+    with Nearline.open(tmp_path / "run", tmp_path / "store") as nearline:
+        [answer] = model.recommend_examples([example])
+        assert nearline.recommend("u03").items == answer.items
 
 
 @pytest.mark.parametrize("title", LONG.values(), ids=LONG)
 @pytest.mark.parametrize("style", ["compact", "instruct"])
 def test_a_rating_prompt_with_titles_of_ten_thousand_characters_fits(tmp_path, title, style):
     data = rated_shelf.dataset(tmp_path / "data")
-    limits = {"style": style, "max_tokens": 2048}
-    changes = limits if style == "compact" else limits | {"window": 3}
+    changes = {"style": style, "max_tokens": 2048}
     bone = backbone(max_position_embeddings=1000)
     model = rated_shelf.RecZero.from_backbone(bone, data, rated_shelf.settings(prompt=changes))
     table = model.catalog.table
@@ -125,3 +133,14 @@ def test_a_reasoning_too_long_to_be_summarised_whole_loses_its_end():
     summariser = Summariser(ReferencePolicy(backbone()), "instruct", 8)
     assert len(summariser.summaries(["so calm " * 500, "short"])) == 2
     assert len(summariser._prompt("so calm " * 500)) <= 256 - 8
+
+
+@pytest.mark.parametrize("arm", ["full", "no-reasoning"])
+def test_training_logs_what_prompts_lost_and_that_the_model_is_the_limit(tmp_path, arm):
+    shelf.train(tmp_path, "run", arm=arm, max_steps=1, prompt={"title_words": 1})
+    (entry,) = steps(tmp_path / "run")
+    assert entry["prompt/dropped_events"] == 0 and 1 < entry["prompt/cut_titles"] <= 3
+    assert entry["prompt/context_limit"] == 256 - (5 if arm == "full" else 0) - 1  # positions, reply, marker
+    shelf.train(tmp_path, "short", arm=arm, max_steps=1, prompt={"max_tokens": 58})
+    (entry,) = steps(tmp_path / "short")
+    assert entry["prompt/dropped_events"] > 0 and "prompt/context_limit" not in entry

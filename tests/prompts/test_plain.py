@@ -27,7 +27,9 @@ def control_tokens(tokenizer):
 def prompts(tokenizer, text):
     """Token ids of every prompt and item text that shows a text from the data, by a name."""
     words = {"item": f"book {text}", "items": f"books {text}", "action": f"read {text}"}
-    shelf = Shelf({"title": text, "genre": text}, {"title": "B", "about": text}, {"title": text, text: [text, {text: 1}]})
+    shelf = Shelf(
+        {"title": text, "genre": text}, {"title": "B", "about": text}, {"title": text, text: [text, {text: 1}]}
+    )
     made = {"item": item_ids([item_text(record) for record in shelf.records], tokenizer, "!", 10_000)}
     example = rating_example([rated(0, 4, text, text)], [rated(2, 2, text, text)], user_mean=4.0)
     for style in ("compact", "instruct"):

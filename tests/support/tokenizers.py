@@ -51,7 +51,15 @@ def mistral():
 
 def gemma():
     """BPE over whole text with byte fall-back, as SentencePiece writes it."""
-    tokens = ["<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>", *(f"<0x{n:02X}>" for n in range(256))]
+    tokens = [
+        "<pad>",
+        "<eos>",
+        "<bos>",
+        "<unk>",
+        "<start_of_turn>",
+        "<end_of_turn>",
+        *(f"<0x{n:02X}>" for n in range(256)),
+    ]
     bpe = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
     bpe.normalizer = normalizers.Replace(" ", "\u2581")
     bpe.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
