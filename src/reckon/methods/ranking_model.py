@@ -29,6 +29,10 @@ from reckon.models.backbone import Backbone
 from reckon.models.item_table import ItemTable
 from reckon.models.recommender import RankedExamples, Recommendation
 from reckon.models.scoring import ranks_and_top_k, top_k
+from reckon.prompts import render
+from reckon.prompts.cutting import PromptTitles, Titles, prompt_limit
+from reckon.prompts.histories import FittedHistory, fitted_history
+from reckon.prompts.render import Message, rendered_ids
 from reckon.prompts.style import PromptConfig
 from reckon.runs.saved_catalog import COUNT_COLUMN, ITEMS_FILE, TABLE_FILE
 
@@ -49,12 +53,14 @@ class Reading:
     """Sampled reply tokens; 0 without reasoning."""
     parsed: list[bool] | None = None
     """True where the reply has the right form; None for methods whose replies need none."""
+    prompts: Sequence[FittedHistory] = ()
+    """What the language model read of each; empty where it read nothing, or elsewhere."""
 
     @classmethod
-    def silent(cls, queries: Tensor) -> "Reading":
+    def silent(cls, queries: Tensor, prompts: Sequence[FittedHistory] = ()) -> "Reading":
         """A reading without a word written."""
         n = len(queries)
-        return cls(queries, [None] * n, [False] * n, [0] * n)
+        return cls(queries, [None] * n, [False] * n, [0] * n, prompts=prompts)
 
 
 class RankingModel(ABC):
@@ -86,8 +92,13 @@ class RankingModel(ABC):
         """Read histories, writing the most likely reasoning; `on_token` as in `SharedPrefixEngine.sample`."""
 
     @abstractmethod
-    def prompt_ids(self, example: Example) -> list[int]:
-        """The prompt of one history as token ids."""
+    def turns(self, example: Example, titles: Titles) -> list[Message]:
+        """The chat turns of one history, with these titles by item index."""
+
+    @property
+    @abstractmethod
+    def reply_tokens(self) -> int:
+        """The most tokens that follow a prompt, an appended marker included."""
 
     @abstractmethod
     def written(self, examples: Sequence[Example]) -> list[str]:
@@ -123,6 +134,33 @@ class RankingModel(ABC):
     @abstractmethod
     def popularity_prior(self) -> float:
         """Weight of log training frequency in every score."""
+
+    # -- prompts ------------------------------------------------------------------------------------------------
+
+    def set_prompt_limit(self) -> None:
+        """Find out how long prompts may be; once the model is whole.
+
+        Raises:
+            ConfigError: prompt and reply do not fit the model's positions, or `prompt.max_tokens`.
+        """
+        tokenizer = self.backbone.tokenizer
+        bare = self.turns(Example("", (), -1, None), self.titles)
+        self.prompt_limit = prompt_limit(
+            self.prompt.max_tokens,
+            self.backbone.positions,
+            self.reply_tokens,
+            len(rendered_ids(render(bare, tokenizer), tokenizer)),
+            "rollout.max_completion_length",
+        )
+        """The most tokens of a prompt: `prompt.max_tokens`, or what the model's positions leave."""
+
+    def fitted(self, example: Example) -> FittedHistory:
+        """The prompt of one history within the token budget, the same wherever the model is used."""
+        return fitted_history(example, self.titles, self.turns, self.backbone.tokenizer, self.prompt_limit)
+
+    def prompt_ids(self, example: Example) -> list[int]:
+        """The prompt of one history as token ids."""
+        return self.fitted(example).ids
 
     # -- items --------------------------------------------------------------------------------------------------
 
@@ -183,6 +221,9 @@ class RankingModel(ABC):
             result.truncated[rows] = read.truncated
             result.parsed[rows] = ~np.array(read.truncated) if read.parsed is None else read.parsed
             result.lengths[rows] = read.lengths
+            if read.prompts:
+                result.dropped_events[rows] = [prompt.dropped_events for prompt in read.prompts]
+                result.cut_titles[rows] = [prompt.cut_titles for prompt in read.prompts]
             for row, text in zip(rows, read.reasonings, strict=True):
                 result.reasonings[row] = text or ""
             if on_batch is not None:
@@ -319,7 +360,8 @@ class RankingModel(ABC):
     def _set_catalog(self, catalog: Catalog, counts: IntArray) -> None:
         """Take a catalog, with its titles as histories show them."""
         self.catalog, self.counts = catalog, counts
-        self.titles = [" ".join(title.split()[: self.prompt.title_words]) for title in catalog.titles]
+        prompt = self.prompt
+        self.titles = PromptTitles(catalog.titles, self.backbone.tokenizer, prompt.title_words, prompt.title_tokens)
 
     # -- storage ------------------------------------------------------------------------------------------------
 

@@ -109,6 +109,11 @@ class Backbone:
         return self.causal_lm.config.get_text_config()
 
     @property
+    def positions(self) -> int | None:
+        """Tokens that the model can read and write in all; None where its configuration names no limit."""
+        return getattr(self.config, "max_position_embeddings", None)
+
+    @property
     def hidden_size(self) -> int:
         return self.config.hidden_size
 

@@ -295,8 +295,8 @@ def test_ranks_exclude_the_whole_history_as_recommend_does(tmp_path):
 
 def test_adding_an_item_tokenises_that_item_alone(model, monkeypatch):
     model.refresh_items()
-    seen, tokenize = [], model.backbone.tokenize
-    monkeypatch.setattr(model.backbone, "tokenize", lambda texts: seen.extend(texts) or tokenize(texts))
+    seen, item_ids = [], model.item_ids
+    monkeypatch.setattr(model, "item_ids", lambda texts: seen.extend(texts) or item_ids(texts))
     model.put_items(pa.table({"item_id": ["fresh"], "title": ["A fresh thing"]}))
     model.refresh_items()
     assert len(seen) == 1 and "A fresh thing" in seen[0]

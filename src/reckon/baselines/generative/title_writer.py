@@ -23,14 +23,17 @@ from torch.nn.functional import cross_entropy
 from reckon.baselines.baseline import validation_rows
 from reckon.baselines.generative.token_trie import NextLogits
 from reckon.baselines.sequential.batches import batches_of_like_length
-from reckon.data import Dataset, Examples
+from reckon.data import Dataset, Event, Example, Examples
 from reckon.data.examples import IntArray
 from reckon.errors import CheckpointError, ConfigError, DataError, ReckonError
 from reckon.files import write_text
 from reckon.models.backbone import Backbone, DType, LoraSettings, load_backbone
 from reckon.models.shared_prefix import PrefixStates, ReadPrefix
-from reckon.prompts import render
-from reckon.prompts.next_title import cut_title, messages, shown_title
+from reckon.prompts import Message, prompt_ids
+from reckon.prompts.cutting import PromptTitles, Titles, prompt_limit
+from reckon.prompts.histories import fitted_history
+from reckon.prompts.next_title import messages, shown_title
+from reckon.prompts.plain import guarded
 from reckon.prompts.style import Style
 from reckon.rollout import SamplingConfig, SharedPrefixEngine
 from reckon.small_backbone.pretrain import PretrainConfig, new_backbone
@@ -67,7 +70,14 @@ class WriterConfig:
     """Events of the history that are read, >= 1."""
 
     title_words: int = 12
-    """Words of each title of the history, >= 1; the title that is written is never cut."""
+    """Words of each title of the history, >= 1; the title that is written keeps all its words."""
+
+    title_tokens: int = 128
+    """Tokens of each title, of the history and of what is written, >= 1; a longer one loses its end."""
+
+    max_tokens: int = 2048
+    """Tokens of the whole prompt, >= 1; fewer where the model's positions leave fewer beside a title. Beyond it the
+    oldest titles of the history are left out."""
 
     learning_rate: float = 1e-3
     """Peak learning rate of AdamW, > 0; linear warm-up over a twentieth of the updates, then linear decay."""
@@ -94,7 +104,16 @@ class WriterConfig:
     """Validation rows in the fixed sample that early stopping looks at, >= 1."""
 
     def __post_init__(self) -> None:
-        least = ("window", "title_words", "batch_size", "micro_batch_size", "patience", "validation_size")
+        least = (
+            "window",
+            "title_words",
+            "title_tokens",
+            "max_tokens",
+            "batch_size",
+            "micro_batch_size",
+            "patience",
+            "validation_size",
+        )
         for name in least:
             if getattr(self, name) < 1:
                 raise ConfigError(name, getattr(self, name), "must be at least 1", "use the default")
@@ -122,11 +141,20 @@ class TitleWriter:
         end = backbone.tokenizer.eos_token_id
         if end is None:
             raise ConfigError("backbone", backbone.name, "its tokenizer has no end token", "set tokenizer.eos_token")
-        self.titles = [shown_title(title) for title in titles]
-        self._short = [cut_title(title, config.title_words) for title in titles]
-        encoded = backbone.tokenizer(self.titles, add_special_tokens=False)["input_ids"]
+        whole = [guarded(shown_title(title), backbone.tokenizer) for title in titles]
+        encoded = [
+            ids[: config.title_tokens] for ids in backbone.tokenizer(whole, add_special_tokens=False)["input_ids"]
+        ]
         self.title_tokens: list[list[int]] = [[*tokens, end] for tokens in encoded]
         """What is written for each item, the end token included."""
+        self.titles = [
+            title if len(tokens) < config.title_tokens else str(backbone.tokenizer.decode(tokens))
+            for title, tokens in zip(whole, encoded, strict=True)
+        ]
+        self._short = PromptTitles(titles, backbone.tokenizer, config.title_words, config.title_tokens)
+        bare = len(prompt_ids(messages([], self.words, config.style), backbone.tokenizer))
+        longest = max(map(len, self.title_tokens))
+        self.prompt_limit = prompt_limit(config.max_tokens, backbone.positions, longest, bare, "title_tokens")
 
     @classmethod
     def fit(
@@ -209,11 +237,16 @@ class TitleWriter:
 
     def prompts(self, histories: Sequence[IntArray]) -> list[list[int]]:
         """Token ids of the prompt of each history."""
-        tokenizer, cfg = self.backbone.tokenizer, self.config
-        shown = [[self._short[item] for item in history[-cfg.window :]] for history in histories]
-        texts = [render(messages(titles, self.words, cfg.style), tokenizer) for titles in shown]
-        special = not getattr(tokenizer, "chat_template", None)  # a template writes its own start token
-        return tokenizer(texts, add_special_tokens=special)["input_ids"]
+        return [self._prompt(history[-self.config.window :]) for history in histories]
+
+    def _prompt(self, history: IntArray) -> list[int]:
+        def turns(example: Example, titles: Titles) -> list[Message]:
+            shown = [titles[event.item_index] for event in example.history]
+            return messages(shown, self.words, self.config.style)
+
+        events = tuple(Event(int(item), None, None) for item in history)
+        example = Example("", events, -1, None)
+        return fitted_history(example, self._short, turns, self.backbone.tokenizer, self.prompt_limit).ids
 
     def write(self, histories: Sequence[IntArray]) -> list[str]:
         """The most likely title for each history, token by token; it need not exist."""

@@ -113,7 +113,10 @@ class RankingTask(Task[Rows, Fitted, RankedExamples, RankingResult]):
         return {"reasoning": reasoning_effect(fitted.model, examples, seed=seed)}
 
     def save(self, folder: Path, recommendations: RankedExamples, fitted: Fitted) -> None:
-        arrays = {name: getattr(recommendations, name) for name in ("ranks", "items", "lengths")}
+        arrays = {
+            name: getattr(recommendations, name)
+            for name in ("ranks", "items", "lengths", "dropped_events", "cut_titles")
+        }
         flags = {name: getattr(recommendations, name).astype(np.uint8) for name in ("truncated", "parsed")}
         tensors = {name: np.ascontiguousarray(array) for name, array in (arrays | flags).items()}
         save_file(tensors, folder / RANKS_FILE)
@@ -126,7 +129,8 @@ class RankingTask(Task[Rows, Fitted, RankedExamples, RankingResult]):
         if wrote:
             written = pq.read_table(folder / REASONINGS_FILE)["reasoning"].to_pylist()
         flags = arrays["truncated"].astype(bool), arrays["parsed"].astype(bool)
-        return RankedExamples(arrays["ranks"], arrays["items"], *flags, arrays["lengths"], written)
+        cut = arrays["dropped_events"], arrays["cut_titles"]
+        return RankedExamples(arrays["ranks"], arrays["items"], *flags, arrays["lengths"], written, *cut)
 
     def refuse_impossible(self, result: RankingResult, config: ComparisonConfig) -> None:
         guards.refuse_impossible(result, config.ks)

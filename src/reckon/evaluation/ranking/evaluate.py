@@ -162,7 +162,13 @@ def ranking_result(
             "parsed": float(ranked.parsed.mean()),
             "reply_length": float(ranked.lengths.mean()),
         }
-    return result_of(name, ranked, examples, model.catalog, rates), ranked
+    return result_of(name, ranked, examples, model.catalog, rates | prompt_rates(ranked)), ranked
+
+
+def prompt_rates(ranked: RankedExamples) -> dict[str, float]:
+    """Events left out and titles cut, per prompt; each only where there were any."""
+    counts = {"dropped_events": ranked.dropped_events, "cut_titles": ranked.cut_titles}
+    return {name: float(values.mean()) for name, values in counts.items() if values.any()}
 
 
 def result_of(

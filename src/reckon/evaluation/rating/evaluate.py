@@ -157,6 +157,7 @@ def rating_result(
         "truncated": float(rated.truncated.mean()),
         "reply_length": float(rated.lengths.mean()),
         "seconds_per_user": (time.perf_counter() - started) / len(examples),
+        **rated.prompt_rates,
     }
     spread = rated.spread if samples > 1 else None
     result = RatingResult(name, rated.predictions, examples.ratings, model.scale, examples.user_ids, spread, rates)

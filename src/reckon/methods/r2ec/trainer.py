@@ -21,7 +21,7 @@ from reckon.methods.r2ec.config import Arm, PresetName
 from reckon.methods.r2ec.config import preset as constants
 from reckon.methods.r2ec.item_term import ItemTerm
 from reckon.methods.r2ec.model import R2ecModel
-from reckon.methods.validation import SELECTION_METRIC, training_rows, validate
+from reckon.methods.validation import SELECTION_METRIC, prompt_metrics, training_rows, validate
 from reckon.models.item_table import ItemTable
 from reckon.models.scoring import block_ranks, score_blocks
 from reckon.prompts.r2ec import MARKER
@@ -61,6 +61,12 @@ class _R2ecTrainer(StepTrainer):
         self.optimizer = adamw(self.recommender.backbone, self.recommender.config.training)
         return self.optimizer
 
+    def prompt_ids(self, example: Example) -> list[int]:
+        """The prompt of one row; what it lost to its budget is reported."""
+        prompt = self.recommender.fitted(example)
+        self.report(**prompt_metrics(self.recommender, prompt))
+        return prompt.ids
+
     def refresh_table(self) -> None:
         """Re-encode every item."""
         self.recommender.refresh_items()
@@ -95,9 +101,6 @@ class _R2ecTrainer(StepTrainer):
 
 class RecPOTrainer(_R2ecTrainer, PolicyTrainer):
     """RecPO: groups of reasonings, rewarded by where the target ranks, and the best one's recommending action."""
-
-    def prompt_ids(self, example: Example) -> list[int]:
-        return self.recommender.prompt_ids(example)
 
     def after_update(self) -> None:
         """The model has moved: re-encode the batch's rows, and the whole table where it is stale or it is its turn."""
@@ -171,7 +174,7 @@ class ItemTrainer(_R2ecTrainer):
         self.item_term.begin(examples, self.step_generator())
         total = torch.zeros((), device=self.args.device)
         size = self.recommender.config.training.micro_batch_size
-        prompts = [self.recommender.prompt_ids(example) for example in examples]
+        prompts = [self.prompt_ids(example) for example in examples]
         order = sorted(range(len(examples)), key=lambda row: len(prompts[row]))  # similar lengths pad little
         for start in range(0, len(examples), size):
             chosen = order[start : start + size]
