@@ -36,6 +36,7 @@ from reckon.prompts.render import Message, rendered_ids
 from reckon.prompts.style import PromptConfig
 from reckon.runs.saved_catalog import COUNT_COLUMN, ITEMS_FILE, TABLE_FILE
 
+History = IntArray | Sequence[int] | Sequence[Event]
 PRIOR_SMOOTHING = 1.0  # pseudo-count of every item in the popularity prior
 READERS_AT_ONCE = 64  # prompts in one inference batch
 
@@ -231,12 +232,13 @@ class RankingModel(ABC):
         return result
 
     def recommend(
-        self, histories: Sequence[IntArray | Sequence[int]], k: int = 10, exclude_seen: bool | None = None
+        self, histories: Sequence[History], k: int = 10, exclude_seen: bool | None = None
     ) -> list[Recommendation]:
         """Reason about each history, then rank the catalog.
 
         Args:
-            histories: item indices, oldest first; may be empty.
+            histories: oldest first; may be empty. Item indices, or `Event`s with times and ratings: a model that was
+                trained on data with them reads them, and item indices alone leave them out of its prompt.
             k: items to return, at least 1. Fewer come back where the catalog has fewer.
             exclude_seen: leave items of the history out; default: as trained.
         """
@@ -292,18 +294,28 @@ class RankingModel(ABC):
             for (items, ids, scores), text, cut in zip(lists, read.reasonings, read.truncated, strict=True)
         ]
 
-    def example_of(self, history: IntArray | Sequence[int]) -> Example:
-        """A history given as item indices, oldest first, as an example without a target."""
-        latest = [int(item) for item in history][-self.prompt.window :]
-        for item in map(int, history):
-            if not 0 <= item < len(self.catalog):
+    def example_of(self, history: History, now: int | None = None) -> Example:
+        """A history, oldest first, as an example without a target.
+
+        Args:
+            history: item indices; or `Event`s, whose times and ratings stand in the prompt as they did in training.
+            now: seconds since 1970 that "3 days ago" counts from; default: the latest time of the history.
+
+        Raises:
+            DataError: an item index is not of this catalog.
+        """
+        events = [event if isinstance(event, Event) else Event(int(event), None, None) for event in history]
+        for event in events:
+            if not 0 <= event.item_index < len(self.catalog):
                 raise DataError(
-                    f"history item {item}",
+                    f"history item {event.item_index}",
                     f"is not an item index (0 .. {len(self.catalog) - 1})",
                     "use Catalog.index to turn an item id into its index",
                 )
-        seen = np.array([int(item) for item in history], dtype=np.int64)
-        return Example("", tuple(Event(item, None, None) for item in latest), -1, None, seen)
+        if now is None:
+            now = max((event.time for event in events if event.time is not None), default=None)
+        seen = np.array([event.item_index for event in events], dtype=np.int64)
+        return Example("", tuple(events[-self.prompt.window :]), -1, now, seen)
 
     def example_of_user(self, dataset: Dataset, user_id: str) -> Example:
         """Everything known of a user of a data set, with items as this model's catalog numbers them.
