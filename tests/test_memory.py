@@ -18,7 +18,6 @@ from reckon.methods.r2ec.config import HeadConfig
 from reckon.methods.r2ec.item_term import ItemTerm
 from reckon.models import Backbone
 from reckon.models.backbone import LoraSettings, load_backbone
-from reckon.models.shared_prefix import ReadPrefix
 from reckon.rollout.sampling import SamplingConfig, token_logprobs
 
 # Published: https://huggingface.co/Qwen/Qwen2.5-0.5B says 0.49 B parameters, 0.36 B without the embedding.
@@ -84,7 +83,7 @@ def test_recorded_and_cached_keys_and_values_are_those_estimated():
     backbone = tiny.backbone("qwen3")
     with backbone.evaluating():
         states, _ = backbone.read_prompts(backbone.pad([[2] * 9] * 3))
-        reader = ReadPrefix(states, group_size=2, capacity=5)
+        reader = states.reader(group_size=2, capacity=5)
         backbone.read_replies(torch.full((6, 1), 3), reader)
     held = sum(t.nbytes for side in (states.keys, states.values) for t in side.values())
     held += sum(t.nbytes for pair in reader._own.values() for t in pair)
@@ -107,7 +106,7 @@ def test_the_peak_of_an_update_is_near_the_measured_one(checkpointing, prompt_le
     replies = torch.randint(1, vocab, (groups * group_size, reply_length))
     with PeakMemory() as memory:
         states, _ = backbone.read_prompts(backbone.pad([[1] * prompt_length] * groups))
-        hidden = backbone.read_replies(replies, ReadPrefix(states, group_size))
+        hidden = backbone.read_replies(replies, states.reader(group_size))
         mask = torch.ones_like(replies, dtype=torch.bool)
         logprobs, _ = token_logprobs(backbone, hidden, replies, mask, SamplingConfig())
         logprobs.mean().backward()

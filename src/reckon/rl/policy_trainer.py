@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from reckon.errors import ReckonError
-from reckon.models.backbone import Backbone, gather_rows
-from reckon.models.shared_prefix import ReadPrefix
+from reckon.models.backbone import Backbone
+from reckon.models.token_batch import gather_rows
 from reckon.rl.advantages import Estimator, group_advantages
 from reckon.rl.checkpoints import CheckpointedTrainer
 from reckon.rl.objective import LossType, clip_share, token_kl, token_losses, token_weights, top_entropy_tokens
@@ -218,7 +218,7 @@ class PolicyTrainer(StepTrainer, ABC):
         settings, size = self.settings, self.settings.num_generations
         ids, mask, old = part.reply_ids, part.sampled, part.logprobs
         states, last = self.backbone.read_prompts(part.prompts)
-        hidden = self.backbone.read_replies(ids, ReadPrefix(states, size))  # [n, T, D]
+        hidden = self.backbone.read_replies(ids, states.reader(size))  # [n, T, D]
         predicting = torch.cat([last.repeat_interleave(size, 0)[:, None], hidden[:, :-1]], dim=1)
         logprobs, entropy = token_logprobs(self.backbone, predicting, ids, mask, settings.sampling)  # [n, T]
         tokens = mask.sum().clamp_min(1)

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from reckon.errors import ReckonError
-from reckon.models.backbone import Backbone, TokenBatch
-from reckon.models.shared_prefix import ReadPrefix
+from reckon.models.backbone import Backbone
+from reckon.models.token_batch import TokenBatch
 from reckon.rollout.sampling import SamplingConfig, entropy_of, sampled_logprobs
 
 MARKER_FINISH, END_FINISH, LENGTH_FINISH = "marker", "end", "length"
@@ -139,7 +139,7 @@ class SharedPrefixEngine:
                 )
             forced = torch.tensor(self.marker.ids, device=backbone.device)
             capacity = sampling.max_completion_length + (len(forced) if self.appends_marker else 0)
-            reader = ReadPrefix(states, num_generations, capacity)
+            reader = states.reader(num_generations, capacity)
             rows = _Rows(last.repeat_interleave(num_generations, 0), capacity, backbone.tokenizer.pad_token_id)
             for step in range(capacity):
                 tokens, logprobs, entropies = _draw(backbone.logits(rows.predicting), sampling, generator, with_entropy)

@@ -28,7 +28,6 @@ from reckon.data.examples import IntArray
 from reckon.errors import CheckpointError, ConfigError, DataError, ReckonError
 from reckon.files import write_text
 from reckon.models.backbone import Backbone, DType, LoraSettings, load_backbone
-from reckon.models.shared_prefix import PrefixStates, ReadPrefix
 from reckon.prompts import Message, prompt_ids
 from reckon.prompts.cutting import PromptTitles, Titles, prompt_limit
 from reckon.prompts.histories import fitted_history
@@ -220,7 +219,7 @@ class TitleWriter:
         prompts = backbone.pad(self.prompts([examples.history(row) for row in rows.tolist()]))
         titles = backbone.pad([self.title_tokens[item] for item in examples.targets[rows.numpy()]])
         states, last = backbone.read_prompts(prompts)
-        hidden = backbone.read_replies(titles.ids, ReadPrefix(states, 1))  # [n, T, D]
+        hidden = backbone.read_replies(titles.ids, states.reader(1))  # [n, T, D]
         before = torch.cat([last[:, None], hidden[:, :-1]], dim=1)  # the state that predicts each token
         counts = torch.arange(titles.ids.shape[1], device=backbone.device) < titles.lengths[:, None]  # [n, T]
         nats = cross_entropy(backbone.logits(before[counts]), titles.ids[counts], reduction="none")
@@ -273,7 +272,7 @@ class TitleWriter:
                 if prefixes.shape[2] == 0:
                     return backbone.logits(last[chosen])[:, None].expand(-1, beams, -1).cpu()
                 # A title's beginning is a few tokens: read again whole, it needs no cache that follows the beams.
-                reader = ReadPrefix(_rows(states, chosen), beams)
+                reader = states.rows(chosen).reader(beams)
                 hidden = backbone.read_replies(prefixes.flatten(0, 1).to(last.device), reader)  # [m * B, T, D]
                 end = hidden[torch.arange(len(hidden)), lengths.flatten() - 1]
                 return backbone.logits(end).cpu().view(len(users), beams, -1)
@@ -288,7 +287,7 @@ class TitleWriter:
         with backbone.evaluating():
             for start in range(0, len(sequences), ROWS_AT_ONCE):
                 batch = backbone.pad(sequences[start : start + ROWS_AT_ONCE])
-                hidden = backbone.decoder(input_ids=batch.ids, use_cache=False).last_hidden_state.float()  # [n, L, D]
+                hidden = backbone.hidden(batch.ids).float()  # [n, L, D]
                 inside = torch.arange(batch.ids.shape[1], device=hidden.device) < batch.lengths[:, None]
                 parts.append(((hidden * inside[..., None]).sum(dim=1) / batch.lengths[:, None]).cpu())
         return torch.cat(parts)
@@ -339,12 +338,3 @@ def _trained(model: Any) -> dict[str, Tensor]:
     """The weights that training changes."""
     changing = {name for name, weight in model.named_parameters() if weight.requires_grad}
     return {name: weight for name, weight in model.state_dict().items() if name in changing}
-
-
-def _rows(states: PrefixStates, rows: Tensor) -> PrefixStates:
-    """The recorded prompts of some users."""
-    if len(rows) == len(states.lengths):
-        return states
-    keys = {layer: key[rows] for layer, key in states.keys.items()}
-    values = {layer: value[rows] for layer, value in states.values.items()}
-    return PrefixStates(states.lengths[rows], keys, values)
