@@ -2,7 +2,7 @@
 
 import torch
 
-from reckon.models.backbone import TokenBatch
+from reckon.models.token_batch import TokenBatch
 from reckon.rl.policy_trainer import micro_batches
 from reckon.rollout import Rollouts
 

@@ -268,11 +268,11 @@ def _check_hub_id(path: str) -> None:
         raise CheckpointError(path, "is no folder", "give a hub id or a folder with config.json, weights and tokenizer")
     parts = path.replace("\\", "/").split("/")
     local = here.is_absolute() or len(parts) > 2 or "" in parts or parts[0] in (".", "..", "~") or "\\" in path
-    partly = len(parts) == 2 and Path(parts[0]).is_dir() and not isinstance(try_to_load_from_cache(path, CONFIG), str)
-    if local or partly:
-        raise CheckpointError(
-            path, "there is no such folder", "check the path, or give a hub id such as Qwen/Qwen3-0.6B"
-        )
+    if not local and len(parts) == 2 and Path(parts[0]).is_dir():  # a folder may bear an organisation's name
+        local = not isinstance(try_to_load_from_cache(path, CONFIG), str)
+    if local:
+        fix = "check the path, or give a hub id such as Qwen/Qwen3-0.6B"
+        raise CheckpointError(path, "there is no such folder", fix)
 
 
 def _foreign_code(path: object) -> CheckpointError:
