@@ -11,8 +11,8 @@ from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
-from transformers.cache_utils import DummyLayer, DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
+from transformers import PreTrainedModel, cache_utils
+from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
 from reckon.errors import ConfigError
 from reckon.models.repeated_prefix import RepeatedPrefix
@@ -22,11 +22,9 @@ from reckon.models.token_batch import TokenBatch
 PROMPT_LENGTHS, GROUP, REPLY_LENGTH = (11, 7), 2, 5  # tokens, replies per prompt, tokens
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 5e-2}  # mean relative difference of final hidden states
 KNOWN_LAYERS = {"full_attention", "sliding_attention"}
-KEYS_AND_VALUES = (
-    DynamicLayer,
-    DynamicSlidingWindowLayer,
-    DummyLayer,
-)  # the last: those of an earlier layer (Gemma 3n)
+# Those of an earlier layer (Gemma 3n) have a class of their own from transformers 5.20 or so on.
+EARLIER = tuple(getattr(cache_utils, name) for name in ("DummyLayer",) if hasattr(cache_utils, name))
+KEYS_AND_VALUES: tuple[type, ...] = (DynamicLayer, DynamicSlidingWindowLayer, *EARLIER)
 
 log = logging.getLogger(__name__)
 
