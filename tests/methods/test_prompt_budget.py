@@ -1,5 +1,6 @@
 """Prompts fit the model, in every method: the oldest of a history goes first, and what goes is counted."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -116,6 +117,28 @@ def test_a_rating_prompt_with_titles_of_ten_thousand_characters_fits(tmp_path, t
     prompt = model.prompt(rating_examples(data, "test", 3, 3)[0])
     assert len(prompt.ids) <= model.prompt_limit == 1000 - model.config.rollout.max_completion_length
     assert prompt.cut_titles + prompt.dropped_reviews >= 4  # three of the history, the item's own
+
+
+@pytest.mark.parametrize("style", ["compact", "instruct"])
+@pytest.mark.parametrize("windows", [(3, 3), (0, 3), (0, 0)], ids=str)
+def test_every_rating_prompt_fits_the_least_budget_that_is_not_refused(tmp_path, style, windows):
+    data = rated_shelf.dataset(tmp_path / "data")
+    bone = backbone(max_position_embeddings=2048)
+
+    def made(most):
+        prompt = {"style": style, "max_tokens": most, "window": windows[0], "item_window": windows[1]}
+        return rated_shelf.RecZero.from_backbone(bone, data, rated_shelf.settings(prompt=prompt))
+
+    with pytest.raises(ConfigError) as error:
+        made(1)
+    least = int(re.search(r"set it to (\d+)", str(error.value))[1])
+    with pytest.raises(ConfigError, match=r"prompt\.max_tokens"):
+        made(least - 1)
+    model = made(least)
+    table = model.catalog.table
+    model.catalog = Catalog(table.set_column(1, table.schema.field(1), pa.array(["\U0001f3b5" * 9] * len(table))))
+    examples = rating_examples(data, "test", *windows)
+    assert all(len(model.prompt(examples[row]).ids) <= least for row in range(len(examples)))
 
 
 @pytest.mark.parametrize("title", LONG.values(), ids=LONG)

@@ -153,7 +153,9 @@ def least_that_fits(attempt: Callable[[int], Fitted], levels: int, most: int) ->
     return best
 
 
-def prompt_limit(max_tokens: int, positions: int | None, reply: int, bare: int, reply_setting: str) -> int:
+def prompt_limit(
+    max_tokens: int, positions: int | None, reply: int, bare: int, reply_setting: str, room: int = LEAST_LINE
+) -> int:
     """The most tokens a prompt may have: `max_tokens`, or what the model's positions leave beside a reply.
 
     Args:
@@ -162,11 +164,12 @@ def prompt_limit(max_tokens: int, positions: int | None, reply: int, bare: int, 
         reply: tokens that follow the prompt at most, an appended marker included.
         bare: tokens of the prompt without a history, which is never cut.
         reply_setting: full name of the setting that says how long replies are.
+        room: tokens that a prompt needs beside `bare`: one line of a history, or the least of an item.
 
     Raises:
         ConfigError: the instruction and one short history line do not fit.
     """
-    need = bare + LEAST_LINE
+    need = bare + room
     if max_tokens < need:
         raise ConfigError(
             "prompt.max_tokens", max_tokens, f"the instruction and one line need {need} tokens", f"set it to {need}"

@@ -27,7 +27,7 @@ from reckon.prompts.blocks import block_texts, broken_structure, tags_of
 from reckon.prompts.cutting import UNTITLED, cut_words, least_that_fits, shortened, word_ends
 from reckon.prompts.items import item_text
 from reckon.prompts.plain import MARKS, plain, plain_words
-from reckon.prompts.render import Message, render, rendered_ids
+from reckon.prompts.render import Message, prompt_ids, render, rendered_ids
 from reckon.prompts.style import Style
 
 BLOCKS = ("analyze user", "analyze item", "match", "rate")
@@ -35,7 +35,8 @@ REPLY_END = "</rate>"
 GOOD, BAD = MARKS
 REVIEW_WORDS, ITEM_WORDS, TITLE_WORDS = 64, 64, 32
 ITEM_TOKENS, TITLE_TOKENS = 512, 128
-LEAST_ITEM = 2  # characters of the item that no budget takes; `prompt_limit` leaves room for them
+LEAST_ITEM = 2  # characters of the item that no budget takes
+LEAST_ITEM_TOKENS = 16  # of those: item and title, four bytes a character
 NOTHING = "nothing yet"
 
 TAGS = tags_of(BLOCKS)
@@ -235,6 +236,32 @@ def fitted_prompt(
             f"set it to {len(fitted.ids)} or more, or lower prompt.item_words",
         )
     return fitted
+
+
+def bare_tokens(words: Mapping[str, str], scale: Scale, tokenizer: Any, style: Style, *, histories: bool) -> int:
+    """Tokens of the longest prompt from which nothing more can be given up, its item's LEAST_ITEM characters aside.
+
+    Args:
+        words, scale, tokenizer, style: as in `fitted_prompt`.
+        histories: whether means come with earlier ratings, which a budget drops, or stand where none are shown.
+    """
+    nobody = RatingExample("", 0, (), (), None, None, scale.highest, None)
+    known = replace(nobody, user_mean=scale.highest, item_mean=scale.highest)
+    if histories:
+        earlier = Rated(user_id="", item_index=0, rating=scale.highest, time=None, summary="", text="")
+        known = replace(known, user_history=(earlier,), item_history=(earlier,))
+    shortest = [_parts(one, _Nameless(), words, scale, style, 0, 0, 0, 1).messages(0, 0, 0) for one in (nobody, known)]
+    return max(len(prompt_ids(turns, tokenizer)) for turns in shortest)
+
+
+class _Nameless:
+    """A catalog whose one item has no text."""
+
+    titles = ("-",)
+
+    def record(self, index: int) -> Mapping[str, Any]:
+        """Its columns."""
+        return {"item_id": "", "title": self.titles[index]}
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,10 +161,10 @@ def test_a_teacher_may_write_the_replies_of_stage_one(tmp_path):
     ]
     file = tmp_path / "replies.jsonl"
     file.write_text("\n".join(map(json.dumps, lines)))
-    trained = fit(model, data, tmp_path / "run", teacher=FileTeacher(file))
+    fit(model, data, tmp_path / "run", teacher=FileTeacher(file))
     start = log(tmp_path / "run" / "round-1" / "rechead")[0]
     assert start["eval_reply/parsed"] == 1.0 and start["eval_ndcg@10"] > 0.9, "the answers name the targets"
-    assert trained.reasons
+    assert model.reasons
 
     file.write_text("\n".join(map(json.dumps, lines[:-3])))
     other, _ = recommender(tmp_path / "again")

@@ -32,9 +32,16 @@ from reckon.errors import CheckpointError, ConfigError
 from reckon.files import whole_file, write_text
 from reckon.methods.reczero.config import RecZeroConfig, preset
 from reckon.models.backbone import Backbone, load_backbone
-from reckon.prompts import prompt_ids
 from reckon.prompts.cutting import prompt_limit
-from reckon.prompts.rating import REPLY_END, FittedPrompt, ParsedRating, fitted_prompt, parse_rating, rating_messages
+from reckon.prompts.rating import (
+    LEAST_ITEM_TOKENS,
+    REPLY_END,
+    FittedPrompt,
+    ParsedRating,
+    bare_tokens,
+    fitted_prompt,
+    parse_rating,
+)
 from reckon.rollout import Rollouts, SamplingConfig, SharedPrefixEngine
 from reckon.runs.read import config_of
 from reckon.training.arguments import backbone_to_train
@@ -132,15 +139,15 @@ class RecZeroModel:
         )
 
     def _prompt_limit(self) -> int:
-        mean = self.scale.highest
-        bare = RatingExample("", 0, (), (), mean, mean, float("nan"), None)
-        turns = rating_messages(bare, _OneItem(), self.words, self.scale, self.config.prompt.style)
+        prompt, tokenizer = self.config.prompt, self.backbone.tokenizer
+        histories = min(prompt.window, prompt.item_window) > 0
         return prompt_limit(
-            self.config.prompt.max_tokens,
+            prompt.max_tokens,
             self.backbone.positions,
             self.config.rollout.max_completion_length,
-            len(prompt_ids(turns, self.backbone.tokenizer)),
+            bare_tokens(self.words, self.scale, tokenizer, prompt.style, histories=histories),
             "rollout.max_completion_length",
+            LEAST_ITEM_TOKENS,
         )
 
     def replies(self, rollouts: Rollouts) -> list[str]:
@@ -246,16 +253,6 @@ class RecZeroModel:
         model = cls(backbone, catalog, words, scale, config)
         model.data_path = Path(data) if data else None
         return model
-
-
-class _OneItem:
-    """A catalog whose item has the shortest title: what the shortest prompt is about."""
-
-    titles = ("a",)
-
-    def record(self, index: int) -> dict[str, str]:
-        """The title alone."""
-        return {"item_id": "", "title": self.titles[index]}
 
 
 def _mean_and_spread(ratings: Sequence[float | None], samples: int) -> tuple[FloatArray, FloatArray]:
