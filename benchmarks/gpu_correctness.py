@@ -13,7 +13,6 @@ from step_sides import make_model, make_prompts, make_tokenizer, shape_of
 from torch import Tensor
 
 from reckon.models import Backbone
-from reckon.models.shared_prefix import ReadPrefix
 from reckon.prompts.r2ec import MARKER
 from reckon.rollout import Rollouts, SamplingConfig, SharedPrefixEngine
 
@@ -62,7 +61,7 @@ def through_shared_prefix(backbone: Backbone, rolled: Rollouts) -> Found:
     """As the trainer reads: every prompt once, its replies behind it."""
     size = rolled.group_size
     states, last = backbone.read_prompts(rolled.prompts)
-    hidden = backbone.read_replies(rolled.reply_ids, ReadPrefix(states, size))
+    hidden = backbone.read_replies(rolled.reply_ids, states.reader(size))
     return _found(backbone, torch.cat([last.repeat_interleave(size, 0)[:, None], hidden[:, :-1]], dim=1), rolled)
 
 

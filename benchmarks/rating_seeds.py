@@ -75,8 +75,9 @@ def seed_results(out: Path, seed: int) -> dict[str, Any]:
     from reckon.data import Dataset
     from reckon.data.ratings import rating_examples
     from reckon.demo.rated_bookshop import run_rating_demo
-    from reckon.evaluation.rating.evaluate import evaluate_rating_run
+    from reckon.evaluation.run import evaluate
     from reckon.methods.reczero.config import preset
+    from reckon.reports.write import write_evaluation
     from reckon.simulation.rated_bookshop import best_possible_ratings, rated_shop_of
 
     folder = out / f"seed-{seed}"
@@ -90,7 +91,8 @@ def seed_results(out: Path, seed: int) -> dict[str, Any]:
     best = best_possible_ratings(
         rated_shop_of(dataset), rating_examples(dataset, "test", prompt.window, prompt.item_window)
     )
-    evaluate_rating_run(folder / "recone", beside=[folder / "reczero"], out=folder / "both", best_possible=best)
+    evaluation = evaluate(folder / "recone", beside=[folder / "reczero"], best_possible=best)
+    write_evaluation(evaluation, folder / "both")
     metrics = json.loads((folder / "both" / "metrics.json").read_text())
     rewards = {arm: rewards_of(folder / arm) for arm in ARMS}
     target = statistics.fmean(rewards["reczero"][-2 * WINDOW :])

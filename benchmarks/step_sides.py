@@ -192,20 +192,17 @@ class UnsharedTrainer(SharedTrainer):
         self.backbone.causal_lm.set_attn_implementation("sdpa")
         self.engine = PlainEngine(self.backbone)  # type: ignore[assignment]
 
-    def _losses(
-        self, rollouts: Rollouts, groups: slice, examples: Sequence[Any], advantages: Tensor, weights: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def _token_loss(self, part: Rollouts, weights: Tensor, advantages: Tensor) -> tuple[Tensor, Tensor]:
         size = self.settings.num_generations
-        rows = slice(groups.start * size, groups.stop * size)
-        prompts, replies = rollouts.prompts.ids[groups].repeat_interleave(size, 0), rollouts.reply_ids[rows]
+        prompts, replies = part.prompts.ids.repeat_interleave(size, 0), part.reply_ids
         whole = torch.cat([prompts, replies], dim=1)  # [n, P + T]
         hidden = self.backbone.decoder(input_ids=whole, use_cache=False).last_hidden_state
         predicting = hidden[:, prompts.shape[1] - 1 : -1]  # [n, T, D]
-        mask, old = rollouts.sampled[rows], rollouts.logprobs[rows]
+        mask, old = part.sampled, part.logprobs
         logprobs, entropy = token_logprobs(self.backbone, predicting, replies, mask, self.settings.sampling)
-        losses = token_losses(logprobs, old, weights[rows], advantages[groups].flatten(), EPSILON, EPSILON)
+        losses = token_losses(logprobs, old, weights, advantages.flatten(), EPSILON, EPSILON)
         self._tally(tokens=mask.sum(), entropy=entropy.sum(), logprob_gap=(logprobs.detach() - old).abs().sum())
-        return losses.sum(), losses.new_zeros(())
+        return losses.sum(), hidden[:, -1]
 
 
 def clock(device: torch.device | str) -> float:

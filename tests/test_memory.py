@@ -11,11 +11,13 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 from transformers import AutoModelForCausalLM, Qwen2Config
 
+from reckon.data import Example
 from reckon.errors import ConfigError
 from reckon.memory import MemoryPlan, estimate_memory, read_shape, shape_of
+from reckon.methods.r2ec.config import HeadConfig
+from reckon.methods.r2ec.item_term import ItemTerm
 from reckon.models import Backbone
 from reckon.models.backbone import LoraSettings, load_backbone
-from reckon.models.shared_prefix import ReadPrefix
 from reckon.rollout.sampling import SamplingConfig, token_logprobs
 
 # Published: https://huggingface.co/Qwen/Qwen2.5-0.5B says 0.49 B parameters, 0.36 B without the embedding.
@@ -81,7 +83,7 @@ def test_recorded_and_cached_keys_and_values_are_those_estimated():
     backbone = tiny.backbone("qwen3")
     with backbone.evaluating():
         states, _ = backbone.read_prompts(backbone.pad([[2] * 9] * 3))
-        reader = ReadPrefix(states, group_size=2, capacity=5)
+        reader = states.reader(group_size=2, capacity=5)
         backbone.read_replies(torch.full((6, 1), 3), reader)
     held = sum(t.nbytes for side in (states.keys, states.values) for t in side.values())
     held += sum(t.nbytes for pair in reader._own.values() for t in pair)
@@ -104,7 +106,7 @@ def test_the_peak_of_an_update_is_near_the_measured_one(checkpointing, prompt_le
     replies = torch.randint(1, vocab, (groups * group_size, reply_length))
     with PeakMemory() as memory:
         states, _ = backbone.read_prompts(backbone.pad([[1] * prompt_length] * groups))
-        hidden = backbone.read_replies(replies, ReadPrefix(states, group_size))
+        hidden = backbone.read_replies(replies, states.reader(group_size))
         mask = torch.ones_like(replies, dtype=torch.bool)
         logprobs, _ = token_logprobs(backbone, hidden, replies, mask, SamplingConfig())
         logprobs.mean().backward()
@@ -115,6 +117,38 @@ def test_the_peak_of_an_update_is_near_the_measured_one(checkpointing, prompt_le
     estimate = estimate_memory(shape_of(config), plan)
     expected = estimate.gradients + estimate.activations + estimate.working
     assert expected == pytest.approx(memory.peak, rel=0.25)
+
+
+@pytest.mark.parametrize(("items", "length", "width"), [(24, 110, 128), (400, 20, 128), (60, 40, 64)])
+def test_the_peak_of_an_item_term_is_near_the_measured_one(items, length, width):
+    config = Qwen2Config(
+        num_hidden_layers=6, hidden_size=width, num_attention_heads=4, num_key_value_heads=2,
+        intermediate_size=4 * width, vocab_size=300, tie_word_embeddings=True, pad_token_id=0,
+    )  # fmt: skip
+    backbone = Backbone(AutoModelForCausalLM.from_config(config), tiny.tokenizer())
+    prompts = [[1 + item % 200] * length for item in range(items)]
+    term = ItemTerm(backbone, HeadConfig(negatives="catalog"), prompts, torch.zeros(items))
+    example = Example("u", (), 3, None)
+    with PeakMemory() as memory:
+        term.begin([example], torch.Generator())
+        term.target_logprobs(torch.ones(1, width), [example]).sum().backward()
+        term.finish()
+    plan = replace(PLAN, batch_items=items, item_length=length, gradient_checkpointing=False)
+    estimate = estimate_memory(shape_of(config), plan)
+    expected = estimate.gradients + estimate.item_term + estimate.item_activations
+    assert expected == pytest.approx(memory.peak, rel=0.25)
+
+
+def test_a_reference_policy_costs_a_copy_of_the_weights_without_adapters_alone():
+    shape, plan = read_shape(QWEN_HALF_B), replace(PLAN, reference=True)
+    assert estimate_memory(shape, plan).reference == 4 * shape.parameters
+    assert estimate_memory(shape, replace(plan, lora_rank=4)).reference == 0
+
+
+def test_scores_of_a_large_catalog_come_in_blocks():
+    shape = read_shape(QWEN_HALF_B)
+    assert estimate_memory(shape, replace(PLAN, items=1_000)).scores == 16 * 8 * 1_000 * 4
+    assert estimate_memory(shape, replace(PLAN, items=10_000_000)).scores == 64 << 20
 
 
 def test_sharing_the_prefix_caches_each_prompt_once():

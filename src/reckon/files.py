@@ -1,27 +1,112 @@
-"""Write a text file whole or not at all.
+"""Write a file or a directory whole or not at all.
 
-Entry point: `write_text`. A reader of the path sees the old file or the new one, never half of either.
+Entry points: `whole_file` for any writer, `write_text`, `new_directory`; `file_sha256` of a file's bytes. A reader of
+the path sees the old content or the new one, never half of either.
 """
 
+import hashlib
 import os
+import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from reckon.errors import DataError
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """A temporary name beside the path, for any writer; it becomes the path when the block ends.
+
+    A block that fails leaves what was there before, and no temporary file.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    os.close(descriptor)
+    part = Path(name)
+    try:
+        yield part
+        descriptor = os.open(part, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        part.chmod(0o644)  # temporary files start private; results are meant to be shared
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def write_text(path: str | Path, text: str) -> Path:
-    """Write UTF-8 text beside the path, then move it there; a crash leaves what was there before."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", newline="\n", dir=path.parent, prefix=f".{path.name}.", delete=False
-    ) as file:
+    """Write UTF-8 text with line feeds; a crash leaves what was there before."""
+    with whole_file(path) as part:
+        part.write_text(text, encoding="utf-8", newline="\n")
+    return Path(path)
+
+
+@contextmanager
+def new_directory(out: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """A hidden sibling of `out` that becomes `out` when the block ends, and vanishes when the block fails."""
+    check_target(out, overwrite=overwrite)
+    with parents_of(out):
+        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
         try:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-            os.chmod(file.name, 0o644)  # temporary files start private; results are meant to be shared
-            os.replace(file.name, path)
+            yield folder
+            folder.chmod(0o755)  # mkdtemp makes it private; a dataset is shared
+            put_in_place(folder, out, overwrite=overwrite)
         except BaseException:
-            Path(file.name).unlink(missing_ok=True)
+            shutil.rmtree(folder, ignore_errors=True)
             raise
-    return path
+
+
+@contextmanager
+def parents_of(out: Path) -> Iterator[None]:
+    """Make the folders above `out`; take away those made here when the block fails."""
+    missing = [parent for parent in out.parents if not parent.exists()]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        for parent in missing:  # innermost first
+            if any(parent.iterdir()):
+                break
+            parent.rmdir()
+        raise
+
+
+def check_target(out: Path, *, overwrite: bool) -> None:
+    """Refuse a target that would lose something. Called early, so that nobody waits an hour for this."""
+    if out.is_file():
+        raise DataError(str(out), "is a file", "name a directory that does not exist yet")
+    if not out.is_dir() or not any(out.iterdir()):
+        return
+    if not overwrite:
+        raise DataError(str(out), "exists and is not empty", "choose another OUT, or pass --overwrite to replace it")
+    if not (out / "dataset.json").exists():
+        raise DataError(str(out), "is not a dataset directory, so it is not overwritten", "choose another OUT")
+
+
+def file_sha256(path: Path) -> str:
+    """Hex sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def put_in_place(folder: Path, out: Path, *, overwrite: bool) -> None:
+    """Rename a finished directory to `out`, on the same disk. What stood there is lost only after that worked."""
+    check_target(out, overwrite=overwrite)
+    if not out.exists():
+        folder.rename(out)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".old", dir=out.parent))
+    out.rename(old / out.name)
+    try:
+        folder.rename(out)
+    except BaseException:
+        (old / out.name).rename(out)
+        raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)

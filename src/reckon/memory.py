@@ -20,9 +20,14 @@ M groups, S = M (P + G T) tokens (each group's prompt once, every reply once):
                   log-probabilities of a chunk of C tokens, 4 C V 4: logits, kept, normalized, gradient
     key/value     2 L K b (B P + B G T)    prompts once, replies each; alive during sampling only
     item table    I D 4
+    scores        4 min(B G I, 2^24)       rewards rank each reply's target over the catalog, in blocks
+    item term     2 m D 4                  rows of the m items of an update, and their gradient
+    reference     P_w b                    a frozen copy, where there is a KL term and no adapters
 
-Activations and the key/value cache never live at the same time: the peak is the larger phase. Sliding windows are not
-subtracted. Not counted: what the CUDA context and libraries take (about 0.5 GiB a process), allocator fragmentation.
+The items of an update are encoded with gradient after the micro-batches, a chunk of CHUNK tokens at a time: then a
+chunk's activations stand where the micro-batch's stood. Activations and the key/value cache never live at the same time
+either: the peak is the largest phase. Sliding windows are not subtracted. Not counted: what the CUDA context and
+libraries take (about 0.5 GiB a process), allocator fragmentation.
 """
 
 from dataclasses import dataclass
@@ -34,6 +39,8 @@ from accelerate import init_empty_weights
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, Qwen2Config
 
 from reckon.errors import ConfigError
+from reckon.methods.r2ec.item_term import CHUNK_TOKENS as ITEM_CHUNK
+from reckon.models.scoring import SCORES_AT_ONCE
 from reckon.rollout.sampling import CHUNK_TOKENS
 
 Dtype = Literal["float32", "bfloat16"]
@@ -79,6 +86,12 @@ class MemoryPlan:
     gradient_checkpointing: bool = True
     items: int = 0
     """Items in the catalog (I)."""
+    batch_items: int = 0
+    """Items that the item term of an update encodes (m); 0 without one."""
+    item_length: int = 64
+    """Tokens per item prompt."""
+    reference: bool = False
+    """Whether there is a KL term, and so a reference policy."""
 
     def __post_init__(self) -> None:
         for name in ("prompts", "group_size", "prompt_length", "reply_length", "micro_batch"):
@@ -99,17 +112,26 @@ class MemoryEstimate:
     working: int
     key_value_cache: int
     item_table: int
+    scores: int
+    item_term: int
+    item_activations: int
+    """Activations of a chunk of item prompts and what their backward pass works with."""
+    reference: int
+
+    @property
+    def _always(self) -> int:
+        return self.weights + self.optimizer + self.item_table + self.reference
 
     @property
     def sampling(self) -> int:
-        """Peak while replies are sampled."""
-        return self.weights + self.optimizer + self.item_table + self.key_value_cache
+        """Peak while replies are sampled and rewarded."""
+        return self._always + max(self.key_value_cache, self.scores)
 
     @property
     def update(self) -> int:
         """Peak while the loss is computed and differentiated."""
-        static = self.weights + self.optimizer + self.item_table + self.gradients
-        return static + self.activations + self.working
+        passes = max(self.activations + self.working, self.item_activations)
+        return self._always + self.gradients + self.item_term + passes
 
     @property
     def peak(self) -> int:
@@ -122,7 +144,11 @@ def estimate_memory(shape: ModelShape, plan: MemoryPlan) -> MemoryEstimate:
     adapter = plan.lora_rank * shape.linear_inputs_outputs
     trained, trained_size = (adapter, BYTES["float32"]) if plan.lora_rank else (shape.parameters, size)
     group_tokens = plan.prompt_length + plan.group_size * plan.reply_length
-    activations, working = _activations(shape, plan)
+    replies = plan.micro_batch * plan.group_size
+    activations, working = _activations(
+        shape, plan, plan.micro_batch * plan.prompt_length, replies * plan.reply_length, replies
+    )
+    chunk_tokens = min(ITEM_CHUNK, plan.batch_items * plan.item_length)
     chunk = min(CHUNK_TOKENS, plan.micro_batch * plan.group_size * plan.reply_length)
     logprobs = 4 * chunk * shape.vocab_size * BYTES["float32"]
     return MemoryEstimate(
@@ -133,15 +159,22 @@ def estimate_memory(shape: ModelShape, plan: MemoryPlan) -> MemoryEstimate:
         working=max(working, logprobs),
         key_value_cache=2 * shape.layers * shape.key_value_size * size * plan.prompts * group_tokens,
         item_table=plan.items * shape.hidden_size * BYTES["float32"],
+        scores=min(plan.prompts * plan.group_size * plan.items, SCORES_AT_ONCE) * BYTES["float32"],
+        item_term=2 * plan.batch_items * shape.hidden_size * BYTES["float32"],
+        item_activations=sum(_activations(shape, plan, chunk_tokens, 0, 0)),
+        reference=shape.parameters * size if plan.reference and not plan.lora_rank else 0,
     )
 
 
-def _activations(shape: ModelShape, plan: MemoryPlan) -> tuple[int, int]:
-    """Bytes kept for the backward pass, and bytes that one layer's backward pass works with."""
+def _activations(
+    shape: ModelShape, plan: MemoryPlan, prompt_tokens: int, reply_tokens: int, replies: int
+) -> tuple[int, int]:
+    """Bytes kept for the backward pass, and bytes that one layer's backward pass works with.
+
+    `reply_tokens` are read by the shared prefix, which keeps attention weights; `prompt_tokens` by a fused kernel.
+    """
     size = BYTES[plan.dtype]
-    replies = plan.micro_batch * plan.group_size
-    prompt_tokens = plan.micro_batch * plan.prompt_length
-    tokens = prompt_tokens + replies * plan.reply_length
+    tokens = prompt_tokens + reply_tokens
     per_token = (
         6 * shape.hidden_size + 2 * shape.attention_size + 2 * shape.key_value_size + 3 * shape.intermediate_size
     )

@@ -102,9 +102,6 @@ def test_train_rporec_asks_the_teacher_and_leaves_the_settings_to_the_run_it_sta
     assert train_run.call_args.kwargs["teacher"] is None
 
 
-TABLES = SimpleNamespace(tables=lambda: [SimpleNamespace(to_rich=lambda: "the table")])
-
-
 @pytest.fixture
 def trained(tmp_path):
     """A directory that looks like a finished run of the named method."""
@@ -116,22 +113,32 @@ def trained(tmp_path):
     return make
 
 
-def test_evaluate_a_run_that_ranks(library, trained):
-    evaluate_run = library("reckon.evaluation", "evaluate_run", TABLES)
+@pytest.fixture
+def evaluated(library):
+    """`reckon evaluate` without its work: the recorders of the evaluation and of what is written."""
+    evaluate = library("reckon.evaluation.run", "evaluate", "the evaluation")
+    write = library("reckon.reports.write", "write_evaluation", Path("o/report.html"))
+    library("reckon.reports.write", "tables_of", [SimpleNamespace(to_rich=lambda: "the table")])
+    return evaluate, write
+
+
+def test_evaluate_a_run_that_ranks(evaluated, trained):
+    evaluate, write = evaluated
     path = trained("r2ec")
     assert "the table" in run("evaluate", path, "--split", "valid", "-k", "3", "-k", "7")
-    assert evaluate_run.call_args.args == (Path(path),)
-    assert evaluate_run.call_args.kwargs["split"] == "valid"
-    assert evaluate_run.call_args.kwargs["ks"] == (3, 7)
+    assert evaluate.call_args.args == (Path(path),)
+    assert (evaluate.call_args.kwargs["split"], evaluate.call_args.kwargs["ks"]) == ("valid", (3, 7))
+    assert write.call_args.args == ("the evaluation", Path(path) / "evaluation-valid")
 
 
-def test_evaluate_a_run_that_predicts_ratings(library, trained):
-    evaluate_rating_run = library("reckon.evaluation", "evaluate_rating_run", TABLES)
+def test_evaluate_a_run_that_predicts_ratings(evaluated, trained):
+    evaluate, write = evaluated
     path = trained("reczero")
-    assert "the table" in run("evaluate", path, "--samples", "8", "--beside", "other", "--out", "o")
-    assert evaluate_rating_run.call_args.args == (Path(path),)
-    call = evaluate_rating_run.call_args.kwargs
-    assert (call["samples"], call["beside"], call["out"], call["split"]) == (8, [Path("other")], Path("o"), "test")
+    assert "o/report.html" in run("evaluate", path, "--samples", "8", "--beside", "other", "--out", "o")
+    assert evaluate.call_args.args == (Path(path),)
+    call = evaluate.call_args.kwargs
+    assert (call["samples"], call["beside"], call["split"]) == (8, [Path("other")], "test")
+    assert write.call_args.args == ("the evaluation", Path("o"))
 
 
 @pytest.mark.parametrize(

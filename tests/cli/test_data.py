@@ -1,3 +1,5 @@
+import json
+
 import pytest
 from typer.testing import CliRunner
 
@@ -82,3 +84,25 @@ def test_the_bookshop_needs_no_input(reckon, tmp_path):
     result = reckon("prepare", "bookshop", tmp_path / "shop", "--seed", "3")
     assert result.exit_code == 0, result.output
     assert "items" in result.output
+
+
+def test_what_was_read_otherwise_than_written_is_printed_and_described(reckon, orders, tmp_path):
+    orders.write_text(orders.read_text().replace("c1,", "c1 ,"))
+    result = reckon("prepare", "table", orders, tmp_path / "shop", *MAP)
+    assert result.exit_code == 0 and "Note: " in result.output and "6 ids had blanks at their ends" in result.output
+    assert "6 ids had blanks at their ends" in reckon("describe", tmp_path / "shop").output
+
+
+def test_prices_without_one_reading_are_empty_and_counted(reckon, tmp_path):
+    prices = ["$1,299.00", "from 12.99", "9.99", "None", *["$5"] * 6]
+    meta = [
+        json.dumps({"parent_asin": f"i{n}", "title": f"Thing {n}", "price": price}) for n, price in enumerate(prices)
+    ]
+    (tmp_path / "meta_C.jsonl").write_text("\n".join(meta))
+    rows = [f"u{u},i{(u + n) % 10},5,{1_500_000_000_000 + 1000 * (u * 9 + n)}" for u in range(5) for n in range(9)]
+    (tmp_path / "C.csv").write_text("\n".join(["user_id,parent_asin,rating,timestamp", *rows]))
+    result = reckon("prepare", "amazon-2023", tmp_path, tmp_path / "out", "--category", "C", "--kind", "ratings")
+    assert result.exit_code == 0 and "1 values of price are no sure number, such as 'from 12.99'" in result.output
+    catalog = Dataset.load(tmp_path / "out").catalog
+    found = [catalog.table["price"][catalog.index(f"i{n}")].as_py() for n in range(4)]
+    assert found == [1299.0, None, 9.99, None]

@@ -20,10 +20,11 @@ from reckon.comparison.cells import Cell
 from reckon.comparison.config import ComparisonConfig, MethodConfig, ProtocolConfig, PublishedConfig, TuningConfig
 from reckon.comparison.harness import run_comparison
 from reckon.comparison.ranking.contestants import BaselineContestant
+from reckon.comparison.summary import metrics_of
 from reckon.comparison.workers import run_cells, run_here
 from reckon.data import Dataset
 from reckon.errors import CheckpointError, ConfigError, DataError
-from reckon.reports.comparison.tables import metrics_of, tables_of
+from reckon.reports.comparison.tables import tables_of
 from reckon.simulation.bookshop import write_bookshop
 
 POPULAR = MethodConfig(method="popularity")

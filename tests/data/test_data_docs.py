@@ -35,6 +35,16 @@ def write_inputs(folder: Path) -> None:
     csv("products.csv", "sku,name,maker", [(f"s{n}", f"Thing {n}", "Maker") for n in range(12)])
     reviews = [(*event, 1 + n % 5, "Good", "Works well") for n, event in enumerate(EVENTS)]
     csv("reviews.csv", "customer,sku,written_at,stars,headline,text", reviews)
+    (folder / "u.data").write_text(
+        "\n".join(f"{user}\t{item}\t{1 + n % 5}\t{time}" for n, (user, item, time) in enumerate(EVENTS))
+    )
+    sales = [
+        (time * 1000, user, "transaction" if n % 5 else "view", item) for n, (user, item, time) in enumerate(EVENTS * 3)
+    ]
+    csv("kinds.csv", "timestamp,visitorid,event,itemid", [*sales, ("", "c1", "transaction", "s1")])
+    days = [(user, item, f"{1 + n % 28:02d}/02/2017", "Zoë") for n, (user, item, _) in enumerate(EVENTS)]
+    csv("export.csv", "user_id,item_id,day,by", days)
+    (folder / "export.csv").write_bytes((folder / "export.csv").read_text(encoding="utf-8").encode("latin-1"))
     csv("steps.csv", "user_id,item_id,step", EVENTS)
     csv("log.csv", "user_id,item_id", [event[:2] for event in EVENTS])
     plays = [
@@ -55,7 +65,7 @@ def write_inputs(folder: Path) -> None:
 
 
 def test_the_page_has_the_commands():
-    assert len(commands()) == 8
+    assert len(commands()) == 11
 
 
 @pytest.mark.parametrize("command", commands(), ids=lambda command: command.split()[4])

@@ -57,3 +57,13 @@ def test_values_and_distances_of_a_scale():
 def test_the_worst_error_is_the_distance_to_the_far_end():
     assert Scale(1, 5, 1).worst_error(4) == 3
     assert Scale(1, 5, 1).worst_error(np.array([1, 2, 5])).tolist() == [4, 3, 4]
+
+
+@pytest.mark.parametrize(("ratings", "end"), [((1, 7), "10"), ((0, 4), "5"), ((1, 1), "5")])
+def test_a_guessed_end_that_never_occurs_is_a_doubt(ratings, end):
+    (doubt,) = Scale.of_ratings(ratings).doubts(ratings)
+    assert f"{end} never occurs" in doubt and "--scale" in doubt
+
+
+def test_a_guess_whose_ends_occur_leaves_no_doubt():
+    assert Scale.of_ratings([1, 5]).doubts([1, 3, 5]) == []

@@ -10,8 +10,11 @@ import pytest
 from rich.console import Console
 
 from reckon.errors import ConfigError, DataError
-from reckon.evaluation.compare import Grid, compare, comparison_table, pairs_table, rates_table, write_metrics
+from reckon.evaluation.pairs import compare
 from reckon.metrics import RankingResult, summary
+from reckon.reports.grid import Grid
+from reckon.reports.ranking.tables import comparison_table, pairs_table, rates_table
+from reckon.reports.write import write_metrics
 
 USERS = [f"u{n}" for n in range(200)]
 

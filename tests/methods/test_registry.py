@@ -19,7 +19,7 @@ from reckon.comparison.config import ComparisonConfig, MethodConfig, ProtocolCon
 from reckon.comparison.harness import run_comparison
 from reckon.comparison.registry import contestant, contestants
 from reckon.errors import CheckpointError, ConfigError
-from reckon.evaluation.compare_runs import compare_runs
+from reckon.evaluation.compare import compare_runs
 from reckon.methods.finished import name_of, task_of, title_of
 from reckon.methods.method import PRESETS
 from reckon.methods.registry import METHODS, load_ranking_model, load_rating_model, method_named
@@ -118,10 +118,10 @@ def test_a_method_of_the_registry_is_trained_evaluated_and_compared(fifth, folde
     with pytest.raises(CheckpointError, match="predicts ratings"):
         load_rating_model(run)
     assert runner.invoke(app, ["evaluate", str(run)], catch_exceptions=False).exit_code == 0
-    assert "The Fifth on shelf" in (run / "evaluation" / "report.html").read_text("utf-8")
+    assert "The Fifth on data (shelf)" in (run / "evaluation" / "report.html").read_text("utf-8")
     where = {"data": folders / "data", "backbone": folders / "backbone"}
     train_run("fifth", out=folders / "plain", arm="no-reasoning", **where)
-    assert [row[0] for row in compare_runs([folders / "plain", run])[0].rows][-2:] == ["fifth-plain", "fifth"]
+    assert [result.name for result in compare_runs([folders / "plain", run]).results][-2:] == ["fifth-plain", "fifth"]
 
 
 def test_a_method_of_the_registry_is_a_contestant(fifth, folders):

@@ -9,7 +9,8 @@ from support.tiny import FAMILIES, backbone, model, tokenizer
 
 from reckon.errors import CheckpointError, ConfigError
 from reckon.models import Backbone
-from reckon.models.backbone import LoraSettings, TokenBatch, load_backbone
+from reckon.models.backbone import LoraSettings, load_backbone
+from reckon.models.token_batch import TokenBatch
 from reckon.prompts import render
 from reckon.prompts.r2ec import MARKER
 from reckon.rollout import SamplingConfig, SharedPrefixEngine
@@ -159,16 +160,53 @@ def test_bfloat16_weights_sample_replies_and_stay_close_to_float32(family, tmp_p
 @pytest.mark.parametrize(
     "make",
     [
-        lambda path: None,
         lambda path: path.mkdir(),
         lambda path: (path.mkdir(), (path / "config.json").write_text("{}")),
     ],
-    ids=["missing", "empty folder", "no model"],
+    ids=["empty folder", "no model"],
 )
 def test_a_folder_without_a_model_is_a_checkpoint_error(make, tmp_path):
     make(tmp_path / "model")
     with pytest.raises(CheckpointError, match="cannot be loaded as a causal language model"):
         load_backbone(tmp_path / "model", device="cpu")
+
+
+def no_hub(*_, **__):
+    raise AssertionError("nobody should be asked")
+
+
+@pytest.mark.parametrize("path", ["missing", "./model", "runs/a/model", "backbones/model", "~/no-such-model", "runs/"])
+def test_a_mistyped_path_is_not_looked_up_in_the_hub(path, tmp_path, monkeypatch):
+    (tmp_path / "backbones").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("reckon.models.backbone.AutoTokenizer.from_pretrained", no_hub)
+    with pytest.raises(CheckpointError, match="there is no such folder"):
+        load_backbone(tmp_path / path if path == "missing" else path, device="cpu")
+
+
+@pytest.mark.parametrize("path", ["gpt2", "Qwen/Qwen3-0.6B"])
+def test_a_hub_id_is_looked_up(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("reckon.models.backbone.AutoTokenizer.from_pretrained", no_hub)
+    with pytest.raises(AssertionError, match="nobody should be asked"):
+        load_backbone(path, device="cpu")
+
+
+def test_a_file_is_no_folder_of_a_model(tmp_path):
+    (tmp_path / "weights.bin").touch()
+    with pytest.raises(CheckpointError, match="is no folder"):
+        load_backbone(tmp_path / "weights.bin", device="cpu")
+
+
+def test_a_model_with_code_of_its_own_is_refused(tmp_path):
+    settings = json.loads((saved(tmp_path) / "config.json").read_text())
+    settings |= {
+        "model_type": "homemade",
+        "auto_map": {"AutoConfig": "code.Config", "AutoModelForCausalLM": "code.Model"},
+    }
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    with pytest.raises(CheckpointError, match="code of its own"):
+        load_backbone(tmp_path, device="cpu")
 
 
 def test_damaged_weights_are_a_checkpoint_error(tmp_path):

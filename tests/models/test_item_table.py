@@ -130,3 +130,16 @@ def test_a_save_that_fails_leaves_the_previous_table(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         changed.save(path)
     assert ItemTable.load(path).item_ids == ["a", "b", "c"]
+
+
+def test_a_table_whose_ids_outgrow_a_file_header_is_stored(tmp_path):
+    """The header of a safetensors file ends at 100 MB; here 1.1 MB ids stand for millions of short ones."""
+    ids = [f"{number}é" + "x" * 1_100_000 for number in range(100)]
+    ItemTable(ids, torch.zeros(100, 2)).save(tmp_path / "t.safetensors")
+    assert ItemTable.load(tmp_path / "t.safetensors").item_ids == ids
+
+
+def test_a_file_with_its_ids_in_the_header_still_loads(tmp_path):
+    metadata = {"item_ids": json.dumps(["a", "b", "c"]), "catalog_hash": catalog_hash(["a", "b", "c"])}
+    save_file({"vectors": table().vectors}, tmp_path / "t.safetensors", metadata=metadata)
+    assert ItemTable.load(tmp_path / "t.safetensors", ["a", "b", "c"]).item_ids == ["a", "b", "c"]

@@ -5,7 +5,8 @@ import torch
 from support.tiny import FAMILIES, backbone
 
 from reckon.models import rec_head
-from reckon.models.rec_head import encode_items, encode_rows, item_logits, user_vectors
+from reckon.models.rec_head import encode_items, encode_rows, user_vectors
+from reckon.models.scoring import item_scores
 
 
 def prompts(count=9, seed=0):
@@ -67,7 +68,7 @@ def test_no_batch_holds_more_padded_tokens_than_allowed(monkeypatch):
 
 def test_scores_are_cosines_over_the_temperature():
     users, items = user_vectors(torch.tensor([[3.0, 4.0]])), torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]])
-    torch.testing.assert_close(item_logits(users, items, 0.02), torch.tensor([[30.0, 40.0, 50.0]]))
+    torch.testing.assert_close(item_scores(users / 0.02, items), torch.tensor([[30.0, 40.0, 50.0]]))
 
 
 def test_rows_of_a_bfloat16_model_are_float32():

@@ -4,8 +4,6 @@ import pytest
 import torch
 from support.tiny import FAMILIES, backbone
 
-from reckon.models.shared_prefix import ReadPrefix
-
 GROUP = 3
 
 
@@ -18,7 +16,7 @@ def batch(seed=0):
 
 def shared_hidden(bone, prompts, replies):
     states, last = bone.read_prompts(bone.pad(prompts))
-    hidden = bone.read_replies(replies, ReadPrefix(states, GROUP))
+    hidden = bone.read_replies(replies, states.reader(GROUP))
     return torch.cat([last.repeat_interleave(GROUP, 0)[:, None], hidden], dim=1)
 
 
@@ -84,6 +82,6 @@ def test_prompts_of_one_length_that_are_all_padded_hide_their_padding():
     padded = type(wide)(wide.ids[1:], wide.lengths[1:])
     with torch.no_grad():
         states, last = bone.read_prompts(padded)
-        hidden = bone.read_replies(replies, ReadPrefix(states, GROUP))
+        hidden = bone.read_replies(replies, states.reader(GROUP))
         shared = torch.cat([last.repeat_interleave(GROUP, 0)[:, None], hidden], dim=1)
         torch.testing.assert_close(shared, unshared_hidden(bone, short, replies), rtol=1e-4, atol=1e-4)

@@ -10,7 +10,7 @@ import torch
 from reckon.errors import ConfigError, ShapeError
 from reckon.methods.r2ec.config import RecPOConfig
 from reckon.methods.r2ec.trainer import RecPOTrainer
-from reckon.models.backbone import TokenBatch
+from reckon.models.token_batch import TokenBatch
 from reckon.rl import policy_trainer
 from reckon.rl.advantages import group_advantages
 from reckon.rl.objective import (
@@ -134,7 +134,7 @@ def test_the_trainers_own_loss_has_the_gradient_of_the_formula(rewards, best_cou
     trainer._reports, trainer._sums, trainer.reference = defaultdict(list), defaultdict(float), None
     trainer.settings = PolicySettings(SamplingConfig(), 4, "grpo", EPSILON, EPSILON_HIGH, micro_batch_size=2)
     trainer.backbone = SimpleNamespace(
-        read_prompts=lambda prompts: (SimpleNamespace(lengths=prompts.lengths), torch.zeros(2, 1)),
+        read_prompts=lambda prompts: (SimpleNamespace(reader=lambda group_size: None), torch.zeros(2, 1)),
         read_replies=lambda ids, reader: torch.zeros(*ids.shape, 1),
     )
     recpo = RecPOConfig(num_generations=4, epsilon=EPSILON, epsilon_high=EPSILON_HIGH, item_trajectories=best_count)
@@ -147,9 +147,9 @@ def test_the_trainers_own_loss_has_the_gradient_of_the_formula(rewards, best_cou
         logprobs=data.old,
         lengths=torch.tensor([sum(lengths) for lengths in LENGTHS]),
     )
-    token_loss, extra = trainer._losses(
-        rollouts, slice(0, 2), ["a", "b"], group_advantages(data.rewards), token_weights(data.mask)
-    )
+    advantages = group_advantages(data.rewards)
+    token_loss, hidden = trainer._token_loss(rollouts, token_weights(data.mask), advantages)
+    extra = trainer.extra_loss(hidden, ["a", "b"], advantages)
     (token_loss / 8 + extra / 2).backward()
     expected = finite_differences(data, data.old_items, best_count=best_count)
     torch.testing.assert_close((new.grad, items.grad), expected, rtol=1e-6, atol=1e-8)

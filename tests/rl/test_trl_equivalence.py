@@ -6,7 +6,6 @@ from datasets import Dataset
 from support.tiny import backbone
 from transformers.utils import logging
 
-from reckon.models.shared_prefix import ReadPrefix
 from reckon.rl.objective import token_losses, token_weights
 from reckon.rl.policy_trainer import PolicySettings
 from reckon.rollout import SamplingConfig, SharedPrefixEngine, token_logprobs
@@ -37,7 +36,7 @@ def batch():
 def our_loss(batch, loss_type, beta):
     bone, rollouts, mask, old, reference, advantages = batch
     states, last = bone.read_prompts(rollouts.prompts)
-    hidden = bone.read_replies(rollouts.reply_ids, ReadPrefix(states, GROUP))
+    hidden = bone.read_replies(rollouts.reply_ids, states.reader(GROUP))
     predicting = torch.cat([last.repeat_interleave(GROUP, 0)[:, None], hidden[:, :-1]], dim=1)
     logprobs, _ = token_logprobs(bone, predicting, rollouts.reply_ids, mask, SamplingConfig())
     weights = token_weights(mask, loss_type, BUDGET)

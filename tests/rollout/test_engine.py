@@ -171,3 +171,14 @@ def test_without_appending_a_written_end_ends_the_reply(written):
     assert rolled.finish == (written,) * len(PROMPTS)
     assert rolled.reply_ids.tolist() == [[7, 9, last]] * len(PROMPTS)
     assert not rolled.truncated.any(), "the policy itself ended the reply"
+
+
+def test_top_k_keeps_exactly_k_tokens_of_ties_the_first():
+    logits = torch.tensor([[0.0, 2.0, 1.0, 1.0, 1.0, -1.0]])
+    kept = sampled_logprobs(logits, SamplingConfig(top_k=3)).exp()
+    torch.testing.assert_close(
+        kept,
+        torch.tensor([[0.0, 2.0, 1.0, 1.0, -torch.inf, 0.0]])
+        .masked_fill(torch.tensor([[True, False, False, False, True, True]]), -torch.inf)
+        .softmax(-1),
+    )

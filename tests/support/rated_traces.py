@@ -25,6 +25,14 @@ def write_right_traces(path, data, count=24):
         }
         for row, example in enumerate(rating_examples(data, "train").subset(list(range(count))))
     ]
-    counts = {"asked": count, "kept": count, "kept_hinted": 0, "dropped": {}, "requests": count, "prompt_tokens": 0}
+    counts = {
+        "asked": count,
+        "kept": count,
+        "kept_hinted": 0,
+        "unchecked": 0,
+        "dropped": {},
+        "requests": count,
+        "prompt_tokens": 0,
+    }
     summary = TraceSummary(**counts, completion_tokens=0, uncounted=0, cost=None, unmatched=0)
     write_traces(path, kept, [], summary, {"data": data.checksum, "split": data.protocol})

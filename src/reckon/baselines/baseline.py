@@ -26,7 +26,7 @@ from reckon.data import Catalog, Dataset, Examples
 from reckon.data.dataset import DEFAULT_WINDOW
 from reckon.data.examples import IntArray
 from reckon.errors import CheckpointError, ConfigError, DataError
-from reckon.files import write_text
+from reckon.files import whole_file, write_text
 from reckon.models.item_table import catalog_hash
 from reckon.models.recommender import RankedExamples, Recommendation
 from reckon.models.scoring import SCORES_AT_ONCE, block_ranks, block_top_k
@@ -223,9 +223,8 @@ class Baseline(ABC):
         """Write tensors, settings and `baseline.json`, which comes last: a folder with it is whole."""
         path = Path(path)
         path.mkdir(parents=True, exist_ok=True)
-        part = path / f".{TENSORS_FILE}.part"
-        save_file({name: value.detach().cpu().contiguous() for name, value in self.tensors().items()}, part)
-        part.replace(path / TENSORS_FILE)
+        with whole_file(path / TENSORS_FILE) as part:
+            save_file({name: value.detach().cpu().contiguous() for name, value in self.tensors().items()}, part)
         self.save_parts(path)
         save_config(self.config, path / CONFIG_FILE)
         meta = {

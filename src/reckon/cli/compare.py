@@ -5,13 +5,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from reckon.cli.evaluate import Split
+from reckon.cli.evaluate import KS, Split, print_tables
 from reckon.cli.options import refuse_option
 from reckon.errors import ConfigError
-
-KS = (5, 10, 20)
 
 
 def compare(
@@ -72,17 +69,18 @@ def _refuse(given: Mapping[str, object], why: str) -> None:
 
 
 def _compare_runs(runs: list[Path], split: Split, ks: tuple[int, ...], batch_size: int, data: Path | None) -> None:
-    from reckon.evaluation.compare_runs import compare_runs
+    from reckon.evaluation.compare import compare_runs
+    from reckon.reports.write import tables_of
 
-    console = Console()
-    for table in compare_runs(runs, split=split.value, ks=ks, batch_size=batch_size, data=data):
-        console.print(table.to_rich())
+    evaluation = compare_runs(runs, split=split.value, ks=ks, batch_size=batch_size, data=data)
+    print_tables(tables_of(evaluation))
 
 
 def _compare_methods(data: Path, config: Path, out: Path, overrides: list[str]) -> None:
-    from reckon.reports.comparison.report import compare_and_report
+    from reckon.comparison.config import load_comparison
+    from reckon.comparison.harness import run_comparison
+    from reckon.reports.comparison.report import write_comparison
 
-    console = Console()
-    for table in compare_and_report(data, config, out, overrides).values():
-        console.print(table.to_rich())
+    comparison = run_comparison(data, load_comparison(config, overrides), out)
+    print_tables(write_comparison(comparison, out).values())
     typer.echo(f"Wrote {out}. Open {out / 'report.html'}")

@@ -40,6 +40,23 @@ class TimeUnit(StrEnum):
     NANOSECONDS = "ns"
 
 
+class BadRows(StrEnum):
+    ERROR = "error"
+    DROP = "drop"
+
+
+class CoreOn(StrEnum):
+    TRAIN = "train"
+    ALL = "all"
+
+
+class Format(StrEnum):
+    CSV = "csv"
+    TSV = "tsv"
+    JSON = "json"
+    PARQUET = "parquet"
+
+
 class Kind(StrEnum):
     REVIEWS = "reviews"
     RATINGS = "ratings"
@@ -48,6 +65,13 @@ class Kind(StrEnum):
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="The dataset directory to make.")]
 SplitBy = Annotated[Split, typer.Option("--split", help="How targets are shared out: by time 8:1:1, or per user.")]
 KCore = Annotated[int, typer.Option("--k-core", min=0, help="Keep users and items with at least this many events.")]
+KCoreOn = Annotated[
+    CoreOn | None,
+    typer.Option(
+        "--k-core-on",
+        help="What --k-core counts: events of the training period (default of a temporal split), or all.",
+    ),
+]
 Since = Annotated[str | None, typer.Option(metavar="DATE", help="First day kept, UTC, e.g. 2016-10-01.")]
 Until = Annotated[str | None, typer.Option(metavar="DATE", help="First day no longer kept.")]
 MinTitle = Annotated[int, typer.Option(min=0, help="Characters a title needs; 1 drops items without one.")]
@@ -58,6 +82,18 @@ Words = Annotated[str | None, typer.Option(metavar="ITEM,ITEMS,ACTION", help="Wh
 Unknown = Annotated[
     UnknownItems,
     typer.Option(help="Events whose item has no record: stop, leave them out, or add an item without a title."),
+]
+Bad = Annotated[
+    BadRows,
+    typer.Option("--bad-rows", help="Rows without a usable id, time or rating: stop, or drop and count them."),
+]
+Keep = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--keep",
+        metavar="NAME",
+        help="Item column such as average_rating that is kept although it may count the test period; repeatable.",
+    ),
 ]
 Memory = Annotated[str, typer.Option(metavar="SIZE", help="What DuckDB may use before it spills to disk.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing dataset directory.")]
@@ -110,18 +146,20 @@ def movielens(
     out: Out,
     split: SplitBy = Split.TEMPORAL,
     k_core: KCore = 0,
+    k_core_on: KCoreOn = None,
     since: Since = None,
     until: Until = None,
     min_title: MinTitle = 0,
     words: Words = None,
+    bad_rows: Bad = BadRows.ERROR,
     memory: Memory = "2GB",
     overwrite: Overwrite = False,
 ) -> None:
-    """MovieLens as published: ml-latest-small, ml-latest, ml-25m, ml-32m, ml-1m or ml-10m."""
+    """MovieLens as published: ml-latest-small, ml-latest, ml-25m, ml-32m, ml-1m, ml-10m or ml-100k."""
     from reckon.data.sources.movielens import MovieLens
 
-    filters = _filters(k_core, since, until, min_title, Dedupe.EXACT)
-    _prepare(MovieLens(path), out, split, filters, words, None, memory, overwrite)
+    filters = _filters(k_core, k_core_on, since, until, min_title, Dedupe.EXACT)
+    _prepare(MovieLens(path), out, split, filters, words, None, memory, overwrite, bad_rows)
 
 
 @prepare_app.command(
@@ -141,12 +179,14 @@ def amazon_2023(
     ] = None,
     split: SplitBy = Split.TEMPORAL,
     k_core: KCore = 0,
+    k_core_on: KCoreOn = None,
     since: Since = None,
     until: Until = None,
     min_title: MinTitle = 0,
     dedupe: DedupeBy = Dedupe.EXACT,
     unknown_items: Unknown = UnknownItems.DROP,
     words: Words = None,
+    bad_rows: Bad = BadRows.ERROR,
     memory: Memory = "2GB",
     overwrite: Overwrite = False,
 ) -> None:
@@ -161,8 +201,8 @@ def amazon_2023(
         mirrors=(*(mirror or ()), *MIRRORS),
         sha256=_pairs("--sha256", sha256),
     )
-    filters = _filters(k_core, since, until, min_title, dedupe)
-    _prepare(source, out, split, filters, words, unknown_items, memory, overwrite)
+    filters = _filters(k_core, k_core_on, since, until, min_title, dedupe)
+    _prepare(source, out, split, filters, words, unknown_items, memory, overwrite, bad_rows)
 
 
 @prepare_app.command("rows", epilog="Example: reckon data prepare rows amazon-industrial/ data/industrial")
@@ -170,14 +210,26 @@ def rows(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="Folder with items, interactions, valid and test.")],
     out: Out,
     without_test: Annotated[bool, typer.Option("--without-test", help="Accept a folder without test rows.")] = False,
+    keep: Keep = None,
     words: Words = None,
+    bad_rows: Bad = BadRows.ERROR,
     memory: Memory = "2GB",
     overwrite: Overwrite = False,
 ) -> None:
     """Given next-item rows with their own histories; only interactions of origin `history` train."""
     from reckon.data.sources.rows import Rows
 
-    _prepare(Rows(path, without_test=without_test), out, None, None, words, None, memory, overwrite)
+    _prepare(
+        Rows(path, without_test=without_test, keep=tuple(keep or ())),
+        out,
+        None,
+        None,
+        words,
+        None,
+        memory,
+        overwrite,
+        bad_rows,
+    )
 
 
 @prepare_app.command(
@@ -208,16 +260,41 @@ def table(
         list[str] | None,
         typer.Option(metavar="OURS=THEIRS", help="item_id, title, further columns in prompt order; repeatable."),
     ] = None,
+    item_columns: Annotated[
+        str | None,
+        typer.Option(metavar="A,B,C", help="Item columns that become text beside the mapped ones; all if left out."),
+    ] = None,
+    keep: Keep = None,
+    where: Annotated[
+        str | None, typer.Option(metavar="CONDITION", help="Rows that count, e.g. \"event = 'transaction'\".")
+    ] = None,
     name: Annotated[str | None, typer.Option("--table", help="Table of the interactions in a database.")] = None,
     items_table: Annotated[str | None, typer.Option(help="Table of the items in a database.")] = None,
     time_unit: Annotated[TimeUnit, typer.Option(help="Unit of numeric timestamps.")] = TimeUnit.AUTO,
+    time_format: Annotated[
+        str | None,
+        typer.Option(metavar="FORMAT", help="How dates are written, e.g. %d/%m/%Y."),
+    ] = None,
     scale: Annotated[
         str | None,
         typer.Option(metavar="LOW:HIGH[:STEP]", help="Of the ratings, e.g. 1:5:1; told from the ratings if left out."),
     ] = None,
     delimiter: Annotated[str | None, typer.Option(help="Field separator of CSV files, if not plain.")] = None,
+    format_: Annotated[
+        Format | None, typer.Option("--format", help="Of a file whose name does not tell it, e.g. u.data.")
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(metavar="A,B,C", help="Column names of interactions in a CSV file without a header.")
+    ] = None,
+    no_header: Annotated[
+        bool, typer.Option("--no-header", help="The CSV file has no header: columns are column1, column2, …")
+    ] = False,
+    encoding: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of text files, e.g. latin-1; UTF-8 if left out.")
+    ] = None,
     split: SplitBy = Split.TEMPORAL,
     k_core: KCore = 0,
+    k_core_on: KCoreOn = None,
     since: Since = None,
     until: Until = None,
     min_title: MinTitle = 0,
@@ -228,13 +305,15 @@ def table(
         typer.Option(metavar="SEED", help="Item ids, and missing titles, become random numbers: ids often tell age."),
     ] = None,
     words: Words = None,
+    bad_rows: Bad = BadRows.ERROR,
     memory: Memory = "2GB",
     overwrite: Overwrite = False,
 ) -> None:
     """Your own interactions and items, with a mapping of their columns."""
     from reckon.data.scale import Scale
-    from reckon.data.sources.files import CsvStyle
+    from reckon.data.sources.files import FileStyle
     from reckon.data.sources.table import Table
+    from reckon.data.sources.where import Condition
 
     source = Table(
         interactions=interactions,
@@ -244,11 +323,21 @@ def table(
         table=name,
         items_table=items_table,
         time_unit=time_unit.value,
-        csv=CsvStyle(delimiter=delimiter),
+        time_format=time_format,
+        text_columns=None if item_columns is None else _names(item_columns),
+        keep=tuple(keep or ()),
+        where=None if where is None else Condition.parse(where),
+        style=FileStyle(
+            format=None if format_ is None else format_.value,
+            encoding=encoding,
+            delimiter=delimiter,
+            names=None if columns is None else _names(columns),
+            header=not no_header,
+        ),
         scale=None if scale is None else Scale.parse(scale),
     )
-    filters = _filters(k_core, since, until, min_title, dedupe)
-    _prepare(source, out, split, filters, words, unknown_items, memory, overwrite, relabel)
+    filters = _filters(k_core, k_core_on, since, until, min_title, dedupe)
+    _prepare(source, out, split, filters, words, unknown_items, memory, overwrite, bad_rows, relabel)
 
 
 @app.command("describe", epilog="Example: reckon data describe data/movielens")
@@ -271,6 +360,7 @@ def _prepare(
     unknown_items: UnknownItems | None,
     memory: str,
     overwrite: bool,
+    bad_rows: BadRows,
     relabel: int | None = None,
 ) -> None:
     from reckon.data.prepare.prepare import prepare
@@ -283,6 +373,7 @@ def _prepare(
         words=_words(words),
         unknown_items=None if unknown_items is None else unknown_items.value,
         relabel=relabel,
+        bad_rows=bad_rows.value,
         memory=memory,
         overwrite=overwrite,
     )
@@ -292,15 +383,32 @@ def _prepare(
 def _done(out: Path) -> None:
     from reckon.data.dataset import Dataset
 
-    totals = Dataset.load(out).info["totals"]
+    info = Dataset.load(out).info
+    totals = info["totals"]
+    for note in info["notes"]:
+        typer.echo(f"Note: {note}.", err=True)
     counts = ", ".join(f"{totals[name]:,} {name}" for name in ("users", "items", "interactions"))
     typer.echo(f"Wrote {out}: {counts}. Next: reckon data describe {out}")
 
 
-def _filters(k_core: int, since: str | None, until: str | None, min_title: int, dedupe: Dedupe) -> "Filters":
+def _filters(
+    k_core: int, k_core_on: CoreOn | None, since: str | None, until: str | None, min_title: int, dedupe: Dedupe
+) -> "Filters":
     from reckon.data.prepare.filters import Filters
 
-    return Filters(k_core=k_core, since=since, until=until, min_title=min_title, dedupe=dedupe.value)
+    return Filters(
+        k_core=k_core,
+        k_core_on=None if k_core_on is None else k_core_on.value,
+        since=since,
+        until=until,
+        min_title=min_title,
+        dedupe=dedupe.value,
+    )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """Names joined by commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _pairs(option: str, texts: list[str] | None) -> dict[str, str]:

@@ -32,6 +32,9 @@ def doctor(
     dtype: Annotated[DtypeName, typer.Option(help="Type of the weights.")] = DtypeName.BFLOAT16,
     checkpointing: Annotated[bool, typer.Option(help="Recompute activations instead of keeping them.")] = True,
     items: Annotated[int, typer.Option(min=0, help="Items in the catalog.")] = 0,
+    batch_items: Annotated[int, typer.Option(min=0, help="R2ec: items that an update encodes with gradient.")] = 0,
+    item_length: Annotated[int, typer.Option(min=1, help="Tokens per item prompt.")] = 64,
+    reference: Annotated[bool, typer.Option(help="Whether there is a KL term, and so a reference policy.")] = False,
 ) -> None:
     """Print versions, devices, missing extras and, with --model, the memory that a training run needs."""
     from reckon.doctor import examine
@@ -52,6 +55,9 @@ def doctor(
         dtype=dtype.value,
         gradient_checkpointing=checkpointing,
         items=items,
+        batch_items=batch_items,
+        item_length=item_length,
+        reference=reference,
     )
     shape = read_shape(model)
     console.print(f"{shape.parameters:,} parameters, {shape.layers} layers of width {shape.hidden_size:,}")
@@ -87,6 +93,10 @@ def render_memory(console: Console, estimate: "MemoryEstimate", diagnosis: "Diag
         "working space of the update": estimate.working,
         "key/value cache": estimate.key_value_cache,
         "item table": estimate.item_table,
+        "scores of the catalog": estimate.scores,
+        "items of an update, and their gradient": estimate.item_term,
+        "activations of a chunk of items": estimate.item_activations,
+        "reference policy": estimate.reference,
     }
     for name, size in rows.items():
         if size:

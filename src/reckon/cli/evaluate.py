@@ -1,13 +1,19 @@
 """`reckon evaluate RUN`: rank the whole catalog, or predict the rating, for every row of a split."""
 
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from reckon.cli.options import RunDir, refuse_option
+
+if TYPE_CHECKING:
+    from reckon.reports.grid import Grid
+
+KS = (5, 10, 20)
 
 
 class Split(StrEnum):
@@ -40,25 +46,30 @@ def evaluate(
     ] = None,
 ) -> None:
     """Metrics with 95 % intervals beside baselines: Hit, NDCG, MRR and coverage, or MAE and RMSE for ratings."""
-    from reckon.evaluation import evaluate_rating_run, evaluate_run
+    from reckon.evaluation.run import evaluate as evaluate_run
     from reckon.methods.finished import task_of
+    from reckon.reports.write import folder_of, tables_of, write_evaluation
 
     if task_of(run) == "rating":
         refuse_option("--k", k, f"{run} predicts ratings, which have no cut-off")
-        tables = evaluate_rating_run(
-            run, split=split.value, samples=samples or 1, batch_size=batch_size, out=out, beside=beside or [], data=data
-        ).tables()
     else:
         refuse_option("--samples", samples, f"{run} ranks items; only ratings have a mean")
-        tables = evaluate_run(
-            run,
-            split=split.value,
-            ks=tuple(k or (5, 10, 20)),
-            batch_size=batch_size,
-            out=out,
-            beside=beside or [],
-            data=data,
-        ).tables()
+    evaluation = evaluate_run(
+        run,
+        split=split.value,
+        ks=tuple(k or KS),
+        samples=samples or 1,
+        batch_size=batch_size,
+        beside=beside or [],
+        data=data,
+    )
+    page = write_evaluation(evaluation, folder_of(run, split.value) if out is None else out)
+    print_tables(tables_of(evaluation))
+    typer.echo(f"Open {page}")
+
+
+def print_tables(tables: "Iterable[Grid]") -> None:
+    """One table after the other."""
     console = Console()
     for table in tables:
         console.print(table.to_rich())

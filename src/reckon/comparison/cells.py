@@ -28,7 +28,6 @@ from safetensors import SafetensorError
 
 from reckon import __version__
 from reckon.comparison.config import ProtocolConfig
-from reckon.comparison.measures import measure_of
 from reckon.comparison.protocol import apply_split
 from reckon.comparison.registry import TASKS, contestant
 from reckon.comparison.task import AnyRows, Task
@@ -36,6 +35,7 @@ from reckon.config import config_from
 from reckon.data import Dataset
 from reckon.errors import CheckpointError, ReckonError
 from reckon.files import write_text
+from reckon.metrics.measures import measure_of
 
 CELL_FILE, LOG_FILE, ERROR_FILE = "cell.json", "log.json", "error.json"
 REVISION = 2  # raised when a change of the code changes what cells come out as, so that earlier ones are not kept

@@ -1,7 +1,7 @@
 """One row as several methods see it: what a page shows where methods disagree.
 
 Entry points: `Disagreement` for rankings, `RatingDisagreement` for ratings. Which rows are shown is decided in
-`reckon.comparison.ranking.groups` and `reckon.comparison.rating.groups`.
+`reckon.comparison.ranking.disagreements` and `reckon.comparison.rating.disagreements`.
 """
 
 from collections.abc import Sequence

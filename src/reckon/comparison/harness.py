@@ -25,9 +25,7 @@ from typing import Any
 from reckon.comparison.cells import CELL_FILE, Cell, failure_of, fingerprint_of, read_cell
 from reckon.comparison.config import ComparisonConfig, MethodConfig
 from reckon.comparison.contestant import Contestant
-from reckon.comparison.measures import measure_of
 from reckon.comparison.protocol import apply_split
-from reckon.comparison.ranking.guards import Finding
 from reckon.comparison.registry import TASKS, contestant
 from reckon.comparison.statistics import Difference, Standing, differences
 from reckon.comparison.task import Task
@@ -35,9 +33,10 @@ from reckon.comparison.tuning import best_trial, check_search, trials_of
 from reckon.comparison.workers import Runner, run_cells
 from reckon.config import plain_value, save_config, to_dict
 from reckon.data import Dataset
-from reckon.data.prepare.write import file_sha256
 from reckon.errors import CheckpointError
-from reckon.files import write_text
+from reckon.evaluation.guards.finding import Finding
+from reckon.files import file_sha256, write_text
+from reckon.metrics.measures import measure_of
 
 CONFIG_FILE, TUNING_FILE = "comparison.yaml", "tuning.json"
 

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from reckon.comparison.cells import FinishedCell
-from reckon.comparison.measures import measure_of
 from reckon.errors import DataError
+from reckon.evaluation.groups import Groups, intervals_of
 from reckon.metrics import Interval, PairedDifference, holm, spread
 from reckon.metrics.bootstrap import FloatArray
+from reckon.metrics.measures import measure_of
 from reckon.metrics.significance import LEVEL, enough_resamples
 
 
@@ -73,6 +74,10 @@ class Standing:
             by_seed = tuple(measure.of(measure.values(result)) for result in self.results)
             self._measured[metric] = SeedMetric(interval, spread(by_seed), by_seed)
         return self._measured[metric]
+
+    def in_groups(self, metric: str, groups: Groups) -> list[Interval | None]:
+        """The metric over rows and seeds in each group, with its interval; None for too few rows."""
+        return intervals_of(self.worth(metric), self.results[0].user_ids, metric, groups)
 
     def mean_of(self, place: str, name: str) -> float | None:
         """Mean over seeds of a number in the cells' `place` (`seconds`, `rates`); None where no cell has it."""

@@ -12,9 +12,9 @@ from typing import Any, ClassVar, Protocol
 
 from reckon.comparison.config import ComparisonConfig, ProtocolConfig, PublishedConfig
 from reckon.comparison.contestant import Contestant
-from reckon.comparison.ranking.guards import Finding
 from reckon.data import Dataset
 from reckon.data.splits import Split as RowSplit
+from reckon.evaluation.guards.finding import Finding
 from reckon.methods.method import Task as TaskName
 
 

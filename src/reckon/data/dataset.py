@@ -303,7 +303,7 @@ def _read_parquet(path: Path, required: tuple[str, ...], optional: tuple[str, ..
     try:
         found = pq.read_schema(path).names
         wanted = found if optional is None else [name for name in (*required, *optional) if name in found]
-        table = pq.read_table(path, columns=wanted)
+        table = pq.read_table(path, columns=wanted, partitioning=None)
     except FileNotFoundError:
         raise DataError(str(path), "does not exist", "make the directory with `reckon data prepare`") from None
     except (pa.ArrowInvalid, OSError) as error:

@@ -41,6 +41,7 @@ def describe(path: str | Path, window: int = DEFAULT_WINDOW) -> str:
         _splits(dataset, window),
         _items(dataset),
         _steps(dataset.info.get("counts", [])),
+        [_line("note", note) for note in dataset.info.get("notes", [])],
         _example(dataset, window),
     ]
     return "\n\n".join("\n".join(lines) for lines in sections if lines)

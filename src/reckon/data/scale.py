@@ -79,6 +79,18 @@ class Scale:
             raise DataError("ratings", f"all are {lowest:g}, which tells no scale", "give the scale, or leave them out")
         return cls(lowest, highest)
 
+    def doubts(self, ratings: Any) -> list[str]:
+        """Why a scale told from these ratings may be wrong: an end of it that never occurs, a sentence; or nothing."""
+        values = np.asarray(ratings, dtype=np.float64).round(DECIMALS)
+        lowest, highest = float(np.nanmin(values)), float(np.nanmax(values))
+        unseen = [f"{end:g}" for end, seen in ((self.lowest, lowest), (self.highest, highest)) if end != seen]
+        if not unseen:
+            return []
+        return [
+            f"the rating scale {self} is a guess from ratings of {lowest:g} to {highest:g}: {' and '.join(unseen)} "
+            "never occurs; pass --scale LOW:HIGH:STEP to `table` if it is another"
+        ]
+
     @classmethod
     def of_record(cls, record: dict[str, Any]) -> "Scale":
         """The scale of an entry of `dataset.json`."""

@@ -23,6 +23,7 @@ Split = Literal["train", "valid", "test"]
 Protocol = Literal["temporal", "leave-one-out", "given"]
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 NO_TARGET = -1
+TRAIN_SHARE, VALID_UNTIL = 0.8, 0.9  # of the targets of a temporal split, in the order of time
 
 
 def split_of_events(protocol: Protocol, user_index: IntArray, time: IntArray | None) -> IntArray:
@@ -59,7 +60,7 @@ def split_of_events(protocol: Protocol, user_index: IntArray, time: IntArray | N
                 "no user has two interactions, so nothing can be predicted",
                 "lower the filters or bring more data",
             )
-        first_cut, second_cut = targets[int(0.8 * len(targets))], targets[int(0.9 * len(targets))]
+        first_cut, second_cut = (targets[int(share * len(targets))] for share in (TRAIN_SHARE, VALID_UNTIL))
         split[time >= first_cut] = 1
         split[time >= second_cut] = 2
     split[position == 0] = NO_TARGET

@@ -4,22 +4,17 @@ Entry point: `run_ranking_demo`. Bookshop, backbone, no-reasoning arm, R2ec, eva
 taste process is known, the best possible Hit and NDCG stand beside the results.
 """
 
-import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from reckon.baselines import Popularity
-from reckon.data import Dataset, Examples
+from reckon.data import Dataset
 from reckon.demo.live import LiveProgress, Stage, join_trajectories
-from reckon.evaluation import Evaluation, ReportData, ranking_result, result_of, write_metrics, write_report
-from reckon.evaluation.compare import compare
-from reckon.evaluation.ranking.evaluate import example_users
+from reckon.evaluation.run import evaluate
 from reckon.methods.r2ec import R2ec
 from reckon.methods.r2ec.config import Arm, HeadConfig, R2ecConfig, preset
 from reckon.methods.r2ec.trainer import fit
-from reckon.metrics import CUTOFFS, summary
-from reckon.runs.read import facts_of
+from reckon.metrics import CUTOFFS
+from reckon.reports.write import tables_of, write_evaluation
 from reckon.simulation.bookshop import best_possible, shop_of, write_bookshop
 from reckon.small_backbone.pretrain import SIZES, new_backbone
 
@@ -58,58 +53,27 @@ def run_ranking_demo(out: str | Path, seed: int = 0) -> Path:
         dataset = Dataset.load(write_bookshop(out / "data", seed=seed))
     with stage.step("Pretraining a small language model on its cards and notes"):
         backbone = new_backbone(dataset, out / "backbone", size="tiny", seed=seed, config=BACKBONE)
-    models: dict[Arm, R2ec] = {}
     arms: tuple[tuple[Arm, str], ...] = (("no-reasoning", "without reasoning"), ("full", "with RecPO"))
     for arm, words in arms:
         with stage.step(f"Training R2ec {words}"):
-            models[arm] = _train(arm, seed, dataset, backbone, out / arm)
-    with stage.step("Ranking 480 books for 1,000 test readers"):
-        examples = dataset.examples("test", models["full"].config.prompt.window)
-        evaluation, ranked = _evaluate(dataset, models, examples)
-    write_metrics(
-        out / "metrics.json",
-        [summary(result, CUTOFFS) for result in evaluation.results],
-        evaluation.best_possible,
-        stage.seconds,
-        evaluation.pairs,
-    )
+            _train(arm, seed, dataset, backbone, out / arm)
     join_trajectories(out / "full" / "trajectories", out / "trajectories.parquet")
-    report = write_report(
-        out / "report.html",
-        ReportData(
-            title="R²ec in a simulated bookshop",
-            subtitle="300 readers to learn from, 1,000 others to recommend to; the best possible is known",
-            results=evaluation.results,
-            best_possible=evaluation.best_possible,
-            baseline_name="no-reasoning",
-            histories={
-                name: json.loads((out / arm / "log.json").read_text())
-                for name, arm in (("no-reasoning", "no-reasoning"), ("r2ec", "full"))
-            },
-            examples=example_users(models["full"], examples, ranked),
-            facts=facts_of(out / "full"),
-        ),
+    with stage.step("Ranking 480 books for 1,000 test readers"):
+        shop, book_of_item = shop_of(dataset)
+        best = best_possible(shop, dataset.examples("test"), book_of_item, CUTOFFS)
+        evaluation = evaluate(out / "full", beside=[out / "no-reasoning"], best_possible=best)
+    report = write_evaluation(
+        evaluation,
+        out,
+        title="R²ec in a simulated bookshop",
+        subtitle="300 readers to learn from, 1,000 others to recommend to; the best possible is known",
+        seconds=stage.seconds,
     )
-    stage.show(evaluation.tables())
+    stage.show(tables_of(evaluation))
     return report
 
 
-def _train(arm: Arm, seed: int, dataset: Dataset, backbone: Path, out: Path) -> R2ec:
+def _train(arm: Arm, seed: int, dataset: Dataset, backbone: Path, out: Path) -> None:
     model = R2ec.from_backbone(backbone, dataset, demo_config(arm, seed))
     with LiveProgress() as live:
         fit(model, dataset, out, progress=False, callbacks=[live])
-    return model
-
-
-def _evaluate(dataset: Dataset, models: dict[Arm, R2ec], examples: Examples) -> tuple[Evaluation, Any]:
-    shop, book_of_item = shop_of(dataset)
-    popularity = result_of("popularity", Popularity.fit(dataset).ranks(examples), examples, dataset.catalog)
-    plain, _ = ranking_result("no-reasoning", models["no-reasoning"], examples)
-    full, ranked = ranking_result("r2ec", models["full"], examples)
-    pairs = [
-        pair
-        for other in (popularity, plain)
-        for pair in compare([other, full], other.name, ("hit@5", "ndcg@5", "hit@10", "ndcg@10"))
-    ]
-    best = best_possible(shop, examples, book_of_item, CUTOFFS)
-    return Evaluation((popularity, plain, full), pairs, CUTOFFS, best), ranked

@@ -17,7 +17,8 @@ from transformers import TrainerCallback
 from transformers.utils import logging
 
 from reckon.errors import DataError
-from reckon.evaluation.compare import Grid
+from reckon.files import whole_file
+from reckon.reports.grid import Grid
 from reckon.training.loop import BAR_NUMBERS
 
 
@@ -97,6 +98,5 @@ def make_room(out: Path, parts: set[str]) -> None:
 def join_trajectories(parts: Path, out: Path) -> None:
     """One Parquet file of every trajectory the policy was trained on."""
     table = pq.ParquetDataset(sorted(parts.glob("part-*.parquet"))).read()
-    part = out.with_name(f".{out.name}.part")
-    pq.write_table(table, part, compression="zstd")
-    part.replace(out)
+    with whole_file(out) as part:
+        pq.write_table(table, part, compression="zstd")

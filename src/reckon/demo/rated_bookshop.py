@@ -10,10 +10,11 @@ from pathlib import Path
 from reckon.data import Dataset
 from reckon.data.ratings import rating_examples
 from reckon.demo.live import LiveProgress, Stage, join_trajectories
-from reckon.evaluation.rating.evaluate import evaluate_rating_run
+from reckon.evaluation.run import evaluate
 from reckon.methods.reczero import RecZero
 from reckon.methods.reczero.config import RecZeroConfig, preset
 from reckon.methods.reczero.trainer import fit
+from reckon.reports.write import tables_of, write_evaluation
 from reckon.simulation.rated_bookshop import best_possible_ratings, rated_shop_of, write_rated_bookshop
 from reckon.small_backbone.pretrain import new_backbone, pretrain_config
 
@@ -61,6 +62,13 @@ def run_rating_demo(out: str | Path, seed: int = 0) -> Path:
         prompt = model.config.prompt
         shown = rating_examples(dataset, "test", prompt.window, prompt.item_window)
         best = best_possible_ratings(rated_shop_of(dataset), shown)
-        evaluation = evaluate_rating_run(out / "reczero", out=out, best_possible=best, since=stage.started)
-    stage.show(evaluation.tables())
-    return out / "report.html"
+        evaluation = evaluate(out / "reczero", best_possible=best)
+    report = write_evaluation(
+        evaluation,
+        out,
+        title="RecZero in a simulated bookshop",
+        subtitle="readers rate books by mood and quality; the best possible is known",
+        seconds=stage.seconds,
+    )
+    stage.show(tables_of(evaluation))
+    return report

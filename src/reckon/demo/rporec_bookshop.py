@@ -4,23 +4,19 @@ Entry point: `run_rporec_demo`. Bookshop, backbone, the Rechead on histories alo
 report. The same shop, readers and best possible as in the demo of R2ec.
 """
 
-import json
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from reckon.baselines import Popularity
 from reckon.data import Dataset
 from reckon.demo.live import LiveProgress, Stage, join_trajectories
-from reckon.evaluation import Evaluation, ReportData, ranking_result, result_of, write_metrics, write_report
-from reckon.evaluation.compare import compare
-from reckon.evaluation.ranking.evaluate import example_users
+from reckon.evaluation.pairs import compare, find_result
+from reckon.evaluation.ranking.evaluate import Evaluation, evaluate_ranking, paired_metrics
 from reckon.methods.rporec import RPORec
 from reckon.methods.rporec.config import Arm, RPORecConfig, preset
 from reckon.methods.rporec.stage_one import fit_rechead
 from reckon.methods.rporec.stage_two import fit_reasoning
-from reckon.metrics import CUTOFFS, summary
-from reckon.runs.read import facts_of
+from reckon.metrics import CUTOFFS
+from reckon.reports.write import tables_of, write_evaluation
 from reckon.simulation.bookshop import best_possible, shop_of, write_bookshop
 from reckon.small_backbone.pretrain import new_backbone, pretrain_config
 
@@ -67,44 +63,24 @@ def run_rporec_demo(out: str | Path, seed: int = 0) -> Path:
             fit_reasoning(model, dataset, out / FOLDERS[SECOND], progress=False, callbacks=[live])
     join_trajectories(out / FOLDERS[SECOND] / "trajectories", out / "trajectories.parquet")
     with stage.step("Ranking 480 books for 1,000 test readers"):
-        first = RPORec.from_pretrained(out / FOLDERS[FIRST])
-        evaluation, report = _evaluate(dataset, {HISTORY: plain, FIRST: first, SECOND: model}, out)
-    write_metrics(
-        out / "metrics.json",
-        [summary(result, CUTOFFS) for result in evaluation.results],
-        evaluation.best_possible,
-        stage.seconds,
-        evaluation.pairs,
-    )
-    write_report(out / "report.html", report)
-    stage.show(evaluation.tables())
-    return out / "report.html"
-
-
-def _evaluate(dataset: Dataset, models: Mapping[str, RPORec], out: Path) -> tuple[Evaluation, ReportData]:
-    """Every stage beside popularity and the best possible; each stage compared with what comes before it."""
-    shop, book_of_item = shop_of(dataset)
-    examples = dataset.examples("test", models[SECOND].prompt.window)
-    results = [result_of("popularity", Popularity.fit(dataset).ranks(examples), examples, dataset.catalog)]
-    for name, model in models.items():
-        result, ranked = ranking_result(name, model, examples)
-        results.append(result)
-    by_name = {result.name: result for result in results}
-    metrics = ("hit@5", "ndcg@5", "hit@10", "ndcg@10")
-    pairs = [
-        pair
-        for name, before in ((FIRST, HISTORY), (SECOND, FIRST), (SECOND, HISTORY))
-        for pair in compare([by_name[before], by_name[name]], before, metrics)
-    ]
-    best = best_possible(shop, examples, book_of_item, CUTOFFS)
-    report = ReportData(
+        evaluation = _evaluate(dataset, out)
+    report = write_evaluation(
+        evaluation,
+        out,
         title="RPORec in a simulated bookshop",
         subtitle="300 readers to learn from, 1,000 others to recommend to; the best possible is known",
-        results=results,
-        best_possible=best,
-        baseline_name=FIRST,
-        histories={name: json.loads((out / folder / "log.json").read_text()) for name, folder in FOLDERS.items()},
-        examples=example_users(models[SECOND], examples, ranked),
-        facts=facts_of(out / FOLDERS[SECOND]),
+        seconds=stage.seconds,
     )
-    return Evaluation(results, pairs, CUTOFFS, best), report
+    stage.show(tables_of(evaluation))
+    return report
+
+
+def _evaluate(dataset: Dataset, out: Path) -> Evaluation:
+    """The last stage against all before it, and Stage I against the Rechead on histories alone."""
+    shop, book_of_item = shop_of(dataset)
+    best = best_possible(shop, dataset.examples("test"), book_of_item, CUTOFFS)
+    *before, last = (out / folder for folder in FOLDERS.values())
+    evaluation = evaluate_ranking(last, beside=before, best_possible=best)
+    stages = [find_result(evaluation.results, name) for name in (HISTORY, FIRST)]
+    first = compare(stages, HISTORY, paired_metrics(evaluation.cutoffs))
+    return replace(evaluation, pairs=[*first, *evaluation.pairs])

@@ -1,20 +1,14 @@
-"""Evaluations: compare results, write `metrics.json`, and show everything in one self-contained page."""
+"""Evaluations: ask finished runs about held-out rows, and return results; `reckon.reports` shows them."""
 
-from reckon.evaluation.compare import Pair, compare, comparison_table, pairs_table, rates_table, write_metrics
-from reckon.evaluation.ranking.evaluate import Evaluation, evaluate_run, ranking_result, result_of
-from reckon.evaluation.rating.evaluate import (
-    RatingEvaluation,
-    baseline_results,
-    evaluate_rating_run,
-    problems_of,
-    rating_result,
-    shown_rows,
-)
+from reckon.evaluation.compare import compare_runs
+from reckon.evaluation.pairs import Pair
+from reckon.evaluation.ranking.evaluate import Evaluation, ranking_result, result_of
+from reckon.evaluation.ranking.examples import ExampleUser
+from reckon.evaluation.rating.evaluate import RatingEvaluation, baseline_results, problems_of, rating_result
 from reckon.evaluation.rating.examples import ShownRating, shown_rating
 from reckon.evaluation.rating.live import RatingNow, rate_now
-from reckon.reports.ranking.report import ExampleUser, ReportData, write_report
-from reckon.reports.rating.report import RatingReportData
-from reckon.reports.rating.tables import RatingRow, measure, rating_pairs
+from reckon.evaluation.rating.measure import RatingRow, measure
+from reckon.evaluation.run import evaluate
 
 __all__ = [
     "Evaluation",
@@ -22,26 +16,16 @@ __all__ = [
     "Pair",
     "RatingEvaluation",
     "RatingNow",
-    "RatingReportData",
     "RatingRow",
-    "ReportData",
     "ShownRating",
     "baseline_results",
-    "compare",
-    "comparison_table",
-    "evaluate_rating_run",
-    "evaluate_run",
+    "compare_runs",
+    "evaluate",
     "measure",
-    "pairs_table",
     "problems_of",
     "ranking_result",
     "rate_now",
-    "rates_table",
-    "rating_pairs",
     "rating_result",
     "result_of",
     "shown_rating",
-    "shown_rows",
-    "write_metrics",
-    "write_report",
 ]

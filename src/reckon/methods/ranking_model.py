@@ -8,7 +8,6 @@ Evaluation, reports and `reckon recommend` know methods by this class alone.
 """
 
 import json
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -25,14 +24,19 @@ from reckon.config import save_config
 from reckon.data import Catalog, Dataset, Event, Example, Examples
 from reckon.data.examples import IntArray
 from reckon.errors import ConfigError, DataError
-from reckon.files import write_text
+from reckon.files import whole_file, write_text
 from reckon.models.backbone import Backbone
 from reckon.models.item_table import ItemTable
 from reckon.models.recommender import RankedExamples, Recommendation
 from reckon.models.scoring import ranks_and_top_k, top_k
+from reckon.prompts import render
+from reckon.prompts.cutting import PromptTitles, Titles, prompt_limit
+from reckon.prompts.histories import FittedHistory, fitted_history
+from reckon.prompts.render import Message, rendered_ids
 from reckon.prompts.style import PromptConfig
 from reckon.runs.saved_catalog import COUNT_COLUMN, ITEMS_FILE, TABLE_FILE
 
+History = IntArray | Sequence[int] | Sequence[Event]
 PRIOR_SMOOTHING = 1.0  # pseudo-count of every item in the popularity prior
 READERS_AT_ONCE = 64  # prompts in one inference batch
 
@@ -50,12 +54,14 @@ class Reading:
     """Sampled reply tokens; 0 without reasoning."""
     parsed: list[bool] | None = None
     """True where the reply has the right form; None for methods whose replies need none."""
+    prompts: Sequence[FittedHistory] = ()
+    """What the language model read of each; empty where it read nothing, or elsewhere."""
 
     @classmethod
-    def silent(cls, queries: Tensor) -> "Reading":
+    def silent(cls, queries: Tensor, prompts: Sequence[FittedHistory] = ()) -> "Reading":
         """A reading without a word written."""
         n = len(queries)
-        return cls(queries, [None] * n, [False] * n, [0] * n)
+        return cls(queries, [None] * n, [False] * n, [0] * n, prompts=prompts)
 
 
 class RankingModel(ABC):
@@ -85,8 +91,13 @@ class RankingModel(ABC):
         """Read histories, writing the most likely reasoning; `on_token` as in `SharedPrefixEngine.sample`."""
 
     @abstractmethod
-    def prompt_ids(self, example: Example) -> list[int]:
-        """The prompt of one history as token ids."""
+    def turns(self, example: Example, titles: Titles) -> list[Message]:
+        """The chat turns of one history, with these titles by item index."""
+
+    @property
+    @abstractmethod
+    def reply_tokens(self) -> int:
+        """The most tokens that follow a prompt, an appended marker included."""
 
     @abstractmethod
     def written(self, examples: Sequence[Example]) -> list[str]:
@@ -122,6 +133,33 @@ class RankingModel(ABC):
     @abstractmethod
     def popularity_prior(self) -> float:
         """Weight of log training frequency in every score."""
+
+    # -- prompts ------------------------------------------------------------------------------------------------
+
+    def set_prompt_limit(self) -> None:
+        """Find out how long prompts may be; once the model is whole.
+
+        Raises:
+            ConfigError: prompt and reply do not fit the model's positions, or `prompt.max_tokens`.
+        """
+        tokenizer = self.backbone.tokenizer
+        bare = self.turns(Example("", (), -1, None), self.titles)
+        self.prompt_limit = prompt_limit(
+            self.prompt.max_tokens,
+            self.backbone.positions,
+            self.reply_tokens,
+            len(rendered_ids(render(bare, tokenizer), tokenizer)),
+            "rollout.max_completion_length",
+        )
+        """The most tokens of a prompt: `prompt.max_tokens`, or what the model's positions leave."""
+
+    def fitted(self, example: Example) -> FittedHistory:
+        """The prompt of one history within the token budget, the same wherever the model is used."""
+        return fitted_history(example, self.titles, self.turns, self.backbone.tokenizer, self.prompt_limit)
+
+    def prompt_ids(self, example: Example) -> list[int]:
+        """The prompt of one history as token ids."""
+        return self.fitted(example).ids
 
     # -- items --------------------------------------------------------------------------------------------------
 
@@ -182,6 +220,9 @@ class RankingModel(ABC):
             result.truncated[rows] = read.truncated
             result.parsed[rows] = ~np.array(read.truncated) if read.parsed is None else read.parsed
             result.lengths[rows] = read.lengths
+            if read.prompts:
+                result.dropped_events[rows] = [prompt.dropped_events for prompt in read.prompts]
+                result.cut_titles[rows] = [prompt.cut_titles for prompt in read.prompts]
             for row, text in zip(rows, read.reasonings, strict=True):
                 result.reasonings[row] = text or ""
             if on_batch is not None:
@@ -189,12 +230,13 @@ class RankingModel(ABC):
         return result
 
     def recommend(
-        self, histories: Sequence[IntArray | Sequence[int]], k: int = 10, exclude_seen: bool | None = None
+        self, histories: Sequence[History], k: int = 10, exclude_seen: bool | None = None
     ) -> list[Recommendation]:
         """Reason about each history, then rank the catalog.
 
         Args:
-            histories: item indices, oldest first; may be empty.
+            histories: oldest first; may be empty. Item indices, or `Event`s with times and ratings: a model that was
+                trained on data with them reads them, and item indices alone leave them out of its prompt.
             k: items to return, at least 1. Fewer come back where the catalog has fewer.
             exclude_seen: leave items of the history out; default: as trained.
         """
@@ -250,18 +292,28 @@ class RankingModel(ABC):
             for (items, ids, scores), text, cut in zip(lists, read.reasonings, read.truncated, strict=True)
         ]
 
-    def example_of(self, history: IntArray | Sequence[int]) -> Example:
-        """A history given as item indices, oldest first, as an example without a target."""
-        latest = [int(item) for item in history][-self.prompt.window :]
-        for item in map(int, history):
-            if not 0 <= item < len(self.catalog):
+    def example_of(self, history: History, now: int | None = None) -> Example:
+        """A history, oldest first, as an example without a target.
+
+        Args:
+            history: item indices; or `Event`s, whose times and ratings stand in the prompt as they did in training.
+            now: seconds since 1970 that "3 days ago" counts from; default: the latest time of the history.
+
+        Raises:
+            DataError: an item index is not of this catalog.
+        """
+        events = [event if isinstance(event, Event) else Event(int(event), None, None) for event in history]
+        for event in events:
+            if not 0 <= event.item_index < len(self.catalog):
                 raise DataError(
-                    f"history item {item}",
+                    f"history item {event.item_index}",
                     f"is not an item index (0 .. {len(self.catalog) - 1})",
                     "use Catalog.index to turn an item id into its index",
                 )
-        seen = np.array([int(item) for item in history], dtype=np.int64)
-        return Example("", tuple(Event(item, None, None) for item in latest), -1, None, seen)
+        if now is None:
+            now = max((event.time for event in events if event.time is not None), default=None)
+        seen = np.array([event.item_index for event in events], dtype=np.int64)
+        return Example("", tuple(events[-self.prompt.window :]), -1, now, seen)
 
     def example_of_user(self, dataset: Dataset, user_id: str) -> Example:
         """Everything known of a user of a data set, with items as this model's catalog numbers them.
@@ -318,7 +370,8 @@ class RankingModel(ABC):
     def _set_catalog(self, catalog: Catalog, counts: IntArray) -> None:
         """Take a catalog, with its titles as histories show them."""
         self.catalog, self.counts = catalog, counts
-        self.titles = [" ".join(title.split()[: self.prompt.title_words]) for title in catalog.titles]
+        prompt = self.prompt
+        self.titles = PromptTitles(catalog.titles, self.backbone.tokenizer, prompt.title_words, prompt.title_tokens)
 
     # -- storage ------------------------------------------------------------------------------------------------
 
@@ -331,8 +384,8 @@ class RankingModel(ABC):
         self.backbone.tokenizer.save_pretrained(path / "model")
         self.table.save(path / TABLE_FILE)
         counts = pa.array(np.asarray(self.counts, dtype=np.int64))
-        pq.write_table(self.catalog.table.append_column(COUNT_COLUMN, counts), path / ".items.part")
-        os.replace(path / ".items.part", path / ITEMS_FILE)
+        with whole_file(path / ITEMS_FILE) as part:
+            pq.write_table(self.catalog.table.append_column(COUNT_COLUMN, counts), part)
         self._save_parts(path)
         save_config(self.config, path / "config.yaml")
         data = str(self.data_path.resolve()) if self.data_path else None

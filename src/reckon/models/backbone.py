@@ -5,6 +5,7 @@ prompts, of replies that share prompts, and next-token logits from hidden states
 `generate`, so a checkpoint's generation defaults cannot leak into sampling.
 """
 
+import copy
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
@@ -14,15 +15,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from huggingface_hub import try_to_load_from_cache
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from reckon.errors import CheckpointError, ConfigError
-from reckon.models.shared_prefix import ATTENTION_NAME, PrefixStates, ReadPrefix, RecordPrefix
+from reckon.models.prefix import Prefix, PromptStates, choose_prefix
+from reckon.models.token_batch import TokenBatch, gather_rows
 
 DType = Literal["float32", "bfloat16"]
 FINGERPRINT_VALUES = 256  # of each tensor
+CONFIG = "config.json"
+LOAD_ERRORS = (OSError, ValueError, SafetensorError)
+LOGIT_SCALES = {"logits_scaling": -1, "logit_scale": 1, "lm_head_multiplier": 1}  # config field -> its power
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,30 +51,12 @@ class LoraSettings:
             raise ConfigError("lora.dropout", self.dropout, "must lie in [0, 1)", "use 0.0")
 
 
-@dataclass(frozen=True, slots=True)
-class TokenBatch:
-    """Token sequences padded on the right."""
-
-    ids: Tensor  # [n, L]
-    lengths: Tensor  # [n]
-
-    @classmethod
-    def pad(cls, sequences: Sequence[Sequence[int]], pad_id: int, device: torch.device) -> "TokenBatch":
-        """Sequences of any lengths, each at least one token."""
-        ids = torch.full((len(sequences), max(map(len, sequences))), pad_id, dtype=torch.long)
-        for row, sequence in enumerate(sequences):
-            ids[row, : len(sequence)] = torch.tensor(sequence)
-        lengths = torch.tensor([len(sequence) for sequence in sequences])
-        return cls(ids.to(device), lengths.to(device))
-
-
 class Backbone:
     """A causal language model with its tokenizer, seen as hidden states and a next-token head."""
 
     def __init__(self, model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
         self.model, self.tokenizer = model, tokenizer  # a PreTrainedModel, or a PeftModel around one
         self.causal_lm: PreTrainedModel = model.get_base_model() if hasattr(model, "peft_config") else model
-        self.causal_lm.set_attn_implementation(ATTENTION_NAME)
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
         if tokenizer.pad_token_id is None:
@@ -78,7 +66,8 @@ class Backbone:
                 "its tokenizer has neither a pad nor an end token",
                 "set tokenizer.pad_token and save the tokenizer again",
             )
-        self._check_head()
+        self.decoder = _decoder_of(self.causal_lm)
+        self.prefix = self._prefix()
 
     @property
     def name(self) -> str:
@@ -104,12 +93,13 @@ class Backbone:
         return self.causal_lm.config.get_text_config()
 
     @property
-    def hidden_size(self) -> int:
-        return self.config.hidden_size
+    def positions(self) -> int | None:
+        """Tokens that the model can read and write in all; None where its configuration names no limit."""
+        return getattr(self.config, "max_position_embeddings", None)
 
     @property
-    def decoder(self) -> torch.nn.Module:
-        return self.causal_lm.get_decoder()
+    def hidden_size(self) -> int:
+        return self.config.hidden_size
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of whole texts, with the tokenizer's own start token where it has one."""
@@ -118,27 +108,30 @@ class Backbone:
     def pad(self, sequences: Sequence[Sequence[int]]) -> TokenBatch:
         return TokenBatch.pad(sequences, self.tokenizer.pad_token_id, self.device)
 
+    def hidden(self, ids: Tensor) -> Tensor:
+        """Final hidden states of sequences that are padded on the right: [n, L] to [n, L, D]."""
+        return self.prefix.hidden(ids)
+
     def last_hidden(self, batch: TokenBatch) -> Tensor:
         """Final hidden state of each sequence's last token: [n, D]."""
-        hidden = self._decode(batch.ids, self._positions(batch.ids), None)
-        return gather_rows(hidden, batch.lengths - 1)
+        return gather_rows(self.hidden(batch.ids), batch.lengths - 1)
 
-    def read_prompts(self, prompts: TokenBatch) -> tuple[PrefixStates, Tensor]:
-        """Run each prompt once: its keys and values, and the final hidden state of its last token [B, D]."""
-        states = PrefixStates(prompts.lengths)
-        hidden = self._decode(prompts.ids, self._positions(prompts.ids), RecordPrefix(states))
-        return states, gather_rows(hidden, prompts.lengths - 1)
+    def read_prompts(self, prompts: TokenBatch) -> tuple[PromptStates, Tensor]:
+        """Run each prompt once: what its replies need of it, and the final hidden state of its last token [B, D]."""
+        return self.prefix.read_prompts(prompts)
 
-    def read_replies(self, ids: Tensor, reader: ReadPrefix) -> Tensor:
-        """Final hidden states of reply tokens [N, T] that follow what `reader` has seen: [N, T, D]."""
-        start = reader.states.lengths.repeat_interleave(reader.group_size)[:, None] + reader.filled
-        hidden = self._decode(ids, start + torch.arange(ids.shape[1], device=ids.device), reader)
-        reader.advance(ids.shape[1])
-        return hidden
+    def read_replies(self, ids: Tensor, reader: Any) -> Tensor:
+        """Final hidden states of reply tokens [N, T] that follow what `reader` has seen: [N, T, D].
+
+        `reader` comes from the states of `read_prompts`: `states.reader(group_size)` for whole replies.
+        """
+        return self.prefix.read_replies(ids, reader)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Next-token logits in float32: [..., D] to [..., V]."""
-        logits = self.causal_lm.get_output_embeddings()(hidden).float()
+        head = self.causal_lm.get_output_embeddings()
+        logits = head(hidden.to(self.causal_lm.dtype)).float()  # Mamba keeps float32 states beside bfloat16 weights
+        logits = logits * logit_scale(self.config)
         cap = getattr(self.config, "final_logit_softcapping", None)
         return logits if cap is None else torch.tanh(logits / cap) * cap
 
@@ -153,20 +146,27 @@ class Backbone:
         finally:
             self.model.train(was_training)
 
-    def _decode(self, ids: Tensor, positions: Tensor, prefix: RecordPrefix | ReadPrefix | None) -> Tensor:
-        extra = {} if prefix is None else {"prefix": prefix}
-        return self.decoder(input_ids=ids, position_ids=positions, use_cache=False, **extra).last_hidden_state
+    def frozen_copy(self) -> "Backbone":
+        """The same model with weights of its own that do not train; it reads as this one does."""
+        twin = copy.copy(self)
+        twin.model = copy.deepcopy(self.model).requires_grad_(False)
+        twin.causal_lm = twin.model.get_base_model() if hasattr(twin.model, "peft_config") else twin.model
+        twin.decoder = _decoder_of(twin.causal_lm)
+        twin.prefix = self.prefix.of(twin.decoder)
+        return twin
 
-    @staticmethod
-    def _positions(ids: Tensor) -> Tensor:
-        return torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
-
-    def _check_head(self) -> None:
-        """Some families scale their logits in ways of their own; a wrong head would train silently."""
+    def _prefix(self) -> Prefix:
+        """The way of reading that is right for this model, once its logits are known to be ours."""
+        head = self.causal_lm.get_output_embeddings()
+        if head is None:
+            raise ConfigError(
+                "backbone", self.name, "has no next-token head", "use a causal language model (docs/models.md)"
+            )
         with self.evaluating():
+            prefix = choose_prefix(self.causal_lm, self.decoder, head.weight.shape[0])
             ids = torch.arange(4, device=self.device)[None]
-            ours = self.logits(self._decode(ids, self._positions(ids), None))
-            theirs = self.causal_lm(input_ids=ids).logits.float()
+            ours, theirs = self.logits(prefix.hidden(ids)), self.causal_lm(input_ids=ids).logits.float()
+        # Some families scale their logits in ways of their own; a wrong head would train silently.
         if not torch.allclose(ours, theirs, rtol=1e-2, atol=1e-2):
             raise ConfigError(
                 "backbone",
@@ -174,11 +174,23 @@ class Backbone:
                 "computes its logits in an unknown way",
                 "use a Qwen, Llama, Mistral or Gemma model, or report the family",
             )
+        return prefix
 
 
-def gather_rows(hidden: Tensor, positions: Tensor) -> Tensor:
-    """One token of each row: hidden [n, L, D] at positions [n] gives [n, D]."""
-    return hidden[torch.arange(len(hidden), device=hidden.device), positions]
+def _decoder_of(causal_lm: PreTrainedModel) -> torch.nn.Module:
+    """The part that makes hidden states; some families name themselves in its place."""
+    decoder = causal_lm.get_decoder()
+    return decoder if decoder is not causal_lm else getattr(causal_lm, "model", causal_lm.base_model)
+
+
+def logit_scale(config: Any) -> float:
+    """What a family multiplies its logits with: Granite and Cohere, for instance; 1 for most."""
+    scale = 1.0
+    for name, power in LOGIT_SCALES.items():
+        value = getattr(config, name, None)
+        if isinstance(value, (int, float)):
+            scale *= value**power
+    return scale
 
 
 def load_backbone(
@@ -205,12 +217,16 @@ def load_backbone(
     """
     if Path(path).is_dir():
         path = Path(path).resolve()  # adapters store where their base lies; a relative path holds in one folder only
+    else:
+        _check_hub_id(str(path))
     base = _base_of_adapters(Path(path))
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path)
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
         if base is None:
-            model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype))
-    except (OSError, ValueError, SafetensorError) as error:
+            model: Any = _causal_lm(path, dtype)
+    except LOAD_ERRORS as error:
+        if "trust_remote_code" in str(error):
+            raise _foreign_code(path) from error
         raise CheckpointError(
             path,
             f"cannot be loaded as a causal language model ({_first_line(error)})",
@@ -240,6 +256,33 @@ def load_backbone(
     return Backbone(model.to(device or default_device()), tokenizer)
 
 
+def _causal_lm(path: str | Path, dtype: DType) -> Any:
+    """Weights of a family that transformers itself knows; False, so that nobody is asked on the terminal."""
+    return AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype), trust_remote_code=False)
+
+
+def _check_hub_id(path: str) -> None:
+    """Raise CheckpointError where a name can only be a path: a slip would be looked up in the hub for a minute."""
+    here = Path(path).expanduser()
+    if here.exists():
+        raise CheckpointError(path, "is no folder", "give a hub id or a folder with config.json, weights and tokenizer")
+    parts = path.replace("\\", "/").split("/")
+    local = here.is_absolute() or len(parts) > 2 or "" in parts or parts[0] in (".", "..", "~") or "\\" in path
+    if not local and len(parts) == 2 and Path(parts[0]).is_dir():  # a folder may bear an organisation's name
+        local = not isinstance(try_to_load_from_cache(path, CONFIG), str)
+    if local:
+        fix = "check the path, or give a hub id such as Qwen/Qwen3-0.6B"
+        raise CheckpointError(path, "there is no such folder", fix)
+
+
+def _foreign_code(path: object) -> CheckpointError:
+    return CheckpointError(
+        path,
+        "needs code of its own (trust_remote_code), which Reckon does not run",
+        "use a family that transformers itself knows (docs/models.md)",
+    )
+
+
 def _base_of_adapters(path: Path) -> str | None:
     """The model that a folder's adapters belong to; None where it holds a whole model."""
     file = path / "adapter_config.json"
@@ -250,8 +293,10 @@ def _load_adapters(path: Path, base: str, dtype: DType) -> Any:
     from peft import PeftModel
 
     try:
-        model = AutoModelForCausalLM.from_pretrained(base, dtype=getattr(torch, dtype))
-    except (OSError, ValueError, SafetensorError) as error:
+        model = _causal_lm(base, dtype)
+    except LOAD_ERRORS as error:
+        if "trust_remote_code" in str(error):
+            raise _foreign_code(base) from error
         raise CheckpointError(
             path,
             f"holds adapters of {base}, which cannot be loaded ({_first_line(error)})",

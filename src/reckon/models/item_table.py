@@ -1,13 +1,13 @@
 """The item table: one L2-normalised vector per item, keyed by item id.
 
 Entry points: `ItemTable.put`, `remove`, `save`, `load`. A new item is one `put`: recommendable without retraining.
-Saved as safetensors with the item ids and a catalog hash in its metadata; loading against another catalog is an
+Saved as safetensors: `vectors`, the item ids as UTF-8 bytes (`ids`) with the end of each (`id_ends`), and a catalog
+hash in the metadata; earlier files, with the ids in the metadata, are read too. Loading against another catalog is an
 error, because rows found by position would silently recommend the wrong items.
 """
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from reckon.errors import CheckpointError, DataError, ShapeError
+from reckon.files import whole_file
 
 
 class ItemTable:
@@ -69,11 +70,9 @@ class ItemTable:
 
     def save(self, path: str | Path) -> None:
         """Write safetensors under a temporary name, then rename."""
-        path = Path(path)
-        part = path.with_name(f".{path.name}.part")
-        metadata = {"item_ids": json.dumps(self.item_ids), "catalog_hash": catalog_hash(self.item_ids)}
-        save_file({"vectors": self.vectors.detach().cpu().contiguous()}, part, metadata=metadata)
-        os.replace(part, path)
+        tensors = {"vectors": self.vectors.detach().cpu().contiguous()} | _packed(self.item_ids)
+        with whole_file(path) as part:
+            save_file(tensors, part, metadata={"catalog_hash": catalog_hash(self.item_ids)})
 
     @classmethod
     def load(cls, path: str | Path, item_ids: Sequence[str] | None = None) -> "ItemTable":
@@ -89,7 +88,11 @@ class ItemTable:
         try:
             with safe_open(path, framework="pt") as file:
                 metadata, vectors = file.metadata() or {}, file.get_tensor("vectors")
-            stored, stored_hash = json.loads(metadata["item_ids"]), metadata["catalog_hash"]
+                if "item_ids" in metadata:  # the older form
+                    stored = json.loads(metadata["item_ids"])
+                else:
+                    stored = _unpacked(file.get_tensor("ids"), file.get_tensor("id_ends"))
+            stored_hash = metadata["catalog_hash"]
         except FileNotFoundError:
             raise CheckpointError(path, "does not exist", "train the model, or encode the items again") from None
         except (SafetensorError, KeyError, ValueError) as error:
@@ -102,6 +105,20 @@ class ItemTable:
                 "use the data set it was trained on, or add and remove items on the loaded model",
             )
         return cls(stored, vectors)
+
+
+def _packed(item_ids: Sequence[str]) -> dict[str, Tensor]:
+    """`ids`: all ids as UTF-8 bytes, uint8; `id_ends`: [I] int64, where each ends."""
+    encoded = [item_id.encode() for item_id in item_ids]
+    ids = torch.frombuffer(bytearray(b"".join(encoded) or b"\0"), dtype=torch.uint8)
+    ends = torch.tensor([len(item_id) for item_id in encoded], dtype=torch.int64).cumsum(0)
+    return {"ids": ids, "id_ends": ends}
+
+
+def _unpacked(ids: Tensor, ends: Tensor) -> list[str]:
+    """The ids that `_packed` stored."""
+    text, places = ids.numpy().tobytes(), ends.tolist()
+    return [text[start:end].decode() for start, end in zip([0, *places], places, strict=False)]
 
 
 def catalog_hash(item_ids: Sequence[str]) -> str:

@@ -1,7 +1,8 @@
 """The rec head: hidden states against item rows.
 
-Entry points: `encode_items` makes rows of the item table with the same model that reads the users, and
-`item_logits` scores. It has no weights of its own: s(u, v) = <h, H_V[v]> / tau with both sides L2-normalised.
+Entry points: `encode_items` makes rows of the item table with the same model that reads the users, and `user_vectors`
+what they are multiplied with (`reckon.models.scoring`). It has no weights of its own: s(u, v) = <h, H_V[v]> / tau with
+both sides L2-normalised.
 
 Source: R2ec (arXiv 2505.16994) section 3.1; tau = 0.02.
 """
@@ -64,8 +65,3 @@ def encode_items(
             if on_batch is not None:
                 on_batch(len(rows))
     return table
-
-
-def item_logits(users: Tensor, items: Tensor, tau: float) -> Tensor:
-    """Scores s(u, v) of unit vectors: [n, D] against [m, D] gives [n, m]."""
-    return users @ items.T / tau

@@ -51,6 +51,10 @@ class RankedExamples:
     """[R] sampled reply tokens; 0 without reasoning."""
     reasonings: list[str]
     """R texts; empty without reasoning."""
+    dropped_events: IntArray
+    """[R] events of the history that the prompt's budget left out."""
+    cut_titles: IntArray
+    """[R] titles that the prompt shows without their end."""
 
     @classmethod
     def empty(cls, rows: int, k: int) -> "RankedExamples":
@@ -62,6 +66,8 @@ class RankedExamples:
             np.ones(rows, dtype=bool),
             np.zeros(rows, dtype=np.int64),
             [""] * rows,
+            np.zeros(rows, dtype=np.int64),
+            np.zeros(rows, dtype=np.int64),
         )
 
     def put_items(self, rows: slice | IntArray, items: IntArray) -> None:

@@ -1,7 +1,8 @@
 """Scores of users against the whole catalog, in blocks of users.
 
-Entry points: `top_k`, `target_ranks`, and `ranks_and_top_k` where both are wanted. A block's scores are one matrix
-product over all items; blocks are as many users as fit in SCORES_AT_ONCE, so memory does not grow with users x items.
+Entry points: `item_scores`, the score itself; `top_k`, `target_ranks`, and `ranks_and_top_k` where both are wanted. A
+block's scores are one matrix product over all items; blocks are as many users as fit in SCORES_AT_ONCE, so memory does
+not grow with users x items.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,37 @@ from reckon.data.examples import IntArray
 from reckon.errors import DataError, ShapeError
 
 SCORES_AT_ONCE = 1 << 24  # 64 MiB of float32
+
+
+def item_scores(users: Tensor, items: Tensor, bias: Tensor | None = None, *, out: Tensor | None = None) -> Tensor:
+    """s(u, v) = <u, v> + bias(v): [n, I]. Every method scores by this, in training and in use; what may not be
+    recommended is -inf on top.
+
+    Args:
+        users: [n, D] vectors, already divided by the temperature.
+        items: [I, D] rows of the item table.
+        bias: [I] e.g. the log-popularity prior times its weight.
+        out: [n, I] where to put the result, without gradient.
+    """
+    scores = users @ items.T if out is None else torch.mm(users, items.T, out=out)
+    if bias is None:
+        return scores
+    return scores + bias if out is None else scores.add_(bias)
+
+
+def seen_among(columns: Tensor, seen: Sequence[IntArray]) -> Tensor:
+    """[n, m] True where one of m items is among those that user n cannot be recommended.
+
+    Args:
+        columns: [m] item indices, ascending, each once.
+        seen: for each of n users the item indices that may not be recommended.
+    """
+    mask = torch.zeros(len(seen), len(columns), dtype=torch.bool, device=columns.device)
+    for row, hidden in enumerate(seen):
+        items = torch.from_numpy(np.asarray(hidden, dtype=np.int64)).to(columns.device)
+        place = torch.searchsorted(columns, items).clamp_max(max(0, len(columns) - 1))
+        mask[row, place[columns[place] == items]] = True
+    return mask
 
 
 def score_blocks(
@@ -39,9 +71,7 @@ def score_blocks(
     buffer = users.new_empty(min(size, len(users)), len(items))
     for start in range(0, len(users), size):
         block = users[start : start + size]
-        scores = torch.mm(block, items.T, out=buffer[: len(block)])
-        if bias is not None:
-            scores += bias
+        scores = item_scores(block, items, bias, out=buffer[: len(block)])
         # A sum is NaN when any element is; looking at a row sum costs less than looking at every score.
         if bool(scores.sum(dim=1).isnan().any()):
             raise DataError("scores", "hold NaN: the model has diverged", "lower the learning rate and train again")

@@ -1,16 +1,17 @@
 """Attention in which a group of replies reads the keys and values of one shared prompt.
 
-Entry points: `record_prefix` runs the prompts once, `ReadPrefix` lets G replies per prompt read them, in training
-(whole replies, gradients flow through the shared keys) and in generation (one token at a time, with a cache for
-the replies' own keys). It is registered as transformers' attention implementation `reckon`, so every model family
-that goes through the attention interface uses the same few lines: grouped heads, sliding windows, soft caps.
+Entry point: `SharedPrefix`, one of a backbone's two ways of reading (`prefix.py` chooses). `RecordPrefix` runs the
+prompts once, `ReadPrefix` lets G replies per prompt read them, in training (whole replies, gradients flow through the
+shared keys) and in generation (one token at a time, with a cache for the replies' own keys). The attention is
+registered with transformers as `reckon`; it knows grouped heads, sliding windows and soft caps. A family whose layers
+ask for more, keep other state or go around the registered function is not read in this way.
 
 Prompts and replies are padded on the right. Causality alone then hides the padding inside a prompt, and positions
 are plain counts; only a reply's view of its prompt needs a mask.
 """
 
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,18 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from reckon.models.token_batch import TokenBatch, counted_positions, gather_rows
+
 ATTENTION_NAME = "reckon"
+POSITIONS = {
+    "position_ids",
+    "cache_position",
+    "position_embeddings",
+}  # options that a layer has used up before it attends
+
+
+class UnsharedAttention(Exception):
+    """A layer asks for attention that replies cannot share."""
 
 
 @dataclass
@@ -29,6 +41,19 @@ class PrefixStates:
     lengths: Tensor  # [B] prompt tokens
     keys: dict[int, Tensor] = field(default_factory=dict)  # layer -> [B, Hkv, P, d]
     values: dict[int, Tensor] = field(default_factory=dict)
+    windows: dict[int, int | None] = field(default_factory=dict)  # layer -> tokens it looks back, itself included
+
+    def reader(self, group_size: int, capacity: int | None = None) -> "ReadPrefix":
+        """What G replies per prompt read: whole replies, or with `capacity` tokens that are appended call by call."""
+        return ReadPrefix(self, group_size, capacity)
+
+    def rows(self, chosen: Tensor) -> Self:
+        """The states of some prompts, in the order given."""
+        if len(chosen) == len(self.lengths) and bool((chosen.diff() > 0).all()):
+            return self
+        keys = {layer: key[chosen] for layer, key in self.keys.items()}
+        values = {layer: value[chosen] for layer, value in self.values.items()}
+        return type(self)(self.lengths[chosen], keys, values, self.windows)
 
 
 class RecordPrefix:
@@ -45,6 +70,7 @@ class RecordPrefix:
         if layer not in self.states.keys:
             # Contiguous, or every product with them would copy them again: once per token in generation.
             self.states.keys[layer], self.states.values[layer] = key.contiguous(), value.contiguous()
+            self.states.windows[layer] = options.get("sliding_window")
         return causal_attention(module, query, key, value, mask, **options)
 
 
@@ -80,8 +106,11 @@ class ReadPrefix:
         dropout: float = 0.0,
         sliding_window: int | None = None,
         softcap: float | None = None,
-        **_: Any,
+        **others: Any,
     ) -> tuple[Tensor, None]:
+        unknown = sorted(name for name, value in others.items() if torch.is_tensor(value) and name not in POSITIONS)
+        if unknown:
+            raise UnsharedAttention(f"its attention takes {', '.join(unknown)}")
         layer = cast(int, module.layer_idx)
         prefix_key, prefix_value = self.states.keys[layer], self.states.values[layer]
         B, kv_heads, P, d = prefix_key.shape
@@ -89,8 +118,8 @@ class ReadPrefix:
         G, R = self.group_size, heads // kv_heads
         # Queries of one group and one key head side by side: [B, Hkv, G, R * T, d].
         grouped = query.reshape(B, G, kv_heads, R * T, d).transpose(1, 2).reshape(B, kv_heads, G * R * T, d) * scaling
-        own_key, own_value = (side.view(B, G, kv_heads, T, d).transpose(1, 2) for side in (key, value))
-        own_key, own_value = self._with_cache(layer, own_key, own_value)  # [B, Hkv, G, S, d]
+        own_key, own_value = (side.view(B, G, kv_heads, T, -1).transpose(1, 2) for side in (key, value))
+        own_key, own_value = self._with_cache(layer, own_key, own_value)  # [B, Hkv, G, S, d], [.., e]
         to_prefix = (grouped @ prefix_key.transpose(-1, -2)).view(B, kv_heads, G, R, T, P)
         to_own = (grouped.view(B, kv_heads, G, R * T, d) @ own_key.transpose(-1, -2)).view(B, kv_heads, G, R, T, -1)
         if softcap is not None:
@@ -102,16 +131,16 @@ class ReadPrefix:
         weights = apply_dropout(weights, dropout, training=module.training)
         on_prefix, on_own = weights.view(B, kv_heads, G, R * T, -1).split([P, own_key.shape[-2]], dim=-1)
         from_prefix = on_prefix.reshape(B, kv_heads, G * R * T, P) @ prefix_value
-        output = from_prefix.view(B, kv_heads, G, R * T, d) + on_own @ own_value
-        return output.view(B, kv_heads, G, R, T, d).permute(0, 2, 4, 1, 3, 5).reshape(N, T, heads, d), None
+        output = from_prefix.view(B, kv_heads, G, R * T, -1) + on_own @ own_value
+        return output.view(B, kv_heads, G, R, T, -1).permute(0, 2, 4, 1, 3, 5).reshape(N, T, heads, -1), None
 
     def _with_cache(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         if self.capacity is None:
             return key, value
         if layer not in self._own:
             # In the order that the products read: no copy of the cache at every token.
-            shape = (*key.shape[:3], self.capacity, key.shape[4])
-            self._own[layer] = (key.new_empty(shape), value.new_empty(shape))
+            shape = (*key.shape[:3], self.capacity)
+            self._own[layer] = (key.new_empty(*shape, key.shape[4]), value.new_empty(*shape, value.shape[4]))
         keys, values = self._own[layer]
         end = self.filled + key.shape[3]
         keys[..., self.filled : end, :], values[..., self.filled : end, :] = key, value
@@ -178,6 +207,40 @@ def reckon_attention(
     """The attention function transformers calls in every layer; `prefix` says which role this pass has."""
     attend = causal_attention if prefix is None else prefix.attend
     return attend(module, query, key, value, attention_mask, **options)
+
+
+class SharedPrefix:
+    """Reading in which a group of replies shares one pass over its prompt."""
+
+    label = "shared prefix"
+
+    def __init__(self, decoder: nn.Module) -> None:
+        self._decoder = decoder
+
+    def of(self, decoder: nn.Module) -> "SharedPrefix":
+        """The same way of reading for a copy of the model."""
+        return SharedPrefix(decoder)
+
+    def hidden(self, ids: Tensor) -> Tensor:
+        """Final hidden states of sequences that are padded on the right: [n, L] to [n, L, D]."""
+        return self._decode(ids, counted_positions(ids), None)
+
+    def read_prompts(self, prompts: TokenBatch) -> tuple[PrefixStates, Tensor]:
+        """Run each prompt once: its keys and values, and the final hidden state of its last token [B, D]."""
+        states = PrefixStates(prompts.lengths)
+        hidden = self._decode(prompts.ids, counted_positions(prompts.ids), RecordPrefix(states))
+        return states, gather_rows(hidden, prompts.lengths - 1)
+
+    def read_replies(self, ids: Tensor, reader: ReadPrefix) -> Tensor:
+        """Final hidden states of reply tokens [N, T] that follow what `reader` has seen: [N, T, D]."""
+        start = reader.states.lengths.repeat_interleave(reader.group_size)[:, None] + reader.filled
+        hidden = self._decode(ids, start + torch.arange(ids.shape[1], device=ids.device), reader)
+        reader.advance(ids.shape[1])
+        return hidden
+
+    def _decode(self, ids: Tensor, positions: Tensor, prefix: RecordPrefix | ReadPrefix | None) -> Tensor:
+        extra = {} if prefix is None else {"prefix": prefix}
+        return self._decoder(input_ids=ids, position_ids=positions, use_cache=False, **extra).last_hidden_state
 
 
 AttentionInterface.register(ATTENTION_NAME, reckon_attention)

@@ -1,33 +1,92 @@
 """An item as text, for the item prompt that the rec head's rows are read from.
 
-Entry point: `item_text`. Fields come in the column order of `items.parquet`, so the text is the same on every
-run and machine; building it from a set or a dict of unknown order would change with the hash seed.
+Entry points: `item_text`, and `item_ids` for its tokens within a budget. Fields come in the column order of
+`items.parquet`, so the text is the same on every run and machine; building it from a set or a dict of unknown order
+would change with the hash seed. All text is plain (`reckon.prompts.plain`).
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from reckon.prompts.cutting import UNTITLED, cut_tokens, cut_words
+from reckon.prompts.plain import guarded, plain
+
 NOT_TEXT = ("item_id", "title")
+DEEPEST = 8  # levels of a nested value that are read
 
 
 def item_text(record: Mapping[str, Any], max_words: int = 64) -> str:
-    """One item as `title. field: value. …`, the title first.
+    """One item as `title. field: value. …`, the title first, on one line without markup.
 
     Args:
         record: the item's columns in file order (`Catalog.record`). Empty values are left out.
-        max_words: words of the other fields that are kept, >= 0; 0 is the title alone, which is never cut.
+        max_words: words of the other fields that are kept, >= 0 (`reckon.prompts.cutting`); 0 is the title alone,
+            which is cut by tokens only (`item_ids`).
 
     Source: R2ec (arXiv 2505.16994) section 3.1, item prompt.
     """
+    title = plain(record["title"]) or UNTITLED
+    if not max_words:
+        return title
     fields = []
     for name, value in record.items():
-        if name in NOT_TEXT or value is None or value == "" or value == []:
+        if name in NOT_TEXT:
             continue
-        if isinstance(value, list):
-            value = ", ".join(str(part) for part in value)
-        elif isinstance(value, float):
-            value = f"{value:g}"
-        fields.append(f"{name.replace('_', ' ')}: {value}")
-    title = " ".join(str(record["title"] or "untitled").split())
-    rest = " ".join(". ".join(fields).split()[:max_words])
+        if text := plain(readable(value)):
+            fields.append(f"{plain(name.replace('_', ' '))}: {text}")
+    rest = cut_words(". ".join(fields), max_words)
     return f"{title}. {rest}" if rest else title
+
+
+def readable(value: Any, depth: int = 0) -> str:
+    """A value as people write it: parts of a list joined by commas, `name: part` of a record; empty for nothing.
+
+    A string that is a JSON list or object, as sources write columns that hold lists in some rows and text in others,
+    is read as what it says.
+    """
+    if value is None or depth > DEEPEST:
+        return ""
+    if isinstance(value, str):
+        parsed = _json_of(value)
+        return value if parsed is None else readable(parsed, depth + 1)
+    if isinstance(value, Mapping):
+        parts = [(str(name), readable(part, depth + 1)) for name, part in value.items()]
+        return ", ".join(f"{name}: {part}" for name, part in parts if part)
+    if isinstance(value, Sequence):
+        return ", ".join(part for part in (readable(part, depth + 1) for part in value) if part)
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value)
+
+
+def _json_of(text: str) -> list[Any] | dict[str, Any] | None:
+    ends = text.strip()[:1] + text.strip()[-1:]
+    if ends not in ("[]", "{}"):
+        return None
+    try:
+        parsed = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return parsed if isinstance(parsed, list | dict) else None
+
+
+def item_ids(texts: Sequence[str], tokenizer: Any, end: str, most: int) -> list[list[int]]:
+    """Item texts as token ids that end with `end`, with the tokenizer's own start token where it has one.
+
+    Args:
+        texts: of `item_text`.
+        tokenizer: of the model that reads them.
+        end: what follows every text and is never cut, such as a method's marker.
+        most: tokens of each, > 0; a longer text loses its end.
+    """
+    safe = [guarded(text, tokenizer) for text in texts]
+    ids: list[list[int]] = tokenizer([text + end for text in safe], padding=False, truncation=False)["input_ids"]
+
+    def length(text: str) -> int:
+        return len(tokenizer(guarded(text, tokenizer) + end)["input_ids"])
+
+    for row, found in enumerate(ids):
+        if len(found) > most:
+            ids[row] = tokenizer(guarded(cut_tokens(texts[row], most, length), tokenizer) + end)["input_ids"]
+    return ids

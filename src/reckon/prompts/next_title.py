@@ -9,10 +9,10 @@ Source: BIGRec (arXiv 2308.08434) section 3, instruction tuning on titles, in ou
 
 from collections.abc import Mapping, Sequence
 
+from reckon.prompts.cutting import UNTITLED
+from reckon.prompts.plain import plain, plain_words
 from reckon.prompts.render import Message
 from reckon.prompts.style import Style
-
-UNTITLED = "untitled"
 
 
 def messages(titles: Sequence[str], words: Mapping[str, str], style: Style) -> list[Message]:
@@ -23,7 +23,8 @@ def messages(titles: Sequence[str], words: Mapping[str, str], style: Style) -> l
         words: what items and actions are called: `item`, `items`, `action` (past tense).
         style: `compact` or `instruct`.
     """
-    lines = [f"[{title}]" for title in titles] or ["nothing yet"]
+    words = plain_words(words)
+    lines = [f"[{plain(title)}]" for title in titles] or ["nothing yet"]
     if style == "compact":
         return [{"role": "user", "content": "\n".join([f"{words['action']}:", *lines, f"next {words['item']}:"])}]
     history = "\n".join(lines)
@@ -35,10 +36,5 @@ def messages(titles: Sequence[str], words: Mapping[str, str], style: Style) -> l
 
 
 def shown_title(title: str) -> str:
-    """A title on one line; a missing one has a name too."""
-    return " ".join(title.split()) or UNTITLED
-
-
-def cut_title(title: str, words: int) -> str:
-    """The first words of a title, for histories that would grow too long."""
-    return " ".join(shown_title(title).split()[:words])
+    """A title on one line, without markup; a missing one has a name too."""
+    return plain(title) or UNTITLED

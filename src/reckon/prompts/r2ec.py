@@ -9,9 +9,11 @@ same marker, so users and items are always read at the same token.
 Source: R2ec (arXiv 2505.16994), section 3 and appendix (prompt template).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from reckon.data.examples import Event, Example
+from reckon.prompts.cutting import Titles
+from reckon.prompts.plain import plain, plain_words
 from reckon.prompts.render import Message
 from reckon.prompts.style import Style
 
@@ -19,9 +21,7 @@ MARKER = "<answer>"
 MINUTE, HOUR, DAY, MONTH, YEAR = 60, 3600, 86_400, 2_629_800, 31_557_600  # seconds; month and year are means
 
 
-def messages(
-    example: Example, titles: Sequence[str], words: Mapping[str, str], style: Style = "instruct"
-) -> list[Message]:
+def messages(example: Example, titles: Titles, words: Mapping[str, str], style: Style = "instruct") -> list[Message]:
     """One user turn: the history, oldest first, and the instruction.
 
     Args:
@@ -30,6 +30,7 @@ def messages(
         words: what items and actions are called: `item`, `items`, `action` (past tense).
         style: `instruct` or `compact`.
     """
+    words = plain_words(words)
     lines = [event_line(event, titles, example.time) for event in example.history] or ["nothing yet"]
     if style == "compact":
         return [{"role": "user", "content": "\n".join([f"{words['action']}:", *lines, "reasoning:"])}]
@@ -42,9 +43,9 @@ def messages(
     return [{"role": "user", "content": content}]
 
 
-def event_line(event: Event, titles: Sequence[str], now: int | None) -> str:
+def event_line(event: Event, titles: Titles, now: int | None) -> str:
     """`3 days ago: [title] (4)`; the time or the rating is left out where the data set has none."""
-    line = f"[{titles[event.item_index]}]"
+    line = f"[{plain(titles[event.item_index])}]"
     if event.time is not None and now is not None:
         line = f"{time_ago(now - event.time)}: {line}"
     return line if event.rating is None else f"{line} ({event.rating:g})"

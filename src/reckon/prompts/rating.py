@@ -8,8 +8,7 @@ The reply is exactly
 
     <analyze user>…</analyze user><analyze item>…[pos]…[neg]…</analyze item><match>…</match><rate>4</rate>
 
-Text from the data cannot act as markup: HTML line breaks become spaces, every other angle bracket a parenthesis, and
-a review is one line. So no title or review holds one of our tags, or a special token such as `<|im_end|>`.
+Text from the data cannot act as markup (`reckon.prompts.plain`), and a review is one line.
 
 Does not know how replies are sampled or what they earn.
 
@@ -18,21 +17,26 @@ Source: RecZero (arXiv 2510.23077) section 3, prompt template.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from reckon.data.ratings import Rated, RatingExample
 from reckon.data.scale import Scale
 from reckon.errors import ConfigError
 from reckon.prompts.blocks import block_texts, broken_structure, tags_of
+from reckon.prompts.cutting import UNTITLED, cut_words, least_that_fits, shortened, word_ends
 from reckon.prompts.items import item_text
-from reckon.prompts.render import Message, render, rendered_ids
+from reckon.prompts.plain import MARKS, plain, plain_words
+from reckon.prompts.render import Message, prompt_ids, render, rendered_ids
 from reckon.prompts.style import Style
 
 BLOCKS = ("analyze user", "analyze item", "match", "rate")
 REPLY_END = "</rate>"
-GOOD, BAD = "[pos]", "[neg]"
+GOOD, BAD = MARKS
 REVIEW_WORDS, ITEM_WORDS, TITLE_WORDS = 64, 64, 32
+ITEM_TOKENS, TITLE_TOKENS = 512, 128
+LEAST_ITEM = 2  # characters of the item that no budget takes
+LEAST_ITEM_TOKENS = 16  # of those: item and title, four bytes a character
 NOTHING = "nothing yet"
 
 TAGS = tags_of(BLOCKS)
@@ -40,8 +44,6 @@ TAGS = tags_of(BLOCKS)
 # The lengths are bounded so that a block of a million digits costs nothing.
 NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,8})(\.[0-9]{1,15})?")
 LETTER_OR_DIGIT = re.compile(r"[^\W_]")
-LINE_BREAK = re.compile(r"<\s{0,3}/?\s{0,3}br\s{0,3}/?\s{0,3}>", re.IGNORECASE)
-PARENTHESES = str.maketrans("<>", "()")
 
 
 class Items(Protocol):
@@ -80,6 +82,8 @@ class FittedPrompt:
     """Earlier ratings, by the user or by others, that the budget left out."""
     cut_texts: int
     """Earlier ratings that are shown with fewer words of their review than without a budget."""
+    cut_titles: int = 0
+    """Titles, of earlier ratings and of the item, that are shown without their end."""
 
 
 def parse_rating(text: str, scale: Scale) -> ParsedRating:
@@ -156,7 +160,7 @@ def rating_messages(
         review_words: words of each review that are kept, >= 0; 0 shows the ratings alone.
         item_review_words: those of each review by others; None: as many.
         item_words: words of the item's other columns after its title, >= 0.
-        title_words: words of each title in the history that are kept, > 0. The item's own title is never cut.
+        title_words: words of each title in the history that are kept, > 0; the item's own title is not cut here.
     """
     others_words = review_words if item_review_words is None else item_review_words
     parts = _parts(example, catalog, words, scale, style, review_words, others_words, item_words, title_words)
@@ -176,16 +180,20 @@ def fitted_prompt(
     item_review_words: int | None = None,
     item_words: int = ITEM_WORDS,
     title_words: int = TITLE_WORDS,
+    item_tokens: int = ITEM_TOKENS,
+    title_tokens: int = TITLE_TOKENS,
 ) -> FittedPrompt:
     """The prompt of `rating_messages`, with as much of the reviews as `max_tokens` allows.
 
     What is given up, in this order and only as far as needed: words of all reviews alike, down to the ratings alone;
-    then others' ratings of the item, the oldest first; then the user's own, the oldest first. The item, the means
-    and the instruction are never cut. `nothing yet` is said only where there is nothing, not where all was dropped.
+    then others' ratings of the item, the oldest first; then the user's own, the oldest first; then the end of what is
+    known of the item, down to LEAST_ITEM characters. The means and the instruction are never cut. `nothing yet` is said
+    only where there is nothing, not where all was dropped.
 
     Args:
         tokenizer: a Hugging Face tokenizer; its chat template is used where it has one.
         max_tokens: the most tokens the prompt may have, start token included.
+        item_tokens, title_tokens: the most tokens of the item's text, and of each title, > 0.
         example, catalog, words, scale, style, review_words, item_review_words, item_words, title_words: as in
             `rating_messages`.
 
@@ -194,54 +202,82 @@ def fitted_prompt(
     """
     others_words = review_words if item_review_words is None else item_review_words
     parts = _parts(example, catalog, words, scale, style, review_words, others_words, item_words, title_words)
-    longest = max((len(line.review) for line in (*parts.user, *parts.others)), default=0)
+    parts = parts.within(tokenizer, item_tokens, title_tokens)
+    longest = max((len(line.ends) for line in (*parts.user, *parts.others)), default=0)
+    earlier, of_item = len(parts.user) + len(parts.others), max(len(parts.item), len(parts.title))
 
     def attempt(level: int) -> FittedPrompt:
-        """Everything at level 0; each further level gives up one word of all reviews, then one earlier rating."""
+        """Everything at level 0; each further level gives up one word of all reviews, then one earlier rating, then one
+        character of the item's text and title."""
         kept_words = max(longest - level, 0)
-        dropped = max(level - longest, 0)
+        dropped = min(max(level - longest, 0), earlier)
         dropped_others = min(dropped, len(parts.others))
         user = len(parts.user) - (dropped - dropped_others)
         others = len(parts.others) - dropped_others
-        turns = parts.messages(kept_words, user, others)
+        shown = parts.beginning(of_item - max(level - longest - earlier, 0))
+        turns = shown.messages(kept_words, user, others)
         text = render(turns, tokenizer)
-        ids = rendered_ids(text, tokenizer)
-        shown = (*parts.user[len(parts.user) - user :], *parts.others[len(parts.others) - others :])
-        return FittedPrompt(turns, text, ids, dropped, sum(len(line.review) > kept_words for line in shown))
+        lines = (*shown.user[len(shown.user) - user :], *shown.others[len(shown.others) - others :])
+        return FittedPrompt(
+            turns,
+            text,
+            rendered_ids(text, tokenizer),
+            dropped,
+            sum(len(line.ends) > kept_words for line in lines),
+            sum(line.cut_title for line in lines) + (shown.title != shown.whole_title),
+        )
 
-    whole = attempt(0)
-    if len(whole.ids) <= max_tokens:
-        return whole
-    # The least level that fits, by halving. Fewer words are fewer tokens but for a rare merge across a cut, which can
-    # cost one word too many; what is returned was measured, so it always fits.
-    low, high = 0, longest + len(parts.user) + len(parts.others)
-    best = attempt(high)
-    if len(best.ids) > max_tokens:
+    fitted = least_that_fits(attempt, longest + earlier + max(of_item - LEAST_ITEM, 0), max_tokens)
+    if len(fitted.ids) > max_tokens:
         raise ConfigError(
             "prompt.max_tokens",
             max_tokens,
-            f"the instruction and the item {parts.title!r} alone need {len(best.ids)} tokens",
-            f"set it to {len(best.ids)} or more, or lower prompt.item_words",
+            f"the instruction and the item {parts.title!r} alone need {len(fitted.ids)} tokens",
+            f"set it to {len(fitted.ids)} or more, or lower prompt.item_words",
         )
-    while high - low > 1:
-        middle = (low + high) // 2
-        tried = attempt(middle)
-        if len(tried.ids) <= max_tokens:
-            high, best = middle, tried
-        else:
-            low = middle
-    return best
+    return fitted
+
+
+def bare_tokens(words: Mapping[str, str], scale: Scale, tokenizer: Any, style: Style, *, histories: bool) -> int:
+    """Tokens of the longest prompt from which nothing more can be given up, its item's LEAST_ITEM characters aside.
+
+    Args:
+        words, scale, tokenizer, style: as in `fitted_prompt`.
+        histories: whether means come with earlier ratings, which a budget drops, or stand where none are shown.
+    """
+    nobody = RatingExample("", 0, (), (), None, None, scale.highest, None)
+    known = replace(nobody, user_mean=scale.highest, item_mean=scale.highest)
+    if histories:
+        earlier = Rated(user_id="", item_index=0, rating=scale.highest, time=None, summary="", text="")
+        known = replace(known, user_history=(earlier,), item_history=(earlier,))
+    shortest = [_parts(one, _Nameless(), words, scale, style, 0, 0, 0, 1).messages(0, 0, 0) for one in (nobody, known)]
+    return max(len(prompt_ids(turns, tokenizer)) for turns in shortest)
+
+
+class _Nameless:
+    """A catalog whose one item has no text."""
+
+    titles = ("-",)
+
+    def record(self, index: int) -> Mapping[str, Any]:
+        """Its columns."""
+        return {"item_id": "", "title": self.titles[index]}
 
 
 @dataclass(frozen=True, slots=True)
 class _Line:
     """One earlier rating: `[title] 4` or `4`, and the words of its review."""
 
-    head: str
-    review: list[str]
+    title: str | None
+    rating: float
+    review: str
+    ends: list[int]  # of the words of the review that may be shown
+    cut_title: bool = False
 
     def shown(self, words: int) -> str:
-        return f"{self.head}: {' '.join(self.review[:words])}" if self.review[:words] else self.head
+        head = f"{self.rating:g}" if self.title is None else f"[{self.title}] {self.rating:g}"
+        end = self.ends[min(words, len(self.ends)) - 1] if words and self.ends else 0
+        return f"{head}: {self.review[:end]}" if end else head
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,11 +288,30 @@ class _Parts:
     words: Mapping[str, str]
     scale: Scale
     title: str
+    whole_title: str
     item: str  # the title and what else is known of it
     user: list[_Line]
     others: list[_Line]
     user_mean: float | None
     item_mean: float | None
+
+    def within(self, tokenizer: Any, item_tokens: int, title_tokens: int) -> "_Parts":
+        """The same with every title and the item's text within so many tokens."""
+
+        def line(one: _Line) -> _Line:
+            title = shortened(one.title, len(one.title), title_tokens, tokenizer) if one.title else one.title
+            return one if title == one.title else replace(one, title=title, cut_title=True)
+
+        return replace(
+            self,
+            title=shortened(self.title, len(self.title), title_tokens, tokenizer),
+            item=shortened(self.item, len(self.item), item_tokens, tokenizer),
+            user=[line(one) for one in self.user],
+        )
+
+    def beginning(self, characters: int) -> "_Parts":
+        """The same with so many characters of the item's text and title."""
+        return replace(self, title=self.title[:characters].rstrip(), item=self.item[:characters].rstrip())
 
     def messages(self, review_words: int, user: int, others: int) -> list[Message]:
         """The prompt with the latest `user` and `others` ratings and so many words of each review."""
@@ -327,19 +382,23 @@ def _parts(
             raise ConfigError(field, value, f"must be at least {least}", "use the default")
 
     def line(rated: Rated, of_user: bool) -> _Line:
-        head = f"{rated.rating:g}"
-        if of_user:
-            title = _clean(catalog.titles[rated.item_index]) or "untitled"
-            head = f"[{' '.join(title.split()[:title_words])}] {head}"
-        return _Line(head, _review(rated, style).split()[: review_words if of_user else item_review_words])
+        review = _review(rated, style)
+        ends = word_ends(review)[: review_words if of_user else item_review_words]
+        if not of_user:
+            return _Line(None, rated.rating, review, ends)
+        whole = plain(catalog.titles[rated.item_index]) or UNTITLED
+        title = cut_words(whole, title_words)
+        return _Line(title, rated.rating, review, ends, title != whole)
 
     record = catalog.record(example.item_index)
+    title = plain(record["title"]) or UNTITLED
     return _Parts(
         style=style,
-        words=words,
+        words=plain_words(words),
         scale=scale,
-        title=_clean(record["title"] or "untitled"),
-        item=_clean(item_text(record, item_words)),
+        title=title,
+        whole_title=title,
+        item=item_text(record, item_words),
         user=[line(rated, True) for rated in example.user_history],
         others=[line(rated, False) for rated in example.item_history],
         user_mean=example.user_mean,
@@ -348,12 +407,7 @@ def _parts(
 
 
 def _review(rated: Rated, style: Style) -> str:
-    summary, text = _clean(rated.summary), _clean(rated.text)
+    summary, text = plain(rated.summary), plain(rated.text)
     if style == "compact" or not (summary and text):
         return summary or text
     return f"{summary} {text}" if summary[-1] in ".!?…" else f"{summary}. {text}"
-
-
-def _clean(text: str | None) -> str:
-    """One line without angle brackets, so that text from the data is never markup."""
-    return " ".join(LINE_BREAK.sub(" ", text or "").translate(PARENTHESES).split())

@@ -6,6 +6,8 @@ line of its own, which is what a small backbone made by `reckon backbone new` is
 
 from typing import Any, Literal, TypedDict
 
+from reckon.prompts.plain import guarded
+
 
 class Message(TypedDict):
     """One chat turn."""
@@ -15,10 +17,11 @@ class Message(TypedDict):
 
 
 def render(messages: list[Message], tokenizer: Any) -> str:
-    """The prompt as one string that ends where the reply begins."""
+    """The prompt as one string that ends where the reply begins; no turn spells a special token of the tokenizer."""
+    turns = [Message(role=turn["role"], content=guarded(turn["content"], tokenizer)) for turn in messages]
     if getattr(tokenizer, "chat_template", None):
-        return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    return "\n".join(message["content"] for message in messages) + "\n"
+        return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    return "\n".join(turn["content"] for turn in turns) + "\n"
 
 
 def rendered_ids(text: str, tokenizer: Any) -> list[int]:

@@ -9,11 +9,13 @@ Two styles: `instruct` for instruction-tuned models, `compact` for small backbon
 Source: RPORec (arXiv 2605.21967).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from reckon.data.examples import Example
 from reckon.prompts.blocks import block_texts, broken_structure, tags_of
+from reckon.prompts.cutting import Titles
+from reckon.prompts.plain import plain, plain_words, without_brackets
 from reckon.prompts.r2ec import event_line
 from reckon.prompts.render import Message
 from reckon.prompts.style import Style
@@ -78,9 +80,7 @@ def _shown_reasoning(text: str) -> str:
     return after.partition("</think>")[0].partition("<answer>")[0].strip()
 
 
-def messages(
-    example: Example, titles: Sequence[str], words: Mapping[str, str], style: Style = "instruct"
-) -> list[Message]:
+def messages(example: Example, titles: Titles, words: Mapping[str, str], style: Style = "instruct") -> list[Message]:
     """One user turn: the history, oldest first, and the instruction.
 
     Args:
@@ -89,6 +89,7 @@ def messages(
         words: what items and actions are called: `item`, `items`, `action` (past tense).
         style: `instruct` or `compact`.
     """
+    words = plain_words(words)
     lines = [event_line(event, titles, example.time) for event in example.history] or [NOTHING]
     if style == "compact":
         return [{"role": "user", "content": "\n".join([f"{words['action']}:", *lines, "next:"])}]
@@ -103,7 +104,9 @@ def messages(
 
 
 def summary_messages(reasoning: str, style: Style = "instruct") -> list[Message]:
-    """One user turn that asks for a summary of a reasoning."""
+    """One user turn that asks for a summary of a reasoning. Whoever wrote that quotes text from the data, and control
+    tokens that a reply may hold are text here too."""
+    reasoning = without_brackets(reasoning)
     if style == "compact":
         return [{"role": "user", "content": f"reasoning:\n{reasoning}\nsummary:"}]
     content = (
@@ -114,6 +117,6 @@ def summary_messages(reasoning: str, style: Style = "instruct") -> list[Message]
     return [{"role": "user", "content": content}]
 
 
-def history_text(example: Example, titles: Sequence[str]) -> str:
+def history_text(example: Example, titles: Titles) -> str:
     """x as the Rechead reads it: the titles of the history, oldest first; empty where there is none."""
-    return "; ".join(titles[event.item_index] for event in example.history)
+    return "; ".join(plain(titles[event.item_index]) for event in example.history)

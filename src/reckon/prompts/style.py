@@ -23,12 +23,23 @@ class PromptConfig:
     """Events of the history in the prompt, the latest ones, > 0."""
 
     title_words: int = 32
-    """Words of each history title that are kept, > 0."""
+    """Words of each history title that are kept, > 0. In scripts without blanks two characters are a word."""
+
+    title_tokens: int = 128
+    """Tokens of each history title that are kept, > 0."""
 
     item_words: int = 64
     """Words of an item prompt after its title, >= 0; 0 is the title alone."""
 
+    item_tokens: int = 512
+    """Tokens of an item prompt with its title, > 0; a longer one loses its end."""
+
+    max_tokens: int = 2048
+    """Tokens of the whole prompt, > 0; fewer where the model's positions leave fewer beside a reply. Beyond it the
+    oldest events of the history are left out. What was cut is counted."""
+
     def __post_init__(self) -> None:
-        for name, least in (("window", 1), ("title_words", 1), ("item_words", 0)):
+        positive = {name: 1 for name in ("window", "title_words", "title_tokens", "item_tokens", "max_tokens")}
+        for name, least in {**positive, "item_words": 0}.items():
             if getattr(self, name) < least:
                 raise ConfigError(f"prompt.{name}", getattr(self, name), f"must be at least {least}", "use the default")

@@ -12,19 +12,21 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from reckon.evaluation.compare import LABELS, Grid, metric_label
+from reckon.comparison.disagreement import Disagreement, RatingDisagreement
+from reckon.evaluation.ranking.examples import ExampleUser
+from reckon.evaluation.rating.examples import ShownRating
+from reckon.evaluation.result import About, AnyEvaluation, SampledGroup
 from reckon.files import write_text
 from reckon.reports import charts
-
-if TYPE_CHECKING:
-    from reckon.comparison.disagreement import Disagreement, RatingDisagreement
-    from reckon.evaluation.rating.examples import ShownRating
-    from reckon.reports.ranking.report import ExampleUser
+from reckon.reports.grid import Grid
+from reckon.reports.labels import LABELS, metric_label
+from reckon.reports.tables import findings_line, findings_table, groups_table
 
 TEMPLATE = "report.html.jinja"
 EVAL_PREFIX = "eval_"
@@ -66,6 +68,33 @@ class PageData(ABC):
         """What makes the sections, in the order of the page."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationPage(PageData):
+    """What the page of an evaluation of either task shows."""
+
+    evaluation: Any
+    """An `AnyEvaluation`: the subclass says of which task."""
+
+
+def about_fields(evaluation: AnyEvaluation, what: str, title: str | None, subtitle: str | None) -> dict[str, Any]:
+    """Fields of a page that follow from what was evaluated; `what` is asked about each row."""
+    about = evaluation.about
+    fields: dict[str, Any] = {"best_possible": evaluation.best_possible, "title": title or "Evaluation"}
+    if about is None:
+        return fields | {"subtitle": subtitle or ""}
+    source = f" ({about.source})" if about.source != about.data else ""
+    return fields | {
+        "title": title or f"{about.data}, run {about.run}",
+        "subtitle": subtitle or f"{about.method} on {about.data}{source}: {about.rows:,} {about.split} rows, {what}",
+        "histories": about.histories,
+        "facts": _commands(about) | dict(about.facts),
+    }
+
+
+def _commands(about: About) -> dict[str, str]:
+    return {"to repeat it": "\n".join(about.commands) + "\n"}
+
+
 @dataclass(frozen=True, slots=True)
 class Tile:
     """One headline number."""
@@ -94,10 +123,11 @@ class Section:
     tiles: Sequence[Tile] = ()
     tables: Sequence[Grid] = ()
     charts: Sequence[Chart] = ()
-    examples: "Sequence[ExampleUser]" = ()
-    ratings: "Sequence[ShownRating]" = ()
-    disagreements: "Sequence[Disagreement]" = ()
-    rating_disagreements: "Sequence[RatingDisagreement]" = ()
+    examples: Sequence[ExampleUser] = ()
+    ratings: Sequence[ShownRating] = ()
+    disagreements: Sequence[Disagreement] = ()
+    rating_disagreements: Sequence[RatingDisagreement] = ()
+    group: SampledGroup | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -129,7 +159,7 @@ def render_report(data: PageData) -> str:
 
 def learning_section(data: PageData) -> Section | None:
     """Reward and validation curves."""
-    panels = [
+    panels: list[Chart | str | None] = [
         _curve(
             data,
             "reward/mean",
@@ -149,8 +179,7 @@ def learning_section(data: PageData) -> Section | None:
         panels.append(
             _curve(data, EVAL_PREFIX + metric, f"Validation {metric_label(metric)}", caption, best=best, markers=True)
         )
-    found = [panel for panel in panels if panel is not None]
-    return Section("learning", "Learning", charts=found) if found else None
+    return _training_section("learning", "Learning", panels)
 
 
 def _place(metric: str) -> int | None:
@@ -159,37 +188,71 @@ def _place(metric: str) -> int | None:
     return list(LABELS).index(name) if name in LABELS else None
 
 
+def groups_section(data: EvaluationPage) -> Section | None:
+    """For whom each method works: terciles of the rows."""
+    tables = [groups_table(one) for one in data.evaluation.groups]
+    lead = "The rows in three groups of like size; rows of equal value stay together."
+    return Section("groups", "For whom", lead, tables=tables) if tables else None
+
+
+def sampled_group_section(data: EvaluationPage) -> Section | None:
+    """One group of trajectories with its rewards."""
+    about = data.evaluation.about
+    if about is None or about.group is None:
+        return None
+    lead = (
+        f"What the policy wrote for one prompt in training: the first group of step {about.group.step}, the "
+        "last one whose trajectories were kept. Replies above the group's mean reward are made likelier, those below "
+        "it less likely."
+    )
+    return Section("group", "A sampled group", lead, group=about.group)
+
+
+def guards_section(data: EvaluationPage) -> Section | None:
+    """What was checked."""
+    table = findings_table(data.evaluation.findings)
+    if table is None:
+        return None
+    what = "Looked for: leaks in the data, outputs that read the answer, trainings that learned nothing."
+    lead = f"{findings_line(data.evaluation.findings)} {what}"
+    return Section("guards", "Guards", lead, tables=[table])
+
+
 def replies_section(data: PageData) -> Section | None:
     """How long replies were, how many were cut off, and how many could be read."""
-    found = [
-        panel
-        for panel in (
-            _curve(data, "reply/length", "Reply length", "Tokens per reply, mean over the step's trajectories."),
-            _curve(
-                data,
-                "reply/truncated",
-                "Truncated replies",
-                "Share of replies that ran out of budget or had their marker appended; none is dropped.",
-            ),
-            _curve(
-                data,
-                "reply/parsed",
-                "Replies that parse",
-                "Share of replies in the right form; the rest is scored too.",
-            ),
-        )
-        if panel is not None
+    panels = [
+        _curve(data, "reply/length", "Reply length", "Tokens per reply, mean over the step's trajectories."),
+        _curve(
+            data,
+            "reply/truncated",
+            "Truncated replies",
+            "Share of replies that ran out of budget or had their marker appended; none is dropped.",
+        ),
+        _curve(
+            data,
+            "reply/parsed",
+            "Replies that parse",
+            "Share of replies in the right form; the rest is scored too.",
+        ),
     ]
-    return Section("replies", "Replies", charts=found) if found else None
+    return _training_section("replies", "Replies", panels)
 
 
 def health_section(data: PageData) -> Section | None:
     """What a person needs to trust the steps."""
-    found = [panel for panel in (_curve(data, *panel) for panel in HEALTH) if panel is not None]
+    panels = [_curve(data, *panel) for panel in HEALTH]
     times = charts.step_time(data.histories)
     if times is not None:
-        found.append(Chart("Where a step's time goes", Markup(times), "Mean over all logged steps."))
-    return Section("health", "Health of the training", charts=found) if found else None
+        panels.append(Chart("Where a step's time goes", Markup(times), "Mean over all logged steps."))
+    return _training_section("health", "Health of the training", panels)
+
+
+def _training_section(anchor: str, title: str, panels: "Sequence[Chart | str | None]") -> Section | None:
+    """Charts of a training; what never changed is said in words instead."""
+    found = [panel for panel in panels if isinstance(panel, Chart)]
+    constant = [panel for panel in panels if isinstance(panel, str)]
+    lead = f"The same in every step: {', '.join(constant)}." if constant else ""
+    return Section(anchor, title, lead, charts=found) if found or lead else None
 
 
 def facts_section(data: PageData) -> Section | None:
@@ -206,6 +269,11 @@ def _curve(
     best: float | None = None,
     spread: str | None = None,
     markers: bool = False,
-) -> Chart | None:
+) -> Chart | str | None:
+    """The chart of one logged number; words where it never changed, None where nobody logged it."""
+    logged = [charts.series(history, key)[1] for history in data.histories.values()]
+    values = {float(value) for one in logged for value in one if np.isfinite(value)}
+    if len(values) == 1 and sum(map(len, logged)) > 1:
+        return f"{title.lower() if title != 'KL' else title} {values.pop():.3g}"
     svg = charts.curves(data.histories, key, title, data.names, best=best, spread=spread, markers=markers)
     return None if svg is None else Chart(title, Markup(svg), caption)

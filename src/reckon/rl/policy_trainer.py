@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from reckon.errors import ReckonError
-from reckon.models.backbone import Backbone, gather_rows
-from reckon.models.shared_prefix import ReadPrefix
+from reckon.models.backbone import Backbone
+from reckon.models.token_batch import gather_rows
 from reckon.rl.advantages import Estimator, group_advantages
 from reckon.rl.checkpoints import CheckpointedTrainer
 from reckon.rl.objective import LossType, clip_share, token_kl, token_losses, token_weights, top_entropy_tokens
@@ -109,6 +109,13 @@ class StepTrainer(CheckpointedTrainer):
         return loss
 
 
+def micro_batches(rollouts: Rollouts, size: int) -> list[list[int]]:
+    """Groups of an update, `size` at a time, those of similar length together: padding costs as much as text."""
+    longest = rollouts.lengths.view(-1, rollouts.group_size).amax(dim=1)  # [B]
+    order = (rollouts.prompts.lengths + rollouts.group_size * longest).argsort(stable=True).tolist()
+    return [order[start : start + size] for start in range(0, len(order), size)]
+
+
 class PolicyTrainer(StepTrainer, ABC):
     """Policy optimisation over groups of replies that share a prompt."""
 
@@ -132,8 +139,14 @@ class PolicyTrainer(StepTrainer, ABC):
     def score(self, rollouts: Rollouts, examples: Sequence[Row]) -> Tensor:
         """Rewards of all trajectories: [N]."""
 
-    def extra_loss(self, hidden: Tensor, groups: slice, examples: Sequence[Row], advantages: Tensor) -> Tensor:
-        """A term of the method's own for some groups, given their states at the marker [n, D]; a scalar sum."""
+    def extra_loss(self, hidden: Tensor, examples: Sequence[Row], advantages: Tensor) -> Tensor:
+        """A term of the method's own for some groups; a scalar sum.
+
+        Args:
+            hidden: [b * G, D] states at the marker.
+            examples: b of them.
+            advantages: [b, G].
+        """
         return hidden.new_zeros(())
 
     def begin_update(self, examples: Sequence[Row]) -> None:
@@ -177,9 +190,12 @@ class PolicyTrainer(StepTrainer, ABC):
         weights = self.token_weights(rollouts)  # [N, T]
         self.begin_update(examples)
         total = rewards.new_zeros(())
-        for start in range(0, len(examples), settings.micro_batch_size):
-            groups = slice(start, min(start + settings.micro_batch_size, len(examples)))
-            token_loss, extra = self._losses(rollouts, groups, examples, advantages, weights)
+        for groups in micro_batches(rollouts, settings.micro_batch_size):
+            rows = [group * settings.num_generations + g for group in groups for g in range(settings.num_generations)]
+            part = rollouts.part(groups)
+            chosen, compared = [examples[group] for group in groups], advantages[groups]
+            token_loss, hidden = self._token_loss(part, weights[rows, : part.reply_ids.shape[1]], compared)
+            extra = self.extra_loss(hidden, chosen, compared)
             loss = self.checked(token_loss / len(rollouts) + extra / len(examples))
             self.accelerator.backward(loss / self.current_gradient_accumulation_steps)
             total += loss.detach()
@@ -194,34 +210,32 @@ class PolicyTrainer(StepTrainer, ABC):
         )
         return total / self.current_gradient_accumulation_steps
 
-    def _losses(
-        self, rollouts: Rollouts, groups: slice, examples: Sequence[Row], advantages: Tensor, weights: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Summed token loss and extra term of some groups; the groups' replies share their prompts' pass."""
+    def _token_loss(self, part: Rollouts, weights: Tensor, advantages: Tensor) -> tuple[Tensor, Tensor]:
+        """Summed token loss of some groups [b, G] and their states at the last token [n, D], n = b * G.
+
+        The replies of a group share their prompt's pass. `weights` is [n, T].
+        """
         settings, size = self.settings, self.settings.num_generations
-        rows = slice(groups.start * size, groups.stop * size)
-        ids, mask, old = rollouts.reply_ids[rows], rollouts.sampled[rows], rollouts.logprobs[rows]
-        prompts = type(rollouts.prompts)(rollouts.prompts.ids[groups], rollouts.prompts.lengths[groups])
-        states, last = self.backbone.read_prompts(prompts)
-        hidden = self.backbone.read_replies(ids, ReadPrefix(states, size))  # [n, T, D]
+        ids, mask, old = part.reply_ids, part.sampled, part.logprobs
+        states, last = self.backbone.read_prompts(part.prompts)
+        hidden = self.backbone.read_replies(ids, states.reader(size))  # [n, T, D]
         predicting = torch.cat([last.repeat_interleave(size, 0)[:, None], hidden[:, :-1]], dim=1)
         logprobs, entropy = token_logprobs(self.backbone, predicting, ids, mask, settings.sampling)  # [n, T]
         tokens = mask.sum().clamp_min(1)
         reference = None
         if self.reference is not None:
-            reference = self.reference.logprobs(prompts, ids, mask, size, settings.sampling)
+            reference = self.reference.logprobs(part.prompts, ids, mask, size, settings.sampling)
             self._tally(kl=token_kl(logprobs.detach(), reference).sum())
         losses = token_losses(
             logprobs,
             old,
-            weights[rows],
-            advantages[groups].flatten(),
+            weights,
+            advantages.flatten(),
             settings.epsilon,
             settings.epsilon_high,
             reference_logprobs=reference,
             beta=settings.beta,
         )
-        at_marker = gather_rows(hidden, rollouts.lengths[rows] - 1)  # [n, D]
         outside = clip_share(logprobs.detach(), old, mask, settings.epsilon, settings.epsilon_high)
         self._tally(
             tokens=tokens,
@@ -229,7 +243,7 @@ class PolicyTrainer(StepTrainer, ABC):
             clip_share=outside * tokens,
             logprob_gap=(logprobs.detach() - old).abs().sum(),
         )
-        return losses.sum(), self.extra_loss(at_marker, groups, examples, advantages)
+        return losses.sum(), gather_rows(hidden, part.lengths - 1)
 
     def _tally(self, **sums: Tensor) -> None:
         """Sums over the reply tokens of a part of the step; their means are logged once the step is whole."""

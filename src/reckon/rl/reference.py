@@ -5,7 +5,6 @@ inside `as_it_was`. Fresh adapters add nothing until they are trained, so the re
 with its adapters switched off; any other model is copied, which holds its weights a second time.
 """
 
-import copy
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -13,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reckon.models.backbone import Backbone, TokenBatch
-from reckon.models.shared_prefix import ReadPrefix
+from reckon.models.backbone import Backbone
+from reckon.models.token_batch import TokenBatch
 from reckon.rollout import SamplingConfig, token_logprobs
 
 
@@ -24,7 +23,7 @@ class ReferencePolicy:
     def __init__(self, backbone: Backbone) -> None:
         """Take the backbone as it stands: before the first update, and before a checkpoint is loaded."""
         self._adapters_off = _adapters_add_nothing(backbone.model)
-        self.backbone = backbone if self._adapters_off else Backbone(_frozen_copy(backbone.model), backbone.tokenizer)
+        self.backbone = backbone if self._adapters_off else backbone.frozen_copy()
 
     def logprobs(
         self, prompts: TokenBatch, replies: Tensor, mask: Tensor, group_size: int, sampling: SamplingConfig
@@ -32,7 +31,7 @@ class ReferencePolicy:
         """[N, T] log-probabilities of reply tokens, zero outside the mask; no gradient."""
         with self.as_it_was(), self.backbone.evaluating():
             states, last = self.backbone.read_prompts(prompts)
-            hidden = self.backbone.read_replies(replies, ReadPrefix(states, group_size))  # [N, T, D]
+            hidden = self.backbone.read_replies(replies, states.reader(group_size))  # [N, T, D]
             predicting = torch.cat([last.repeat_interleave(group_size, 0)[:, None], hidden[:, :-1]], dim=1)
             return token_logprobs(self.backbone, predicting, replies, mask, sampling)[0]
 
@@ -47,7 +46,3 @@ def _adapters_add_nothing(model: Any) -> bool:
     """Whether the model has adapters that are as LoRA starts them: one factor all zeros."""
     factors = [weight for name, weight in model.named_parameters() if "lora_B" in name]
     return bool(factors) and all(not bool(weight.any()) for weight in factors)
-
-
-def _frozen_copy(model: Any) -> Any:
-    return copy.deepcopy(model).requires_grad_(False)

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from reckon.errors import ReckonError
-from reckon.models.backbone import Backbone, TokenBatch
-from reckon.models.shared_prefix import ReadPrefix
+from reckon.models.backbone import Backbone
+from reckon.models.token_batch import TokenBatch
 from reckon.rollout.sampling import SamplingConfig, entropy_of, sampled_logprobs
 
 MARKER_FINISH, END_FINISH, LENGTH_FINISH = "marker", "end", "length"
@@ -44,6 +44,23 @@ class Rollouts:
     @property
     def group_size(self) -> int:
         return len(self.reply_ids) // len(self.prompts.ids)
+
+    def part(self, groups: Sequence[int]) -> "Rollouts":
+        """The trajectories of some prompts, padded no further than the longest of them."""
+        chosen = torch.tensor(groups, device=self.reply_ids.device)
+        size = self.group_size
+        rows = (chosen[:, None] * size + torch.arange(size, device=chosen.device)).flatten()
+        prompts, longest = self.prompts.part(chosen), int(self.lengths[rows].max())
+        return Rollouts(
+            prompts,
+            self.reply_ids[rows, :longest],
+            self.sampled[rows, :longest],
+            self.logprobs[rows, :longest],
+            self.lengths[rows],
+            self.hidden[rows],
+            tuple(self.finish[row] for row in rows.tolist()),
+            None if self.entropies is None else self.entropies[rows, :longest],
+        )
 
     @property
     def truncated(self) -> Tensor:
@@ -122,7 +139,7 @@ class SharedPrefixEngine:
                 )
             forced = torch.tensor(self.marker.ids, device=backbone.device)
             capacity = sampling.max_completion_length + (len(forced) if self.appends_marker else 0)
-            reader = ReadPrefix(states, num_generations, capacity)
+            reader = states.reader(num_generations, capacity)
             rows = _Rows(last.repeat_interleave(num_generations, 0), capacity, backbone.tokenizer.pad_token_id)
             for step in range(capacity):
                 tokens, logprobs, entropies = _draw(backbone.logits(rows.predicting), sampling, generator, with_entropy)

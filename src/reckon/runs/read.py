@@ -68,7 +68,7 @@ def dataset_of(run: Path, recorded: Path | None, data: str | Path | None) -> Dat
         data: where it is now; None: where it was.
 
     Raises:
-        CheckpointError: nobody says where the data is, or its checksum differs from that of the training.
+        CheckpointError: nobody says where the data is, or its checksum or split differs from that of the training.
     """
     path = Path(data) if data is not None else recorded
     if path is None:
@@ -79,10 +79,28 @@ def dataset_of(run: Path, recorded: Path | None, data: str | Path | None) -> Dat
 
 
 def check_trained_on(run: Path, dataset: Dataset) -> None:
-    """Refuse a data set that a run was not trained on, by its checksum."""
-    if dataset.checksum != manifest_of(run)["data"]["checksum"]:
+    """Refuse a data set that a run was not trained on: another checksum, or other rows held out of the same data.
+
+    A manifest without a split is refused, too: nobody can say which rows of the data were trained on.
+    """
+    trained = manifest_of(run)["data"]
+    if dataset.checksum != trained["checksum"]:
         raise CheckpointError(
             run,
             f"was trained on other data than {dataset.path} (checksums differ)",
             "give the data set of the training with --data",
+        )
+    if "split" not in trained:
+        raise CheckpointError(
+            run,
+            "does not say under which split it was trained, so its test rows may be training rows",
+            f'train it again, or, if you know that it was {dataset.protocol}, add "split": "{dataset.protocol}" to '
+            '"data" in its manifest.json',
+        )
+    if dataset.protocol != trained["split"]:
+        raise CheckpointError(
+            run,
+            f"was trained under the split {trained['split']}, and {dataset.path} has {dataset.protocol}: rows that it "
+            "was trained on would be test rows",
+            "give the data set of the training, with its own split, with --data",
         )

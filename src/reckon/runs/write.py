@@ -13,7 +13,6 @@ Entry points: `starting_point`, `TrajectoryLog`, `write_run`. A finished run is 
 """
 
 import json
-import os
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -27,7 +26,7 @@ import torch
 from reckon import __version__
 from reckon.data import Dataset
 from reckon.errors import CheckpointError
-from reckon.files import write_text
+from reckon.files import whole_file, write_text
 from reckon.models.backbone import Backbone
 from reckon.rl.checkpoints import STAGING, last_checkpoint
 from reckon.rollout import Rollouts
@@ -125,9 +124,8 @@ class TrajectoryLog:
         if not self._columns:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        part = self.folder / f".part-{step:07d}"
-        pq.write_table(pa.table(self._columns), part, compression="zstd")
-        os.replace(part, self.folder / f"part-{step:07d}.parquet")
+        with whole_file(self.folder / f"part-{step:07d}.parquet") as part:
+            pq.write_table(pa.table(self._columns), part, compression="zstd")
         self._columns = {}
 
 

@@ -17,6 +17,8 @@ import pyarrow.parquet as pq
 from reckon.data import Catalog, Dataset
 from reckon.errors import DataError
 from reckon.prompts import item_text
+from reckon.prompts.cutting import cut_words
+from reckon.prompts.plain import plain
 from reckon.prompts.r2ec import MARKER, messages
 
 NOTES_FILE = "notes.parquet"
@@ -84,7 +86,7 @@ def _item_cards(dataset: Dataset, item_words: int) -> list[PretrainingText]:
 
 def _history_notes(dataset: Dataset, seed: int) -> list[PretrainingText]:
     told = in_few_words(dataset.catalog)
-    titles = [" ".join(title.split()[:TITLE_WORDS]) for title in dataset.catalog.titles]
+    titles = [cut_words(plain(title), TITLE_WORDS) for title in dataset.catalog.titles]
     notes = []
     for number, example in enumerate(dataset.examples("train", NOTE_WINDOW).sample(MAX_NOTES, seed)):
         prompt = messages(example, titles, dataset.words, "compact")[0]["content"] + "\n"
@@ -97,7 +99,7 @@ def _history_notes(dataset: Dataset, seed: int) -> list[PretrainingText]:
 
 def in_few_words(catalog: Catalog) -> list[str]:
     """What marks each item, in at most KEY_WORDS labels or words that it shares with others."""
-    return _labels(catalog) or _key_words(catalog.titles)
+    return _labels(catalog) or _key_words([plain(title) for title in catalog.titles])
 
 
 def _labels(catalog: Catalog) -> list[str] | None:
@@ -106,7 +108,7 @@ def _labels(catalog: Catalog) -> list[str] | None:
     for name in catalog.table.column_names:
         if pa.types.is_list(catalog.table.schema.field(name).type):
             lists: list[list[str] | None] = catalog.table[name].to_pylist()
-            return [" ".join(map(str, (labels or ["unknown"])[:KEY_WORDS])) for labels in lists]
+            return [plain(" ".join(map(str, (labels or ["unknown"])[:KEY_WORDS]))) for labels in lists]
     return None
 
 

@@ -23,8 +23,8 @@ from transformers import PreTrainedTokenizerFast, SeedOssConfig, SeedOssForCausa
 
 from reckon.config import load_config, save_config
 from reckon.data import Dataset
-from reckon.data.prepare.write import check_target, new_directory
 from reckon.errors import CheckpointError, ConfigError
+from reckon.files import check_target, new_directory
 from reckon.models.backbone import load_backbone
 from reckon.prompts import rporec
 from reckon.prompts.r2ec import MARKER

@@ -21,6 +21,8 @@ import numpy as np
 
 from reckon.data import Dataset, Event, Example
 from reckon.prompts import item_text
+from reckon.prompts.cutting import cut_words
+from reckon.prompts.plain import plain
 from reckon.prompts.rporec import messages, summary_messages
 from reckon.simulation.bookshop import (
     CARDS_PER_BOOK,
@@ -99,8 +101,8 @@ def _book_answer(shop: Bookshop, book: int) -> str:
 def _plain_texts(dataset: Dataset, seed: int, rng: np.random.Generator) -> Iterator[PretrainingText]:
     catalog = dataset.catalog
     texts = (item_text(catalog.record(index), ANSWER_WORDS) for index in range(len(catalog)))
-    answers = [" ".join(text.split()[:ANSWER_WORDS]) for text in texts]
-    told, titles = in_few_words(catalog), [" ".join(title.split()[:TITLE_WORDS]) for title in catalog.titles]
+    answers = [cut_words(text, ANSWER_WORDS) for text in texts]
+    told, titles = in_few_words(catalog), [cut_words(plain(title), TITLE_WORDS) for title in catalog.titles]
     for answer in answers:
         yield PretrainingText("", f"<answer>{answer}</answer>")
     examples = dataset.examples("train", NOTE_WINDOW)

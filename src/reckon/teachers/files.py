@@ -9,7 +9,6 @@ Entry points: `write_traces`, `load_traces`. Each file is written whole or not a
 """
 
 import json
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -20,9 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import reckon
-from reckon.data.prepare.write import file_sha256
 from reckon.errors import DataError
-from reckon.files import write_text
+from reckon.files import file_sha256, whole_file, write_text
 from reckon.prompts.render import Message
 
 FORMAT = 1
@@ -134,12 +132,8 @@ def write_traces(
         DROPPED_FILE: pa.Table.from_pylist(dropped, DROPPED_SCHEMA),
     }
     for name, table in tables.items():
-        part = out / f".{name}.part"
-        try:
+        with whole_file(out / name) as part:
             pq.write_table(table, part, compression="zstd")
-            os.replace(part, out / name)
-        finally:
-            part.unlink(missing_ok=True)
     manifest = {
         "format": FORMAT,
         "reckon": reckon.__version__,

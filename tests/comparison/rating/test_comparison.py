@@ -17,6 +17,7 @@ from reckon.comparison.config import ComparisonConfig, MethodConfig, ProtocolCon
 from reckon.comparison.harness import run_comparison
 from reckon.comparison.rating.contestants import FittedRater
 from reckon.comparison.registry import contestant, contestants
+from reckon.comparison.summary import metrics_of
 from reckon.comparison.tuning import best_trial
 from reckon.comparison.workers import run_here
 from reckon.data.ratings import rating_examples
@@ -26,7 +27,7 @@ from reckon.methods.recone import stages as recone
 from reckon.metrics import holm
 from reckon.metrics.rating import mae, rating_summary, rmse
 from reckon.reports.comparison.report import page_of
-from reckon.reports.comparison.tables import metrics_of, tables_of
+from reckon.reports.comparison.tables import tables_of
 from reckon.reports.page import render_report
 from reckon.simulation.rated_bookshop import write_rated_bookshop
 

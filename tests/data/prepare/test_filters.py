@@ -18,10 +18,36 @@ def pairs(dataset):
 def test_k_core_by_hand(shop, many):
     # u-weak has two events; without them i-weak has one left, and u-tail then only one.
     weak = [("u-weak", "i-weak", 1), ("u-weak", "i0", 2), ("u-tail", "i-weak", 3), ("u-tail", "i1", 4)]
-    dataset = shop(many + weak, k_core=3)
+    dataset = shop(many + weak, k_core=3, k_core_on="all")
     assert pairs(dataset) == {(user, item) for user, item, _ in many}
     record = step(dataset, "k-core")
     assert (record["removed_interactions"], record["removed_users"], record["removed_items"]) == (4, 2, 1)
+
+
+@pytest.mark.parametrize("on", [None, "train"])
+def test_k_core_of_a_temporal_split_counts_the_training_period_alone(shop, many, on):
+    # i-late is taken once in training and often in the test period; i-new only then; i-rare once in training.
+    early = [("u0", "i-late", 1), ("u2", "i-rare", 1)]
+    late = [(f"u{user}", item, 100 + user) for user in range(4) for item in ("i-late", "i-new")]
+    dataset = shop(many + early + late, k_core=2, k_core_on=on)
+    assert not {"i-late", "i-rare"} & set(dataset.catalog.ids) and "i-new" in dataset.catalog.ids
+    record = step(dataset, "k-core")
+    assert record["counted"] == "train" and "training period (before 1997-" in record["rule"]
+    counted = shop(many + early + late, k_core=2, k_core_on="all", overwrite=True)
+    assert "i-late" in counted.catalog.ids and step(counted, "k-core")["counted"] == "all"
+
+
+def test_k_core_never_counts_an_event_after_the_training_period(shop):
+    events = [(f"u{user}", f"i{(user * step) % 17}", user + step * step) for user in range(30) for step in range(8)]
+    dataset = shop(events, k_core=4)
+    training = dataset.examples("valid").times.min()
+    assert step(dataset, "k-core")["counted_before"] <= training
+
+
+def test_k_core_on_train_needs_a_temporal_split(shop, many):
+    with pytest.raises(ConfigError, match="needs a temporal split"):
+        shop(many, k_core=2, k_core_on="train", split="leave-one-out")
+    assert step(shop(many, k_core=2, split="leave-one-out"), "k-core")["counted"] == "all"
 
 
 def test_k_core_one_drops_only_items_that_nobody_took(shop, many):
@@ -68,6 +94,7 @@ def test_an_empty_result_names_the_filter(shop, many, tmp_path):
         ({"since": "yesterday"}, "since.*not a date"),
         ({"since": "2020-01-02", "until": "2020-01-01"}, "swap"),
         ({"k_core": -1}, "negative"),
+        ({"k_core_on": "test"}, "train, all"),
         ({"dedupe": "some"}, "unknown"),
     ],
 )

@@ -49,6 +49,32 @@ def test_interactions_that_hold_the_targets_are_refused(tmp_path):
         prepare(Rows(folder(tmp_path, interactions=EVENTS.drop_columns("origin"))), tmp_path / "out")
 
 
+def many(count, item, history=(0, 1)):
+    """Rows of `count` users u0, u1, …, all with one target."""
+    users = [f"u{n}" for n in range(count)]
+    return pa.table({"user_id": users, "history_item_id": [list(history)] * count, "item_id": [item] * count})
+
+
+def taken(count, *items):
+    """Interactions: every user of `many` took the items in turn."""
+    events = [(f"u{n}", item, place) for n in range(count) for place, item in enumerate(items)]
+    columns = zip(("user_id", "item_id", "position"), zip(*events, strict=True), strict=True)
+    return pa.table({name: list(values) for name, values in columns})
+
+
+def test_each_split_is_judged_by_itself(tmp_path):
+    """All targets of ten test rows are training items, none of thirty of validation: a quarter of all rows."""
+    given = folder(tmp_path, interactions=taken(10, 0, 1, 3), valid=many(30, 4), test=many(10, 3))
+    with pytest.raises(DataError, match="holds 100% of the targets of the test rows"):
+        prepare(Rows(given), tmp_path / "out")
+
+
+def test_repeats_of_the_history_are_no_leak(tmp_path):
+    given = folder(tmp_path, interactions=taken(10, 0, 1), valid=many(10, 1), test=many(10, 1))
+    dataset = Dataset.load(prepare(Rows(given), tmp_path / "out"))
+    assert len(dataset.examples("test")) == 10
+
+
 def test_missing_test_rows_are_an_error_or_a_choice(tmp_path):
     given = folder(tmp_path, test=None)
     with pytest.raises(DataError, match=r"test\.parquet: does not exist.*--without-test"):

@@ -10,7 +10,7 @@ from reckon.data import Dataset
 from reckon.data.prepare.prepare import prepare
 from reckon.data.ratings import rating_examples, rating_scale
 from reckon.data.scale import Scale
-from reckon.data.sources.files import CsvStyle
+from reckon.data.sources.files import FileStyle
 from reckon.data.sources.table import Table
 from reckon.errors import ConfigError, DataError
 
@@ -136,9 +136,7 @@ def test_a_given_scale_is_recorded(tmp_path, csv_file):
 @pytest.mark.parametrize("rating", [0, 5.5, -1])
 def test_a_rating_outside_the_given_scale_is_named(tmp_path, csv_file, rating):
     source = Table(interactions=stars(csv_file, 1, rating, 9), columns={"rating": "stars"}, scale=Scale(1, 5, 1))
-    message = (
-        rf"events\.csv, row 2, field stars: rating {rating} lies outside the scale 1 to 5\. Fix: .*--scale LOW:HIGH"
-    )
+    message = rf"events\.csv, field stars, row 2: '{rating}' lies outside the scale 1 to 5 .*Fix: .*--scale LOW:HIGH"
     with pytest.raises(DataError, match=message):
         prepare(source, tmp_path / "out")
 
@@ -183,11 +181,11 @@ BAD = {
     "short row": ("events.csv", "user_id,item_id,timestamp\nu,a,1500000000\nu,b\n", r"Line: 3"),
     "long row": ("events.csv", "user_id,item_id,timestamp\nu,a,1500000000\nu,b,1500000001,x\n", r"Line: 3"),
     "open quote": ("events.csv", 'user_id,item_id,timestamp\nu,"a,1500000000\nu,b,1500000001\n', r"quote"),
-    "no UTF-8": ("events.csv", b"user_id,item_id,timestamp\nu,a\xff,1500000000\n", r"Fix: save the file as UTF-8"),
+    "no UTF-8": ("events.csv", b"user_id,item_id,timestamp\nu,a\xff,1500000000\n", r"Fix: pass --encoding latin-1"),
     "empty id": (
         "events.csv",
         "user_id,item_id,timestamp\nu,a,1500000000\n,b,1500000001\n",
-        r"row 2, field user_id: is empty",
+        r"field user_id, row 2: empty is no id",
     ),
     "bad rating": (
         "events.csv",
@@ -262,6 +260,6 @@ def test_an_unknown_field_of_ours_is_refused(tmp_path):
 def test_a_file_without_header_may_name_its_columns(tmp_path):
     path = tmp_path / "ratings.csv"
     path.write_text("\n".join(f"u,{item},5,{1_500_000_000 + item}" for item in range(20)))
-    style = CsvStyle(names=("user_id", "item_id", "rating", "timestamp"))
-    dataset = Dataset.load(prepare(Table(interactions=str(path), csv=style), tmp_path / "out"))
+    style = FileStyle(names=("user_id", "item_id", "rating", "timestamp"))
+    dataset = Dataset.load(prepare(Table(interactions=str(path), style=style), tmp_path / "out"))
     assert len(dataset.events.item_index) == 20

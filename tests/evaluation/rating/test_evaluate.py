@@ -12,11 +12,13 @@ from support.rated_shelf import reply
 from reckon.baselines.rating.predictors import RATING_BASELINES
 from reckon.data.ratings import rating_examples
 from reckon.errors import CheckpointError, ConfigError, MissingExtraError
-from reckon.evaluation import evaluate_rating_run, shown_rows
-from reckon.evaluation.rating.evaluate import baseline_results
+from reckon.evaluation.rating.evaluate import baseline_results, evaluate_ratings
+from reckon.evaluation.rating.examples import first_rows, worst_rows
+from reckon.evaluation.run import evaluate
 from reckon.methods.finished import names_of, task_of
 from reckon.methods.reczero import RecZero
 from reckon.metrics.rating import mae
+from reckon.reports.write import tables_of, write_evaluation
 from reckon.runs.read import dataset_of
 
 
@@ -46,7 +48,8 @@ def saved(folder):
 
 
 def test_a_model_that_never_writes_the_form_is_at_its_worst_error_in_every_row(place, tmp_path):
-    evaluation = evaluate_rating_run(place / "run", out=tmp_path)
+    evaluation = evaluate(place / "run")
+    write_evaluation(evaluation, tmp_path)
     row, truth = evaluation.rows[-1], evaluation.results[-1].targets
     assert (row.name, row.summary["parse_rate"]) == ("reczero", 0)
     assert row.summary["mae"] == pytest.approx(np.maximum(truth - 1, 5 - truth).mean())
@@ -64,11 +67,12 @@ def test_every_baseline_that_can_be_fitted_stands_before_the_run(place, tmp_path
             raise MissingExtraError("scikit-surprise", "baselines", "it")
 
     monkeypatch.setitem(RATING_BASELINES, "matrix-factorization", Absent)
-    evaluation = evaluate_rating_run(place / "run", out=tmp_path)
+    evaluation = evaluate(place / "run")
+    write_evaluation(evaluation, tmp_path)
     fitted = [name for name in RATING_BASELINES if name != "matrix-factorization"]
     assert [row.name for row in evaluation.rows] == [*fitted, "reczero"]
     console = Console(width=80, record=True)
-    for table in evaluation.tables():
+    for table in tables_of(evaluation):
         console.print(table.to_rich())
     text = " ".join(console.export_text().split())
     assert "matrix-factorization is left out: it needs pip install 'reckon-recsys[baselines]'." in text
@@ -77,7 +81,8 @@ def test_every_baseline_that_can_be_fitted_stands_before_the_run(place, tmp_path
 
 def test_right_replies_have_no_error_and_the_run_is_paired_with_every_other_row(place, tmp_path, written):
     written(reply(3))
-    evaluation = evaluate_rating_run(place / "run", out=tmp_path, best_possible={"mae": 0.1, "rmse": 0.2})
+    evaluation = evaluate(place / "run", best_possible={"mae": 0.1, "rmse": 0.2})
+    write_evaluation(evaluation, tmp_path)
     truth = evaluation.results[-1].targets
     assert evaluation.rows[-1].summary["mae"] == pytest.approx(np.abs(truth - 3).mean())
     assert evaluation.rows[-1].problems == {}
@@ -92,7 +97,8 @@ def test_right_replies_have_no_error_and_the_run_is_paired_with_every_other_row(
 
 def test_samples_add_the_mean_with_its_spread_and_count_every_reply(place, tmp_path, written):
     written(reply(2), reply(4), "nothing")
-    evaluation = evaluate_rating_run(place / "run", samples=3, baselines=False, out=tmp_path)
+    evaluation = evaluate(place / "run", samples=3, baselines=False)
+    write_evaluation(evaluation, tmp_path)
     likely, mean = evaluation.rows
     assert (likely.name, mean.name) == ("reczero", "reczero, mean of 3")
     assert (mean.result.predictions == 3).all() and mean.result.spread == pytest.approx(np.full(16, 2**0.5))
@@ -110,7 +116,8 @@ def test_runs_beside_are_named_apart_and_come_before_the_run(place, tmp_path):
     manifest = json.loads((tmp_path / "exact" / "manifest.json").read_text())
     (tmp_path / "exact" / "manifest.json").write_text(json.dumps(manifest | {"arm": "exact-answer"}))
     beside = [tmp_path / "again", tmp_path / "exact"]
-    evaluation = evaluate_rating_run(place / "run", beside=beside, baselines=False, out=tmp_path)
+    evaluation = evaluate(place / "run", beside=beside, baselines=False)
+    write_evaluation(evaluation, tmp_path)
     assert [row.name for row in evaluation.rows] == ["reczero (again)", "exact-answer", "reczero"]
     assert {row.result.predictions.tobytes() for row in evaluation.rows} == {
         evaluation.results[0].predictions.tobytes()
@@ -126,7 +133,7 @@ def test_one_run_given_twice_is_refused(place):
 def test_other_data_than_that_of_the_training_is_refused(place, tmp_path):
     rated_shelf.dataset(tmp_path / "other", shift=1)
     with pytest.raises(CheckpointError, match="checksums differ"):
-        evaluate_rating_run(place / "run", data=tmp_path / "other")
+        evaluate(place / "run", data=tmp_path / "other")
     with pytest.raises(CheckpointError, match="does not name its data set"):
         dataset_of(place / "run", None, None)
 
@@ -141,16 +148,16 @@ def test_a_run_of_the_other_task_and_no_run_at_all_are_refused(place, tmp_path):
     (tmp_path / "r2ec.json").touch()
     assert (task_of(place / "run"), task_of(tmp_path)) == ("rating", "ranking")
     with pytest.raises(CheckpointError, match="ranks items"):
-        evaluate_rating_run(tmp_path)
+        evaluate_ratings(tmp_path)
     with pytest.raises(CheckpointError, match="another task"):
         names_of(place / "run", [tmp_path])
     with pytest.raises(CheckpointError, match="not a finished run"):
-        evaluate_rating_run(tmp_path / "nowhere")
+        evaluate(tmp_path / "nowhere")
 
 
 def test_no_samples_at_all_are_refused(place):
     with pytest.raises(ConfigError, match="samples"):
-        evaluate_rating_run(place / "run", samples=0)
+        evaluate(place / "run", samples=0)
 
 
 def test_baselines_predict_the_rows_of_the_split(place):
@@ -166,7 +173,7 @@ def test_the_first_rows_are_shown_whatever_came_of_them(place):
     model = RecZero.from_pretrained(place / "run")
     examples = rating_examples(dataset_of(place / "run", None, place / "data"), "test").subset([4, 2, 9])
     rated = rated_shelf.rated([reply(5), "<rate>5", reply(9)])
-    shown = shown_rows(model, examples, rated, rated)
+    shown = first_rows(model, examples, rated, rated)
     assert [row.predicted for row in shown] == [5, None, None]
     assert [row.problem for row in shown] == ["", "missing analyze user", "off scale"]
     assert [row.truncated for row in shown] == [False, True, False]
@@ -181,3 +188,30 @@ def test_the_first_rows_are_shown_whatever_came_of_them(place):
     ]
     assert shown[1].steps == [] and shown[1].reply == "<rate>5"
     assert {row.note for row in shown} == {""}
+
+
+def test_the_rows_furthest_from_the_truth_are_shown_as_worst_cases(place):
+    model = RecZero.from_pretrained(place / "run")
+    examples = rating_examples(dataset_of(place / "run", None, place / "data"), "test")
+    replies = [reply(example.rating) for example in examples]
+    wrong = [row for row in (8, 12) if row < len(examples)]
+    replies[8] = reply(1 if examples[8].rating > 3 else 5)
+    replies[12] = "no rating at all"
+    rated = rated_shelf.rated(replies)
+    shown = worst_rows(model, examples, rated)
+    assert {row.user_id for row in shown[:2]} == {examples[row].user_id for row in wrong}
+    assert not {row.user_id for row in shown} & {row.user_id for row in first_rows(model, examples, rated)}
+
+
+def test_guards_look_at_the_data_and_at_every_run_and_the_terminal_shows_what_they_warn_of(place):
+    evaluation = evaluate(place / "run", baselines=False)
+    assert list(evaluation.findings) == ["data", "reczero"]
+    warned = tables_of(evaluation)[-1]
+    assert ("reczero", "unreadable replies", "warning", "100% of the replies do not parse") in warned.rows
+    assert warned.caption.startswith("Guards: ")
+
+
+def test_errors_are_split_by_what_is_known_of_user_and_item(place):
+    evaluation = evaluate(place / "run", baselines=False)
+    assert [group.by for group in evaluation.groups] == ["ratings of the user", "ratings of the item"]
+    assert all(list(group.means) == ["reczero"] for group in evaluation.groups)

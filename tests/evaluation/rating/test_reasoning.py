@@ -10,8 +10,8 @@ from reckon.data.ratings import rating_examples
 from reckon.data.scale import Scale
 from reckon.errors import DataError
 from reckon.evaluation.ranking.reasoning import ARMS
-from reckon.evaluation.rating import reasoning as rating_reasoning
-from reckon.evaluation.rating.reasoning import rating_reasoning_effect, stated_number
+from reckon.evaluation.rating import reasoning
+from reckon.evaluation.rating.reasoning import reasoning_effect, stated_number
 from reckon.metrics.rating import RatingResult, rating_summary
 from reckon.prompts.blocks import TAG
 
@@ -34,14 +34,14 @@ def given(monkeypatch, effect_of):
         asked.append(list(texts))
         return np.array([effect_of(row, text) for row, text in enumerate(texts)], dtype=float)
 
-    monkeypatch.setattr(rating_reasoning, "_ratings", rated)
+    monkeypatch.setattr(reasoning, "_ratings", rated)
     return asked
 
 
 def test_arms_differ_in_the_reasoning_alone(place, monkeypatch):
     model, examples, replies = place
     asked = given(monkeypatch, lambda row, text: 3.0)
-    effect = rating_reasoning_effect(model, examples, replies)
+    effect = reasoning_effect(model, examples, replies)
     own, other, shuffled, none = asked
     assert list(effect["arms"]) == list(ARMS) and effect["rows"] == len(examples)
     assert own == [reply.partition("<rate>")[0] for reply in replies] and none == [""] * len(own)
@@ -56,7 +56,7 @@ def test_the_numbers_are_those_of_the_ratings_that_were_written(place, monkeypat
     model, examples, replies = place
     truth = examples.ratings
     given(monkeypatch, lambda row, text: truth[row] if text == replies[row].partition("<rate>")[0] else np.nan)
-    arms = rating_reasoning_effect(model, examples, replies)["arms"]
+    arms = reasoning_effect(model, examples, replies)["arms"]
     assert arms["own"]["mae"]["mean"] == 0 and "drop" not in arms["own"]["mae"]
     missing = RatingResult("m", np.full(len(truth), np.nan), truth, model.scale, examples.user_ids)
     for metric in ("mae", "rmse"):
@@ -68,7 +68,7 @@ def test_the_numbers_are_those_of_the_ratings_that_were_written(place, monkeypat
 def test_unread_numbers_are_counted_for_each_arm(place, monkeypatch):
     model, examples, replies = place
     given(monkeypatch, lambda row, text: 3.0 if text and row % 4 else np.nan)
-    arms = rating_reasoning_effect(model, examples, replies)["arms"]
+    arms = reasoning_effect(model, examples, replies)["arms"]
     assert [arms[arm]["parse_rate"] for arm in ARMS] == [{"mean": share} for share in (0.75, 0.75, 0.75, 0)]
 
 
@@ -76,14 +76,14 @@ def test_rows_of_one_user_have_no_arm_with_anothers_reasoning(place, monkeypatch
     model, examples, replies = place
     asked = given(monkeypatch, lambda row, text: 3.0)
     alone = replace(examples, user_index=np.zeros_like(examples.user_index))
-    effect = rating_reasoning_effect(model, alone, replies)
+    effect = reasoning_effect(model, alone, replies)
     assert list(effect["arms"]) == ["own", "shuffled", "none"] and len(asked) == 3
 
 
 def test_a_model_is_asked_after_the_opening_tag_and_says_the_same_every_time(place):
     model, examples, replies = place
-    first = rating_reasoning_effect(model, examples, replies, seed=3)
-    assert first == rating_reasoning_effect(model, examples, replies, seed=3)
+    first = reasoning_effect(model, examples, replies, seed=3)
+    assert first == reasoning_effect(model, examples, replies, seed=3)
 
 
 def test_the_prompt_the_reasoning_and_the_tag_are_what_the_model_reads(place, monkeypatch):
@@ -92,7 +92,7 @@ def test_the_prompt_the_reasoning_and_the_tag_are_what_the_model_reads(place, mo
     monkeypatch.setattr(
         model.engine, "sample", lambda prompts, *rest, **more: read.extend(prompts) or whole(prompts, *rest, **more)
     )
-    rating_reasoning_effect(model, examples, replies)
+    reasoning_effect(model, examples, replies)
     for row, arm in ((0, 0), (5, 0), (5, 3)):
         text = replies[row].partition("<rate>")[0] if arm == 0 else ""
         ids = model.backbone.tokenizer.encode(f"{text}<rate>", add_special_tokens=False)
@@ -111,4 +111,4 @@ def test_a_number_counts_as_in_a_whole_reply(written, number):
 def test_nobody_alone_has_anothers_reasoning(place):
     model, examples, replies = place
     with pytest.raises(DataError, match="fewer than two"):
-        rating_reasoning_effect(model, examples.subset([0]), replies[:1])
+        reasoning_effect(model, examples.subset([0]), replies[:1])

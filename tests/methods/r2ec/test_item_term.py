@@ -85,7 +85,7 @@ def test_the_items_of_an_update_follow_from_the_generator():
 
 
 def test_items_of_the_history_are_no_negatives_where_they_cannot_be_recommended():
-    examples = [example(5, (2, 3)), example(2, (7,)), example(3, (3, 5))]  # the last user takes item 3 again
+    examples = [example(5, (2, 3)), example(2, (7,)), example(3, (5,))]
     for exclude, hide in ((True, [{2, 3}, {7}, {5}]), (False, [set()] * 3)):
         term = item_term(exclude_seen=exclude)
         begin(term, examples)
@@ -93,6 +93,56 @@ def test_items_of_the_history_are_no_negatives_where_they_cannot_be_recommended(
             hidden = hidden_of(term.backbone, 3)
             expected = expected_logprobs(term, hidden, examples, [2, 3, 5], hide=hide.__getitem__)
             torch.testing.assert_close(term.target_logprobs(hidden, examples), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_target_of_the_history_has_no_chance_where_it_cannot_be_recommended_as_in_the_reward():
+    again = [example(3, (3, 5)), example(2, (7,)), example(5, (2, 3, 5))]
+    term = item_term(exclude_seen=True)
+    begin(term, again)
+    with torch.no_grad():
+        logprobs = term.target_logprobs(hidden_of(term.backbone, 3), again)
+    assert logprobs.isneginf().tolist() == [True, False, True]
+
+
+def kept_for_the_backward_pass(run):
+    """The most bytes that a forward and backward pass keep at one time for the gradient."""
+    held, most = 0, 0
+
+    def pack(tensor):
+        nonlocal held, most
+        held += tensor.numel() * tensor.element_size()
+        most = max(most, held)
+        return tensor
+
+    def unpack(tensor):
+        nonlocal held
+        held -= tensor.numel() * tensor.element_size()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, unpack):
+        run()
+    return most
+
+
+def test_the_item_term_keeps_the_graph_of_one_chunk_whatever_the_number_of_items(monkeypatch):
+    kept = []
+    for copies in (1, 4):
+        term = item_term(negatives="catalog")
+        term.item_prompts = list(term.item_prompts) * copies
+        term.log_prior = torch.full((len(term.item_prompts),), -1.0)
+        monkeypatch.setattr("reckon.methods.r2ec.item_term.CHUNK_TOKENS", 16)
+        begin(term, [example(5)])
+        term._leaf.grad = torch.ones_like(term._leaf)
+        kept.append(kept_for_the_backward_pass(term.finish))
+    assert 0 < kept[1] <= 1.1 * kept[0]
+
+
+def test_refreshing_tells_how_far_rows_have_moved():
+    term, examples = item_term(), [example(5), example(2)]
+    begin(term, examples)
+    vectors = torch.zeros(ITEMS, term.backbone.hidden_size)
+    assert term.refresh(vectors).tolist() == pytest.approx([1.0, 1.0])  # unit rows, from nothing
+    assert term.refresh(vectors).abs().max() < 1e-5
 
 
 def test_catalog_mode_scores_every_item():
@@ -217,3 +267,28 @@ def test_micro_batch_size_does_not_change_the_gradient_of_a_training_step(arm, c
     assert found[1].keys() == found[0].keys()
     difference = torch.stack([(found[1][name] - found[0][name]).norm() for name in found[0]]).norm()
     assert difference / norm < 1e-4
+
+
+def test_the_items_gradient_is_the_same_in_chunks_and_the_model_keeps_its_mode(monkeypatch):
+    found = []
+    for tokens in (2048, 6):
+        monkeypatch.setattr("reckon.methods.r2ec.item_term.CHUNK_TOKENS", tokens)
+        bone = backbone()
+        bone.model.train()
+        term = item_term(bone, negatives="catalog")
+        begin(term, [example(5)])
+        with torch.no_grad():
+            hidden = hidden_of(bone, 1)
+        (-term.target_logprobs(hidden, [example(5)]).sum()).backward()
+        term.finish()
+        assert all(module.training for module in bone.model.modules())
+        found.append(gradients(bone))
+    for name, gradient in found[0].items():
+        torch.testing.assert_close(found[1][name], gradient, rtol=1e-3, atol=1e-5)
+
+
+def test_no_graph_of_the_encoder_lives_through_the_micro_batches():
+    saved = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: saved.append(tensor.nbytes) or tensor, lambda t: t):
+        begin(item_term(negatives="catalog"), [example(5)])
+    assert not saved

@@ -84,7 +84,7 @@ def test_the_seed_decides_the_run(tmp_path):
 
 
 def test_the_reward_rises_on_a_shelf_where_the_last_book_tells_the_next(tmp_path):
-    train(tmp_path, "run", max_steps=25, eval_steps=25, learning_rate=5e-3)
+    train(tmp_path, "run", max_steps=40, eval_steps=40, learning_rate=5e-3)
     rewards = [entry["reward/mean"] for entry in steps(tmp_path / "run")]
     assert sum(rewards[-5:]) / 5 > sum(rewards[:5]) / 5 + 0.1
 

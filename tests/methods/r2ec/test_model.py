@@ -10,6 +10,7 @@ import torch
 from support.shelf import TITLES, recommender
 from support.tiny import FAMILIES
 
+from reckon.data import Event, Example
 from reckon.errors import CheckpointError, DataError
 from reckon.methods.r2ec import R2ec
 from reckon.methods.r2ec.config import preset
@@ -291,3 +292,23 @@ def test_ranks_exclude_the_whole_history_as_recommend_does(tmp_path):
         assert len(examples.seen(row)) > 2
     answers = model.recommend_examples([examples[row] for row in range(len(examples))], k=12)
     assert [answer.items for answer in answers] == [[int(item) for item in row if item >= 0] for row in top]
+
+
+def test_adding_an_item_tokenises_that_item_alone(model, monkeypatch):
+    model.refresh_items()
+    seen, item_ids = [], model.item_ids
+    monkeypatch.setattr(model, "item_ids", lambda texts: seen.extend(texts) or item_ids(texts))
+    model.put_items(pa.table({"item_id": ["fresh"], "title": ["A fresh thing"]}))
+    model.refresh_items()
+    assert len(seen) == 1 and "A fresh thing" in seen[0]
+
+
+def test_events_with_times_and_ratings_stand_in_the_prompt_as_in_training(model):
+    hour, items = 3600, (0, 5, 3)
+    events = [Event(item, 1_000_000 + n * hour, 4.0) for n, item in enumerate(items)]
+    known = Example("u", tuple(events), 7, 1_000_000 + 2 * hour, None)
+    assert model.prompt_ids(model.example_of(events)) == model.prompt_ids(known)
+    assert model.prompt_ids(model.example_of(items)) != model.prompt_ids(known)
+    later = model.example_of(events, now=1_000_000 + 4 * hour)
+    assert "2 hours ago" in model.backbone.tokenizer.decode(model.prompt_ids(later))
+    assert model.recommend([events], k=3)[0].items == model.recommend_examples([known], k=3)[0].items

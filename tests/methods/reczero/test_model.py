@@ -172,7 +172,7 @@ def test_a_prompt_over_budget_loses_reviews_and_keeps_the_item(model, data, tmp_
         assert prompt.text.rstrip().endswith(f"rate [{model.catalog.titles[example.item_index]}]")
         assert prompt.cut_texts + prompt.dropped_reviews > 0
     tiny = replace(model.config, prompt=replace(model.config.prompt, max_tokens=5))
-    with pytest.raises(ConfigError, match=r"prompt\.max_tokens = 5: the instruction and the item"):
+    with pytest.raises(ConfigError, match=r"prompt\.max_tokens = 5: the instruction and one line"):
         RecZero(model.backbone, model.catalog, model.words, model.scale, tiny).rate(rating_examples(data, "test"))
 
 

@@ -9,7 +9,7 @@ from support.stopping import Killed, kill
 
 from reckon.config import save_config
 from reckon.errors import CheckpointError, ConfigError
-from reckon.evaluation import evaluate_run
+from reckon.evaluation.run import evaluate
 from reckon.methods.finished import name_of
 from reckon.methods.rporec import RPORec
 from reckon.methods.rporec.rounds import fit
@@ -98,10 +98,10 @@ def test_a_run_is_evaluated_beside_its_first_stage_and_without_its_reasoning(tmp
     fit(model, data, tmp_path / "run")
     plain = RPORec.from_backbone(tmp_path / "backbone", data, settings("history-only"))
     fit_rechead(plain, data, tmp_path / "plain")
-    evaluation = evaluate_run(
+    evaluation = evaluate(
         tmp_path / "run", ks=(5,), beside=[tmp_path / "plain", tmp_path / "run" / "round-1" / "rechead"]
     )
     names = ["popularity", "history-only", "rporec, stage I", "rporec, reasoning left out", "rporec"]
     assert [result.name for result in evaluation.results] == names
     assert evaluation.results[-1].rates["parsed"] == model.ranks(data.examples("test", 3)).parsed.mean()
-    assert "RPORec on shelf" in (tmp_path / "run" / "evaluation" / "report.html").read_text()
+    assert evaluation.about.method == "RPORec" and evaluation.about.source == "shelf"

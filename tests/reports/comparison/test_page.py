@@ -12,9 +12,11 @@ from support.pages import HOSTILE, Page, here, page
 
 from reckon.comparison.config import ComparisonConfig, MethodConfig, ProtocolConfig
 from reckon.comparison.harness import run_comparison
-from reckon.comparison.ranking.groups import by_history_length, by_target_popularity, disagreements, group_intervals
+from reckon.comparison.ranking.disagreements import disagreements
+from reckon.comparison.summary import metrics_of
 from reckon.data import Catalog
-from reckon.reports.comparison.tables import metrics_of, tables_of
+from reckon.evaluation.ranking.groups import by_history_length, by_target_popularity
+from reckon.reports.comparison.tables import tables_of
 from reckon.reports.page import render_report, write_report
 from reckon.simulation.bookshop import write_bookshop
 
@@ -125,7 +127,7 @@ def test_groups_hold_every_row_once(comparison):
 def test_the_groups_make_up_the_whole(comparison):
     groups = by_history_length(comparison.rows.examples)
     standing = comparison.whole[1]
-    found = group_intervals(standing, "hit@10", groups)
+    found = standing.in_groups("hit@10", groups)
     sizes = np.bincount(groups.of_row)
     assert all(found)
     mean = sum(one.mean * size for one, size in zip(found, sizes, strict=True)) / sizes.sum()
@@ -136,7 +138,7 @@ def test_a_group_of_few_rows_has_no_number(comparison):
     examples = comparison.rows.examples
     groups = by_history_length(examples)
     few = replace(groups, of_row=np.where(np.arange(len(examples)) < 3, 0, 1))
-    assert group_intervals(comparison.whole[0], "hit@10", few)[0] is None
+    assert comparison.whole[0].in_groups("hit@10", few)[0] is None
 
 
 def test_disagreements_have_different_winners(comparison):

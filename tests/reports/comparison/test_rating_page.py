@@ -11,10 +11,10 @@ from support.pages import HOSTILE, Page, here, page
 
 from reckon.comparison.config import ComparisonConfig, MethodConfig
 from reckon.comparison.harness import run_comparison
-from reckon.comparison.ranking.groups import group_intervals
-from reckon.comparison.rating.groups import by_item_ratings, by_known_ratings, by_true_rating, rating_disagreements
+from reckon.comparison.rating.disagreements import disagreements
 from reckon.data import Catalog
 from reckon.data.scale import Scale
+from reckon.evaluation.rating.groups import by_item_ratings, by_known_ratings, by_true_rating
 from reckon.reports.page import render_report, write_report
 from reckon.simulation.rated_bookshop import write_rated_bookshop
 
@@ -74,7 +74,7 @@ def test_groups_hold_every_row_once_and_make_up_the_whole(comparison):
     for groups in (by_known_ratings(examples), by_item_ratings(examples), by_true_rating(examples, Scale(1, 5, 1))):
         sizes = np.bincount(groups.of_row, minlength=len(groups.labels))
         assert [int(label.split("\n")[1].split()[0]) for label in groups.labels] == sizes.tolist()
-        found = group_intervals(standing, "mae", groups)
+        found = standing.in_groups("mae", groups)
         known = [place for place, one in enumerate(found) if one is not None]
         for place in known:
             assert found[place].mean == pytest.approx(standing.worth("mae")[groups.of_row == place].mean())
@@ -101,7 +101,7 @@ def test_a_scale_without_steps_is_grouped_in_equal_parts(comparison):
 
 
 def test_disagreements_have_different_winners(comparison):
-    shown = rating_disagreements(comparison.whole[:3], comparison.rows.examples, comparison.dataset, 4)
+    shown = disagreements(comparison.whole[:3], comparison.rows.examples, comparison.dataset, 4)
     winners = {min(row.views, key=lambda view: abs(view.predicted - row.truth)).name for row in shown}
     assert len(shown) == 4 and len(winners) > 1
 
@@ -116,7 +116,7 @@ def test_a_reply_is_shown_in_its_steps_and_a_broken_one_as_it_is(comparison):
     )
     recommendations.predictions[3] = np.nan
     wrote = replace(standing, cells={0: replace(cell, recommendations=recommendations)})
-    found = rating_disagreements([comparison.whole[0], wrote], comparison.rows.examples, comparison.dataset, 999)
+    found = disagreements([comparison.whole[0], wrote], comparison.rows.examples, comparison.dataset, 999)
     views = [row.views[1] for row in found]
     assert {view.reply for view in views if not view.steps} <= {"it is"}
     assert all(view.steps[0] == ("The user", "likes <b>calm</b> books") for view in views if view.steps)

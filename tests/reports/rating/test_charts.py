@@ -4,9 +4,11 @@ import numpy as np
 from support.rated_shelf import SCALE
 
 from reckon.data.ratings import Scale
+from reckon.evaluation.rating.groups import few_values
+from reckon.evaluation.rating.measure import compare_last, measure
 from reckon.metrics.rating import RatingResult
-from reckon.reports.rating.charts import BASELINES, counts_by_truth, error_bars, few_values, predicted_by_truth
-from reckon.reports.rating.tables import counts_table, measure, problems_table, rating_pairs_table, rating_table
+from reckon.reports.rating.charts import BASELINES, counts_by_truth, error_bars, predicted_by_truth
+from reckon.reports.rating.tables import counts_table, errors_table, pairs_table, problems_table
 
 
 def result(predictions, targets, scale=SCALE, name="reczero", **fields):
@@ -40,7 +42,7 @@ def test_bars_are_in_the_colour_of_the_run_and_grey_for_baselines():
 
 
 def test_the_table_has_one_line_per_row_and_the_best_possible_last():
-    grid = rating_table([measure(result([2, np.nan], [2, 4]))], {"mae": 0.25}, ["a note."])
+    grid = errors_table([measure(result([2, np.nan], [2, 4]))], {"mae": 0.25}, ["a note."])
     assert [line[0] for line in grid.rows] == ["reczero", "best possible"]
     assert grid.rows[0][1].startswith("1.500\n") and grid.rows[0][3] == "50.0%"  # the worst error of 4 is 3
     assert grid.rows[1] == ("best possible", "0.250", "", "")
@@ -63,13 +65,11 @@ def test_runs_show_what_they_counted_and_baselines_nothing():
 
 
 def test_a_difference_below_zero_is_better():
-    from reckon.reports.rating.tables import rating_pairs
-
     users = ["a", "b", "c"]
     rows = [
         measure(result([5, 5, 5], [1, 2, 3], name="bad", user_ids=users)),
         measure(result([1, 2, 3], [1, 2, 3], user_ids=users)),
     ]
-    grid = rating_pairs_table(rating_pairs(rows))
+    grid = pairs_table(compare_last(rows))
     assert grid.headings == ("reczero …", "MAE", "p", "RMSE", "p")
     assert grid.rows[0][0] == "minus bad" and grid.rows[0][1].startswith("−3.000\n")

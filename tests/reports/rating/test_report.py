@@ -4,16 +4,19 @@ import re
 
 import numpy as np
 import pytest
+from support.evaluations import about
 from support.pages import HOSTILE, Page, history
 from support.rated_shelf import SCALE, reply
 
 from reckon.data.ratings import Scale
 from reckon.errors import ConfigError
-from reckon.evaluation import RatingReportData, ShownRating, measure, rating_pairs, write_report
-from reckon.evaluation.rating.examples import mean_and_spread, steps_of
+from reckon.evaluation.rating.evaluate import RatingEvaluation
+from reckon.evaluation.rating.examples import ShownRating, mean_and_spread, steps_of
+from reckon.evaluation.rating.measure import compare_last, measure
 from reckon.metrics.rating import RatingResult
 from reckon.prompts.rating import parse_rating
-from reckon.reports.page import render_report
+from reckon.reports.page import render_report, write_report
+from reckon.reports.rating.report import rating_page
 
 ROWS = 60
 
@@ -61,20 +64,18 @@ def full(text="The Quiet Verdict", name="reczero", scale=SCALE):
         *({"step": step, "eval_mae": 1 / step, "eval_rmse": 2 / step, "eval_parse_rate": 0.5} for step in (20, 40)),
         {"step": 1, "reply/parsed": 0.25},
     ]
-    return RatingReportData(
-        title=text,
-        subtitle=text,
+    evaluation = RatingEvaluation(
         rows=rows,
-        pairs=rating_pairs(rows),
+        pairs=compare_last(rows),
         notes=[text],
         best_possible={"mae": 0.2, "rmse": 0.3},
-        histories={name: logged},
         examples=[
             shown(text, reply(4, match=text.replace("<", "(").replace(">", ")"), user=text)),
             shown(text, f"{text} is not the form"),
         ],
-        facts={text: text},
+        about=about(text, histories={name: logged}),
     )
+    return rating_page(evaluation, text, text)
 
 
 @pytest.fixture(scope="module")
@@ -91,18 +92,19 @@ def test_every_section_is_there(page):
         "Learning",
         "Replies",
         "Health of the training",
+        "A sampled group",
         "Example reasonings",
         "Run facts",
     ]
     panels = re.findall(r"<h3>(.*?)</h3>", page)
     assert {"MAE", "RMSE", "Reward", "Validation MAE", "Validation RMSE", "Validation parse rate"} <= set(panels)
-    against = {f"Predicted against true: {name}" for name in ("reczero", full().best_baseline.name)}
+    against = {f"Predicted against true: {name}" for name in ("reczero", full().evaluation.best_baseline.name)}
     assert against | {"Replies that parse"} <= set(panels)
     assert "Calibration: reczero, mean of 8" in panels and "Calibration: reczero" not in panels
 
 
 def test_headline_numbers_are_those_of_the_last_row_and_of_the_best_baseline(page):
-    data = full()
+    data = full().evaluation
     main, baseline = data.rows[-1], min(data.rows[:2], key=lambda row: row.summary["mae"])
     values = re.findall(r'<div class="value">(.*?)</div>', page)
     labels = re.findall(r'<div class="label">(.*?)</div>', page)
@@ -150,20 +152,20 @@ def test_an_example_shows_the_four_steps_or_the_reply_as_it_is(page):
 
 
 def test_one_baseline_and_nothing_else_is_a_page():
-    html = render_report(RatingReportData(title="Ratings", rows=[row("bias", 1)]))
+    html = render_report(rating_page(RatingEvaluation(rows=[row("bias", 1)])))
     assert not Page(html).open
     assert re.findall(r"<h2>(.*?)</h2>", html) == ["Results", "Predictions"]
 
 
 def test_rows_that_all_failed_are_drawn():
     failed = row("reczero", 1, problems={"empty reply": ROWS}, spread=np.full(ROWS, np.nan), missing=ROWS)
-    html = render_report(RatingReportData(title="Ratings", rows=[failed]))
+    html = render_report(rating_page(RatingEvaluation(rows=[failed])))
     assert "0.0%" in html and "Calibration" not in html
 
 
 def test_a_report_about_nothing_is_refused():
     with pytest.raises(ConfigError):
-        RatingReportData(title="Ratings", rows=[])
+        RatingEvaluation(rows=[])
 
 
 def test_the_same_data_make_the_same_bytes(page, tmp_path):

@@ -23,14 +23,16 @@ from torch.nn.functional import cross_entropy
 from reckon.baselines.baseline import validation_rows
 from reckon.baselines.generative.token_trie import NextLogits
 from reckon.baselines.sequential.batches import batches_of_like_length
-from reckon.data import Dataset, Examples
+from reckon.data import Dataset, Event, Example, Examples
 from reckon.data.examples import IntArray
 from reckon.errors import CheckpointError, ConfigError, DataError, ReckonError
 from reckon.files import write_text
 from reckon.models.backbone import Backbone, DType, LoraSettings, load_backbone
-from reckon.models.shared_prefix import PrefixStates, ReadPrefix
-from reckon.prompts import render
-from reckon.prompts.next_title import cut_title, messages, shown_title
+from reckon.prompts import Message, prompt_ids
+from reckon.prompts.cutting import PromptTitles, Titles, prompt_limit
+from reckon.prompts.histories import fitted_history
+from reckon.prompts.next_title import messages, shown_title
+from reckon.prompts.plain import guarded
 from reckon.prompts.style import Style
 from reckon.rollout import SamplingConfig, SharedPrefixEngine
 from reckon.small_backbone.pretrain import PretrainConfig, new_backbone
@@ -67,7 +69,14 @@ class WriterConfig:
     """Events of the history that are read, >= 1."""
 
     title_words: int = 12
-    """Words of each title of the history, >= 1; the title that is written is never cut."""
+    """Words of each title of the history, >= 1; the title that is written keeps all its words."""
+
+    title_tokens: int = 128
+    """Tokens of each title, of the history and of what is written, >= 1; a longer one loses its end."""
+
+    max_tokens: int = 2048
+    """Tokens of the whole prompt, >= 1; fewer where the model's positions leave fewer beside a title. Beyond it the
+    oldest titles of the history are left out."""
 
     learning_rate: float = 1e-3
     """Peak learning rate of AdamW, > 0; linear warm-up over a twentieth of the updates, then linear decay."""
@@ -94,7 +103,16 @@ class WriterConfig:
     """Validation rows in the fixed sample that early stopping looks at, >= 1."""
 
     def __post_init__(self) -> None:
-        least = ("window", "title_words", "batch_size", "micro_batch_size", "patience", "validation_size")
+        least = (
+            "window",
+            "title_words",
+            "title_tokens",
+            "max_tokens",
+            "batch_size",
+            "micro_batch_size",
+            "patience",
+            "validation_size",
+        )
         for name in least:
             if getattr(self, name) < 1:
                 raise ConfigError(name, getattr(self, name), "must be at least 1", "use the default")
@@ -122,11 +140,20 @@ class TitleWriter:
         end = backbone.tokenizer.eos_token_id
         if end is None:
             raise ConfigError("backbone", backbone.name, "its tokenizer has no end token", "set tokenizer.eos_token")
-        self.titles = [shown_title(title) for title in titles]
-        self._short = [cut_title(title, config.title_words) for title in titles]
-        encoded = backbone.tokenizer(self.titles, add_special_tokens=False)["input_ids"]
+        whole = [guarded(shown_title(title), backbone.tokenizer) for title in titles]
+        encoded = [
+            ids[: config.title_tokens] for ids in backbone.tokenizer(whole, add_special_tokens=False)["input_ids"]
+        ]
         self.title_tokens: list[list[int]] = [[*tokens, end] for tokens in encoded]
         """What is written for each item, the end token included."""
+        self.titles = [
+            title if len(tokens) < config.title_tokens else str(backbone.tokenizer.decode(tokens))
+            for title, tokens in zip(whole, encoded, strict=True)
+        ]
+        self._short = PromptTitles(titles, backbone.tokenizer, config.title_words, config.title_tokens)
+        bare = len(prompt_ids(messages([], self.words, config.style), backbone.tokenizer))
+        longest = max(map(len, self.title_tokens))
+        self.prompt_limit = prompt_limit(config.max_tokens, backbone.positions, longest, bare, "title_tokens")
 
     @classmethod
     def fit(
@@ -192,7 +219,7 @@ class TitleWriter:
         prompts = backbone.pad(self.prompts([examples.history(row) for row in rows.tolist()]))
         titles = backbone.pad([self.title_tokens[item] for item in examples.targets[rows.numpy()]])
         states, last = backbone.read_prompts(prompts)
-        hidden = backbone.read_replies(titles.ids, ReadPrefix(states, 1))  # [n, T, D]
+        hidden = backbone.read_replies(titles.ids, states.reader(1))  # [n, T, D]
         before = torch.cat([last[:, None], hidden[:, :-1]], dim=1)  # the state that predicts each token
         counts = torch.arange(titles.ids.shape[1], device=backbone.device) < titles.lengths[:, None]  # [n, T]
         nats = cross_entropy(backbone.logits(before[counts]), titles.ids[counts], reduction="none")
@@ -209,11 +236,16 @@ class TitleWriter:
 
     def prompts(self, histories: Sequence[IntArray]) -> list[list[int]]:
         """Token ids of the prompt of each history."""
-        tokenizer, cfg = self.backbone.tokenizer, self.config
-        shown = [[self._short[item] for item in history[-cfg.window :]] for history in histories]
-        texts = [render(messages(titles, self.words, cfg.style), tokenizer) for titles in shown]
-        special = not getattr(tokenizer, "chat_template", None)  # a template writes its own start token
-        return tokenizer(texts, add_special_tokens=special)["input_ids"]
+        return [self._prompt(history[-self.config.window :]) for history in histories]
+
+    def _prompt(self, history: IntArray) -> list[int]:
+        def turns(example: Example, titles: Titles) -> list[Message]:
+            shown = [titles[event.item_index] for event in example.history]
+            return messages(shown, self.words, self.config.style)
+
+        events = tuple(Event(int(item), None, None) for item in history)
+        example = Example("", events, -1, None)
+        return fitted_history(example, self._short, turns, self.backbone.tokenizer, self.prompt_limit).ids
 
     def write(self, histories: Sequence[IntArray]) -> list[str]:
         """The most likely title for each history, token by token; it need not exist."""
@@ -240,7 +272,7 @@ class TitleWriter:
                 if prefixes.shape[2] == 0:
                     return backbone.logits(last[chosen])[:, None].expand(-1, beams, -1).cpu()
                 # A title's beginning is a few tokens: read again whole, it needs no cache that follows the beams.
-                reader = ReadPrefix(_rows(states, chosen), beams)
+                reader = states.rows(chosen).reader(beams)
                 hidden = backbone.read_replies(prefixes.flatten(0, 1).to(last.device), reader)  # [m * B, T, D]
                 end = hidden[torch.arange(len(hidden)), lengths.flatten() - 1]
                 return backbone.logits(end).cpu().view(len(users), beams, -1)
@@ -255,7 +287,7 @@ class TitleWriter:
         with backbone.evaluating():
             for start in range(0, len(sequences), ROWS_AT_ONCE):
                 batch = backbone.pad(sequences[start : start + ROWS_AT_ONCE])
-                hidden = backbone.decoder(input_ids=batch.ids, use_cache=False).last_hidden_state.float()  # [n, L, D]
+                hidden = backbone.hidden(batch.ids).float()  # [n, L, D]
                 inside = torch.arange(batch.ids.shape[1], device=hidden.device) < batch.lengths[:, None]
                 parts.append(((hidden * inside[..., None]).sum(dim=1) / batch.lengths[:, None]).cpu())
         return torch.cat(parts)
@@ -306,12 +338,3 @@ def _trained(model: Any) -> dict[str, Tensor]:
     """The weights that training changes."""
     changing = {name for name, weight in model.named_parameters() if weight.requires_grad}
     return {name: weight for name, weight in model.state_dict().items() if name in changing}
-
-
-def _rows(states: PrefixStates, rows: Tensor) -> PrefixStates:
-    """The recorded prompts of some users."""
-    if len(rows) == len(states.lengths):
-        return states
-    keys = {layer: key[rows] for layer, key in states.keys.items()}
-    values = {layer: value[rows] for layer, value in states.values.items()}
-    return PrefixStates(states.lengths[rows], keys, values)

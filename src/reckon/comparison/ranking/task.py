@@ -19,18 +19,13 @@ from reckon.comparison.config import ComparisonConfig, ProtocolConfig, Published
 from reckon.comparison.contestant import Contestant
 from reckon.comparison.protocol import Rows, rank_rows, rows_of
 from reckon.comparison.ranking.contestants import Fitted
-from reckon.comparison.ranking.guards import (
-    Finding,
-    cell_findings,
-    data_findings,
-    refuse_impossible,
-    refuse_impossible_values,
-)
 from reckon.comparison.ranking.list_metrics import ListInputs
 from reckon.comparison.task import Task
 from reckon.data import Dataset
 from reckon.data.splits import Split as RowSplit
 from reckon.errors import ReckonError
+from reckon.evaluation.guards import ranking as guards
+from reckon.evaluation.guards.finding import Finding
 from reckon.evaluation.ranking.reasoning import reasoning_effect
 from reckon.metrics import RankingResult
 from reckon.models.recommender import RankedExamples
@@ -55,7 +50,7 @@ class RankingTask(Task):
         return f"each target ranked among {among}, {seen} what the user took before"
 
     def data_findings(self, dataset: Dataset, rows: Rows, protocol: ProtocolConfig) -> list[Finding]:
-        return data_findings(dataset, rows, protocol)
+        return guards.data_findings(dataset, rows.examples, exclude_seen=protocol.exclude_seen)
 
     def best_possible(self, dataset: Dataset, rows: Rows, config: ComparisonConfig) -> dict[str, float] | None:
         if rows.negatives is not None or not config.protocol.exclude_seen:
@@ -95,7 +90,17 @@ class RankingTask(Task):
         dataset: Dataset,
         protocol: ProtocolConfig,
     ) -> list[Finding]:
-        return cell_findings(method, fitted, rows, recommendations, dataset, protocol)
+        return guards.method_findings(
+            fitted.ranker.ranks,
+            rows.within(fitted.window),
+            recommendations,
+            len(dataset.catalog),
+            exclude_seen=protocol.exclude_seen,
+            sampled=rows.negatives is not None,
+            constant=method.constant,
+            model=fitted.model,
+            log=fitted.log,
+        )
 
     def details(
         self, fitted: Fitted, rows: Rows, recommendations: RankedExamples, limit: int, seed: int
@@ -109,7 +114,10 @@ class RankingTask(Task):
         return {"reasoning": reasoning_effect(fitted.model, examples, seed=seed)}
 
     def save(self, folder: Path, recommendations: RankedExamples, fitted: Fitted) -> None:
-        arrays = {name: getattr(recommendations, name) for name in ("ranks", "items", "lengths")}
+        arrays = {
+            name: getattr(recommendations, name)
+            for name in ("ranks", "items", "lengths", "dropped_events", "cut_titles")
+        }
         flags = {name: getattr(recommendations, name).astype(np.uint8) for name in ("truncated", "parsed")}
         tensors = {name: np.ascontiguousarray(array) for name, array in (arrays | flags).items()}
         save_file(tensors, folder / RANKS_FILE)
@@ -122,13 +130,14 @@ class RankingTask(Task):
         if wrote:
             written = pq.read_table(folder / REASONINGS_FILE)["reasoning"].to_pylist()
         flags = arrays["truncated"].astype(bool), arrays["parsed"].astype(bool)
-        return RankedExamples(arrays["ranks"], arrays["items"], *flags, arrays["lengths"], written)
+        cut = arrays["dropped_events"], arrays["cut_titles"]
+        return RankedExamples(arrays["ranks"], arrays["items"], *flags, arrays["lengths"], written, *cut)
 
     def refuse_impossible(self, result: RankingResult, config: ComparisonConfig) -> None:
-        refuse_impossible(result, config.ks)
+        guards.refuse_impossible(result, config.ks)
 
     def refuse_published(self, row: PublishedConfig, dataset: Dataset, config: ComparisonConfig) -> None:
-        refuse_impossible_values(row.name, row.values, config.ks)
+        guards.refuse_impossible_values(row.name, row.values, config.ks)
 
     def list_numbers(
         self, dataset: Dataset, rows: Rows, results: Mapping[str, Sequence[RankingResult]], config: ComparisonConfig

@@ -20,22 +20,17 @@ from safetensors.numpy import load_file, save_file
 
 from reckon.comparison.config import ComparisonConfig, ProtocolConfig, PublishedConfig
 from reckon.comparison.contestant import Contestant
-from reckon.comparison.ranking.guards import Finding
 from reckon.comparison.rating.contestants import FittedRater
-from reckon.comparison.rating.guards import (
-    rating_data_findings,
-    rating_findings,
-    refuse_impossible_errors,
-    refuse_unexplained,
-)
 from reckon.comparison.rating.rows import RatingRows, rating_rows_of
 from reckon.comparison.task import Task
 from reckon.data import Dataset
 from reckon.data.ratings import rating_scale
 from reckon.data.splits import Split as RowSplit
 from reckon.errors import ReckonError
+from reckon.evaluation.guards import rating as guards
+from reckon.evaluation.guards.finding import Finding
 from reckon.evaluation.rating.evaluate import problems_of
-from reckon.evaluation.rating.reasoning import rating_reasoning_effect
+from reckon.evaluation.rating.reasoning import reasoning_effect
 from reckon.methods.reczero.model import RatedExamples
 from reckon.metrics.rating import RatingResult, mae, rmse
 from reckon.simulation.rated_bookshop import best_possible_ratings, rated_shop_of
@@ -57,7 +52,7 @@ class RatingTask(Task):
         return f"each rated on a scale of {rating_scale(dataset)} from what is older"
 
     def data_findings(self, dataset: Dataset, rows: RatingRows, protocol: ProtocolConfig) -> list[Finding]:
-        return rating_data_findings(dataset, rows)
+        return guards.data_findings(dataset, rows.examples)
 
     def best_possible(self, dataset: Dataset, rows: RatingRows, config: ComparisonConfig) -> dict[str, float] | None:
         """Of one who sees all that is visible, and has learned every book's quality: nobody can know more."""
@@ -75,7 +70,7 @@ class RatingTask(Task):
     def result(
         self, name: str, recommendations: RatedExamples, rows: RatingRows, dataset: Dataset, rates: Mapping[str, float]
     ) -> RatingResult:
-        refuse_unexplained(name, recommendations)
+        guards.refuse_unexplained(name, recommendations)
         examples, scale = rows.examples, rating_scale(dataset)
         return RatingResult(name, recommendations.predictions, examples.ratings, scale, examples.user_ids, rates=rates)
 
@@ -97,7 +92,14 @@ class RatingTask(Task):
         dataset: Dataset,
         protocol: ProtocolConfig,
     ) -> list[Finding]:
-        return rating_findings(method, fitted, rows, recommendations)
+        return guards.method_findings(
+            fitted.rater.rate,
+            rows.examples,
+            recommendations,
+            constant=method.constant,
+            model=fitted.model,
+            log=fitted.log,
+        )
 
     def details(
         self, fitted: FittedRater, rows: RatingRows, recommendations: RatedExamples, limit: int, seed: int
@@ -112,7 +114,7 @@ class RatingTask(Task):
         drawn = np.sort(rng.choice(len(rows), size=min(limit, len(rows)), replace=False))
         read = replace(rows.examples.subset(drawn), window=prompt.window, item_window=prompt.item_window)
         replies = [recommendations.replies[row] for row in drawn]
-        return {"problems": problems, "reasoning": rating_reasoning_effect(fitted.model, read, replies, seed=seed)}
+        return {"problems": problems, "reasoning": reasoning_effect(fitted.model, read, replies, seed=seed)}
 
     def save(self, folder: Path, recommendations: RatedExamples, fitted: FittedRater) -> None:
         arrays = {
@@ -139,7 +141,7 @@ class RatingTask(Task):
         )
 
     def refuse_impossible(self, result: RatingResult, config: ComparisonConfig) -> None:
-        refuse_impossible_errors(result.name, {"mae": mae(result), "rmse": rmse(result)}, result.scale)
+        guards.refuse_impossible_errors(result.name, {"mae": mae(result), "rmse": rmse(result)}, result.scale)
 
     def refuse_published(self, row: PublishedConfig, dataset: Dataset, config: ComparisonConfig) -> None:
-        refuse_impossible_errors(row.name, row.values, rating_scale(dataset))
+        guards.refuse_impossible_errors(row.name, row.values, rating_scale(dataset))

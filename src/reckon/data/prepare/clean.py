@@ -6,10 +6,13 @@ and idempotent on what they return.
 Only the names of real HTML elements count as markup, so `<3`, `a < b` and a title such as `<Untitled>` stay.
 """
 
+import ast
 import html
+import json
 import re
 import unicodedata
 from collections.abc import Iterator
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,13 +29,14 @@ HIDDEN = re.compile(r"<(script|style)\b[^<>]*>.*?</\1\s*>|<!--.*?-->", re.IGNORE
 TAG = re.compile(rf"</?(?:{ELEMENTS})(?:\s[^<>]*|\s*/)?(?:>|$)", re.IGNORECASE)
 INVISIBLE = dict.fromkeys([*range(0x200B, 0x2010), 0x2060, 0xFEFF, 0x00AD])  # zero-width, direction marks, soft hyphen
 MAX_ESCAPES = 3  # `&amp;amp;lt;` occurs in published metadata; more levels do not
-SUSPECT = r"[&<\x00-\x1f\x7f-\xa0\xad\x{2000}-\x{206f}\x{3000}\x{feff}]|  |^ | $"  # RE2: text that may need work
+SUSPECT = r"[&<\x00-\x1f\x7f-\xa0\xad\x{2000}-\x{206f}\x{3000}\x{feff}]|  |^ | $|^[\[{]"  # RE2: text that may need work
 
 
 def clean_text(text: str | None) -> str:
-    """Unescape entities, drop markup and invisible characters, and join words by single spaces."""
+    """Write out a list, unescape entities, drop markup and invisible characters, join words by single spaces."""
     if not text:
         return ""
+    text = _written_out(text)
     for _ in range(MAX_ESCAPES):
         unescaped = html.unescape(text)
         if unescaped == text:
@@ -62,6 +66,33 @@ def clean_array(texts: pa.Array | pa.ChunkedArray) -> pa.Array:
         cleaned = pa.array((clean_text(text) for text in texts.filter(suspect).to_pylist()), pa.string())
         texts = pc.replace_with_mask(texts, suspect, cleaned)
     return pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts)
+
+
+def _written_out(text: str) -> str:
+    """The parts of a JSON or Python list or object, joined by commas; any other text as it is."""
+    text = text.strip()
+    if text in ("[]", "{}"):
+        return ""
+    if (text[:1], text[-1:]) not in (("[", "]"), ("{", "}")) or not ('"' in text or "'" in text):
+        return text
+    for read in (json.loads, ast.literal_eval):
+        try:
+            return ", ".join(_leaves(read(text)))
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            continue
+    return text
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, part in value.items():
+            if written := ", ".join(_leaves(part)):
+                yield f"{key}: {written}"
+    elif isinstance(value, list | tuple | set):
+        for part in value:
+            yield from _leaves(part)
+    elif value is not None and (written := clean_text(str(value))):
+        yield written
 
 
 def _clean_list(texts: list[str | None] | None) -> list[str] | None:

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from reckon.data.prepare.write import file_sha256
 from reckon.errors import DataError
+from reckon.files import file_sha256
 from reckon.progress import Phase, phase
 
 BLOCK = 1 << 18  # bytes

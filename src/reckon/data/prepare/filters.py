@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
+from reckon.data.prepare.cores import core_of_all, core_of_train, keep, record_step
 from reckon.data.prepare.workspace import Workspace
+from reckon.data.splits import Protocol
 from reckon.errors import ConfigError, DataError
 
 Dedupe = Literal["none", "exact", "first", "last"]
+CoreOn = Literal["train", "all"]
+CORES_ON: tuple[CoreOn, ...] = ("train", "all")
 DEDUPES: tuple[Dedupe, ...] = ("none", "exact", "first", "last")
 # Users who act several times in one moment are common; ids and row numbers would order them by release or shelf.
 TIE_KEY = "md5(user_id || chr(31) || item_id)"
@@ -34,6 +38,10 @@ class Filters:
     k_core: int = 0
     """Keep users and items with at least this many interactions, until nothing changes. 0 keeps all, also items
     that nobody took; 1 drops only those."""
+    k_core_on: CoreOn | None = None
+    """What is counted for it. `train`: events of the training period of a temporal split alone; users and items first
+    seen later stay. `all`: events of all periods, so the test period decides what is in the data. None: `train` where
+    the split is temporal, else `all`."""
     since: str | None = None
     """First day (or moment) kept, UTC, as 2016-10-01."""
     until: str | None = None
@@ -49,6 +57,8 @@ class Filters:
                 raise ConfigError(f"filters.{name}", value, "must not be negative", "give 0 or more")
         if self.dedupe not in DEDUPES:
             raise ConfigError("filters.dedupe", self.dedupe, "is unknown", f"use one of {', '.join(DEDUPES)}")
+        if self.k_core_on not in (None, *CORES_ON):
+            raise ConfigError("filters.k_core_on", self.k_core_on, "is unknown", f"use one of {', '.join(CORES_ON)}")
         start, end = self.window
         if start is not None and end is not None and start >= end:
             raise ConfigError("filters.until", self.until, "does not lie after since", "swap the two")
@@ -59,16 +69,21 @@ class Filters:
         return _microseconds("since", self.since), _microseconds("until", self.until)
 
 
-def apply_filters(workspace: Workspace, filters: Filters, unknown_items: str) -> None:
+def apply_filters(workspace: Workspace, filters: Filters, unknown_items: str, split: Protocol) -> None:
     """Shrink `items` and `interactions` as asked.
 
     Args:
         unknown_items: `error`, `drop` (their interactions) or `add` (an item without a title).
+        split: what the data will be split by, which says what the training period is.
 
     Raises:
+        ConfigError: `k_core_on` is `train` and the split is not temporal.
         DataError: an interaction names an unknown item, a filter leaves nothing, or a window is asked of data that
             knows only the order.
     """
+    timed_split = split == "temporal" and workspace.timed
+    if filters.k_core_on == "train" and not timed_split:
+        raise ConfigError("filters.k_core_on", "train", "needs a temporal split", "use all, or split by time")
     _unknown(workspace, unknown_items)
     if filters.min_title:
         _min_title(workspace, filters.min_title)
@@ -76,7 +91,8 @@ def apply_filters(workspace: Workspace, filters: Filters, unknown_items: str) ->
         _time_window(workspace, filters)
     _dedupe(workspace, filters.dedupe)
     if filters.k_core:
-        _k_core(workspace, filters.k_core)
+        on = filters.k_core_on or ("train" if timed_split else "all")
+        (core_of_train if on == "train" else core_of_all)(workspace, filters.k_core)
 
 
 def _unknown(workspace: Workspace, policy: str) -> None:
@@ -93,21 +109,21 @@ def _unknown(workspace: Workspace, policy: str) -> None:
             "add the item, or pass --unknown-items drop (its interactions) or add (without a title)",
         )
     if policy == "drop":
-        _keep(workspace, "item_id IN (SELECT item_id FROM items)", "dropping unknown items")
-        _record(workspace, "unknown items", "interactions with an item that has no record were dropped")
+        keep(workspace, "item_id IN (SELECT item_id FROM items)", "dropping unknown items")
+        record_step(workspace, "unknown items", "interactions with an item that has no record were dropped")
         return
     workspace.run(
         """INSERT INTO items (line, item_id, title) SELECT min(line), item_id, '' FROM interactions
         ANTI JOIN items USING (item_id) GROUP BY item_id""",
         doing="adding unknown items",
     )
-    _record(workspace, "unknown items", "items without a record were added without a title")
+    record_step(workspace, "unknown items", "items without a record were added without a title")
 
 
 def _min_title(workspace: Workspace, length: int) -> None:
     workspace.run(f"DELETE FROM items WHERE length(title) < {length}", doing="dropping short titles")
-    _keep(workspace, "item_id IN (SELECT item_id FROM items)", "dropping short titles")
-    _record(workspace, "minimum title", f"items with a title of fewer than {length} characters were dropped")
+    keep(workspace, "item_id IN (SELECT item_id FROM items)", "dropping short titles")
+    record_step(workspace, "minimum title", f"items with a title of fewer than {length} characters were dropped")
 
 
 def _time_window(workspace: Workspace, filters: Filters) -> None:
@@ -120,8 +136,10 @@ def _time_window(workspace: Workspace, filters: Filters) -> None:
     start, end = filters.window
     inside = [f"moment >= {start}"] if start is not None else []
     inside += [f"moment < {end}"] if end is not None else []
-    _keep(workspace, " AND ".join(inside), "cutting the time window")
-    _record(workspace, "time window", f"since {filters.since or 'the beginning'}, before {filters.until or 'the end'}")
+    keep(workspace, " AND ".join(inside), "cutting the time window")
+    record_step(
+        workspace, "time window", f"since {filters.since or 'the beginning'}, before {filters.until or 'the end'}"
+    )
 
 
 def _dedupe(workspace: Workspace, how: Dedupe) -> None:
@@ -136,42 +154,8 @@ def _dedupe(workspace: Workspace, how: Dedupe) -> None:
         same, order = "user_id, item_id", f"moment {'DESC' if how == 'last' else 'ASC'}{rest}, line"
         rule = f"of interactions with the same user and item the {how} was kept"
     first = f"QUALIFY row_number() OVER (PARTITION BY {same} ORDER BY {order}) = 1"
-    _keep(workspace, f"rowid IN (SELECT rowid FROM interactions {first})", "removing repeats")
-    _record(workspace, "de-duplication", rule)
-
-
-def _k_core(workspace: Workspace, k: int) -> None:
-    """Only user and item are carried through the rounds; the wide table is cut once at the end."""
-    workspace.run("CREATE TABLE core AS SELECT user_id, item_id FROM interactions", doing=f"{k}-core")
-    rounds, before = 0, -1
-    while (left := workspace.row("SELECT count(*) FROM core")[0]) != before:
-        before, rounds = left, rounds + 1
-        for column in ("user_id", "item_id"):
-            workspace.run(
-                f"""CREATE OR REPLACE TABLE core AS SELECT * FROM core WHERE {column} IN
-                (SELECT {column} FROM core GROUP BY {column} HAVING count(*) >= {k})""",
-                doing=f"{k}-core, round {rounds}",
-            )
-    users, items = "SELECT DISTINCT user_id FROM core", "SELECT DISTINCT item_id FROM core"
-    _keep(workspace, f"user_id IN ({users}) AND item_id IN ({items})", f"{k}-core")
-    workspace.run(f"DELETE FROM items WHERE item_id NOT IN ({items})", doing=f"{k}-core")
-    workspace.run("DROP TABLE core", doing=f"{k}-core")
-    _record(workspace, "k-core", f"users and items with at least {k} interactions, in {rounds} rounds")
-
-
-def _keep(workspace: Workspace, condition: str, doing: str) -> None:
-    """Delete, because rewriting the table would copy every review (measured: 15 s against 2 s on 3 million rows)."""
-    workspace.run(f"DELETE FROM interactions WHERE NOT ({condition})", doing=doing)
-
-
-def _record(workspace: Workspace, step: str, rule: str) -> None:
-    workspace.count(step, rule)
-    left = workspace.counts[-1]
-    if not left["interactions"] or not left["items"]:
-        before = workspace.counts[-2]
-        raise DataError(
-            f"filter {step}", f"leaves nothing of {before['interactions']} interactions ({rule})", "loosen this filter"
-        )
+    keep(workspace, f"rowid IN (SELECT rowid FROM interactions {first})", "removing repeats")
+    record_step(workspace, "de-duplication", rule)
 
 
 def _microseconds(name: str, text: str | None) -> int | None:

@@ -11,13 +11,15 @@ from typing import Any
 import pyarrow as pa
 
 from reckon.data.dataset import Dataset
+from reckon.data.prepare.bad_rows import BAD_ROWS
 from reckon.data.prepare.filters import LAST_KEYS, TIE_KEY, TIE_RULE, Filters, apply_filters
 from reckon.data.prepare.relabel import relabel_items
 from reckon.data.prepare.workspace import DEFAULT_MEMORY, Workspace, open_workspace, quoted
-from reckon.data.prepare.write import check_target, parents_of, put_in_place, write_dataset
+from reckon.data.prepare.write import write_dataset
 from reckon.data.sources import Source
 from reckon.data.splits import SPLITS, Protocol
 from reckon.errors import ConfigError
+from reckon.files import check_target, parents_of, put_in_place
 from reckon.progress import phase
 
 UNKNOWN_ITEMS = ("error", "drop", "add")
@@ -33,6 +35,7 @@ def prepare(
     words: Mapping[str, str] | None = None,
     unknown_items: str | None = None,
     relabel: int | None = None,
+    bad_rows: str = "error",
     memory: str = DEFAULT_MEMORY,
     overwrite: bool = False,
 ) -> Path:
@@ -46,6 +49,7 @@ def prepare(
         words: what prompts call items and actions, over the source's own.
         unknown_items: `error`, `drop` or `add` for interactions whose item has no record.
         relabel: a seed; item ids then become random numbers (see `reckon.data.prepare.relabel`).
+        bad_rows: `error`, or `drop`: rows without a usable id, time or rating are left out and counted.
         memory: what DuckDB may use, e.g. `2GB`; beyond it spills to disk beside `out`.
         overwrite: replace an existing dataset directory.
 
@@ -56,16 +60,19 @@ def prepare(
     split, unknown_items = split or source.split, unknown_items or source.unknown_items
     if unknown_items not in UNKNOWN_ITEMS:
         raise ConfigError("unknown_items", unknown_items, "is unknown", f"use one of {', '.join(UNKNOWN_ITEMS)}")
+    if bad_rows not in BAD_ROWS:
+        raise ConfigError("bad_rows", bad_rows, "is unknown", f"use one of {', '.join(BAD_ROWS)}")
     if (split == "given") != (source.split == "given"):
         raise ConfigError("split", split, f"the source {source.name} {_split_rule(source)}", "leave the split out")
     check_target(out, overwrite=overwrite)
     with parents_of(out), open_workspace(out, memory) as workspace:
+        workspace.bad_rows = bad_rows
         record = source.load(workspace)
-        workspace.count("read", "all rows of the source")
+        workspace.count("read", _read_rule(workspace), bad_rows=workspace.dropped)
         given = workspace.has("rows")
         if given:
             _refuse_filters(filters)
-        apply_filters(workspace, Filters(dedupe="none") if given else filters, unknown_items)
+        apply_filters(workspace, Filters(dedupe="none") if given else filters, unknown_items, split)
         if relabel is not None:
             relabel_items(workspace, relabel)
         written = _write(workspace, workspace.folder / "dataset", source, record, split, dict(words or {}))
@@ -95,6 +102,7 @@ def _write(
             split=split,
             words={**source.words, **words},
             counts=workspace.counts,
+            notes=workspace.notes,
             tie_rule=TIE_RULE,
             rating_scale=source.scale,
         )
@@ -110,6 +118,11 @@ def _ordered_interactions(workspace: Workspace) -> pa.RecordBatchReader:
     order = ", ".join(["user_id", "moment", TIE_KEY, *(key for name, key in LAST_KEYS.items() if name in found)])
     query = f"SELECT {', '.join(kept)} FROM interactions ORDER BY {order}"
     return workspace.db.sql(query).to_arrow_reader(BATCH)
+
+
+def _read_rule(workspace: Workspace) -> str:
+    dropped = sum(workspace.dropped.values())
+    return f"rows of the source; {dropped:,} bad ones were dropped" if dropped else "all rows of the source"
 
 
 def _split_rule(source: Source) -> str:

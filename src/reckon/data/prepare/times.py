@@ -6,36 +6,55 @@ their full precision; the data set then stores whole seconds.
 
 from typing import Literal
 
-from reckon.data.prepare.workspace import Workspace
-from reckon.errors import DataError
+import duckdb
+
+from reckon.data.prepare.bad_rows import refuse
+from reckon.data.prepare.workspace import Workspace, literal, one_line
+from reckon.errors import ConfigError, DataError
 
 TimeUnit = Literal["auto", "s", "ms", "us", "ns"]
 TIME_UNITS: tuple[TimeUnit, ...] = ("auto", "s", "ms", "us", "ns")
 MICROSECONDS = {"s": "1000000", "ms": "1000", "us": "1", "ns": "0.001"}  # per unit, as exact SQL decimals
 SMALLEST = {"ms": 1e11, "us": 1e14, "ns": 1e17}  # 1973 in that unit; as the next larger unit it would be year 5138
 EARLIEST_SECONDS = 1e8  # March 1973: a column that ends before is a row number, a year or a date like 20140315
+# Forms that can be read in one way only; of 05/06/2017 nobody knows whether it is in May.
+FORMATS = (
+    "%a %b %d %H:%M:%S %z %Y",
+    "%a %b %d %H:%M:%S %Y",
+    "%a, %d %b %Y %H:%M:%S %z",
+    "%d %b %Y",
+    "%d-%b-%Y",
+    "%b %d, %Y",
+    "%B %d, %Y",
+)
 LATEST = 7_258_118_400  # 2200-01-01 in seconds: beyond it the unit is wrong
 
 
-def moment_sql(workspace: Workspace, table: str, column: str, where: str, unit: TimeUnit = "auto") -> str:
+def moment_sql(
+    workspace: Workspace, table: str, column: str, where: str, unit: TimeUnit = "auto", form: str | None = None
+) -> str:
     """The SQL expression that turns `table.column` into microseconds since 1970 (BIGINT).
 
     Args:
         table: a table with a `line` column to name a bad row by.
         where: file and field, for messages.
         unit: of numbers; `auto` tells it from their size.
+        form: how dates are written, as for `strptime`, e.g. `%d/%m/%Y`; None: ISO, or one of FORMATS.
 
     Raises:
+        ConfigError: `form` is no format.
         DataError: a row is empty, cannot be read, lies before 1970 or after 2200, or units are mixed.
     """
     kind = workspace.columns(table)[column]
-    if kind == "DATE" or kind.startswith("TIMESTAMP"):
+    if form is not None:
+        expression = _formatted(workspace, f"CAST({column} AS VARCHAR)", form)
+    elif kind == "DATE" or kind.startswith("TIMESTAMP"):
         expression = f"epoch_us({column})"
     elif kind == "VARCHAR" and _is_text(workspace, table, column):
-        expression = f"epoch_us(TRY_CAST({column} AS TIMESTAMPTZ))"
+        expression = _dates(workspace, table, column)
     else:
         number = f"TRY_CAST({column} AS DOUBLE)"
-        _refuse(
+        refuse(
             workspace,
             table,
             f"{number} IS NULL OR NOT isfinite({number})",
@@ -44,12 +63,13 @@ def moment_sql(workspace: Workspace, table: str, column: str, where: str, unit: 
             "is not a time",
             "give seconds since 1970, or dates such as 2024-05-31 or 2024-05-31T18:00:00Z",
         )
+        refuse(workspace, table, f"{number} < 0", column, where, "is before 1970", "correct or remove the row")
         if unit == "auto":
             unit = _guess_unit(workspace, table, column, where)
         # Decimals, because a double cannot hold nanoseconds: events of one user would fall together.
         expression = f"CAST(floor(TRY_CAST({column} AS DECIMAL(26, 6)) * {MICROSECONDS[unit]}) AS BIGINT)"
         limit = LATEST * 1e6 / float(MICROSECONDS[unit])
-        _refuse(
+        refuse(
             workspace,
             table,
             f"{number} > {limit}",
@@ -58,19 +78,18 @@ def moment_sql(workspace: Workspace, table: str, column: str, where: str, unit: 
             f"is after the year 2200 in unit {unit}",
             "pass the right unit with --time-unit, or correct the row",
         )
-        _refuse(workspace, table, f"{number} < 0", column, where, "is before 1970", "correct or remove the row")
         return expression
-    _refuse(
+    refuse(
         workspace,
         table,
         f"{expression} IS NULL",
         column,
         where,
         "is not a time",
-        "write dates such as 2024-05-31 or 2024-05-31T18:00:00Z, all of them, or seconds since 1970",
+        "write dates such as 2024-05-31 or 2024-05-31T18:00:00Z, all of them, or pass --time-format",
     )
-    _refuse(workspace, table, f"{expression} < 0", column, where, "is before 1970", "correct or remove the row")
-    _refuse(
+    refuse(workspace, table, f"{expression} < 0", column, where, "is before 1970", "correct or remove the row")
+    refuse(
         workspace,
         table,
         f"{expression} > {LATEST * 1_000_000}",
@@ -90,12 +109,32 @@ def _is_text(workspace: Workspace, table: str, column: str) -> bool:
     return bool(first and first[0][0])
 
 
+def _dates(workspace: Workspace, table: str, column: str) -> str:
+    """SQL of dates as text, in the form of the first of them."""
+    iso = f"epoch_us(TRY_CAST({column} AS TIMESTAMPTZ))"
+    first = f"(SELECT {column} FROM {table} WHERE trim({column}) <> '' ORDER BY line LIMIT 1) AS sample({column})"
+    for form in FORMATS:
+        as_written = _formatted(workspace, column, form)
+        if workspace.row(f"SELECT {iso} IS NULL AND {as_written} IS NOT NULL FROM {first}")[0]:
+            return as_written
+    return iso
+
+
+def _formatted(workspace: Workspace, column: str, form: str) -> str:
+    """SQL of text in a `strptime` form as microseconds."""
+    try:
+        workspace.rows(f"SELECT try_strptime('x', {literal(form)})")
+    except duckdb.Error as error:
+        raise ConfigError("--time-format", form, one_line(error), "write it as %d/%m/%Y %H:%M:%S") from None
+    return f"epoch_us(try_strptime(trim({column}), {literal(form)}))"
+
+
 def _guess_unit(workspace: Workspace, table: str, column: str, where: str) -> Literal["s", "ms", "us", "ns"]:
     low, high = workspace.row(
         f"SELECT min(TRY_CAST({column} AS DOUBLE)), max(TRY_CAST({column} AS DOUBLE)) FROM {table}"
     )
-    if high is None or low < 0:
-        return "s"  # the caller refuses the negative row
+    if high is None:
+        return "s"  # every row was dropped
     if high < EARLIEST_SECONDS:
         raise DataError(
             where,
@@ -122,11 +161,3 @@ def _unit_of(value: float) -> Literal["s", "ms", "us", "ns"]:
     if value >= SMALLEST["us"]:
         return "us"
     return "ms" if value >= SMALLEST["ms"] else "s"
-
-
-def _refuse(workspace: Workspace, table: str, condition: str, column: str, where: str, problem: str, fix: str) -> None:
-    bad = workspace.rows(f"SELECT line, {column} FROM {table} WHERE {condition} ORDER BY line LIMIT 1")
-    if bad:
-        line, value = bad[0]
-        shown = "empty" if value is None or value == "" else repr(str(value))
-        raise DataError(f"{where}, row {line}", f"{shown} {problem}", fix)

@@ -21,10 +21,14 @@ import pyarrow as pa
 from duckdb import func
 
 from reckon.data.prepare.clean import clean_array
+from reckon.data.prepare.prices import price_array
 from reckon.errors import DataError, ReckonError
 from reckon.progress import phase
 
 DEFAULT_MEMORY = "2GB"
+BLANKS = " \t\n\r\v\f\x1c\x1d\x1e\x1f\x85\u00a0\u1680\u2028\u2029\u202f\u205f\u3000\u200b\ufeff" + "".join(
+    map(chr, range(0x2000, 0x200B))
+)
 MESSAGE_LENGTH = 240  # characters kept of a DuckDB message: it has to stay one readable line
 
 
@@ -39,6 +43,12 @@ class Workspace:
         """Where the interactions come from, for messages about their rows."""
         self.counts: list[dict[str, Any]] = []
         """What every step left over, oldest first."""
+        self.notes: list[str] = []
+        """What the user should know of the input; shown at the end and kept in the manifest."""
+        self.bad_rows = "error"
+        """`error` or `drop`, see `reckon.data.prepare.bad_rows`."""
+        self.dropped: dict[str, int] = {}
+        """Rows dropped as unusable, by reason."""
         try:
             self.db = duckdb.connect(
                 str(folder / "work.duckdb"),
@@ -53,11 +63,17 @@ class Workspace:
         self.db.execute("SET enable_progress_bar = true")  # measured for `phase`, which draws it
         self.db.execute("SET enable_progress_bar_print = false")
         self.db.execute("SET TimeZone = 'UTC'")  # of dates that name no zone
-        for name, kind in (("clean", "VARCHAR"), ("clean_list", "VARCHAR[]")):
+        # An id means the same with blanks at its ends; `u1 ` and `u1` were two users otherwise.
+        self.db.execute(f"CREATE MACRO strip_id(id) AS trim(CAST(id AS VARCHAR), {literal(BLANKS)})")
+        for name, function, taken, kind in (
+            ("clean", clean_array, "VARCHAR", "VARCHAR"),
+            ("clean_list", clean_array, "VARCHAR[]", "VARCHAR[]"),
+            ("price_of", price_array, "VARCHAR", "DOUBLE"),
+        ):
             self.db.create_function(
                 name,
-                clean_array,
-                [kind],
+                function,
+                [taken],
                 kind,
                 type=func.PythonUDFType.ARROW,
                 null_handling=func.FunctionNullHandling.SPECIAL,
@@ -92,6 +108,11 @@ class Workspace:
     def has(self, table: str) -> bool:
         """Whether a table is there."""
         return bool(self.rows("SELECT 1 FROM duckdb_tables() WHERE table_name = ?", [table]))
+
+    def note(self, text: str) -> None:
+        """Tell the user something of the input, once."""
+        if text not in self.notes:
+            self.notes.append(text)
 
     def count(self, step: str, rule: str, **extra: Any) -> None:
         """Record what is left after a step, and how much it removed."""
@@ -158,13 +179,18 @@ def _fix(message: str) -> str:
     if "GZIP" in message:
         return "the file is cut off or damaged: fetch it again"
     if "unicode" in message or "utf-8" in message.lower():
-        return "save the file as UTF-8"
+        return "pass --encoding latin-1 (cp1252, …) to `table` if it is in that, or save the file as UTF-8"
     return "correct that row, or save the file again"
 
 
 def quoted(name: str) -> str:
     """A column or table name for SQL."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def file_pattern(path: Path) -> str:
+    """A path for SQL that names this file alone: DuckDB takes `[`, `*` and `?` of a name for a pattern."""
+    return literal(re.sub(r"([\[*?])", r"[\1]", str(path)))
 
 
 def literal(text: str) -> str:

@@ -1,7 +1,7 @@
 """Write a dataset directory in one step: either the whole directory is there afterwards, or nothing is.
 
-Entry point: `write_dataset`. Everything is written into a hidden sibling of the target, which is renamed at the end;
-a failure or Ctrl-C removes the sibling. The tables are checked on the way, so a directory that exists can be loaded.
+Entry point: `write_dataset`. Everything is written into a hidden sibling of the target (`reckon.files.new_directory`).
+The tables are checked on the way, so a directory that exists can be loaded.
 
 Items are stored in the order of the md5 of their ids. An item index is a row of that file, and ids often tell when an
 item first appeared; a tie between scores broken by index would then leak time or popularity.
@@ -11,10 +11,7 @@ Does not know where the tables come from, and filters nothing.
 
 import hashlib
 import json
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +24,7 @@ import reckon
 from reckon.data.scale import DECIMALS, Scale
 from reckon.data.splits import Protocol
 from reckon.errors import DataError
+from reckon.files import file_sha256, new_directory
 
 FORMAT = 1  # raised when a reader of the old layout could no longer read the new one
 WORD_KEYS = ("item", "items", "action")
@@ -44,6 +42,7 @@ def write_dataset(
     split: Protocol,
     words: Mapping[str, str],
     counts: Sequence[Mapping[str, Any]] = (),
+    notes: Sequence[str] = (),
     tie_rule: str,
     rating_scale: Scale | None = None,
     extra: Mapping[str, pa.Table] | None = None,
@@ -62,6 +61,7 @@ def write_dataset(
         split: `temporal`, `leave-one-out`, or `given` (exactly when there are rows).
         words: what prompts call things: `item`, `items`, `action`.
         counts: one record per step of the preparation (see `reckon.data.prepare.filters`).
+        notes: what the user should know of the input, a sentence each.
         tie_rule: a sentence on how events of one user at one time were ordered.
         rating_scale: of the ratings, where they do not tell it; None: `Scale.of_ratings` of them all.
         extra: further tables, written as NAME.parquet. Not part of the checksum of the data.
@@ -78,6 +78,7 @@ def write_dataset(
     _check_split(split, rows)
     with new_directory(out, overwrite=overwrite) as folder:
         totals = _write_tables(folder, items, interactions, rows, extra or {})
+        scale, scale_notes = _rating_scale(folder / "interactions.parquet", rating_scale)
         manifest = {
             "format": FORMAT,
             "reckon": reckon.__version__,
@@ -86,79 +87,15 @@ def write_dataset(
             "words": dict(words),
             "tie_rule": tie_rule,
             "item_order": "md5 of item_id",
-            "rating_scale": _rating_scale(folder / "interactions.parquet", rating_scale),
+            "rating_scale": scale,
             "totals": totals,
             "counts": [dict(count) for count in counts],
+            "notes": [*notes, *scale_notes],
             **_fingerprint(folder),
         }
         text = json.dumps(manifest, indent=2, ensure_ascii=False)
         (folder / "dataset.json").write_text(text + "\n", encoding="utf-8")
     return out
-
-
-@contextmanager
-def new_directory(out: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """A hidden sibling of `out` that becomes `out` when the block ends, and vanishes when the block fails."""
-    check_target(out, overwrite=overwrite)
-    with parents_of(out):
-        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
-        try:
-            yield folder
-            folder.chmod(0o755)  # mkdtemp makes it private; a dataset is shared
-            put_in_place(folder, out, overwrite=overwrite)
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
-
-
-@contextmanager
-def parents_of(out: Path) -> Iterator[None]:
-    """Make the folders above `out`; take away those made here when the block fails."""
-    missing = [parent for parent in out.parents if not parent.exists()]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        yield
-    except BaseException:
-        for parent in missing:  # innermost first
-            if any(parent.iterdir()):
-                break
-            parent.rmdir()
-        raise
-
-
-def check_target(out: Path, *, overwrite: bool) -> None:
-    """Refuse a target that would lose something. Called early, so that nobody waits an hour for this."""
-    if out.is_file():
-        raise DataError(str(out), "is a file", "name a directory that does not exist yet")
-    if not out.is_dir() or not any(out.iterdir()):
-        return
-    if not overwrite:
-        raise DataError(str(out), "exists and is not empty", "choose another OUT, or pass --overwrite to replace it")
-    if not (out / "dataset.json").exists():
-        raise DataError(str(out), "is not a dataset directory, so it is not overwritten", "choose another OUT")
-
-
-def file_sha256(path: Path) -> str:
-    """Hex sha256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def put_in_place(folder: Path, out: Path, *, overwrite: bool) -> None:
-    """Rename a finished directory to `out`, on the same disk. What stood there is lost only after that worked."""
-    check_target(out, overwrite=overwrite)
-    if not out.exists():
-        folder.rename(out)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".old", dir=out.parent))
-    out.rename(old / out.name)
-    try:
-        folder.rename(out)
-    except BaseException:
-        (old / out.name).rename(out)
-        raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def _write_tables(
@@ -258,7 +195,7 @@ def _require(table: pa.Table, where: str, columns: Sequence[str]) -> None:
 def _ids_as_strings(table: pa.Table, where: str, columns: Sequence[str]) -> pa.Table:
     for name in columns:
         ids = table[name].cast(pa.string())
-        if ids.null_count or pc.any(pc.equal(ids, "")).as_py():
+        if ids.null_count or pc.any(pc.equal(pc.utf8_trim_whitespace(ids), "")).as_py():
             raise DataError(f"{where}.{name}", "has empty values", "give every row an id")
         table = table.set_column(table.column_names.index(name), name, ids)
     return table
@@ -293,20 +230,20 @@ def _check_split(split: Protocol, rows: pa.Table | None) -> None:
             raise DataError("rows.split", f"holds {sorted(map(str, others))}", "use valid and test")
 
 
-def _rating_scale(path: Path, given: Scale | None) -> dict[str, float | None] | None:
-    """The scale for the manifest; None where there are no ratings."""
+def _rating_scale(path: Path, given: Scale | None) -> tuple[dict[str, float | None] | None, list[str]]:
+    """The scale for the manifest, None where there are no ratings; and what is doubtful about it."""
     if "rating" not in pq.read_schema(path).names:
-        return None
-    ratings = pc.unique(pq.read_table(path, columns=["rating"])["rating"].drop_null()).to_numpy()
+        return None, []
+    ratings = pc.unique(pq.read_table(path, columns=["rating"], partitioning=None)["rating"].drop_null()).to_numpy()
     if not len(ratings):
-        return None
+        return None, []
     scale = given or Scale.of_ratings(ratings)
     for end in (ratings.min(), ratings.max()):
         if not scale.contains(round(float(end), DECIMALS)):
             raise DataError(
                 f"interactions.rating {end:g}", f"is not on the scale {scale}", "give a scale that holds it"
             )
-    return scale.record
+    return scale.record, [] if given is not None else scale.doubts(ratings)
 
 
 def _fingerprint(folder: Path) -> dict[str, Any]:

@@ -97,9 +97,10 @@ class Amazon2023:
                 "categories": "categories",
                 "features": "array_to_string(features, '. ')",
                 "description": "array_to_string(description, ' ')",
-                "price": "TRY_CAST(ltrim(price, '$') AS DOUBLE)",
+                "price": "price",
             },
             str(meta),
+            prices=("price",),
         )
         if self.kind == "ratings":
             sql = relation(workspace, events)

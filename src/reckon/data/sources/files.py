@@ -7,63 +7,89 @@ file of three rows with one short row reads as empty). The header names the colu
 """
 
 import csv
-import gzip
 import hashlib
+import re
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from reckon.data.prepare.workspace import Workspace, literal, named, quoted
+from reckon.data.prepare.workspace import Workspace, file_pattern, literal, named, quoted
+from reckon.data.sources.encoding import as_json_lines, as_utf8, first_line
 from reckon.errors import DataError
 from reckon.progress import phase
 
-CSV_SUFFIXES = {".csv": None, ".tsv": "\t", ".txt": None, ".dat": None, ".inter": "\t", ".item": "\t"}
-JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
-PARQUET_SUFFIXES = (".parquet", ".pq")
+Format = Literal["csv", "tsv", "json", "parquet"]
+FORMAT_OF: dict[str, Format] = {
+    **dict.fromkeys((".csv", ".txt", ".dat"), "csv"),
+    **dict.fromkeys((".tsv", ".inter", ".item", ".user"), "tsv"),
+    **dict.fromkeys((".jsonl", ".ndjson", ".json"), "json"),
+    **dict.fromkeys((".parquet", ".pq"), "parquet"),
+}
+TYPED = re.compile(r"(?P<name>.+):(?:token|token_seq|float|float_seq)")  # a header that states types
 DELIMITERS = ",\t;|"
 JSON_SAMPLE = 100_000  # rows looked at to find the keys
 BLOCK = 1 << 20  # bytes
 
 
 @dataclass(frozen=True, slots=True)
-class CsvStyle:
-    """What a header cannot tell."""
+class FileStyle:
+    """What a file's name and header cannot tell."""
+
+    format: Format | None = None
+    """None: told by the end of the name."""
+    encoding: str | None = None
+    """None: UTF-8, or UTF-16 or UTF-32 with a mark at the start."""
 
     delimiter: str | None = None
     """None: the one of comma, tab, semicolon and bar that the header has most of."""
     names: tuple[str, ...] | None = None
-    """Column names of a file that has no header."""
+    """Column names of a CSV file that has no header."""
+    header: bool = True
+    """Whether the first line of a CSV file names the columns. Without names they are column1, column2, …"""
 
 
-def relation(workspace: Workspace, path: Path, style: CsvStyle | None = None) -> str:
+def relation(workspace: Workspace, path: Path, style: FileStyle | None = None) -> str:
     """The SQL that reads a file, to stand after FROM. CSV columns are all text.
+
+    Folders named `user_id=7` say nothing: the columns are those that are stored.
 
     Raises:
         DataError: the file is missing, of an unknown kind or unreadable.
     """
-    if path.is_dir() and any(path.glob("**/*.parquet")):
-        return f"read_parquet({literal(str(path / '**' / '*.parquet'))})"
+    style = style or FileStyle()
+    if path.is_dir() and (parts := sorted(path.glob("**/*.parquet"))):
+        return f"read_parquet([{', '.join(map(file_pattern, parts))}], hive_partitioning = false)"
     if not path.is_file():
         raise DataError(str(path), "does not exist", "check the path")
-    suffix = _suffix(path)
-    if suffix in CSV_SUFFIXES:
-        return _csv(path, style or CsvStyle())
-    if suffix in JSON_SUFFIXES:
-        return _json(workspace, path)
-    if suffix in PARQUET_SUFFIXES:
-        return f"read_parquet({literal(str(path))})"
-    raise DataError(
-        str(path),
-        f"is of an unknown kind {suffix!r}",
-        "use .csv, .tsv, .jsonl, .parquet (each may be .gz), .db or a postgresql:// address",
-    )
+    kind = style.format or FORMAT_OF.get(_suffix(path))
+    if kind is None:
+        raise DataError(
+            str(path),
+            f"is of an unknown kind {_suffix(path)!r}",
+            "pass --format csv, tsv, json or parquet to `table`, or use a name that ends in one of these (each may be "
+            ".gz), a SQLite .db or a postgresql:// address",
+        )
+    if kind == "parquet":
+        return f"read_parquet({file_pattern(path)}, hive_partitioning = false)"
+    readable = as_utf8(workspace, path, style.encoding)
+    if kind == "json":
+        return _json(workspace, as_json_lines(workspace, readable), path)
+    return _csv(readable, path, style, "\t" if kind == "tsv" else None)
+
+
+def tells_format(path: Path) -> bool:
+    """Whether the end of a file's name says how to read it."""
+    return _suffix(path) in FORMAT_OF
 
 
 def json_relation(path: Path, columns: dict[str, str]) -> str:
     """The SQL that reads named keys of JSON objects as the given types; an absent key is null."""
     fields = ", ".join(f"{quoted(name)}: {literal(kind)}" for name, kind in columns.items())
-    return f"read_json({literal(str(path))}, format = 'auto', records = 'true', columns = {{{fields}}})"
+    return (
+        f"read_json({file_pattern(path)}, format = 'auto', records = 'true', hive_partitioning = false, "
+        f"columns = {{{fields}}})"
+    )
 
 
 def columns_of(workspace: Workspace, path: Path, from_sql: str) -> dict[str, str]:
@@ -110,11 +136,12 @@ def _unpack(unpacker: Any, block: bytes, path: Path) -> Any:
     return unpacker
 
 
-def _json(workspace: Workspace, path: Path) -> str:
+def _json(workspace: Workspace, path: Path, where: Path) -> str:
     """Keys are found in a sample; scalars are read as text, so that no guessed type rounds or rewrites a later row."""
-    with named(str(path)):
+    with named(str(where)):
         guessed = workspace.columns(
-            f"read_json({literal(str(path))}, format = 'auto', records = 'true', sample_size = {JSON_SAMPLE})"
+            f"read_json({file_pattern(path)}, format = 'auto', records = 'true', hive_partitioning = false, "
+            f"sample_size = {JSON_SAMPLE})"
         )
     kinds = {
         name: "VARCHAR[]" if kind.endswith("[]") and "(" not in kind else "VARCHAR" for name, kind in guessed.items()
@@ -122,33 +149,32 @@ def _json(workspace: Workspace, path: Path) -> str:
     return json_relation(path, kinds)
 
 
-def _csv(path: Path, style: CsvStyle) -> str:
-    names, delimiter = style.names, style.delimiter or CSV_SUFFIXES[_suffix(path)]
+def _csv(path: Path, where: Path, style: FileStyle, delimiter: str | None) -> str:
+    names, delimiter = style.names, style.delimiter or delimiter
     if names is None or delimiter is None:
-        header = _first_line(path)
-        delimiter = delimiter or max(DELIMITERS, key=header.count)
-        names = names or tuple(name.strip() for name in next(csv.reader([header], delimiter=delimiter), []))
+        line = first_line(path)
+        delimiter = delimiter or max(DELIMITERS, key=line.count)
+        names = names or _names(line, delimiter, style.header)
     repeated = [name for name in names if names.count(name) > 1]
     if not names or repeated or "" in names:
         problem = f"has the column {repeated[0]!r} twice" if repeated else "has a header with an empty name"
-        raise DataError(str(path), problem, "give every column its own name in the first line")
+        raise DataError(str(where), problem, "give every column its own name in the first line, or pass --columns")
     columns = ", ".join(f"{quoted(name)}: 'VARCHAR'" for name in names)
+    header = style.header and style.names is None
     return (
-        f"read_csv({literal(str(path))}, auto_detect = false, delim = {literal(delimiter)}, quote = '\"', "
-        f"escape = '\"', header = {str(style.names is None).lower()}, columns = {{{columns}}})"
+        f"read_csv({file_pattern(path)}, auto_detect = false, delim = {literal(delimiter)}, quote = '\"', "
+        f"escape = '\"', header = {str(header).lower()}, columns = {{{columns}}}, hive_partitioning = false)"
     )
 
 
-def _first_line(path: Path) -> str:
-    opener = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opener(path, "rt", encoding="utf-8-sig", errors="replace") as file:
-            line = file.readline().rstrip("\n")
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(str(path), f"cannot be read ({error})", "fetch the file again") from None
-    if not line:
-        raise DataError(str(path), "is empty", "give a file with a header line and rows")
-    return str(line)
+def _names(line: str, delimiter: str, header: bool) -> tuple[str, ...]:
+    """Column names of the first line; numbers where it is no header."""
+    fields = next(csv.reader([line], delimiter=delimiter), [])
+    if not header:
+        return tuple(f"column{number}" for number in range(1, len(fields) + 1))
+    names = tuple(name.strip() for name in fields)
+    typed = [TYPED.fullmatch(name) for name in names]
+    return tuple(match["name"] for match in typed if match) if all(typed) else names
 
 
 def _suffix(path: Path) -> str:

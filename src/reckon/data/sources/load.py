@@ -4,8 +4,9 @@ Entry points: `store_items`, `store_interactions`, `items_from_interactions`. Ev
 check the same things and word their errors the same way.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from reckon.data.prepare.bad_rows import refuse
 from reckon.data.prepare.times import TimeUnit, moment_sql
 from reckon.data.prepare.workspace import Workspace, named, quoted
 from reckon.data.scale import Scale
@@ -14,7 +15,9 @@ from reckon.errors import DataError
 ROW_ORDER = "@row"  # mapped as position: the order of the file's rows
 
 
-def store_items(workspace: Workspace, relation: str, columns: Mapping[str, str], where: str) -> None:
+def store_items(
+    workspace: Workspace, relation: str, columns: Mapping[str, str], where: str, prices: Sequence[str] = ()
+) -> None:
     """Make the table `items`.
 
     Args:
@@ -22,11 +25,17 @@ def store_items(workspace: Workspace, relation: str, columns: Mapping[str, str],
         columns: our column name to an SQL expression of the relation, in the order that prompts will use. Needs
             `item_id` and `title`.
         where: the input, for messages.
+        prices: columns of text to read as prices (`reckon.data.prepare.prices`); what has no sure reading is null and
+            counted in a note.
     """
     kinds = _kinds(workspace, relation, columns, where)
-    selected = [f"CAST({columns['item_id']} AS VARCHAR) AS item_id"]
+    selected = [f"{columns['item_id']} AS item_id"]
     for name, expression in columns.items():
         if name == "item_id":
+            continue
+        if name in prices:
+            raw = f"CAST({expression} AS VARCHAR)"
+            selected += [f"price_of({raw}) AS {quoted(name)}", f"{raw} AS {quoted(f'raw {name}')}"]
             continue
         selected.append(f"{_cleaned(expression, kinds[name])} AS {quoted(name)}")
     workspace.run(
@@ -35,7 +44,10 @@ def store_items(workspace: Workspace, relation: str, columns: Mapping[str, str],
         where=where,
     )
     workspace.run("UPDATE items SET title = '' WHERE title IS NULL", doing="reading items")
-    _refuse_empty(workspace, "items", "item_id", columns, where)
+    _strip_ids(workspace, "items", "item_id", columns, where)
+    for name in prices:
+        _count_unread(workspace, name, where)
+    _drop_blank_columns(workspace, where)
     twice = workspace.rows(
         "SELECT item_id, list(line ORDER BY line)[:2] FROM items GROUP BY item_id HAVING count(*) > 1 "
         "ORDER BY min(line) LIMIT 1"
@@ -50,7 +62,13 @@ def store_items(workspace: Workspace, relation: str, columns: Mapping[str, str],
 
 
 def store_interactions(
-    workspace: Workspace, relation: str, columns: Mapping[str, str], where: str, time_unit: TimeUnit = "auto"
+    workspace: Workspace,
+    relation: str,
+    columns: Mapping[str, str],
+    where: str,
+    time_unit: TimeUnit = "auto",
+    time_format: str | None = None,
+    condition: str | None = None,
 ) -> None:
     """Make the table `interactions`.
 
@@ -61,6 +79,8 @@ def store_interactions(
             history, oldest first.
         where: the input, for messages.
         time_unit: of numeric timestamps.
+        time_format: of dates, as for `strptime`; None: told from the first.
+        condition: SQL on the relation; rows that do not fulfil it are left out and counted.
     """
     kinds = _kinds(workspace, relation, columns, where)
     order = next((name for name in ("timestamp", "position") if name in columns), None)
@@ -71,12 +91,14 @@ def store_interactions(
             "no column gives the order of events",
             "map timestamp=COLUMN or position=COLUMN, or position=@row for the order of the rows",
         )
-    selected = [f"{expression} AS raw_{name}" for name, expression in columns.items() if expression != ROW_ORDER]
+    selected = [f"{condition or 'true'} AS wanted"]
+    selected += [f"{expression} AS raw_{name}" for name, expression in columns.items() if expression != ROW_ORDER]
     workspace.run(
         f"CREATE TABLE staged AS SELECT row_number() OVER () AS line, {', '.join(selected)} FROM {relation}",
         doing="reading interactions",
         where=where,
     )
+    _keep_wanted(workspace, where)
     if listed:
         _unroll(workspace, order, where)
         order = "position"
@@ -85,17 +107,17 @@ def store_interactions(
         workspace.run("ALTER TABLE staged ADD COLUMN raw_position BIGINT", doing="reading interactions")
         workspace.run("UPDATE staged SET raw_position = line", doing="reading interactions")
     for name in ("user_id", "item_id"):
-        _refuse_empty(workspace, "staged", f"raw_{name}", columns, where)
+        _strip_ids(workspace, "staged", f"raw_{name}", columns, where)
     workspace.timed, workspace.origin = order == "timestamp", where
     field = f"{where}, field {_plain(columns[str(order)])}"
     if workspace.timed:
-        moment = moment_sql(workspace, "staged", "raw_timestamp", field, time_unit)
+        moment = moment_sql(workspace, "staged", "raw_timestamp", field, time_unit, time_format)
     else:
         moment = _number(workspace, "raw_position", field, "BIGINT")
     kept = [
         "line",
-        "CAST(raw_user_id AS VARCHAR) AS user_id",
-        "CAST(raw_item_id AS VARCHAR) AS item_id",
+        "raw_user_id AS user_id",
+        "raw_item_id AS item_id",
         f"{moment} AS moment",
     ]
     if "rating" in columns:
@@ -105,24 +127,23 @@ def store_interactions(
     workspace.run(f"CREATE TABLE interactions AS SELECT {', '.join(kept)} FROM staged", doing="checking interactions")
     workspace.run("DROP TABLE staged", doing="checking interactions")
     if not workspace.row("SELECT count(*) FROM interactions")[0]:
-        raise DataError(where, "has no rows", "check the file")
+        dropped = f" left after {sum(workspace.dropped.values()):,} bad ones were dropped" if workspace.dropped else ""
+        raise DataError(where, f"has no rows{dropped}", "check the file")
 
 
 def refuse_off_scale(workspace: Workspace, scale: Scale, columns: Mapping[str, str], where: str) -> None:
     """Refuse the first rating in `interactions` that lies outside a given scale, and a scale of no ratings."""
     if "rating" not in columns:
         raise DataError(where, "has no ratings for the scale given", "map rating=COLUMN, or leave the scale out")
-    bad = workspace.rows(
-        "SELECT line, rating FROM interactions WHERE rating NOT BETWEEN ? AND ? ORDER BY line LIMIT 1",
-        [scale.lowest, scale.highest],
+    refuse(
+        workspace,
+        "interactions",
+        f"rating NOT BETWEEN {scale.lowest!r} AND {scale.highest!r}",
+        "format('{:g}', rating)",
+        f"{where}, field {_plain(columns['rating'])}",
+        f"lies outside the scale {scale}",
+        "correct the row, pass the scale it is on as --scale LOW:HIGH",
     )
-    if bad:
-        line, rating = bad[0]
-        raise DataError(
-            f"{where}, row {line}, field {_plain(columns['rating'])}",
-            f"rating {rating:g} lies outside the scale {scale}",
-            "correct the row, or pass the scale it is on as --scale LOW:HIGH",
-        )
 
 
 def items_from_interactions(workspace: Workspace, title: str | None, relation: str, item_id: str, where: str) -> None:
@@ -141,9 +162,10 @@ def items_from_interactions(workspace: Workspace, title: str | None, relation: s
     # The title seen most often, the first in alphabetical order among equals: the same on every run.
     workspace.run(
         f"""CREATE TABLE items AS
-        WITH titled AS (SELECT CAST({item_id} AS VARCHAR) AS item_id, clean(CAST({title} AS VARCHAR)) AS title
+        WITH titled AS (SELECT strip_id({item_id}) AS item_id, clean(CAST({title} AS VARCHAR)) AS title
                        FROM {relation}),
-             counted AS (SELECT item_id, title, count(*) AS times FROM titled GROUP BY ALL)
+             counted AS (SELECT item_id, title, count(*) AS times FROM titled
+                         WHERE item_id IN (SELECT item_id FROM interactions) GROUP BY ALL)
         SELECT 0 AS line, item_id, coalesce(first(title ORDER BY title IS NULL, times DESC, title), '') AS title
         FROM counted GROUP BY item_id""",
         doing="collecting items",
@@ -165,8 +187,10 @@ def _cleaned(expression: str, kind: str) -> str:
         return f"clean({expression})"
     if kind == "VARCHAR[]":
         return f"clean_list({expression})"
-    if kind.endswith("[]") or kind.startswith(("STRUCT", "MAP", "JSON")):
-        return f"clean(CAST({expression} AS VARCHAR))"
+    if kind.endswith("[]") and "(" not in kind and not kind.endswith("[][]"):
+        return f"clean_list(CAST({expression} AS VARCHAR[]))"
+    if kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "JSON")):
+        return f"clean(CAST(to_json({expression}) AS VARCHAR))"  # which `clean` then writes out
     return expression
 
 
@@ -191,21 +215,64 @@ def _number(workspace: Workspace, column: str, where: str, kind: str, *, require
     empty = f"{column} IS NULL OR trim(CAST({column} AS VARCHAR)) = ''"
     wrong = f"{value} IS NULL" if kind == "BIGINT" else f"({value} IS NULL OR NOT isfinite({value}))"
     condition = wrong if required else f"NOT ({empty}) AND {wrong}"
-    bad = workspace.rows(f"SELECT line, {column} FROM staged WHERE {condition} ORDER BY line LIMIT 1")
-    if bad:
-        raise DataError(f"{where}, row {bad[0][0]}", f"{str(bad[0][1])!r} is not a number", "correct the row")
+    refuse(workspace, "staged", condition, column, where, "is not a number", "correct the row")
     return value
 
 
-def _refuse_empty(workspace: Workspace, table: str, column: str, columns: Mapping[str, str], where: str) -> None:
-    bad = workspace.rows(
-        f"SELECT line FROM {table} WHERE {column} IS NULL OR CAST({column} AS VARCHAR) = '' ORDER BY line LIMIT 1"
+def _strip_ids(workspace: Workspace, table: str, column: str, columns: Mapping[str, str], where: str) -> None:
+    """Make ids text without blanks at their ends, and say how many had some; an id of blanks alone is refused."""
+    field = f"{where}, field {_plain(columns[column.removeprefix('raw_')])}"
+    (stripped,) = workspace.row(
+        f"SELECT count(*) FROM {table} WHERE strip_id({column}) NOT IN ('', CAST({column} AS VARCHAR))"
     )
-    if bad:
-        field = _plain(columns[column.removeprefix("raw_")])
-        raise DataError(
-            f"{where}, row {bad[0][0]}, field {field}", "is empty", "give every row an id, or remove the row"
+    if stripped:
+        workspace.note(f"{field}: {stripped:,} ids had blanks at their ends, which were removed")
+    if stripped or workspace.columns(table)[column] != "VARCHAR":
+        workspace.run(f"ALTER TABLE {table} ALTER {column} TYPE VARCHAR USING strip_id({column})", doing="checking ids")
+    condition = f"{column} IS NULL OR strip_id({column}) = ''"
+    refuse(workspace, table, condition, column, field, "is no id", "give every row an id, remove the row")
+
+
+def _keep_wanted(workspace: Workspace, where: str) -> None:
+    """Leave out the rows of `staged` that do not fulfil the condition; the others keep their numbers."""
+    kept, total = workspace.row("SELECT count(*) FILTER (WHERE wanted), count(*) FROM staged")
+    if total and not kept:
+        raise DataError(where, f"has no row of {total:,} that fulfils --where", "correct the condition")
+    if kept < total:
+        workspace.run("DELETE FROM staged WHERE NOT wanted", doing="selecting rows")
+        workspace.note(f"{where}: {kept:,} of {total:,} rows fulfil --where; the others were left out")
+    workspace.run("ALTER TABLE staged DROP COLUMN wanted", doing="selecting rows")
+
+
+def _count_unread(workspace: Workspace, name: str, where: str) -> None:
+    """Say how many texts of a price column have no sure reading, with one of them."""
+    raw = quoted(f"raw {name}")
+    unread, example = workspace.row(
+        f"SELECT count(*), min({raw}) FROM items WHERE {quoted(name)} IS NULL AND "
+        f"lower(coalesce(strip_id({raw}), '')) NOT IN ('', 'none', 'null', 'nan', '-', '—', '–')"
+    )
+    if unread:
+        workspace.note(
+            f"{where}: {unread:,} values of {name} are no sure number, such as {example!r}; they are empty now"
         )
+    workspace.run(f"ALTER TABLE items DROP COLUMN {raw}", doing="reading items")
+
+
+def _drop_blank_columns(workspace: Workspace, where: str) -> None:
+    """Leave out item columns without any value."""
+    kinds = {
+        name: kind for name, kind in workspace.columns("items").items() if name not in ("line", "item_id", "title")
+    }
+    if not kinds:
+        return
+    counts = ", ".join(
+        f"count({quoted(name)})" if "[]" not in kind else f"count(*) FILTER (WHERE len({quoted(name)}) > 0)"
+        for name, kind in kinds.items()
+    )
+    for name, values in zip(kinds, workspace.row(f"SELECT {counts} FROM items"), strict=True):
+        if not values:
+            workspace.run(f"ALTER TABLE items DROP COLUMN {quoted(name)}", doing="reading items")
+            workspace.note(f"{where}: {name} is blank in every row and was left out")
 
 
 def _plain(expression: str) -> str:

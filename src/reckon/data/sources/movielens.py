@@ -1,4 +1,5 @@
-"""MovieLens as GroupLens publishes it: `ml-latest-small`, `ml-latest`, `ml-25m`, `ml-32m` (CSV), `ml-1m`, `ml-10m`.
+"""MovieLens as GroupLens publishes it: `ml-latest-small`, `ml-latest`, `ml-25m`, `ml-32m` (CSV), `ml-1m`, `ml-10m`,
+`ml-100k`.
 
 Entry point: `MovieLens`, on the folder or the zip. Ratings of one user are sorted by movie id in the files and often
 share a second, so ties are broken by the hash of user and movie (see `reckon.data.prepare.filters`), not by file
@@ -7,17 +8,21 @@ order: low ids are old and popular films.
 
 import csv
 import zipfile
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from reckon.data.prepare.workspace import Workspace, literal
 from reckon.data.scale import Scale
-from reckon.data.sources.files import CsvStyle, columns_of, fingerprint, relation
+from reckon.data.sources.files import FileStyle, columns_of, fingerprint, relation
 from reckon.data.sources.load import store_interactions, store_items
 from reckon.data.splits import Protocol
 from reckon.errors import DataError
 
+OF_100K = {"movies": "u.item", "ratings": "u.data"}
+GENRES_100K = "u.genre"  # NAME|COLUMN; the flags of u.item have no other names
+FIELDS_100K = 5  # of u.item before its flags: id, title, two dates, address
 NO_GENRES = "(no genres listed)"
 COLUMNS = {"movies": ("movieId", "title", "genres"), "ratings": ("userId", "movieId", "rating", "timestamp")}
 
@@ -66,14 +71,17 @@ class MovieLens:
     def _read(self, workspace: Workspace, folder: Path, name: str) -> tuple[Path, str]:
         columns = COLUMNS[name]
         for published, style in (
-            (folder / f"{name}.csv", CsvStyle()),
-            (folder / f"{name}.dat", CsvStyle(delimiter="::", names=columns)),
+            (folder / f"{name}.csv", FileStyle()),
+            (folder / f"{name}.dat", FileStyle(delimiter="::", names=columns)),
+            (folder / OF_100K[name], FileStyle(format="tsv", names=columns)),
         ):
             path = published
             if not path.exists():
                 continue
             if path.name == "movies.dat":
-                path, style = _as_csv(path, workspace.folder), CsvStyle()
+                path, style = _as_csv(path, workspace.folder), FileStyle()
+            elif path.name == OF_100K["movies"]:
+                path, style = _of_100k(path, workspace.folder), FileStyle()
             sql = relation(workspace, path, style)
             found = columns_of(workspace, path, sql)
             for column in columns:
@@ -82,14 +90,17 @@ class MovieLens:
             return published, sql
         raise DataError(
             str(self.path),
-            f"holds no {name}.csv or {name}.dat",
+            f"holds no {name}.csv, {name}.dat or {OF_100K[name]}",
             "name the folder or zip of a MovieLens edition, e.g. ml-latest-small.zip",
         )
 
     def _unpacked(self, workspace: Workspace) -> Path:
         """The folder of the two needed files, unpacked into the workspace."""
         target = workspace.folder / "unpacked"
-        wanted = {f"{name}{suffix}" for name in COLUMNS for suffix in (".csv", ".dat")}
+        wanted = {f"{name}{suffix}" for name in COLUMNS for suffix in (".csv", ".dat")} | {
+            *OF_100K.values(),
+            GENRES_100K,
+        }
         try:
             with zipfile.ZipFile(self.path) as archive:
                 for member in archive.infolist():
@@ -102,24 +113,57 @@ class MovieLens:
         return target
 
 
-def _as_csv(path: Path, folder: Path) -> Path:
-    """movies.dat of the old editions has quotes that mean nothing, and Latin-1 titles in ml-1m."""
+def _of_100k(path: Path, folder: Path) -> Path:
+    """u.item has a flag a genre, in the order of u.genre; without that file the movies have no genres."""
+    genres: dict[int, str] = {}
+    names = path.with_name(GENRES_100K)
+    for line in _text(names).splitlines() if names.exists() else ():
+        name, _, place = line.strip().rpartition("|")
+        if name and place.isdigit() and name != "unknown":
+            genres[int(place)] = name
+    rows = []
+    for number, line in enumerate(_text(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        fields = line.rstrip("\r").split("|")
+        if len(fields) < FIELDS_100K:
+            raise DataError(
+                f"{path}, row {number}",
+                f"has {len(fields)} fields, not {FIELDS_100K} and the genres",
+                "use the file as it was published",
+            )
+        flags = fields[FIELDS_100K:]
+        named = [name for place, name in sorted(genres.items()) if place < len(flags) and flags[place] == "1"]
+        rows.append((fields[0], fields[1], "|".join(named) or NO_GENRES))
+    return _write_movies(rows, folder)
+
+
+def _text(path: Path) -> str:
+    """A file of the old editions: some are Latin-1."""
     data = path.read_bytes()
     try:
-        text = data.decode("utf-8")
+        return data.decode("utf-8")
     except UnicodeDecodeError:
-        text = data.decode("latin-1")
-    target = folder / path.name.replace(".dat", ".csv")
+        return data.decode("latin-1")
+
+
+def _write_movies(rows: Iterable[Sequence[str]], folder: Path) -> Path:
+    target = folder / "movies.csv"
     with target.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS["movies"])
-        for number, line in enumerate(text.splitlines(), start=1):
-            fields = line.split("::")
-            if len(fields) != len(COLUMNS["movies"]):
-                raise DataError(
-                    f"{path}, row {number}",
-                    f"has {len(fields)} fields, not {len(COLUMNS['movies'])}",
-                    "use the file as it was published",
-                )
-            writer.writerow(fields)
+        csv.writer(file).writerows([COLUMNS["movies"], *rows])
     return target
+
+
+def _as_csv(path: Path, folder: Path) -> Path:
+    """movies.dat of the old editions has quotes that mean nothing, and Latin-1 titles in ml-1m."""
+    rows = []
+    for number, line in enumerate(_text(path).splitlines(), start=1):
+        fields = line.split("::")
+        if len(fields) != len(COLUMNS["movies"]):
+            raise DataError(
+                f"{path}, row {number}",
+                f"has {len(fields)} fields, not {len(COLUMNS['movies'])}",
+                "use the file as it was published",
+            )
+        rows.append(fields)
+    return _write_movies(rows, folder)

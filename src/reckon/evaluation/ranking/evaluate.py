@@ -1,7 +1,7 @@
-"""Evaluate a run: rank the whole catalog for every row of a split, beside simpler arms.
+"""Evaluate a run that ranks: the whole catalog for every row of a split, beside popularity and simpler arms.
 
-Entry points: `evaluate_run` for a run directory, `ranking_result` for one recommender that is in memory.
-Test rows are read here and nowhere else.
+Entry points: `evaluate_ranking` for a run directory, `ranking_result` for one recommender that is in memory.
+Test rows are read here and in `reckon.evaluation.rating.evaluate`, nowhere else.
 """
 
 import time
@@ -9,116 +9,121 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from reckon.baselines import Popularity
 from reckon.data import Catalog, Dataset, Examples
 from reckon.data.splits import Split
-from reckon.errors import CheckpointError, DataError
-from reckon.evaluation.compare import (
-    Grid,
-    Pair,
-    compare,
-    comparison_table,
-    pairs_table,
-    rates_table,
-    write_metrics,
-)
-from reckon.methods.finished import name_of, names_of, title_of
+from reckon.errors import CheckpointError, ConfigError, DataError
+from reckon.evaluation.groups import grouped
+from reckon.evaluation.guards import ranking as guards
+from reckon.evaluation.guards.finding import Finding
+from reckon.evaluation.pairs import compare
+from reckon.evaluation.ranking.examples import ExampleUser, first_users, worst_users
+from reckon.evaluation.ranking.groups import history_lengths, target_counts
+from reckon.evaluation.result import AnyEvaluation
+from reckon.evaluation.runs import Runs, counted
 from reckon.methods.ranking_model import RankingModel
 from reckon.methods.registry import load_ranking_model
-from reckon.metrics import CUTOFFS, RankingResult, summary
+from reckon.metrics import CUTOFFS, RankingResult
 from reckon.models.recommender import RankedExamples
-from reckon.reports.ranking.report import ExampleUser, ReportData, write_report
-from reckon.runs.read import check_trained_on, dataset_of, facts_of, histories_of
+from reckon.runs.read import log_of
 
-SHOWN_USERS = 8  # example users in the report
-RETRAIN = "compare runs of the same exclude_seen"
+HEADLINE = 10  # K of the numbers that head a page, where it was asked for
+NO_REASONING = "no-reasoning"  # the arm that a headline compares with, where it is there
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """Results over the same rows, ready to be shown."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation(AnyEvaluation):
+    """Rankings of the same rows."""
 
     results: Sequence[RankingResult]
-    pairs: Sequence[Pair]
-    cutoffs: Sequence[int]
-    best_possible: Mapping[str, float] | None = None
+    """In the order of the table."""
+    cutoffs: Sequence[int] = CUTOFFS
+    examples: Sequence[ExampleUser] = ()
+    """The first rows of the split, whatever came of them."""
+    worst: Sequence[ExampleUser] = ()
+    """The rows whose target was ranked lowest."""
 
-    def tables(self) -> list[Grid]:
-        """Metrics with intervals, rates, paired differences."""
-        return [
-            comparison_table(self.results, self.cutoffs, self.best_possible),
-            rates_table(self.results),
-            pairs_table(self.pairs),
-        ]
+    def __post_init__(self) -> None:
+        if not self.results:
+            raise ConfigError("results", [], "an evaluation needs at least one result", "evaluate something first")
+        if not self.cutoffs:
+            raise ConfigError("ks", [], "metrics need a cut-off", "give 5, 10 or 20, say")
+
+    @property
+    def main(self) -> RankingResult:
+        """What the evaluation is about."""
+        return self.results[-1]
+
+    @property
+    def headline(self) -> str:
+        """The metric that heads a page; always among the paired ones."""
+        return f"hit@{headline_cutoff(self.cutoffs)}"
+
+    @property
+    def compared_with(self) -> str | None:
+        """The result that a headline compares with: the arm without reasoning, else the one before; None alone."""
+        names = [result.name for result in self.results[:-1]]
+        return NO_REASONING if NO_REASONING in names else names[-1] if names else None
 
 
-def evaluate_run(
-    run: str | Path,
+def headline_cutoff(cutoffs: Sequence[int]) -> int:
+    """HEADLINE, or the largest cut-off where that was not asked for."""
+    return HEADLINE if HEADLINE in cutoffs else max(cutoffs)
+
+
+def paired_metrics(cutoffs: Sequence[int]) -> list[str]:
+    """Hit and NDCG at the smallest cut-off and at that of the headline."""
+    return [f"{name}@{k}" for k in sorted({min(cutoffs), headline_cutoff(cutoffs)}) for name in ("hit", "ndcg")]
+
+
+def evaluate_ranking(
+    run: Path,
     *,
     split: Split = "test",
-    ks: Sequence[int] = (5, 10, 20),
+    ks: Sequence[int] = CUTOFFS,
     batch_size: int = 64,
-    out: str | Path | None = None,
     beside: Sequence[str | Path] = (),
     data: str | Path | None = None,
+    best_possible: Mapping[str, float] | None = None,
+    without_reasoning: bool = True,
 ) -> Evaluation:
-    """Evaluate a finished run; writes `metrics.json` and `report.html`.
-
-    The table holds popularity, each run of `beside` (the trained no-reasoning arm, say), for a run that reasons the
-    same weights without their reasoning, and the run itself.
-
-    Args:
-        run: run directory of `reckon train`.
-        split: `test` or `valid`.
-        ks: cut-offs.
-        batch_size: prompts at a time.
-        out: where to write; default: RUN/evaluation, for validation rows RUN/evaluation-valid.
-        beside: further finished runs on the same data.
-        data: the dataset directory, where it has moved since training.
-
-    Raises:
-        CheckpointError: a run is not finished, or was trained on other data.
-    """
-    run, started = Path(run), time.perf_counter()
-    named = names_of(run, [Path(path) for path in beside])
-    model = load_ranking_model(run)
-    dataset = dataset_of(run, model.data_path, data)
-    for path in named.values():
-        check_trained_on(path, dataset)
-    examples, widest = rows_of(dataset, model, split), max(ks)
-    exclude = model.exclude_seen
-    popularity = Popularity.fit(dataset, exclude_seen=exclude).ranks(examples, widest)
+    """As `reckon.evaluation.run.evaluate`; `without_reasoning` adds the run's own weights without their reasoning."""
+    started = time.perf_counter()
+    if not ks:
+        raise ConfigError("ks", [], "metrics need a cut-off", "give 5, 10 or 20, say")
+    runs = Runs.open(run, beside, data, load_ranking_model)
+    dataset, main, widest = runs.dataset, runs.model, max(ks)
+    examples = rows_of(dataset, main, split)
+    popularity = Popularity.fit(dataset, exclude_seen=main.exclude_seen).ranks(examples, widest)
     results = [result_of("popularity", popularity, examples, dataset.catalog)]
-    for name, other in _others(run, model, named):
-        if other.exclude_seen != exclude:
-            raise CheckpointError(named[name], "may recommend what the run may not, or the other way round", RETRAIN)
-        rows = rows_of(dataset, other, split)  # the same rows, each model with the window it was trained on
-        results.append(ranking_result(name, other, rows, widest, batch_size=batch_size)[0])
-    result, ranked = ranking_result(name_of(run), model, examples, widest, batch_size=batch_size)
-    results.append(result)
-    metrics = [f"{metric}@{k}" for k in ks for metric in ("hit", "ndcg")]
-    pairs = [pair for other in results[:-1] for pair in compare([other, result], other.name, metrics[:4])]
-    folder = Path(out) if out is not None else run / ("evaluation" if split == "test" else f"evaluation-{split}")
-    write_metrics(
-        folder / "metrics.json", [summary(result, ks) for result in results], None, time.perf_counter() - started, pairs
+    findings = {"data": guards.data_findings(dataset, examples, exclude_seen=main.exclude_seen)}
+    for name, model in _models(runs, without_reasoning):
+        if model.exclude_seen != main.exclude_seen:
+            problem = f"may recommend what {run} may not, or the other way round"
+            raise CheckpointError(runs.named[name], problem, "compare runs of the same exclude_seen")
+        rows = rows_of(dataset, model, split)  # the same rows, each model with the window it was trained on
+        result, ranked = ranking_result(name, model, rows, widest, batch_size=batch_size)
+        guards.refuse_impossible(result, sorted(ks))
+        results.append(result)
+        if name in runs.named:
+            findings[name] = _findings(model, rows, ranked, runs.named[name])
+    pairs = [pair for other in results[:-1] for pair in compare([other, results[-1]], other.name, paired_metrics(ks))]
+    asked = {
+        "history length": history_lengths(examples),
+        "popularity of the target": target_counts(examples, dataset),
+    }
+    options = [part for k in ks for part in ("--k", str(k))]
+    return Evaluation(
+        results=results,
+        pairs=pairs,
+        cutoffs=tuple(ks),
+        best_possible=best_possible,
+        findings=findings,
+        groups=grouped(results, f"hit@{headline_cutoff(ks)}", asked),
+        examples=first_users(main, examples, ranked),
+        worst=worst_users(main, examples, ranked),
+        about=runs.about(split, len(examples), options, time.perf_counter() - started),
     )
-    arms = [name for name, path in named.items() if path != run]
-    write_report(
-        folder / "report.html",
-        ReportData(
-            title=f"{title_of(Path(run))} on {dataset.info['source'].get('name', 'data')}",
-            subtitle=f"{len(examples):,} {split} rows, full ranking of {len(dataset.catalog):,} items",
-            results=results,
-            histories=histories_of(named),
-            baseline_name="no-reasoning" if "no-reasoning" in arms else results[-2].name,
-            cutoffs=ks,
-            examples=example_users(model, examples, ranked),
-            facts=facts_of(run),
-        ),
-    )
-    return Evaluation(results, pairs, ks)
 
 
 def rows_of(dataset: Dataset, model: RankingModel, split: Split) -> Examples:
@@ -129,13 +134,18 @@ def rows_of(dataset: Dataset, model: RankingModel, split: Split) -> Examples:
     return examples
 
 
-def _others(run: Path, model: RankingModel, named: Mapping[str, Path]) -> Iterator[tuple[str, RankingModel]]:
-    """The runs beside, loaded one at a time; then the run's own weights without its reasoning."""
-    for name, path in named.items():
-        if path != run:
-            yield name, load_ranking_model(path)
-    if (plain := model.without_reasoning()) is not None:
-        yield f"{name_of(run)}, reasoning left out", plain
+def _models(runs: Runs[RankingModel], without_reasoning: bool) -> Iterator[tuple[str, RankingModel]]:
+    """The runs beside; the run's own weights without their reasoning; the run itself."""
+    for name, model in runs.models():
+        if without_reasoning and model is runs.model and (plain := model.without_reasoning()) is not None:
+            yield f"{name}, reasoning left out", plain
+        yield name, model
+
+
+def _findings(model: RankingModel, rows: Examples, ranked: RankedExamples, run: Path) -> list[Finding]:
+    return guards.method_findings(
+        model.ranks, rows, ranked, len(model.catalog), exclude_seen=model.exclude_seen, model=model, log=log_of(run)
+    )
 
 
 def ranking_result(
@@ -143,10 +153,8 @@ def ranking_result(
 ) -> tuple[RankingResult, RankedExamples]:
     """Rank every row with a progress bar and keep its k best items; what was counted on the way comes as rates."""
     started = time.perf_counter()
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, transient=True) as bar:
-        task = bar.add_task(f"ranking: {name}", total=len(examples))
-        ranked = model.ranks(examples, k, batch_size=batch_size, on_batch=lambda rows: bar.advance(task, rows))
+    with counted(f"ranking: {name}", len(examples)) as on_batch:
+        ranked = model.ranks(examples, k, batch_size=batch_size, on_batch=on_batch)
     rates = {"seconds_per_user": (time.perf_counter() - started) / len(examples)}
     if model.reasons:
         rates |= {
@@ -154,7 +162,13 @@ def ranking_result(
             "parsed": float(ranked.parsed.mean()),
             "reply_length": float(ranked.lengths.mean()),
         }
-    return result_of(name, ranked, examples, model.catalog, rates), ranked
+    return result_of(name, ranked, examples, model.catalog, rates | prompt_rates(ranked)), ranked
+
+
+def prompt_rates(ranked: RankedExamples) -> dict[str, float]:
+    """Events left out and titles cut, per prompt; each only where there were any."""
+    counts = {"dropped_events": ranked.dropped_events, "cut_titles": ranked.cut_titles}
+    return {name: float(values.mean()) for name, values in counts.items() if values.any()}
 
 
 def result_of(
@@ -162,23 +176,3 @@ def result_of(
 ) -> RankingResult:
     """Ranked rows as a result that metrics and comparisons read."""
     return RankingResult(name, ranked.ranks, len(catalog), ranked.items, examples.user_ids, rates or {})
-
-
-def example_users(
-    model: RankingModel, examples: Examples, ranked: RankedExamples, count: int = SHOWN_USERS
-) -> list[ExampleUser]:
-    """The first rows of the split, whatever came of them: picked examples would flatter the model."""
-    titles = model.catalog.titles
-    rows = range(min(count, len(examples)))
-    answers = model.recommend_examples([examples[row] for row in rows], k=5)
-    return [
-        ExampleUser(
-            user_id=str(examples.user_ids[row]),
-            history=[titles[item] for item in examples.history(row)],
-            reasoning=ranked.reasonings[row],
-            items=[(titles[item], score) for item, score in zip(a.items, a.scores, strict=True)],
-            target=titles[int(examples.targets[row])],
-            finish="length" if ranked.truncated[row] else "marker",
-        )
-        for row, a in zip(rows, answers, strict=True)
-    ]

@@ -1,16 +1,19 @@
 """One prediction as a person reads it: what was known, what the policy wrote, what came of it.
 
-Entry points: `ShownRating`, made by `shown_rating` from an example and the reply to it; `steps_of` names the blocks of
-a reply. Shown by the report and by `reckon recommend --rate`, which both keep other people's text from acting.
+Entry points: `first_rows` and `worst_rows` of an evaluation; `ShownRating`, made by `shown_rating` from an example and
+the reply to it; `steps_of` names the blocks of a reply. Shown by the report and by `reckon recommend --rate`, which
+both keep other people's text from acting.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from reckon.data.ratings import Rated, RatingExample
+from reckon.data.ratings import Rated, RatingExample, RatingExamples
+from reckon.evaluation.result import FIRST_ROWS, WORST_ROWS
 from reckon.methods.reczero import RecZero
+from reckon.methods.reczero.model import RatedExamples
 from reckon.prompts.rating import BAD, BLOCKS, GOOD, parse_rating
 
 
@@ -94,3 +97,47 @@ def mean_and_spread(mean: float, spread: float) -> str:
     if np.isnan(mean):
         return "none gave a rating"
     return f"mean {mean:.2f}, spread {spread:.2f}" if not np.isnan(spread) else f"mean {mean:.2f}, from a single rating"
+
+
+def first_rows(
+    model: RecZero, examples: RatingExamples, likely: RatedExamples, sampled: RatedExamples | None = None
+) -> list[ShownRating]:
+    """The first rows of the split with their most likely reply, whatever came of them: picked ones would flatter.
+
+    Args:
+        model, examples: what predicted, and the rows.
+        likely: one reply per row.
+        sampled: several; their mean and spread are then told beside the reply.
+    """
+    return _shown(model, examples, likely, sampled, range(min(FIRST_ROWS, len(examples))))
+
+
+def worst_rows(
+    model: RecZero, examples: RatingExamples, likely: RatedExamples, sampled: RatedExamples | None = None
+) -> list[ShownRating]:
+    """The rows furthest from the truth, of equals the earlier; the first rows, shown already, are left out.
+
+    A reply without a rating has its worst possible error, as everywhere.
+    """
+    errors = np.abs(likely.predictions - examples.ratings)
+    errors = np.where(np.isnan(errors), model.scale.worst_error(examples.ratings), errors)
+    order = np.argsort(-errors, kind="stable")
+    return _shown(model, examples, likely, sampled, [int(row) for row in order if row >= FIRST_ROWS][:WORST_ROWS])
+
+
+def _shown(
+    model: RecZero,
+    examples: RatingExamples,
+    likely: RatedExamples,
+    sampled: RatedExamples | None,
+    rows: Iterable[int],
+) -> list[ShownRating]:
+    shown = []
+    for row in rows:
+        note = ""
+        if sampled is not None and len(sampled.problems) > len(examples):
+            k = len(sampled.problems) // len(examples)
+            note = f"{k} sampled replies: {mean_and_spread(sampled.predictions[row], sampled.spread[row])}."
+        truncated = bool(likely.truncated[row])
+        shown.append(shown_rating(model, examples[row], likely.replies[row], truncated=truncated, note=note))
+    return shown

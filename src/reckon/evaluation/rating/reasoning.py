@@ -1,6 +1,6 @@
 """How much the reasoning behind a rating matters: the same rows with the model's own, another's, shuffled and no text.
 
-Entry point: `rating_reasoning_effect`, the counterpart of `reckon.evaluation.ranking.reasoning` for ratings. What
+Entry point: `reasoning_effect`, the counterpart of `reckon.evaluation.ranking.reasoning` for ratings. What
 stands before `<rate>` in a reply is the reasoning. Every arm gives the model a prompt, a reasoning and `<rate>`, and
 lets it write the number, so that the arms differ in the reasoning alone; `none` gives it no text.
 """
@@ -15,18 +15,18 @@ from reckon.data.ratings import RatingExamples
 from reckon.data.scale import Scale
 from reckon.errors import DataError
 from reckon.evaluation.ranking.reasoning import ARMS, ROWS_AT_ONCE, others
+from reckon.evaluation.rating.measure import DIFFERENCES, METRICS
 from reckon.methods.reczero import RecZero
 from reckon.metrics.rating import RatingResult, rating_summary
 from reckon.prompts.blocks import shuffled_words
 from reckon.prompts.rating import NUMBER, REPLY_END
-from reckon.reports.rating.tables import DIFFERENCES, METRICS
 from reckon.rollout import SamplingConfig
 
 OPENING = "<rate>"
 ANSWER_TOKENS = 16  # for a number and the closing tag
 
 
-def rating_reasoning_effect(
+def reasoning_effect(
     model: RecZero, examples: RatingExamples, replies: Sequence[str], *, seed: int = 0
 ) -> dict[str, Any]:
     """MAE and RMSE of the same rows under each arm, and how far each is from the own reasoning.

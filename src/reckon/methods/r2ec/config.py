@@ -95,8 +95,22 @@ class R2ecTrainingConfig(TrainingConfig):
     """Optimisation, and when items are encoded again. Section `training`."""
 
     item_refresh_steps: int = 0
-    """Updates between re-encodings of the whole item table; 0 does it at validations only, as in the paper. The
-    rows of a batch's targets are re-encoded after every update in any case."""
+    """Updates between re-encodings of the whole item table; 0 leaves it to validations and to `item_drift`. The rows
+    of a batch's items are re-encoded after every update in any case."""
+
+    item_drift: float = 0.5
+    """The whole table is encoded again once its rows are this stale, > 0; inf never does it, as the paper says nothing
+    of it. Staleness is the mean distance, divided by `head.tau`, between rows of the last whole encoding and the same
+    rows encoded anew: the most a score can be off by. It is measured on rows that are re-encoded anyway, and logged as
+    `items/drift`."""
+
+    def __post_init__(self) -> None:
+        TrainingConfig.__post_init__(self)  # super() does not work in a dataclass with slots
+        if self.item_refresh_steps < 0:
+            rule = "must not be negative"
+            raise ConfigError("training.item_refresh_steps", self.item_refresh_steps, rule, "use 0")
+        if not self.item_drift > 0:
+            raise ConfigError("training.item_drift", self.item_drift, "must be positive", "use 0.5, or .inf for never")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

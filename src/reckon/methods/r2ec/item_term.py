@@ -1,8 +1,13 @@
 """The recommending action: log-probability of the target among items, for RecPO and for the no-reasoning arm.
 
 Entry point: `ItemTerm`. The items of an update (the batch's targets, uniformly drawn others, or the whole catalog) are
-encoded with gradient once; forward passes read those rows through a leaf, and one backward pass at the end sends the
-collected gradient through the encoder. So splitting a batch into micro-batches changes memory and nothing else.
+encoded once without gradient; forward passes read those rows through a leaf. At the end of the update the items are
+encoded again with gradient, a chunk at a time, and each chunk sends the gradient that its rows have collected through
+the encoder. So memory is that of one chunk, whatever the catalog, and splitting a batch into micro-batches changes
+memory and nothing else.
+
+One rule for what a user took before, here and in the reward: where `exclude_seen` is on, an item of the history scores
+-inf. A row whose target is such an item can neither be rewarded nor trained on; `training_rows` leaves it out.
 
 Trap: rows of a stale table as further negatives. Fresh rows and users drift together away from stale rows, since the
 target is always fresh; Hit@10 fell from 0.144 to 0.052 in 60 steps. Every row that is scored here is fresh.
@@ -19,20 +24,22 @@ from torch import Tensor
 from reckon.data.examples import Example
 from reckon.methods.r2ec.config import HeadConfig
 from reckon.models.backbone import Backbone
-from reckon.models.rec_head import encode_rows, item_logits, user_vectors
+from reckon.models.rec_head import encode_items, encode_rows, length_batches, user_vectors
+from reckon.models.scoring import item_scores, seen_among
+
+CHUNK_TOKENS = 2048  # padded tokens of one chunk that is encoded with gradient
 
 
 class ItemTerm:
     """Target log-probabilities over the batch's items, a sample, or the whole catalog."""
 
     def __init__(
-        self, backbone: Backbone, head: HeadConfig, item_prompts: Sequence[list[int]], log_prior: Tensor
+        self, backbone: Backbone, head: HeadConfig, item_prompts: Sequence[Sequence[int]], log_prior: Tensor
     ) -> None:
         self.backbone, self.head, self.item_prompts = backbone, head, item_prompts
         self.log_prior = log_prior  # [I] log training frequency
         self._columns = torch.empty(0, dtype=torch.long)  # [m] item indices that are scored, ascending
         self._correction: Tensor | None = None  # [m] log of the chance that an item is scored as a negative
-        self._rows = torch.empty(0)  # [m, D] with the graph of the encoder
         self._leaf = torch.empty(0)  # [m, D] what the losses read
 
     @property
@@ -50,38 +57,53 @@ class ItemTerm:
             drawn = torch.randint(total, (self.head.sampled_negatives,), generator=generator, device=device)
             self._columns = torch.cat([targets, drawn]).unique()
             self._correction = self._log_inclusion(len(examples))[self._columns]
-        self._rows = self._encode()
-        self._leaf = self._rows.detach().requires_grad_()
+        self._leaf = self._encode().requires_grad_()
 
     def finish(self) -> None:
-        """Send the gradient that the rows collected through the encoder."""
+        """Send the gradient that the rows collected through the encoder, a chunk of items at a time."""
         if self._leaf.grad is not None:
-            self._rows.backward(self._leaf.grad)
-        self._rows = self._leaf = torch.empty(0)
+            prompts = self._prompts()
+            for batch in length_batches(prompts, CHUNK_TOKENS):
+                rows = encode_rows(self.backbone, [prompts[row] for row in batch])  # [b, D]
+                rows.backward(self._leaf.grad[batch])
+        self._leaf = torch.empty(0)
 
-    def refresh(self, vectors: Tensor) -> None:
-        """Put this update's rows, as the updated model encodes them, into the item table's vectors [I, D]."""
-        with self.backbone.evaluating():
-            vectors[self._columns] = self._encode()
+    def refresh(self, vectors: Tensor) -> Tensor:
+        """Put this update's rows, as the updated model encodes them, into the item table's vectors [I, D].
+
+        Returns:
+            [m] how far each row has moved from where the table had it: the length of the difference of unit vectors.
+        """
+        fresh = self._encode()
+        moved = (fresh - vectors[self._columns]).norm(dim=1)
+        vectors[self._columns] = fresh
+        return moved
 
     def target_logprobs(self, hidden: Tensor, examples: Sequence[Example]) -> Tensor:
         """log pi(v+ | x, o): hidden states at the marker [n, D] of n examples (one row each) to [n].
 
-        Items of a user's own history are out where they cannot be recommended.
+        -inf for a target that the user cannot be recommended.
         """
-        users, columns = user_vectors(hidden), self._columns
-        targets = torch.tensor([example.target for example in examples], device=users.device)
+        columns = self._columns
+        targets = torch.tensor([example.target for example in examples], device=hidden.device)
         position = torch.searchsorted(columns, targets)[:, None]  # [n, 1]
-        logits = item_logits(users, self._leaf, self.head.tau)  # [n, m]
-        logits = logits + self.head.popularity_prior * self.log_prior[columns]
+        bias = self.head.popularity_prior * self.log_prior[columns]
+        logits = item_scores(user_vectors(hidden) / self.head.tau, self._leaf, bias)  # [n, m]
         if self._correction is not None and (self.head.popularity_prior > 0 or self.head.sampled_negatives > 0):
             logits = logits - self._correction.expand_as(logits).scatter(1, position, 0.0)
         if self.head.exclude_seen:
-            logits = logits.masked_fill(self._seen(examples, targets), -torch.inf)
-        return logits.log_softmax(dim=-1).gather(1, position)[:, 0]
+            seen = seen_among(columns, [example.seen for example in examples])  # [n, m]
+            logits = logits.masked_fill(seen, -torch.inf)
+        own = logits.gather(1, position)[:, 0]  # [n]
+        # A user who took every item has no distribution at all: -inf for the target, too, and not NaN.
+        return torch.where(own.isneginf(), own, own - logits.logsumexp(dim=-1))
+
+    def _prompts(self) -> list[Sequence[int]]:
+        return [self.item_prompts[item] for item in self._columns.tolist()]
 
     def _encode(self) -> Tensor:
-        return encode_rows(self.backbone, [self.item_prompts[item] for item in self._columns.tolist()])
+        """[m, D] rows of the update's items, without gradient."""
+        return encode_items(self.backbone, self._prompts())
 
     def _log_inclusion(self, batch_size: int) -> Tensor:
         """[I] log of the chance that an item is among the targets of the batch's other rows or the uniform draws.
@@ -92,11 +114,3 @@ class ItemTerm:
         log_absent = (batch_size - 1) * torch.log1p(-self.log_prior.exp().clamp_max(1 - 1e-6))
         log_absent = log_absent + self.head.sampled_negatives * math.log1p(-1 / max(2, len(self.log_prior)))
         return torch.log(-torch.expm1(log_absent))
-
-    def _seen(self, examples: Sequence[Example], targets: Tensor) -> Tensor:
-        """[n, m] True for items of each whole history, except the target itself."""
-        seen = torch.zeros(len(examples), len(self.item_prompts), dtype=torch.bool, device=targets.device)
-        for row, example in enumerate(examples):
-            seen[row, torch.from_numpy(example.seen).long()] = True
-        seen[torch.arange(len(examples)), targets] = False
-        return seen[:, self._columns]

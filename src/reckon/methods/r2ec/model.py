@@ -29,7 +29,10 @@ from reckon.models.backbone import Backbone, load_backbone
 from reckon.models.item_table import ItemTable
 from reckon.models.rec_head import encode_items, user_vectors
 from reckon.progress import phase
-from reckon.prompts import item_text, prompt_ids
+from reckon.prompts import Message, item_text
+from reckon.prompts.cutting import Titles
+from reckon.prompts.histories import FittedHistory
+from reckon.prompts.items import item_ids
 from reckon.prompts.r2ec import MARKER, messages
 from reckon.rollout import Rollouts, SamplingConfig, SharedPrefixEngine
 from reckon.runs.read import config_of
@@ -53,7 +56,9 @@ class R2ecModel(RankingModel):
         table: ItemTable | None = None,
     ) -> None:
         super().__init__(backbone, catalog, counts, words, config, table)
+        self._tokenised: dict[str, list[int]] = {}  # item text -> token ids
         self.engine = SharedPrefixEngine(backbone, MARKER)
+        self.set_prompt_limit()
 
     @classmethod
     def from_backbone(cls, backbone: str | Path | Backbone, dataset: Dataset, config: R2ecConfig | None = None) -> Self:
@@ -95,14 +100,21 @@ class R2ecModel(RankingModel):
 
     def refresh_items(self) -> None:
         """Encode every item with the model as it is now; a large catalog shows a bar."""
-        with phase("encoding items", total=len(self.item_prompts)) as encoding:
-            self._table = ItemTable(self.catalog.ids, encode_items(self.backbone, self.item_prompts, encoding.advance))
+        prompts = self.item_prompts
+        with phase("encoding items", total=len(prompts)) as encoding:
+            self._table = ItemTable(self.catalog.ids, encode_items(self.backbone, prompts, encoding.advance))
 
-    def prompt_ids(self, example: Example) -> list[int]:
-        """The prompt of one history as token ids; without reasoning it ends with the marker."""
-        turns = messages(example, self.titles, self.words, self.config.prompt.style)
-        ids = prompt_ids(turns, self.backbone.tokenizer)
-        return ids if self.config.reasons else ids + self.engine.marker.ids
+    def turns(self, example: Example, titles: Titles) -> list[Message]:
+        return messages(example, titles, self.words, self.config.prompt.style)
+
+    @property
+    def reply_tokens(self) -> int:
+        return (self.config.rollout.max_completion_length if self.reasons else 0) + len(self.engine.marker.ids)
+
+    def fitted(self, example: Example) -> FittedHistory:
+        """The prompt within the token budget; without reasoning it ends with the marker."""
+        prompt = super().fitted(example)
+        return prompt if self.reasons else replace(prompt, ids=prompt.ids + self.engine.marker.ids)
 
     def read(
         self,
@@ -112,7 +124,15 @@ class R2ecModel(RankingModel):
         on_token: Callable[[Tensor], None] | None = None,
     ) -> tuple[Tensor, Rollouts | None]:
         """States at the marker [n, D], and the replies where the model reasons (greedy unless `sampling` is given)."""
-        prompts = [self.prompt_ids(example) for example in examples]
+        return self._read([self.prompt_ids(example) for example in examples], sampling, generator, on_token)
+
+    def _read(
+        self,
+        prompts: Sequence[list[int]],
+        sampling: SamplingConfig | None = None,
+        generator: torch.Generator | None = None,
+        on_token: Callable[[Tensor], None] | None = None,
+    ) -> tuple[Tensor, Rollouts | None]:
         if not self.config.reasons:
             with self.backbone.evaluating():
                 return self.backbone.last_hidden(self.backbone.pad(prompts)), None
@@ -121,14 +141,16 @@ class R2ecModel(RankingModel):
         return rollouts.hidden, rollouts
 
     def reading(self, examples: Sequence[Example], on_token: Callable[[Tensor], None] | None = None) -> Reading:
-        hidden, rollouts = self.read(examples, on_token=on_token)
+        prompts = [self.fitted(example) for example in examples]
+        hidden, rollouts = self._read([prompt.ids for prompt in prompts], on_token=on_token)
         if rollouts is None:
-            return Reading.silent(self.queries(hidden))
+            return Reading.silent(self.queries(hidden), prompts)
         return Reading(
             self.queries(hidden),
             [*self.reasonings(rollouts)],
             rollouts.truncated.tolist(),
             rollouts.sampled.sum(dim=1).tolist(),
+            prompts=prompts,
         )
 
     def written(self, examples: Sequence[Example]) -> list[str]:
@@ -172,14 +194,23 @@ class R2ecModel(RankingModel):
         """What was written before the marker, without end-of-turn tokens."""
         return str(self.backbone.tokenizer.decode(reply, skip_special_tokens=True)).split(MARKER)[0]
 
-    def _set_catalog(self, catalog: Catalog, counts: IntArray) -> None:
-        """Take a catalog, with its titles as histories show them and its items as the backbone reads them."""
-        super()._set_catalog(catalog, counts)
-        self.item_prompts = self._item_prompts(catalog)
+    @property
+    def item_prompts(self) -> list[list[int]]:
+        """Token ids of each item as the backbone reads it; made on first need."""
+        return self._item_prompts(self.catalog)
 
     def _item_prompts(self, catalog: Catalog) -> list[list[int]]:
-        words = self.config.prompt.item_words
-        return self.backbone.tokenize([item_text(catalog.record(i), words) + MARKER for i in range(len(catalog))])
+        """Prompts of a catalog's items; a text is tokenised once, whatever catalog it comes back in."""
+        texts = [item_text(catalog.record(i), self.prompt.item_words) for i in range(len(catalog))]
+        fresh = list(dict.fromkeys(text for text in texts if text not in self._tokenised))
+        if fresh:
+            self._tokenised.update(zip(fresh, self.item_ids(fresh), strict=True))
+        return [self._tokenised[text] for text in texts]
+
+    def item_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Item texts as the backbone reads them, each within its tokens and ending with the marker."""
+        most = min(self.prompt.item_tokens, self.backbone.positions or self.prompt.item_tokens)
+        return item_ids(texts, self.backbone.tokenizer, MARKER, most)
 
     # -- storage ------------------------------------------------------------------------------------------------
 

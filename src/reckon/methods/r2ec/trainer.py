@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -19,7 +20,7 @@ from reckon.data import Dataset, Example, Examples
 from reckon.methods.r2ec.config import R2ecConfig
 from reckon.methods.r2ec.item_term import ItemTerm
 from reckon.methods.r2ec.model import R2ecModel
-from reckon.methods.validation import SELECTION_METRIC, training_rows, validate
+from reckon.methods.validation import SELECTION_METRIC, prompt_metrics, training_rows, validate
 from reckon.models.item_table import ItemTable
 from reckon.models.scoring import block_ranks, score_blocks
 from reckon.prompts.r2ec import MARKER
@@ -33,6 +34,8 @@ from reckon.runs.write import TrajectoryLog, starting_point, write_run
 from reckon.training.arguments import adamw, training_arguments
 from reckon.training.loop import StepShare, run_trainer
 
+STALENESS_FILE = "item_staleness.safetensors"
+
 
 class _R2ecTrainer(StepTrainer):
     """What both arms share: the item term, the item table in checkpoints, validation."""
@@ -41,6 +44,10 @@ class _R2ecTrainer(StepTrainer):
     validation: Examples
     item_term: ItemTerm
     trajectories: TrajectoryLog
+    as_encoded: Tensor
+    """[I] True for rows that stand as the last encoding of the whole table left them."""
+    drift: float
+    """Mean distance of such rows from where they would be now, divided by tau; see `item_drift`."""
 
     def attach(self, recommender: R2ecModel, validation: Examples, trajectories: TrajectoryLog) -> None:
         """Give the trainer its recommender and its fixed validation sample; encodes the item table."""
@@ -54,9 +61,17 @@ class _R2ecTrainer(StepTrainer):
         self.optimizer = adamw(self.recommender.backbone, self.recommender.config.training)
         return self.optimizer
 
+    def prompt_ids(self, example: Example) -> list[int]:
+        """The prompt of one row; what it lost to its budget is reported."""
+        prompt = self.recommender.fitted(example)
+        self.report(**prompt_metrics(self.recommender, prompt))
+        return prompt.ids
+
     def refresh_table(self) -> None:
         """Re-encode every item."""
         self.recommender.refresh_items()
+        self.as_encoded = torch.ones(len(self.recommender.table), dtype=torch.bool, device=self.args.device)
+        self.drift = 0.0
 
     def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
         """NDCG@10 and Hit@10 of the fixed validation sample, over a freshly encoded table."""
@@ -67,29 +82,38 @@ class _R2ecTrainer(StepTrainer):
         return metrics
 
     def after_update(self) -> None:
-        """The model has moved: re-encode the batch's rows, and the whole table where that is due."""
-        every = self.recommender.config.training.item_refresh_steps
-        if every and self.state.global_step % every == 0:
-            self.refresh_table()
-        else:
-            self.item_term.refresh(self.recommender.table.vectors)
+        """The model has moved. Nothing to do where the table is read by validation alone, which encodes it anew."""
 
     def save_extra(self, folder: Path) -> None:
         """The table as it stands: rows of recent batches are newer than the rest, and rewards read them."""
         self.recommender.table.save(folder / TABLE_FILE)
+        staleness = {"as_encoded": self.as_encoded.to(torch.uint8).cpu(), "drift": torch.tensor(self.drift).double()}
+        save_file(staleness, folder / STALENESS_FILE)
         self.trajectories.flush(self.state.global_step)  # a run killed later goes on from here and writes the rest
 
     def load_extra(self, folder: Path) -> None:
         """The saved table, bit for bit; re-encoding would give other last bits than the run that went on."""
         stored = ItemTable.load(folder / TABLE_FILE, self.recommender.catalog.ids).vectors
         self.recommender.table.vectors.copy_(stored)
+        staleness = load_file(folder / STALENESS_FILE)
+        self.as_encoded, self.drift = staleness["as_encoded"].bool().to(self.args.device), float(staleness["drift"])
 
 
 class RecPOTrainer(_R2ecTrainer, PolicyTrainer):
     """RecPO: groups of reasonings, rewarded by where the target ranks, and the best one's recommending action."""
 
-    def prompt_ids(self, example: Example) -> list[int]:
-        return self.recommender.prompt_ids(example)
+    def after_update(self) -> None:
+        """The model has moved: re-encode the batch's rows, and the whole table where it is stale or it is its turn."""
+        training, tau = self.recommender.config.training, self.recommender.config.head.tau
+        moved, columns = self.item_term.refresh(self.recommender.table.vectors), self.item_term.columns
+        old = self.as_encoded[columns]
+        self.as_encoded[columns] = False
+        # Rows that nothing has touched since the whole table was encoded tell best how stale it is.
+        self.drift = float((moved[old] if bool(old.any()) else moved).mean()) / tau
+        self.report(items__drift=self.drift)
+        every = training.item_refresh_steps
+        if self.drift >= training.item_drift or (every and self.state.global_step % every == 0):
+            self.refresh_table()
 
     def score(self, rollouts: Rollouts, examples: Sequence[Example]) -> Tensor:
         """Fused reward of each trajectory: rank and probability of the target over the whole catalog. [N]"""
@@ -119,17 +143,17 @@ class RecPOTrainer(_R2ecTrainer, PolicyTrainer):
     def begin_update(self, examples: Sequence[Example]) -> None:
         self.item_term.begin(examples, self.step_generator())
 
-    def extra_loss(self, hidden: Tensor, groups: slice, examples: Sequence[Example], advantages: Tensor) -> Tensor:
+    def extra_loss(self, hidden: Tensor, examples: Sequence[Example], advantages: Tensor) -> Tensor:
         """-l_eps(r_rec, A) of each group's best trajectories; one update per rollout, so r_rec is 1 in value."""
         recpo = self.recommender.config.recpo
-        best = best_of_group(advantages[groups], recpo.item_trajectories).flatten()  # [n]
-        rows = [example for example in examples[groups] for _ in range(recpo.num_generations)]
+        best = best_of_group(advantages, recpo.item_trajectories).flatten()  # [n]
+        rows = [example for example in examples for _ in range(recpo.num_generations)]
         chosen = [example for example, kept in zip(rows, best.tolist(), strict=True) if kept]
         logprobs = self.item_term.target_logprobs(hidden[best], chosen)
         losses = item_losses(
             logprobs,
             logprobs.detach(),
-            advantages[groups].flatten()[best],
+            advantages.flatten()[best],
             torch.ones_like(logprobs, dtype=torch.bool),
             recpo.epsilon,
             recpo.epsilon_high,
@@ -150,7 +174,7 @@ class ItemTrainer(_R2ecTrainer):
         self.item_term.begin(examples, self.step_generator())
         total = torch.zeros((), device=self.args.device)
         size = self.recommender.config.training.micro_batch_size
-        prompts = [self.recommender.prompt_ids(example) for example in examples]
+        prompts = [self.prompt_ids(example) for example in examples]
         order = sorted(range(len(examples)), key=lambda row: len(prompts[row]))  # similar lengths pad little
         for start in range(0, len(examples), size):
             chosen = order[start : start + size]
@@ -183,7 +207,8 @@ def target_columns(recommender: R2ecModel, hidden: Tensor, examples: Sequence[Ex
     for rows, scores in blocks:
         ranks[rows] = block_ranks(scores, targets[rows])
         own = scores.gather(1, targets[rows, None])[:, 0]  # [n]
-        probabilities[rows] = torch.exp(own - scores.logsumexp(dim=1))
+        chance = torch.exp(own - scores.logsumexp(dim=1))
+        probabilities[rows] = torch.where(own == -torch.inf, 0.0, chance)  # one who owns all has no chance of anything
     return ranks, probabilities
 
 

@@ -22,8 +22,8 @@ from typing import Any
 import torch
 from transformers import PrinterCallback, TrainerCallback
 
-from reckon.data.prepare.write import check_target, new_directory
 from reckon.errors import CheckpointError, DataError, MissingExtraError, ReckonError
+from reckon.files import check_target, new_directory
 from reckon.methods.recone.config import SFTSettings
 from reckon.models.backbone import Backbone
 from reckon.prompts import prompt_ids

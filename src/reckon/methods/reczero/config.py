@@ -33,7 +33,11 @@ class RatingPromptConfig:
     """Earlier ratings of the item by others in the prompt, the latest ones, >= 0."""
 
     title_words: int = 32
-    """Words of each history title that are kept, > 0; the item's own title is never cut."""
+    """Words of each history title that are kept, > 0. In scripts without blanks two characters are a word. The item's
+    own title is cut by tokens alone."""
+
+    title_tokens: int = 128
+    """Tokens of each title that are kept, > 0."""
 
     review_words: int = 64
     """Words of each review that are kept, >= 0; 0 shows the ratings alone."""
@@ -44,14 +48,17 @@ class RatingPromptConfig:
     item_words: int = 64
     """Words of the item's other columns after its title, >= 0."""
 
+    item_tokens: int = 512
+    """Tokens of the item's text with its title, > 0; a longer one loses its end."""
+
     max_tokens: int = 2048
-    """Tokens of the whole prompt, > 0. Beyond it reviews are shortened, then the oldest ratings left out; the item and
-    the instruction never are. What was cut is counted."""
+    """Tokens of the whole prompt, > 0; fewer where the model's positions leave fewer beside a reply. Beyond it reviews
+    are shortened, then the oldest ratings left out, then the end of the item's text. What was cut is counted."""
 
     def __post_init__(self) -> None:
         least = {
             **{name: 0 for name in ("window", "item_window", "review_words", "item_review_words", "item_words")},
-            **{name: 1 for name in ("title_words", "max_tokens")},
+            **{name: 1 for name in ("title_words", "title_tokens", "item_tokens", "max_tokens")},
         }
         for name, bound in least.items():
             if getattr(self, name) is not None and getattr(self, name) < bound:

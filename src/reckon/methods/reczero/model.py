@@ -16,7 +16,7 @@ Source: RecZero (arXiv 2510.23077).
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -29,10 +29,19 @@ from reckon.data import Catalog, Dataset
 from reckon.data.examples import FloatArray
 from reckon.data.ratings import RatingExample, RatingExamples, Scale, rating_scale
 from reckon.errors import CheckpointError, ConfigError
-from reckon.files import write_text
+from reckon.files import whole_file, write_text
 from reckon.methods.reczero.config import RecZeroConfig, preset
 from reckon.models.backbone import Backbone, load_backbone
-from reckon.prompts.rating import REPLY_END, FittedPrompt, ParsedRating, fitted_prompt, parse_rating
+from reckon.prompts.cutting import prompt_limit
+from reckon.prompts.rating import (
+    LEAST_ITEM_TOKENS,
+    REPLY_END,
+    FittedPrompt,
+    ParsedRating,
+    bare_tokens,
+    fitted_prompt,
+    parse_rating,
+)
 from reckon.rollout import Rollouts, SamplingConfig, SharedPrefixEngine
 from reckon.runs.read import config_of
 from reckon.training.arguments import backbone_to_train
@@ -57,6 +66,18 @@ class RatedExamples:
     """[R * k] reply tokens."""
     truncated: np.ndarray
     """[R * k] True where the reply ran out of budget."""
+    prompts: Sequence[FittedPrompt] = ()
+    """R counts of what prompts lost to their budget, without the prompts; empty where replies came from elsewhere."""
+
+    @property
+    def prompt_rates(self) -> dict[str, float]:
+        """Ratings left out, reviews and titles cut, per prompt; each only where there were any."""
+        counts = {
+            "dropped_reviews": [prompt.dropped_reviews for prompt in self.prompts],
+            "cut_texts": [prompt.cut_texts for prompt in self.prompts],
+            "cut_titles": [prompt.cut_titles for prompt in self.prompts],
+        }
+        return {name: float(np.mean(values)) for name, values in counts.items() if any(values)}
 
     @property
     def reply_parse_rate(self) -> float:
@@ -73,6 +94,8 @@ class RecZeroModel:
         self.backbone, self.catalog, self.words, self.scale, self.config = backbone, catalog, words, scale, config
         self.engine = SharedPrefixEngine(backbone, REPLY_END, appends_marker=False)
         self.data_path: Path | None = None
+        self.prompt_limit = self._prompt_limit()
+        """The most tokens of a prompt: `prompt.max_tokens`, or what the model's positions leave beside a reply."""
 
     @classmethod
     def from_backbone(
@@ -106,11 +129,25 @@ class RecZeroModel:
             self.scale,
             self.backbone.tokenizer,
             style=prompt.style,
-            max_tokens=prompt.max_tokens,
+            max_tokens=self.prompt_limit,
+            item_tokens=prompt.item_tokens,
+            title_tokens=prompt.title_tokens,
             review_words=prompt.review_words,
             item_review_words=prompt.item_review_words,
             item_words=prompt.item_words,
             title_words=prompt.title_words,
+        )
+
+    def _prompt_limit(self) -> int:
+        prompt, tokenizer = self.config.prompt, self.backbone.tokenizer
+        histories = min(prompt.window, prompt.item_window) > 0
+        return prompt_limit(
+            prompt.max_tokens,
+            self.backbone.positions,
+            self.config.rollout.max_completion_length,
+            bare_tokens(self.words, self.scale, tokenizer, prompt.style, histories=histories),
+            "rollout.max_completion_length",
+            LEAST_ITEM_TOKENS,
         )
 
     def replies(self, rollouts: Rollouts) -> list[str]:
@@ -149,13 +186,16 @@ class RecZeroModel:
             sampling = SamplingConfig(temperature=0, max_completion_length=sampling.max_completion_length)
         generator = torch.Generator(device=self.backbone.device).manual_seed(seed)
         parsed: list[ParsedRating] = []
+        read: list[FittedPrompt] = []
         texts: list[str] = []
         lengths: list[int] = []
         truncated: list[bool] = []
         for start in range(0, len(examples), batch_size):
             batch = [examples[row] for row in range(start, min(start + batch_size, len(examples)))]
-            prompts = [self.prompt(example).ids for example in batch]
-            rollouts = self.engine.sample(prompts, sampling, num_generations=samples, generator=generator)
+            prompts = [self.prompt(example) for example in batch]
+            read += [replace(prompt, messages=[], text="", ids=[]) for prompt in prompts]  # their counts alone are kept
+            ids = [prompt.ids for prompt in prompts]
+            rollouts = self.engine.sample(ids, sampling, num_generations=samples, generator=generator)
             written = self.replies(rollouts)
             texts += written[::samples]
             parsed += [parse_rating(text, self.scale) for text in written]
@@ -165,7 +205,7 @@ class RecZeroModel:
                 on_batch(len(batch))
         predictions, spread = _mean_and_spread([reply.rating for reply in parsed], samples)
         problems = [reply.problem or "" for reply in parsed]
-        return RatedExamples(predictions, spread, texts, problems, np.array(lengths), np.array(truncated))
+        return RatedExamples(predictions, spread, texts, problems, np.array(lengths), np.array(truncated), read)
 
     def predict(self, examples: Sequence[RatingExample] | RatingExamples) -> FloatArray:
         """[R] predicted ratings; NaN where the reply did not parse."""
@@ -179,8 +219,8 @@ class RecZeroModel:
         path.mkdir(parents=True, exist_ok=True)
         self.backbone.model.save_pretrained(path / "model")
         self.backbone.tokenizer.save_pretrained(path / "model")
-        pq.write_table(self.catalog.table, path / ".items.part")
-        (path / ".items.part").replace(path / "items.parquet")
+        with whole_file(path / "items.parquet") as part:
+            pq.write_table(self.catalog.table, part)
         save_config(self.config, path / "config.yaml")
         data = str(self.data_path.resolve()) if self.data_path else None
         meta = {"method": "reczero", "words": self.words, "scale": self.scale.record, "data": data}

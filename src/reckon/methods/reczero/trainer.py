@@ -62,7 +62,13 @@ class RecZeroTrainer(PolicyTrainer):
 
     def prompt_ids(self, example: RatingExample) -> list[int]:
         prompt = self.predictor.prompt(example)
-        self.report(prompt__dropped_reviews=prompt.dropped_reviews, prompt__cut_texts=prompt.cut_texts)
+        self.report(
+            prompt__dropped_reviews=prompt.dropped_reviews,
+            prompt__cut_texts=prompt.cut_texts,
+            prompt__cut_titles=prompt.cut_titles,
+        )
+        if self.predictor.prompt_limit < self.predictor.config.prompt.max_tokens:
+            self.report(prompt__context_limit=self.predictor.prompt_limit)
         return prompt.ids
 
     def score(self, rollouts: Rollouts, examples: Sequence[RatingExample]) -> Tensor:

@@ -28,6 +28,7 @@ from torch import Tensor
 from reckon.data import Catalog, Dataset, Example
 from reckon.data.examples import IntArray
 from reckon.errors import CheckpointError
+from reckon.files import whole_file
 from reckon.methods.ranking_model import RankingModel, Reading
 from reckon.methods.rporec.config import RecheadConfig, RPORecConfig, preset
 from reckon.methods.rporec.rechead_training import Scorer, user_vectors
@@ -36,7 +37,8 @@ from reckon.models.backbone import Backbone, load_backbone
 from reckon.models.item_table import ItemTable
 from reckon.models.rechead import Rechead
 from reckon.models.sentence_encoder import SentenceEncoder, load_encoder, new_encoder
-from reckon.prompts import item_text, prompt_ids
+from reckon.prompts import Message, item_text
+from reckon.prompts.cutting import Titles
 from reckon.prompts.rporec import BLOCKS, REPLY_END, history_text, messages
 from reckon.rollout import Rollouts, SamplingConfig, SharedPrefixEngine
 from reckon.runs.read import config_of
@@ -67,6 +69,7 @@ class RPORecModel(RankingModel):
         super().__init__(backbone, catalog, counts, words, config, table)
         self.encoder, self.rechead = encoder, rechead.to(backbone.device).eval()
         self.engine = SharedPrefixEngine(backbone, REPLY_END, appends_marker=False)
+        self.set_prompt_limit()
 
     @classmethod
     def from_backbone(
@@ -121,7 +124,9 @@ class RPORecModel(RankingModel):
     def reading(self, examples: Sequence[Example], on_token: Callable[[Tensor], None] | None = None) -> Reading:
         if not self.reasons:
             return Reading.silent(self.queries(examples, [NOTHING_WRITTEN] * len(examples)))
-        return self.reading_of(examples, self.reason(examples, on_token=on_token))
+        prompts = [self.fitted(example) for example in examples]
+        replies = self._reason([prompt.ids for prompt in prompts], on_token=on_token)
+        return replace(self.reading_of(examples, replies), prompts=prompts)
 
     def written(self, examples: Sequence[Example]) -> list[str]:
         return [reply.text for reply in self.reason(examples)]
@@ -142,20 +147,30 @@ class RPORecModel(RankingModel):
 
     # -- the language model -------------------------------------------------------------------------------------
 
-    def prompt_ids(self, example: Example) -> list[int]:
-        """The prompt of one history as token ids."""
-        return prompt_ids(messages(example, self.titles, self.words, self.prompt.style), self.backbone.tokenizer)
+    def turns(self, example: Example, titles: Titles) -> list[Message]:
+        return messages(example, titles, self.words, self.prompt.style)
+
+    @property
+    def reply_tokens(self) -> int:
+        return self.config.rollout.max_completion_length if self.reasons else 0
 
     def reason(
         self,
         examples: Sequence[Example],
         sampling: SamplingConfig | None = None,
         generator: torch.Generator | None = None,
-        on_token: Callable[[Tensor], None] | None = None,
     ) -> list[Reply]:
         """One reply for each history, the most likely one token by token unless `sampling` is given."""
+        return self._reason([self.prompt_ids(example) for example in examples], sampling, generator)
+
+    def _reason(
+        self,
+        prompts: Sequence[list[int]],
+        sampling: SamplingConfig | None = None,
+        generator: torch.Generator | None = None,
+        on_token: Callable[[Tensor], None] | None = None,
+    ) -> list[Reply]:
         greedy = SamplingConfig(temperature=0, max_completion_length=self.config.rollout.max_completion_length)
-        prompts = [self.prompt_ids(example) for example in examples]
         return self.replies(self.engine.sample(prompts, sampling or greedy, generator=generator, on_token=on_token))
 
     def replies(self, rollouts: Rollouts) -> list[Reply]:
@@ -217,9 +232,8 @@ class RPORecModel(RankingModel):
     def _save_parts(self, path: Path) -> None:
         (path / ENCODER_FOLDER).mkdir(exist_ok=True)
         self.encoder.save(path / ENCODER_FOLDER)
-        part = path / f".{RECHEAD_FILE}.part"
-        save_file({name: value.cpu().contiguous() for name, value in self.rechead.state_dict().items()}, part)
-        part.replace(path / RECHEAD_FILE)
+        with whole_file(path / RECHEAD_FILE) as part:
+            save_file({name: value.cpu().contiguous() for name, value in self.rechead.state_dict().items()}, part)
 
     @classmethod
     def from_pretrained(cls, path: str | Path, device: str | torch.device | None = None) -> Self:

@@ -17,7 +17,6 @@ from reckon.data import Catalog, Example
 from reckon.errors import ReckonError
 from reckon.methods.rporec.model import RPORecModel
 from reckon.methods.rporec.reply_store import Reply, ReplyStore, StoredReply
-from reckon.prompts.rporec import messages
 from reckon.teachers.asking import Answer, Asker, Patience
 from reckon.teachers.teachers import Question, Teacher
 
@@ -101,8 +100,7 @@ class TeacherWriter:
 
     def _question(self, number: int, row: Keyed) -> Question:
         _, example = row
-        model = self.model
-        turns = messages(example, model.titles, model.words, model.prompt.style)
+        turns = self.model.fitted(example).messages
         item_id = self.catalog.ids[example.target] if example.target >= 0 else ""
         return Question(number, example.user_id, item_id, example.time, turns)
 

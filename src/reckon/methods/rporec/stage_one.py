@@ -118,7 +118,7 @@ def reply_identity(model: RPORecModel, dataset: Dataset) -> dict[str, Any]:
     return {
         "data": dataset.checksum,
         "backbone": model.backbone.fingerprint(),
-        **{name: prompt[name] for name in ("style", "window", "title_words")},
+        **{name: prompt[name] for name in ("style", "window", "title_words", "title_tokens", "max_tokens")},
         "max_completion_length": model.config.rollout.max_completion_length,
     }
 

@@ -21,7 +21,7 @@ from reckon.errors import ConfigError
 from reckon.methods.rporec.model import THINK, THOUGHT, RPORecModel, written_text
 from reckon.methods.rporec.reply_store import Reply
 from reckon.methods.rporec.summaries import Summariser
-from reckon.methods.validation import SELECTION_METRIC, training_rows, validate
+from reckon.methods.validation import SELECTION_METRIC, prompt_metrics, training_rows, validate
 from reckon.models.backbone import Backbone
 from reckon.models.scoring import target_ranks
 from reckon.prompts.rporec import REPLY_END
@@ -59,7 +59,9 @@ class ReasoningTrainer(PolicyTrainer):
         return self.optimizer
 
     def prompt_ids(self, example: Example) -> list[int]:
-        return self.recommender.prompt_ids(example)
+        prompt = self.recommender.fitted(example)
+        self.report(**prompt_metrics(self.recommender, prompt))
+        return prompt.ids
 
     def score(self, rollouts: Rollouts, examples: Sequence[Example]) -> Tensor:
         """The weighted sum of the six rewards of each trajectory. [N]"""

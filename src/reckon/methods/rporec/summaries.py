@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from reckon.methods.rporec.model import written_text
+from reckon.prompts.cutting import cut_tokens
 from reckon.prompts.render import prompt_ids
 from reckon.prompts.rporec import REPLY_END, parse_reply, summary_messages
 from reckon.prompts.style import Style
@@ -55,13 +56,26 @@ class Summariser:
 
     def _write(self, reasonings: Sequence[str]) -> list[str]:
         backbone = self.start.backbone
-        prompts = [prompt_ids(summary_messages(text, self.style), backbone.tokenizer) for text in reasonings]
+        prompts = [self._prompt(text) for text in reasonings]
         with self.start.as_it_was():
             rollouts = self._engine.sample(prompts, self.sampling)
         return [
             summary_of(written_text(backbone, ids[:length].tolist()))
             for ids, length in zip(rollouts.reply_ids, rollouts.lengths.tolist(), strict=True)
         ]
+
+    def _prompt(self, reasoning: str) -> list[int]:
+        """The prompt of a reasoning, which loses its end where prompt and summary exceed the model's positions."""
+        backbone = self.start.backbone
+
+        def ids(text: str) -> list[int]:
+            return prompt_ids(summary_messages(text, self.style), backbone.tokenizer)
+
+        whole = ids(reasoning)
+        if backbone.positions is None:
+            return whole
+        most = backbone.positions - self.sampling.max_completion_length
+        return whole if len(whole) <= most else ids(cut_tokens(reasoning, most, lambda text: len(ids(text))))
 
 
 def summary_of(written: str) -> str:

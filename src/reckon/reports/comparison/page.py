@@ -13,13 +13,15 @@ from markupsafe import Markup
 
 from reckon.baselines.oracle import Oracle
 from reckon.comparison.harness import Comparison
-from reckon.comparison.measures import measure_of
-from reckon.comparison.ranking.groups import Groups, group_intervals
 from reckon.comparison.statistics import Standing
+from reckon.comparison.summary import provenance
 from reckon.config import to_dict
-from reckon.evaluation.compare import Grid, format_interval, metric_label, signed
+from reckon.evaluation.groups import Groups
+from reckon.metrics.measures import measure_of
 from reckon.reports.comparison import charts
-from reckon.reports.comparison.tables import TIMED, provenance
+from reckon.reports.comparison.tables import TIMED
+from reckon.reports.grid import Grid
+from reckon.reports.labels import format_interval, metric_label, signed
 from reckon.reports.page import (
     Chart,
     PageData,
@@ -155,7 +157,7 @@ def grouped_charts(data: ComparisonPage, metric: str, asked: Sequence[tuple[Grou
     label, drawn = data.comparison.config.metric_key(metric_label(metric)), []
     for groups, by, axis, why in asked:
         title = f"{label} by {by}"
-        means = {one.name: group_intervals(one, metric, groups) for one in data.lines}
+        means = {one.name: one.in_groups(metric, groups) for one in data.lines}
         svg = charts.grouped_lines(title, groups.labels, means, data.names, axis)
         drawn.append(Chart(title, Markup(svg), f"{why} Band: 95 % of {data.lines[0].name}.{data.left_out}"))
     return drawn

@@ -6,8 +6,9 @@ Entry point: `RANKING_SECTIONS`.
 import numpy as np
 from markupsafe import Markup
 
-from reckon.comparison.ranking.groups import by_history_length, by_target_popularity, disagreements
+from reckon.comparison.ranking.disagreements import disagreements
 from reckon.comparison.statistics import Standing
+from reckon.evaluation.ranking.groups import by_history_length, by_target_popularity
 from reckon.reports.comparison import charts
 from reckon.reports.comparison.page import (
     CLOSING_SECTIONS,

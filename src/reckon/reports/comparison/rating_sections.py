@@ -5,7 +5,8 @@ Entry point: `RATING_SECTIONS`.
 
 from markupsafe import Markup
 
-from reckon.comparison.rating.groups import by_item_ratings, by_known_ratings, by_true_rating, rating_disagreements
+from reckon.comparison.rating.disagreements import disagreements
+from reckon.evaluation.rating.groups import by_item_ratings, by_known_ratings, by_true_rating, few_values
 from reckon.reports.comparison.page import (
     CLOSING_SECTIONS,
     ComparisonPage,
@@ -44,7 +45,7 @@ def predictions_section(data: ComparisonPage) -> Section | None:
     for standing in best:
         result, title = standing.results[0], f"Predicted against true: {standing.name}"
         caption = "Each column is one true rating, in percent of its rows; outlined where the prediction is right."
-        if not rating_charts.few_values(result.scale):
+        if not few_values(result.scale):
             caption = "Each point is a row, moved a little; right on the line."
         svg = rating_charts.predicted_by_truth(result, title, data.names)
         drawn.append(Chart(title, Markup(svg), f"{caption} First seed."))
@@ -94,7 +95,7 @@ def problems_section(data: ComparisonPage) -> Section | None:
 def disagreements_section(data: ComparisonPage) -> Section | None:
     """Single rows on which methods disagree."""
     comparison = data.comparison
-    found = rating_disagreements(data.learned, comparison.rows.examples, comparison.dataset)
+    found = disagreements(data.learned, comparison.rows.examples, comparison.dataset)
     if not found:
         return None
     lead = (

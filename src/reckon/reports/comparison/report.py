@@ -1,31 +1,26 @@
-"""From a config file to everything a comparison writes: behind `reckon compare --data DIR --config FILE`.
+"""What a comparison writes: `metrics.json`, tables and `report.html`.
 
-Entry points: `compare_and_report`; `page_of` for the page alone.
+Entry points: `write_comparison`; `page_of` for the page alone.
 """
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
-from reckon.comparison.config import load_comparison
-from reckon.comparison.harness import Comparison, run_comparison
-from reckon.evaluation.compare import Grid
+from reckon.comparison.harness import Comparison
+from reckon.comparison.summary import metrics_of
 from reckon.files import write_text
 from reckon.reports.comparison.page import ComparisonPage, comparison_page
 from reckon.reports.comparison.ranking_sections import RANKING_SECTIONS
 from reckon.reports.comparison.rating_sections import RATING_SECTIONS
-from reckon.reports.comparison.tables import metrics_of, tables_of, write_tables
+from reckon.reports.comparison.tables import tables_of, write_tables
+from reckon.reports.grid import Grid
 from reckon.reports.page import write_report
 
 
-def compare_and_report(
-    data: str | Path, config: str | Path, out: str | Path, overrides: Sequence[str] = ()
-) -> dict[str, Grid]:
-    """Train, compare, write `metrics.json`, tables and `report.html`; returns the tables."""
-    out = Path(out)
-    comparison = run_comparison(data, load_comparison(Path(config), overrides), out)
+def write_comparison(comparison: Comparison, out: str | Path) -> dict[str, Grid]:
+    """Write everything into the comparison's folder; returns the tables."""
+    out, tables = Path(out), tables_of(comparison)
     write_text(out / "metrics.json", json.dumps(metrics_of(comparison), indent=2, allow_nan=False) + "\n")
-    tables = tables_of(comparison)
     write_tables(tables, out / "tables")
     write_report(out / "report.html", page_of(comparison, tables))
     return tables

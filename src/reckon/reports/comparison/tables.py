@@ -1,6 +1,6 @@
 """The tables of a comparison: each says what it was measured with.
 
-Entry points: `tables_of` for all of them by name, `write_tables` for the files, `metrics_of` for `metrics.json`.
+Entry points: `tables_of` for all of them by name, `write_tables` for the files.
 """
 
 from collections import Counter
@@ -13,16 +13,19 @@ import numpy as np
 
 from reckon.comparison.harness import Comparison
 from reckon.comparison.statistics import Standing
-from reckon.config import to_dict
-from reckon.evaluation.compare import Grid, format_interval, format_p, format_rate, metric_label, rate_label, signed
+from reckon.comparison.summary import provenance
 from reckon.evaluation.ranking.reasoning import ARMS
+from reckon.evaluation.rating.measure import RatingRow
 from reckon.files import write_text
-from reckon.reports.rating.tables import RatingRow, problems_table
+from reckon.metrics.measures import measure_of
+from reckon.reports.grid import Grid
+from reckon.reports.labels import format_interval, format_p, format_rate, metric_label, rate_label, signed
+from reckon.reports.rating.tables import problems_table
+from reckon.reports.tables import ABOVE_BEST
 
 PUBLISHED = "†"  # beside a row that somebody else measured
 NOT_CLEAR = "°"  # beside a number that does not differ significantly from the baseline's
 TIMED = {"ranking": "user, ranked", "rating": "rating"}  # what a trained method needs time for
-CELL_KEYS = ("seed", "fingerprint", "seconds", "findings", "reasoning", "problems", "facts")  # in `metrics.json`
 WORST_ERROR = "In rating units, lower is better; a reply without a rating counts with its worst possible error."
 LIST_LABELS = {"arp": "mean popularity", "popularity_lift": "popularity lift"}
 
@@ -46,20 +49,6 @@ def write_tables(tables: Mapping[str, Grid], folder: Path) -> None:
     for name, grid in tables.items():
         for end, text in (("md", grid.to_markdown()), ("csv", grid.to_csv()), ("tex", grid.to_latex())):
             write_text(folder / f"{name}.{end}", text)
-
-
-def provenance(comparison: Comparison) -> str:
-    """What every table says of itself: data, rows, what was asked about them, seeds, budget."""
-    config = comparison.config
-    tuned = f"up to {config.tuning.trials} trials per method" if config.tuning.trials > 1 else "no tuning"
-    few = " (fewer than three)" if config.allow_few_seeds and len(config.seeds) < 3 else ""
-    source = comparison.dataset.info["source"].get("name", "data")
-    question = comparison.task.question(comparison.dataset, comparison.rows, config.protocol)
-    return (
-        f"{source}, data {comparison.dataset.checksum[:12]}; {comparison.dataset.protocol} split, "
-        f"{len(comparison.rows):,} test rows, {question}; "
-        f"seeds {', '.join(map(str, config.seeds))}{few}; {tuned}"
-    )
 
 
 def metrics_table(comparison: Comparison) -> Grid:
@@ -93,10 +82,26 @@ def metrics_table(comparison: Comparison) -> Grid:
         caption += f"Nothing was tested: {config.compared_with} failed. "
     for note in dict.fromkeys(published.note for published in config.published):
         caption += f"{PUBLISHED} {note.rstrip('.')}. "
+    if _above_best(comparison):
+        caption += f"{ABOVE_BEST} "
     if any("!" in row[0] for row in rows):
         caption += "! see the guards. "
     headings = ("method", *(config.metric_key(metric_label(metric)) for metric in metrics))
     return Grid(headings, tuple(rows), caption + provenance(comparison))
+
+
+def _above_best(comparison: Comparison) -> bool:
+    """Whether any method came out better than the best possible."""
+    known = [
+        (name, best) for name, best in (comparison.best_possible or {}).items() if name in comparison.config.metrics
+    ]
+    return any(
+        (one.metric(name).interval.mean < best)
+        if measure_of(name).lower_is_better
+        else one.metric(name).interval.mean > best
+        for one in comparison.whole
+        for name, best in known
+    )
 
 
 def _metric_cell(standing: Standing, metric: str, unclear: bool) -> str:
@@ -258,46 +263,6 @@ def guards_table(comparison: Comparison) -> Grid:
             checks = [found["check"] for found in clean[0].about.get("findings", ())]
             rows.append((standing.name, ", ".join(checks), "ok", "nothing found"))
     return Grid(("what", "check", "verdict", "finding"), tuple(rows), provenance(comparison))
-
-
-def metrics_of(comparison: Comparison) -> dict[str, Any]:
-    """Everything in the tables, for `metrics.json`."""
-    config = comparison.config
-    metrics = [*config.metrics, *(["mrr"] if config.task == "ranking" else [])]
-    rows = []
-    for standing in comparison.standings:
-        row: dict[str, Any] = {"name": standing.name, "method": standing.method, "settings": dict(standing.settings)}
-        if standing.whole:
-            for metric in metrics:
-                seen, key = standing.metric(metric), config.metric_key(metric)
-                row |= {
-                    key: seen.interval.mean,
-                    f"{key}_ci": [seen.interval.lo, seen.interval.hi],
-                    f"{key}_sd": seen.deviation,
-                }
-            row |= comparison.lists.get(standing.name, {})
-            row["training_seconds"] = standing.mean_of("seconds", "training")
-            row["rates"] = {rate: standing.mean_of("rates", rate) for rate in standing.results[0].rates}
-        row["trials"] = standing.trials
-        row["failures"] = {str(seed): error for seed, error in standing.failures.items()}
-        row["cells"] = [{key: cell.about.get(key) for key in CELL_KEYS} for cell in standing.cells.values()]
-        rows.append(row)
-    return {
-        "rows": rows,
-        "published": [to_dict(published) for published in config.published],
-        "best_possible": comparison.best_possible,
-        "seconds": comparison.seconds,
-        "paired": [d.to_dict() | {"metric": config.metric_key(d.metric)} for d in comparison.differences],
-        "findings": [finding.to_dict() for finding in comparison.findings],
-        "provenance": {
-            "data": comparison.dataset.checksum,
-            "split": comparison.dataset.protocol,
-            "rows": comparison.rows.checksum,
-            "seeds": list(config.seeds),
-            "trials": config.tuning.trials,
-            "protocol": provenance(comparison),
-        },
-    }
 
 
 def _flagged(standing: Standing) -> str:

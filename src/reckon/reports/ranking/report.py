@@ -1,7 +1,7 @@
-"""The report on rankings: what was reached, how training went, what single users were recommended.
+"""The page about rankings: what was reached, for whom, how training went, what single users were recommended.
 
-Entry points: `ReportData`, and `write_report` for it (as for the data of any other task). What a page is, and what it
-shows of a training, is in `reckon.reports.page`.
+Entry points: `ranking_page` makes the page's data of an evaluation, `ranking_tables` what a terminal shows. What a page
+is, and what it shows of a training, is in `reckon.reports.page`.
 """
 
 from collections.abc import Sequence
@@ -9,83 +9,45 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from reckon.errors import ConfigError
-from reckon.evaluation.compare import (
-    compare,
-    comparison_table,
-    find_result,
-    format_interval,
-    format_p,
-    has_coverage,
-    metric_label,
-    pairs_table,
-    rates_table,
-    signed,
-)
-from reckon.metrics import CUTOFFS, RankingResult, coverage, metric_interval, paired_difference
+from reckon.evaluation.ranking.evaluate import Evaluation
+from reckon.metrics import coverage, metric_interval
 from reckon.reports import charts
+from reckon.reports.grid import Grid
+from reckon.reports.labels import format_interval, format_p, metric_label, signed
 from reckon.reports.page import (
     Chart,
-    PageData,
+    EvaluationPage,
     Section,
     SectionMaker,
     Tile,
+    about_fields,
     facts_section,
+    groups_section,
+    guards_section,
     health_section,
     learning_section,
-    render_report,
     replies_section,
-    write_report,
+    sampled_group_section,
 )
+from reckon.reports.ranking.tables import comparison_table, has_coverage, pairs_table, rates_table
 
-__all__ = ["ExampleUser", "ReportData", "render_report", "write_report"]
-
-HEADLINE = "hit@10"
 METRIC_BARS = (
     ("hit", "Hit@K", "Share of rows whose target is in the top K."),
     ("ndcg", "NDCG@K", "The same, a target further down being worth less: 1 / log2(1 + rank)."),
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ExampleUser:
-    """What one test user was shown. All text may be hostile: the page escapes it."""
-
-    user_id: str
-    history: Sequence[str]
-    """Titles, oldest first."""
-    reasoning: str
-    """What the policy wrote; empty for a method that does not reason."""
-    items: Sequence[tuple[str, float]]
-    """Title and score, best first."""
-    target: str
-    """Title of the item the user really took next."""
-    finish: str = "stop"
-    """Why the reply ended: `stop` or `marker` for a complete one, `length` for a truncated one."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReportData(PageData):
-    """Everything the page about rankings can show. Only `title` and one result are needed."""
+class RankingPage(EvaluationPage):
+    """What the page about rankings shows."""
 
-    results: Sequence[RankingResult]
-    """In the order of the table. The last one is what the report is about: its numbers head the page."""
-    examples: Sequence[ExampleUser] = ()
-    baseline_name: str | None = None
-    """The result that paired differences are taken from; None leaves them out."""
-    cutoffs: Sequence[int] = CUTOFFS
-
-    def __post_init__(self) -> None:
-        if not self.results:
-            raise ConfigError("results", [], "a report needs at least one result", "evaluate something first")
-        if self.baseline_name is not None:
-            find_result(self.results, self.baseline_name)
+    evaluation: Evaluation
 
     @property
     def names(self) -> list[str]:
         """Every method and arm of the page, for colours that are the same in all charts; the main one comes first."""
-        main = self.results[-1].name
-        return list(dict.fromkeys([main, *(result.name for result in self.results), *self.histories]))
+        results = self.evaluation.results
+        return list(dict.fromkeys([results[-1].name, *(result.name for result in results), *self.histories]))
 
     @property
     def sections(self) -> Sequence[SectionMaker]:
@@ -93,66 +55,101 @@ class ReportData(PageData):
         return SECTIONS
 
 
-def headline_section(data: ReportData) -> Section:
+def ranking_page(evaluation: Evaluation, title: str | None = None, subtitle: str | None = None) -> RankingPage:
+    """The page's data; title and subtitle say data set and run, unless they are given."""
+    size = evaluation.main.catalog_size
+    fields = about_fields(evaluation, f"full ranking of {size:,} items", title, subtitle)
+    return RankingPage(evaluation=evaluation, **fields)
+
+
+def ranking_tables(evaluation: Evaluation) -> list[Grid]:
+    """Metrics with intervals, what was counted, paired differences."""
+    tables = [
+        comparison_table(evaluation.results, evaluation.cutoffs, evaluation.best_possible),
+        rates_table(evaluation.results, max(evaluation.cutoffs)),
+    ]
+    return [*tables, pairs_table(evaluation.pairs)] if evaluation.pairs else tables
+
+
+def headline_section(data: RankingPage) -> Section:
     """Three or four numbers for a reader who reads nothing else."""
-    main = data.results[-1]
-    metric = HEADLINE if 10 in data.cutoffs else f"hit@{max(data.cutoffs)}"
+    evaluation, main = data.evaluation, data.evaluation.main
+    metric = evaluation.headline
     hit, label = metric_interval(main, metric), metric_label(metric)
     interval = f"95 % interval {format_interval(hit.lo, hit.hi)}"
     tiles = [Tile(f"{label} of {main.name}", f"{hit.mean:.3f}", interval)]
     best = (data.best_possible or {}).get(metric)
     if best:
-        tiles.append(Tile("of the best possible", f"{hit.mean / best:.0%}", f"best possible {label}: {best:.3f}"))
-    if data.baseline_name not in (None, main.name):
-        baseline = find_result(data.results, str(data.baseline_name))
-        pair = paired_difference(main, baseline, metric)
-        note = f"{label}, paired: {signed(pair.lo)} to {signed(pair.hi)}, p {format_p(pair.p_value)}"
-        tiles.append(Tile(f"against {baseline.name}", signed(pair.difference), note))
-    if has_coverage(main, k := max(data.cutoffs)):
+        note = f"best possible {label}: {best:.3f}"
+        tiles.append(
+            Tile(
+                "of the best possible", f"{hit.mean / best:.0%}", note + (", an expectation" if hit.mean > best else "")
+            )
+        )
+    for pair in evaluation.pairs:
+        if (pair.name, pair.baseline, pair.metric) == (main.name, evaluation.compared_with, metric):
+            found = pair.paired
+            note = f"{label}, paired: {signed(found.lo)} to {signed(found.hi)}, p {format_p(found.p_value)}"
+            tiles.append(Tile(f"against {pair.baseline}", signed(found.difference), note))
+    if has_coverage(main, k := max(evaluation.cutoffs)):
         note = f"share of {main.catalog_size:,} items in somebody's top {k}"
         tiles.append(Tile("catalog shown", f"{coverage(main, k):.0%}", note))
     tiles.append(Tile("rows", f"{len(main):,}", f"ranked against {main.catalog_size:,} items"))
     return Section("headline", "", tiles=tiles)
 
 
-def results_section(data: ReportData) -> Section:
-    """The whole table, paired differences and bars."""
-    tables = [
-        comparison_table(data.results, data.cutoffs, data.best_possible),
-        rates_table(data.results, max(data.cutoffs)),
-    ]
-    lead = "Every item of the catalog is ranked for every test row. Intervals resample users."
-    if data.baseline_name is not None and len(data.results) > 1:
-        middle = sorted(data.cutoffs)[len(data.cutoffs) // 2]
-        metrics = (f"hit@{min(data.cutoffs)}", f"ndcg@{middle}")
-        tables.append(pairs_table(compare(data.results, data.baseline_name, metrics)))
+def results_section(data: RankingPage) -> Section:
+    """The tables of the terminal, and bars."""
+    evaluation, best = data.evaluation, data.best_possible
+    lead = "Every item of the catalog is ranked for every row. Intervals resample users."
+    if evaluation.pairs:
         lead += " A paired difference compares two methods user by user; it is clear where its interval leaves out 0."
     bars = [
-        Chart(title, Markup(charts.metric_bars(data.results, name, data.cutoffs, data.best_possible, data.names)), why)
+        Chart(title, Markup(charts.metric_bars(evaluation.results, name, evaluation.cutoffs, best, data.names)), why)
         for name, title, why in METRIC_BARS
     ]
     by_cutoff = Chart(
         "Hit@K for every K",
-        Markup(charts.hit_by_cutoff(data.results, data.names)),
+        Markup(charts.hit_by_cutoff(evaluation.results, data.names)),
         "Where in the list each method finds the target.",
     )
-    return Section("results", "Results", lead, tables=tables, charts=[*bars, by_cutoff])
+    return Section("results", "Results", lead, tables=ranking_tables(evaluation), charts=[*bars, by_cutoff])
 
 
-def examples_section(data: ReportData) -> Section | None:
+def examples_section(data: RankingPage) -> Section | None:
     """Single users: history, reasoning, recommendation, and what they really took."""
-    if not data.examples:
+    evaluation = data.evaluation
+    if not evaluation.examples:
         return None
-    lead = f"What {data.results[-1].name} recommended to single test users, and what they really took next."
-    return Section("examples", "Example users", lead, examples=data.examples)
+    lead = (
+        f"What {evaluation.main.name} recommended to the users of the first {len(evaluation.examples)} rows, whatever "
+        "came of it, and what they really took next."
+    )
+    return Section("examples", "Example users", lead, examples=evaluation.examples)
+
+
+def worst_section(data: RankingPage) -> Section | None:
+    """The users whose target was ranked lowest."""
+    evaluation = data.evaluation
+    if not evaluation.worst:
+        return None
+    lead = (
+        f"The {len(evaluation.worst)} further rows whose true next item {evaluation.main.name} ranked lowest: picked, "
+        "not typical."
+    )
+    return Section("worst", "Worst cases", lead, examples=evaluation.worst)
 
 
 SECTIONS = (
     headline_section,
     results_section,
+    groups_section,
     learning_section,
     replies_section,
     health_section,
+    sampled_group_section,
     examples_section,
+    worst_section,
+    guards_section,
     facts_section,
 )

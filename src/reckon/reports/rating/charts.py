@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from reckon.data.scale import Scale
-from reckon.evaluation.compare import metric_label
+from reckon.evaluation.rating.groups import few_values
+from reckon.evaluation.rating.measure import RatingRow
 from reckon.metrics.rating import Calibration, RatingResult
 from reckon.reports.charts import BEST, BEST_LINE, INK, MUTED, legend, panel, series_color
-from reckon.reports.rating.tables import RatingRow
+from reckon.reports.labels import metric_label
 
 FloatArray = npt.NDArray[np.floating]
-CELLS = 11  # values of a scale that are drawn one by one, as 0 to 10
 BINS = 20  # of a scale with more values, or with any value in between
 POINTS = 1000  # of a scatter: each is an element of the page
 NAME_WIDTH = 20  # letters of a name in one line
@@ -184,11 +184,6 @@ def calibration_chart(result: RatingResult, found: Calibration, title: str, name
 
 def _color(result: RatingResult, names: Sequence[str]) -> str:
     return series_color(names, result.name if result.name in names else BASELINES)
-
-
-def few_values(scale: Scale) -> bool:
-    """Whether the values of a scale are few enough to be drawn one by one."""
-    return scale.step is not None and len(scale.values()) <= CELLS
 
 
 def _nearest(scale: Scale, ratings: FloatArray) -> npt.NDArray[np.integer]:

@@ -1,7 +1,7 @@
-"""The report on predicted ratings: how far off they are, what the replies were like, what single rows were told.
+"""The page about predicted ratings: how far off they are, for whom, what replies were like, what single rows got.
 
-Entry point: `RatingReportData`, for `reckon.reports.page.write_report`. What it shows of the training is what
-every task shows.
+Entry points: `rating_page` makes the page's data of an evaluation, `rating_tables` what a terminal shows. What a page
+is, and what it shows of a training, is in `reckon.reports.page`.
 """
 
 from collections.abc import Sequence
@@ -10,31 +10,30 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from reckon.errors import ConfigError
-from reckon.evaluation.compare import Pair, format_interval, format_p, metric_label, signed
-from reckon.evaluation.rating.examples import ShownRating
+from reckon.evaluation.rating.evaluate import RatingEvaluation
+from reckon.evaluation.rating.groups import few_values
+from reckon.evaluation.rating.measure import METRICS, RatingRow
 from reckon.metrics.rating import calibration
+from reckon.reports.grid import Grid
+from reckon.reports.labels import format_interval, format_p, metric_label, signed
 from reckon.reports.page import (
     Chart,
-    PageData,
+    EvaluationPage,
     Section,
     SectionMaker,
     Tile,
+    about_fields,
     facts_section,
+    groups_section,
+    guards_section,
     health_section,
     learning_section,
     replies_section,
+    sampled_group_section,
 )
 from reckon.reports.rating import charts as rating_charts
 from reckon.reports.rating.charts import BASELINES
-from reckon.reports.rating.tables import (
-    METRICS,
-    RatingRow,
-    counts_table,
-    problems_table,
-    rating_pairs_table,
-    rating_table,
-)
+from reckon.reports.rating.tables import counts_table, errors_table, pairs_table, problems_table
 
 ERROR_WORDS = {
     "mae": "Mean distance from the true rating. Lower is better; baselines in grey.",
@@ -44,37 +43,17 @@ PLOTTED_RUNS = 2  # runs whose predictions are drawn beside those of the best ba
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RatingReportData(PageData):
-    """Everything the page about ratings can show. Only `title` and one row are needed."""
+class RatingPage(EvaluationPage):
+    """What the page about ratings shows."""
 
-    rows: Sequence[RatingRow]
-    """In the order of the table. The last one is what the report is about: its numbers head the page."""
-    pairs: Sequence[Pair] = ()
-    """Paired differences; those of the last row are shown."""
-    notes: Sequence[str] = ()
-    """What was left out of the table, and why."""
-    examples: Sequence[ShownRating] = ()
-
-    def __post_init__(self) -> None:
-        if not self.rows:
-            raise ConfigError("rows", [], "a report needs at least one row", "evaluate something first")
-
-    @property
-    def main(self) -> RatingRow:
-        """What the report is about."""
-        return self.rows[-1]
-
-    @property
-    def best_baseline(self) -> RatingRow | None:
-        """The row of least MAE among those that write no replies; None where there are none beside the main one."""
-        baselines = [row for row in self.rows[:-1] if not row.writes]
-        return min(baselines, key=lambda row: row.summary["mae"], default=None)
+    evaluation: RatingEvaluation
 
     @property
     def names(self) -> list[str]:
         """The runs of the page, for their colours, the one the report is about first; the second colour is grey."""
-        runs = [row.name for row in reversed(self.rows) if row.writes]
-        first, *others = dict.fromkeys([*reversed(list(self.histories)), *runs, self.main.name])
+        rows = self.evaluation.rows
+        runs = [row.name for row in reversed(rows) if row.writes]
+        first, *others = dict.fromkeys([*reversed(list(self.histories)), *runs, rows[-1].name])
         return [first, BASELINES, *others]
 
     @property
@@ -83,13 +62,27 @@ class RatingReportData(PageData):
         return SECTIONS
 
 
-def headline_section(data: RatingReportData) -> Section:
+def rating_page(evaluation: RatingEvaluation, title: str | None = None, subtitle: str | None = None) -> RatingPage:
+    """The page's data; title and subtitle say data set and run, unless they are given."""
+    fields = about_fields(evaluation, f"rated from {evaluation.main.result.scale}", title, subtitle)
+    return RatingPage(evaluation=evaluation, **fields)
+
+
+def rating_tables(evaluation: RatingEvaluation) -> list[Grid]:
+    """Errors with intervals, what runs counted, paired differences of the last row."""
+    tables = [errors_table(evaluation.rows, evaluation.best_possible, evaluation.notes), counts_table(evaluation.rows)]
+    main = [pair for pair in evaluation.pairs if pair.name == evaluation.main.name]
+    return [*(table for table in tables if table is not None), *([pairs_table(main)] if main else [])]
+
+
+def headline_section(data: RatingPage) -> Section:
     """Five numbers for a reader who reads nothing else."""
-    main, summary = data.main, data.main.summary
+    evaluation, main = data.evaluation, data.evaluation.main
+    summary = main.summary
     interval = f"95 % interval {format_interval(*summary['mae_ci'])}; RMSE {summary['rmse']:.3f}"
     tiles = [Tile(f"MAE of {main.name}", f"{summary['mae']:.3f}", interval)]
-    baseline = data.best_baseline
-    for pair in data.pairs:
+    baseline = evaluation.best_baseline
+    for pair in evaluation.pairs:
         if baseline is not None and (pair.name, pair.baseline, pair.metric) == (main.name, baseline.name, "mae"):
             found = pair.paired
             note = f"MAE, paired: {signed(found.lo)} to {signed(found.hi)}, p {format_p(found.p_value)}"
@@ -104,39 +97,35 @@ def headline_section(data: RatingReportData) -> Section:
     return Section("headline", "", tiles=tiles)
 
 
-def results_section(data: RatingReportData) -> Section:
-    """The table, what runs counted, paired differences and bars."""
-    tables = [rating_table(data.rows, data.best_possible, data.notes), counts_table(data.rows)]
+def results_section(data: RatingPage) -> Section:
+    """The tables of the terminal, and bars."""
     lead = "Each row is a user and an item whose rating was held out; everything shown to a method is older."
-    pairs = [pair for pair in data.pairs if pair.name == data.main.name]
-    if pairs:
-        tables.append(rating_pairs_table(pairs))
     best = data.best_possible or {}
     bars = [
         Chart(
             metric_label(metric),
-            Markup(rating_charts.error_bars(data.rows, metric, best.get(metric), data.names)),
+            Markup(rating_charts.error_bars(data.evaluation.rows, metric, best.get(metric), data.names)),
             ERROR_WORDS[metric],
         )
         for metric in METRICS
     ]
-    return Section("results", "Results", lead, tables=[table for table in tables if table is not None], charts=bars)
+    return Section("results", "Results", lead, tables=rating_tables(data.evaluation), charts=bars)
 
 
-def predictions_section(data: RatingReportData) -> Section:
+def predictions_section(data: RatingPage) -> Section:
     """Where predictions lie: against the truth, all together, and by their stated uncertainty."""
-    runs = [row for row in data.rows if row.writes and row is not data.main][1 - PLOTTED_RUNS :]
-    shown = [data.main, *runs, *([data.best_baseline] if data.best_baseline else [])]
-    found = [_by_truth(row, data.names) for row in shown]
-    title = f"Ratings given and predicted: {data.main.name}"
+    rows, main, baseline = data.evaluation.rows, data.evaluation.main, data.evaluation.best_baseline
+    runs = [row for row in rows if row.writes and row is not main][1 - PLOTTED_RUNS :]
+    found = [_by_truth(row, data.names) for row in (main, *runs, *([baseline] if baseline else []))]
+    title = f"Ratings given and predicted: {main.name}"
     found.append(
         Chart(
             title,
-            Markup(rating_charts.distributions(data.main.result, title, data.names)),
+            Markup(rating_charts.distributions(main.result, title, data.names)),
             "Share of rows. Whoever fears large errors keeps to the middle of what people give.",
         )
     )
-    found += [chart for chart in (_calibration(row, data.names) for row in data.rows) if chart is not None]
+    found += [chart for chart in (_calibration(row, data.names) for row in rows) if chart is not None]
     return Section("predictions", "Predictions", charts=found)
 
 
@@ -144,7 +133,7 @@ def _by_truth(row: RatingRow, names: Sequence[str]) -> Chart:
     title = f"Predicted against true: {row.name}"
     missing = 1 - row.summary["parse_rate"]
     caption = "Each column is one true rating, in percent of its rows; outlined where the prediction is right."
-    if not rating_charts.few_values(row.result.scale):
+    if not few_values(row.result.scale):
         caption = "Each point is a row, moved a little; right on the line."
         caption += f" {missing:.1%} of the rows have no rating and no point." if missing else ""
     return Chart(title, Markup(rating_charts.predicted_by_truth(row.result, title, names)), caption)
@@ -163,31 +152,45 @@ def _calibration(row: RatingRow, names: Sequence[str]) -> Chart | None:
     return Chart(title, Markup(rating_charts.calibration_chart(row.result, found, title, names)), " ".join(words))
 
 
-def problems_section(data: RatingReportData) -> Section | None:
+def problems_section(data: RatingPage) -> Section | None:
     """What was wrong with replies that gave no rating."""
-    table = problems_table(data.rows)
+    table = problems_table(data.evaluation.rows)
     if table is None:
         return None
     lead = "A reply gives a rating only in the right form. Every other one is counted here, none is dropped."
     return Section("problems", "Problems", lead, tables=[table])
 
 
-def examples_section(data: RatingReportData) -> Section | None:
+def examples_section(data: RatingPage) -> Section | None:
     """Single rows: history, item, the four steps of the reasoning, prediction and truth."""
-    if not data.examples:
+    examples = data.evaluation.examples
+    if not examples:
         return None
-    lead = "The first rows of the split, whatever came of them. Open one to read its reasoning."
-    return Section("examples", "Example reasonings", lead, ratings=data.examples)
+    lead = f"The first {len(examples)} rows of the split, whatever came of them. Open one to read its reasoning."
+    return Section("examples", "Example reasonings", lead, ratings=examples)
+
+
+def worst_section(data: RatingPage) -> Section | None:
+    """The rows furthest from the truth."""
+    worst = data.evaluation.worst
+    if not worst:
+        return None
+    lead = f"The {len(worst)} further rows whose prediction is furthest from the truth: picked, not typical."
+    return Section("worst", "Worst cases", lead, ratings=worst)
 
 
 SECTIONS = (
     headline_section,
     results_section,
+    groups_section,
     predictions_section,
     problems_section,
     learning_section,
     replies_section,
     health_section,
+    sampled_group_section,
     examples_section,
+    worst_section,
+    guards_section,
     facts_section,
 )

@@ -1,63 +1,20 @@
-"""The numbers of the rating task side by side: errors with intervals, what runs counted, paired differences.
+"""Tables of predicted ratings: errors with intervals, what runs counted, problems of replies, paired differences.
 
-Entry points: `measure` makes a `RatingRow` of a result; `rating_table`, `counts_table` and `problems_table` are grids
-of rows; `rating_pairs` compares rows, `rating_pairs_table` shows it. Predicts nothing: it reads `RatingResult`s.
+Entry points: `errors_table`, `counts_table`, `problems_table`, `pairs_table`. They read `RatingRow`s and pairs.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
-from reckon.evaluation.compare import (
-    Grid,
-    Pair,
-    format_interval,
-    format_p,
-    format_rate,
-    metric_label,
-    rate_label,
-    signed,
-)
-from reckon.metrics.rating import RatingResult, mae_difference, rating_summary, rmse_difference
+from reckon.evaluation.pairs import Pair
+from reckon.evaluation.rating.measure import METRICS, RatingRow
+from reckon.reports.grid import Grid
+from reckon.reports.labels import format_interval, format_p, format_rate, metric_label, rate_label, signed
+from reckon.reports.tables import ABOVE_BEST
 
-METRICS = ("mae", "rmse")
-DIFFERENCES = {"mae": mae_difference, "rmse": rmse_difference}
 SHOWN_PROBLEMS = 3  # in a cell of a terminal
 
 
-@dataclass(frozen=True, slots=True)
-class RatingRow:
-    """One predictor, measured once: what every table and chart shows of it."""
-
-    result: RatingResult
-    summary: Mapping[str, Any]
-    """`reckon.metrics.rating.rating_summary` of the result."""
-    problems: Mapping[str, int] | None = None
-    """Replies by what was wrong with them, most frequent first; None for a predictor that writes no replies."""
-
-    @property
-    def name(self) -> str:
-        """The name in tables and charts."""
-        return self.result.name
-
-    @property
-    def writes(self) -> bool:
-        """Whether it writes replies: a run, not a baseline."""
-        return self.problems is not None
-
-    def to_dict(self) -> dict[str, Any]:
-        """The row of `metrics.json`: summary, rates, and for a run its problems."""
-        problems = {} if self.problems is None else {"problems": dict(self.problems)}
-        return dict(self.summary) | dict(self.result.rates) | problems
-
-
-def measure(result: RatingResult, problems: Mapping[str, int] | None = None) -> RatingRow:
-    """Take the errors and their intervals, which for many rows is seconds of resampling: once per result."""
-    counted = None if problems is None else dict(sorted(problems.items(), key=lambda one: (-one[1], one[0])))
-    return RatingRow(result, rating_summary(result), counted)
-
-
-def rating_table(
+def errors_table(
     rows: Sequence[RatingRow], best_possible: Mapping[str, float] | None = None, notes: Sequence[str] = ()
 ) -> Grid:
     """One line per row: MAE and RMSE with 95 % intervals beneath, share with a rating; last the best possible."""
@@ -74,6 +31,9 @@ def rating_table(
         "A row without a rating counts with its worst possible error.",
         *notes,
     ]
+    known = [(metric, best) for metric, best in (best_possible or {}).items() if metric in METRICS]
+    if any(row.summary[metric] < best for row in rows for metric, best in known):
+        sentences.append(ABOVE_BEST)
     return Grid(("method", *map(metric_label, METRICS), metric_label("parse_rate")), tuple(lines), " ".join(sentences))
 
 
@@ -110,21 +70,7 @@ def problems_table(rows: Sequence[RatingRow]) -> Grid | None:
     return Grid(("problem", *(row.name for row in runs)), lines, "Replies by the first rule that they break.")
 
 
-def rating_pairs(rows: Sequence[RatingRow]) -> list[Pair]:
-    """Paired differences in MAE and RMSE of the last row from each row before it; below 0 the last one is better.
-
-    Raises:
-        DataError: a row holds other users, targets or another scale.
-    """
-    *others, main = rows
-    return [
-        Pair(main.name, row.name, metric, DIFFERENCES[metric](main.result, row.result))
-        for row in others
-        for metric in METRICS
-    ]
-
-
-def rating_pairs_table(pairs: Sequence[Pair]) -> Grid:
+def pairs_table(pairs: Sequence[Pair]) -> Grid:
     """One line per row that another one, the same in all pairs, is compared with."""
     by_baseline: dict[str, list[str]] = {}
     for pair in pairs:

@@ -8,11 +8,11 @@ from support import rated_shelf, rated_talker
 
 from reckon.comparison.config import ProtocolConfig, PublishedConfig
 from reckon.comparison.rating.contestants import FittedRater, RatedBaseline, RatedModel
-from reckon.comparison.rating.guards import rating_data_findings, refuse_impossible_errors
 from reckon.comparison.rating.rows import RatingRows, rating_rows_of
 from reckon.comparison.rating.task import RatingTask
 from reckon.comparison.registry import contestant
 from reckon.errors import DataError
+from reckon.evaluation.guards.rating import data_findings, refuse_impossible_errors
 from reckon.methods.reczero import RecZero
 
 TASK, PROTOCOL = RatingTask(), ProtocolConfig()
@@ -52,14 +52,14 @@ def test_a_clean_method_has_no_warning(data, rows):
 
 
 def test_clean_data_has_no_warning(data, rows):
-    levels = {one.check: one.level for one in rating_data_findings(data, rows)}
+    levels = {one.check: one.level for one in data_findings(data, rows.examples)}
     assert levels["future events in histories"] == "ok" and levels["items rated before"] == "ok"
 
 
 @pytest.mark.parametrize("days", [1, 3])
 def test_a_rating_that_is_not_older_than_its_row_is_found(data, rows, days):
     late = replace(rows.examples, times=rows.examples.times - days * rated_shelf.DAY)
-    found = rating_data_findings(data, RatingRows(late))[0]
+    found = data_findings(data, late)[0]
     assert (found.check, found.level) == ("future events in histories", "warning")
 
 

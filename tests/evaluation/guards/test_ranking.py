@@ -10,18 +10,18 @@ from support import rporec_talker, shelf
 from reckon.baselines import Popularity
 from reckon.comparison.config import ProtocolConfig
 from reckon.comparison.protocol import apply_split, rank_rows, rows_of
-from reckon.comparison.ranking.contestants import Fitted, RankedBaseline, RankedModel
-from reckon.comparison.ranking.guards import (
-    cell_findings,
-    data_findings,
-    refuse_impossible,
-    refuse_impossible_values,
-    shared_share,
-)
+from reckon.comparison.ranking.contestants import RankedBaseline, RankedModel
 from reckon.comparison.registry import contestant
 from reckon.data import Dataset
 from reckon.data.prepare.write import write_dataset
 from reckon.errors import DataError
+from reckon.evaluation.guards.ranking import (
+    data_findings,
+    method_findings,
+    refuse_impossible,
+    refuse_impossible_values,
+    shared_share,
+)
 from reckon.metrics import RankingResult
 
 PROTOCOL = ProtocolConfig()
@@ -43,14 +43,22 @@ def found(findings, check):
 def checked(data, ranker, method="popularity", model=None, log=(), asked=None):
     asked = asked or rows(data)
     ranked = rank_rows(ranker, asked, 20, 5, len(data.catalog))
-    fitted = Fitted(ranker, 20, model, log=log)
-    findings = cell_findings(contestant(method, "m"), fitted, asked, ranked, data, PROTOCOL)
+    findings = method_findings(
+        ranker.ranks,
+        asked.within(20),
+        ranked,
+        len(data.catalog),
+        exclude_seen=True,
+        constant=contestant(method, "m").constant,
+        model=model,
+        log=log,
+    )
     return {one.check: one.level for one in findings}
 
 
 def test_clean_data_has_no_warning(data):
     temporal = apply_split(data, ProtocolConfig(split="temporal"))
-    levels = {one.check: one.level for one in data_findings(temporal, rows(temporal), PROTOCOL)}
+    levels = {one.check: one.level for one in data_findings(temporal, rows(temporal).examples, exclude_seen=True)}
     assert levels["future events in histories"] == levels["training events after test targets"] == "ok"
     assert levels["targets taken before"] == levels["test targets in training"] == "ok"
 
@@ -58,13 +66,11 @@ def test_clean_data_has_no_warning(data):
 def test_an_event_after_its_target_is_found(data):
     asked = rows(data)
     late = replace(asked.examples, times=asked.examples.times - 10 * shelf.DAY)
-    assert found(data_findings(data, replace(asked, examples=late), PROTOCOL), "future events in histories").level == (
-        "warning"
-    )
+    assert found(data_findings(data, late, exclude_seen=True), "future events in histories").level == ("warning")
 
 
 def test_leave_one_out_trains_on_what_comes_later_and_says_so(data):
-    one = found(data_findings(data, rows(data), PROTOCOL), "training events after test targets")
+    one = found(data_findings(data, rows(data).examples, exclude_seen=True), "training events after test targets")
     assert one.level == "note" and "as leave-one-out has it" in one.text
 
 
@@ -83,17 +89,15 @@ def test_a_given_test_row_that_is_also_training_is_found(tmp_path):
         tie_rule="none",
     )
     data = Dataset.load(path)
-    one = found(data_findings(data, rows(data), PROTOCOL), "test targets in training")
+    one = found(data_findings(data, rows(data).examples, exclude_seen=True), "test targets in training")
     assert one.level == "warning" and one.text.startswith("1 of 1")
 
 
 def test_a_repeat_that_cannot_be_recommended_is_found(data):
     asked = rows(data)
     repeated = replace(asked.examples, targets=np.array([asked.examples.seen(row)[0] for row in range(len(asked))]))
-    asked = replace(asked, examples=repeated)
-    assert found(data_findings(data, asked, PROTOCOL), "targets taken before").level == "warning"
-    free = ProtocolConfig(exclude_seen=False)
-    assert found(data_findings(data, asked, free), "targets taken before").level == "note"
+    assert found(data_findings(data, repeated, exclude_seen=True), "targets taken before").level == "warning"
+    assert found(data_findings(data, repeated, exclude_seen=False), "targets taken before").level == "note"
 
 
 def test_ids_that_count_up_with_time_are_found(tmp_path):
@@ -110,7 +114,7 @@ def test_ids_that_count_up_with_time_are_found(tmp_path):
         tie_rule="none",
     )
     data = Dataset.load(path)
-    one = found(data_findings(data, rows(data), PROTOCOL), "order of the item ids")
+    one = found(data_findings(data, rows(data).examples, exclude_seen=True), "order of the item ids")
     assert one.level == "warning" and "+1.00" in one.text
 
 

@@ -1,16 +1,19 @@
-"""What a comparison of ratings is checked for, beside what `reckon.comparison.ranking.guards` has for every task.
+"""What predicted ratings are checked for: leaks, predictions that read the true rating, errors that cannot be.
 
-Entry points: `rating_data_findings` once per comparison, `rating_findings` for each cell after it was asked,
+Entry points: `data_findings` once per data set, `method_findings` for each method after it was asked,
 `refuse_unexplained` and `refuse_impossible_errors` for every number before it is shown.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reckon.comparison.ranking.guards import (
+from reckon.data import Dataset
+from reckon.data.ratings import RatingExamples
+from reckon.data.scale import Scale
+from reckon.errors import DataError
+from reckon.evaluation.guards.finding import (
     CONSTANT_SHARE,
     PROBED_ROWS,
     ROUNDING,
@@ -19,27 +22,20 @@ from reckon.comparison.ranking.guards import (
     training_before_test,
     training_findings,
 )
-from reckon.comparison.rating.rows import RatingRows
-from reckon.data import Dataset
-from reckon.data.ratings import RatingExamples
-from reckon.data.scale import Scale
-from reckon.errors import DataError
 from reckon.methods.reczero import RecZero
 from reckon.methods.reczero.model import RatedExamples
 
-if TYPE_CHECKING:
-    from reckon.comparison.contestant import Contestant
-    from reckon.comparison.rating.contestants import FittedRater
-
+Rate = Callable[[RatingExamples], RatedExamples]
+"""Predicts the rating of every row; reads no true rating."""
 DECIMALS = 6  # of predictions: those that differ by rounding are one
 
 
-def rating_data_findings(dataset: Dataset, rows: RatingRows) -> list[Finding]:
+def data_findings(dataset: Dataset, examples: RatingExamples) -> list[Finding]:
     """Leaks that the data itself can hold, whatever the method."""
     return [
-        _future_events(dataset, rows.examples),
-        training_before_test(dataset, rows.examples.times),
-        _rated_before(rows.examples),
+        _future_events(dataset, examples),
+        training_before_test(dataset, examples.times),
+        _rated_before(examples),
         id_order(dataset),
     ]
 
@@ -67,18 +63,33 @@ def _rated_before(examples: RatingExamples) -> Finding:
     return Finding("items rated before", "note", f"in {share:.1%} of the rows the user rated the same item before")
 
 
-def rating_findings(
-    method: "Contestant", fitted: "FittedRater", rows: RatingRows, recommendations: RatedExamples
+def method_findings(
+    rate: Rate,
+    examples: RatingExamples,
+    rated: RatedExamples,
+    *,
+    constant: bool = False,
+    model: RecZero | None = None,
+    log: Sequence[Mapping[str, float]] = (),
 ) -> list[Finding]:
-    """Checks of one fitted method."""
-    findings = [_truth_unread(fitted, rows.examples)]
-    if fitted.model is not None:
-        findings.append(_truth_in_prompt(fitted.model, rows.examples))
-    value, share = most_frequent(recommendations)
-    if share >= CONSTANT_SHARE and not method.constant:
+    """Checks of one fitted method.
+
+    Args:
+        rate: the method; some rows are asked about again.
+        examples: the rows.
+        rated: what it made of them.
+        constant: whether the same rating for every row is what the method promises.
+        model: the model behind it, where it writes replies.
+        log: what its training logged.
+    """
+    findings = [_truth_unread(rate, examples)]
+    if model is not None:
+        findings.append(_truth_in_prompt(model, examples))
+    value, share = most_frequent(rated)
+    if share >= CONSTANT_SHARE and not constant:
         findings.append(Finding("constant output", "warning", f"{value:g} is predicted in {share:.0%} of the rows"))
-    parsed = np.array([not problem for problem in recommendations.problems])
-    return findings + training_findings(fitted.log, (recommendations.truncated, parsed) if fitted.reasons else None)
+    parsed = np.array([not problem for problem in rated.problems])
+    return findings + training_findings(log, None if model is None else (rated.truncated, parsed))
 
 
 def most_frequent(recommendations: RatedExamples) -> tuple[float, float]:
@@ -97,11 +108,11 @@ def _exchanged(examples: RatingExamples) -> tuple[RatingExamples, RatingExamples
     return asked, replace(asked, ratings=ratings.max() + ratings.min() - ratings)
 
 
-def _truth_unread(fitted: "FittedRater", examples: RatingExamples) -> Finding:
+def _truth_unread(rate: Rate, examples: RatingExamples) -> Finding:
     """Predict some rows again with other true ratings: the predictions must stay as they are."""
     check = "predictions depend on the true rating"
     asked, exchanged = _exchanged(examples)
-    before, after = (fitted.rater.rate(rows).predictions for rows in (asked, exchanged))
+    before, after = (rate(rows).predictions for rows in (asked, exchanged))
     changed = int((~np.isclose(before, after, equal_nan=True)).sum())
     if changed:
         text = f"{changed} of {len(asked)} predictions change with the true rating: the method reads it"

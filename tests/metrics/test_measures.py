@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from reckon.comparison.measures import measure_of
 from reckon.data.scale import Scale
 from reckon.metrics import RankingResult, metric_values, minimum_detectable_difference
+from reckon.metrics.measures import measure_of
 from reckon.metrics.rating import RatingResult, mae_difference, rating_summary, rmse_difference
 
 USERS = [f"u{number // 2}" for number in range(80)]  # two rows each

@@ -1,0 +1,150 @@
+"""Bring a text file to what DuckDB reads: UTF-8, and JSON lines instead of Python literals.
+
+Entry points: `as_utf8`, `as_json_lines`. Both return the path itself where nothing is to be done, else a copy in the
+workspace, which is thrown away with it.
+"""
+
+import ast
+import codecs
+import gzip
+import io
+import json
+import zlib
+from pathlib import Path
+from typing import IO, Any
+
+from reckon.data.prepare.workspace import Workspace
+from reckon.errors import ConfigError, DataError
+from reckon.progress import phase
+
+# The mark of UTF-32 begins with that of UTF-16, so it is looked for first.
+MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+SAMPLE = 4096  # bytes looked at
+BLOCK = 1 << 20  # characters
+NOT_UTF8 = "pass --encoding latin-1 (cp1252, utf-16-le, …) if it is in that, or save the file as UTF-8"
+
+
+def as_utf8(workspace: Workspace, path: Path, encoding: str | None) -> Path:
+    """The file in UTF-8: itself, or a copy of what is in another encoding.
+
+    Args:
+        encoding: a name that Python knows; None: told by the mark at the start of the file, UTF-8 without one.
+
+    Raises:
+        ConfigError: an unknown encoding.
+        DataError: the file is not in the encoding given, or holds zero bytes and no mark.
+    """
+    if encoding is not None:
+        try:
+            "".encode(encoding)
+        except LookupError:
+            raise ConfigError("--encoding", encoding, "is unknown", "use e.g. latin-1, cp1252 or utf-16") from None
+    with _opened(path) as file:
+        sample = _sample(file, path)
+    if encoding is None:
+        encoding = next((name for mark, name in MARKS if sample.startswith(mark)), None)
+        if encoding is not None:
+            workspace.note(f"{path.name} is {encoding.upper()} and was read as such")
+        elif b"\0" in sample:
+            raise DataError(str(path), "holds zero bytes, as UTF-16 without a mark at its start has them", NOT_UTF8)
+    if encoding is None or codecs.lookup(encoding).name == "utf-8":
+        return path
+    target = _copy_of(workspace, path)
+    try:
+        with (
+            _opened(path) as raw,
+            codecs.getreader(encoding)(raw) as reader,
+            target.open("w", encoding="utf-8", newline="") as copy,
+            phase(f"reading {path.name} as {encoding}"),
+        ):
+            while text := reader.read(BLOCK):
+                copy.write(text)
+    except UnicodeError as error:
+        raise DataError(str(path), f"is not in {encoding} ({error})", "name the encoding with --encoding") from None
+    return target
+
+
+def as_json_lines(workspace: Workspace, path: Path) -> Path:
+    """The file as JSON: itself, or a copy of a file with one Python literal a line, as older review sets have it.
+
+    Nothing is executed: `ast.literal_eval` reads strings, numbers, lists and dicts alone.
+
+    Raises:
+        DataError: a later line is neither a literal nor JSON.
+    """
+    with _lines(path) as lines:
+        first = next((line for line in lines if line.strip()), "")
+    if not first.lstrip().startswith("{") or _from_json(first) is not None or _from_literal(first) is None:
+        return path
+    target = _copy_of(workspace, path)
+    with _lines(path) as lines, target.open("w", encoding="utf-8") as copy, phase(f"reading {path.name}"):
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            record = _from_literal(line) or _from_json(line)
+            if record is None:
+                raise DataError(f"{path}, row {number}", "is neither a Python literal nor JSON", "correct that row")
+            copy.write(json.dumps(record, ensure_ascii=False, default=str) + "\n")
+    workspace.note(f"{path.name} holds a Python literal a line, which was read as such")
+    return target
+
+
+def first_line(path: Path) -> str:
+    """The first line of a UTF-8 file, without its mark and its end.
+
+    Raises:
+        DataError: the file is empty, cannot be read, or has a first line that is not UTF-8.
+    """
+    try:
+        with _lines(path) as lines:
+            line = lines.readline().rstrip("\r\n")
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(str(path), f"cannot be read ({error})", "fetch the file again") from None
+    if not line:
+        raise DataError(str(path), "is empty", "give a file with a header line and rows")
+    if "\N{REPLACEMENT CHARACTER}" in line:
+        raise DataError(str(path), "is not UTF-8, as its first line shows", NOT_UTF8)
+    return line
+
+
+def _opened(path: Path) -> IO[bytes]:
+    return gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb")  # type: ignore[return-value]
+
+
+def _lines(path: Path) -> IO[str]:
+    return io.TextIOWrapper(_opened(path), encoding="utf-8-sig", errors="replace")
+
+
+def _sample(file: IO[bytes], path: Path) -> bytes:
+    try:
+        return file.read(SAMPLE)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(str(path), f"cannot be read ({error})", "fetch the file again") from None
+
+
+def _copy_of(workspace: Workspace, path: Path) -> Path:
+    """A new name in the workspace with the file's suffix."""
+    folder = workspace.folder / "copies"
+    folder.mkdir(exist_ok=True)
+    name = path.name[: -len(".gz")] if path.suffix.lower() == ".gz" else path.name
+    return folder / f"{len(list(folder.iterdir()))}-{name}"
+
+
+def _from_json(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _from_literal(line: str) -> dict[str, Any] | None:
+    try:
+        value = ast.literal_eval(line.strip())
+    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+        return None
+    return value if isinstance(value, dict) else None

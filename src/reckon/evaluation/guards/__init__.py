@@ -1,0 +1,1 @@
+"""Guards: what every evaluation and every comparison is checked for."""

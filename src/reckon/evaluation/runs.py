@@ -1,0 +1,134 @@
+"""The runs of an evaluation: named apart, on one data set, each loaded once.
+
+Entry point: `Runs.open`. `Runs.about` says what was evaluated; `counted` shows how far an evaluation is.
+"""
+
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+
+import pyarrow.parquet as pq
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from reckon.data import Dataset
+from reckon.data.splits import Split
+from reckon.evaluation.result import About, SampledGroup, SampledReply
+from reckon.methods.finished import name_of, names_of, title_of
+from reckon.methods.registry import METHODS
+from reckon.runs.read import check_trained_on, dataset_of, facts_of, histories_of, manifest_of
+
+COLUMNS = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+
+
+class Trained(Protocol):
+    """A model that knows where its data was."""
+
+    data_path: Path | None
+
+
+ModelT = TypeVar("ModelT", bound=Trained)
+
+
+@dataclass(frozen=True, slots=True)
+class Runs(Generic[ModelT]):
+    """A run to evaluate, and those beside it."""
+
+    path: Path
+    """Of the run that the evaluation is about."""
+    named: dict[str, Path]
+    """In the order of tables; the run itself is the last."""
+    model: ModelT
+    """Of the run itself."""
+    dataset: Dataset
+    load: Callable[[Path], ModelT]
+
+    @classmethod
+    def open(
+        cls, run: Path, beside: Sequence[str | Path], data: str | Path | None, load: Callable[[Path], ModelT]
+    ) -> "Runs[ModelT]":
+        """Load the run and its data, and check that all runs were trained on it.
+
+        Raises:
+            CheckpointError: a run is not finished, is given twice, or was trained on other data or another split.
+        """
+        named = names_of(run, [Path(path) for path in beside])
+        model = load(run)
+        dataset = dataset_of(run, model.data_path, data)
+        for path in named.values():
+            check_trained_on(path, dataset)
+        return cls(run, named, model, dataset, load)
+
+    @property
+    def name(self) -> str:
+        """Of the run itself, in tables."""
+        return name_of(self.path)
+
+    def models(self) -> Iterator[tuple[str, ModelT]]:
+        """Every model by its name, those beside loaded one at a time; the run's own last."""
+        for name, path in self.named.items():
+            yield name, self.model if path == self.path else self.load(path)
+
+    def about(self, split: Split, rows: int, options: Sequence[str], seconds: float) -> About:
+        """What an evaluation of these runs was; `options` are those of the command beside `--split` and `--beside`."""
+        manifest = manifest_of(self.path)
+        beside = [part for path in self.named.values() if path != self.path for part in ("--beside", str(path))]
+        asked = ["reckon", "evaluate", str(self.path), "--split", split, *options, *beside, "--data"]
+        return About(
+            method=title_of(self.path),
+            run=self.path.resolve().name,
+            data=self.dataset.path.resolve().name,
+            source=self.dataset.info["source"].get("name", "data"),
+            split=split,
+            rows=rows,
+            catalog_size=len(self.dataset.catalog),
+            commands=[*self._training(manifest), shlex.join([*asked, str(self.dataset.path)])],
+            facts=facts_of(self.path),
+            histories=histories_of(self.named),
+            group=sampled_group(self.path),
+            seconds=seconds,
+        )
+
+    def _training(self, manifest: dict[str, str]) -> list[str]:
+        method = manifest["method"]
+        if method not in METHODS or METHODS[method].options:
+            return []  # it started from more (traces, another run) than the manifest names
+        options = {
+            "--data": self.dataset.path,
+            "--backbone": manifest["backbone"],
+            "--config": self.path / "config.yaml",
+            "--arm": manifest["arm"],
+            "--out": f"{self.path}-again",
+        }
+        return [shlex.join(["reckon", "train", method, *(str(part) for one in options.items() for part in one)])]
+
+
+def sampled_group(run: Path) -> SampledGroup | None:
+    """The first group of the last step whose trajectories a run kept; None where it kept none."""
+    parts = sorted((run / "trajectories").glob("part-*.parquet"))
+    if not parts:
+        return None
+    rows = pq.read_table(parts[-1]).to_pylist()
+    last = max(row["step"] for row in rows)
+    rows = [row for row in rows if row["step"] == last]
+    # Rows of a group follow each other, and share user and target.
+    keys = [key for key in ("user_id", "target", "item_id") if key in rows[0]]
+    group = [row for row in rows if all(row[key] == rows[0][key] for key in keys)]
+    mean = sum(row["reward"] for row in group) / len(group)
+    replies = [
+        SampledReply(
+            row["reply"] if "reply" in row else row["reasoning"], row["reward"], row["reward"] - mean, row["finish"]
+        )
+        for row in group
+    ]
+    return SampledGroup(last, str(rows[0]["user_id"]), sorted(replies, key=lambda reply: -reply.reward))
+
+
+@contextmanager
+def counted(description: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar that is told how many rows more are done."""
+    with Progress(*COLUMNS, transient=True) as bar:
+        task = bar.add_task(description, total=total)
+        yield lambda rows: bar.advance(task, rows)

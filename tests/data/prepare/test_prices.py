@@ -1,0 +1,27 @@
+import pytest
+
+from reckon.data.prepare.prices import parse_price
+
+
+@pytest.mark.parametrize(
+    ("text", "price"),
+    [
+        ("$1,299.00", 1299.0),
+        ("1.299,00 €", 1299.0),
+        ("€ 12,99", 12.99),
+        ("12.99", 12.99),
+        ("$12.99", 12.99),
+        ("$1,299", 1299.0),
+        ("1 299,50 EUR", 1299.5),
+        ("$ 7", 7.0),
+        ("from 12.99", None),
+        ("$5.00 - $9.00", None),
+        ("1.299 €", None),
+        ("1,299", None),
+        ("—", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_a_price_is_read_where_it_has_one_reading(text, price):
+    assert parse_price(text) == price
