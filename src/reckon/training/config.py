@@ -18,7 +18,7 @@ class TrainingConfig:
     """Peak learning rate of AdamW, > 0; constant after the warm-up."""
 
     warmup_steps: int = 32
-    """Steps of linear warm-up."""
+    """Updates of linear warm-up; the first of them moves the weights already."""
 
     embedding_lr_scale: float = 1.0
     """The token embedding learns at learning_rate times this, > 0. A lexical start gains from 10: word vectors must
@@ -48,9 +48,10 @@ class TrainingConfig:
     validation_size: int = 500
     """Validation rows in the fixed sample that early stopping looks at."""
 
-    patience: int = 3
-    """Validations without a better result after which training stops. The best validated weights are kept; the start is
-    validated too, and shown, but never kept."""
+    patience_steps: int = 150
+    """Updates without a better validation result after which training stops, at least eval_steps. Arms that validate
+    more or less often get the same time. The best validated weights are kept; where no validation beats that of the
+    start, the start is kept, and the run says that training brought nothing."""
 
     report_to: str = "none"
     """Tracker that also gets every logged number, by transformers' names: `tensorboard`, `wandb`, `mlflow`, `none`."""
@@ -62,9 +63,13 @@ class TrainingConfig:
     """Recompute activations in the backward pass: less memory, about a third more time."""
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "micro_batch_size", "eval_steps", "patience", "validation_size"):
+        for name in ("batch_size", "micro_batch_size", "eval_steps", "patience_steps", "validation_size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"training.{name}", getattr(self, name), "must be at least 1", "use the default")
+        if self.patience_steps < self.eval_steps:
+            rule = f"counts updates, and the first validation comes after eval_steps ({self.eval_steps})"
+            fix = f"use a few validations' worth, e.g. {4 * self.eval_steps}, or lower training.eval_steps"
+            raise ConfigError("training.patience_steps", self.patience_steps, rule, fix)
         for name in ("learning_rate", "embedding_lr_scale", "max_grad_norm"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ConfigError(f"training.{name}", getattr(self, name), "must be positive", "use the default")

@@ -22,6 +22,7 @@ from reckon.errors import CheckpointError, ConfigError
 from reckon.methods.rporec.config import Arm, PresetName, RPORecConfig
 from reckon.methods.rporec.config import preset as constants
 from reckon.methods.rporec.model import RPORecModel
+from reckon.methods.rporec.rechead_training import SELECTION_METRIC
 from reckon.methods.rporec.replies import TeacherWriter
 from reckon.methods.rporec.stage_one import fit_rechead
 from reckon.methods.rporec.stage_two import fit_reasoning
@@ -86,7 +87,7 @@ def fit(
             tell((done + 1) / whole)
             seconds, log = seconds + manifest_of(folder)["training_seconds"], log_of(folder)
     model.save_pretrained(out)
-    write_run(out, model.METHOD, config, model.backbone, dataset, log, seconds)
+    write_run(out, model.METHOD, config, model.backbone, dataset, log, seconds, metric=SELECTION_METRIC)
 
 
 def _tell_of_stage(tell: Callable[[float], None], done: int, whole: int, share: float) -> None:
