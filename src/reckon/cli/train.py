@@ -92,7 +92,7 @@ def r2ec(
         resume=resume,
         seed=seed,
     )
-    typer.echo(f"Wrote {out}. Next: reckon evaluate {out}")
+    _say_what_came_of_it(out)
 
 
 @app.command(
@@ -123,7 +123,7 @@ def reczero(
         resume=resume,
         seed=seed,
     )
-    typer.echo(f"Wrote {out}. Next: reckon evaluate {out}")
+    _say_what_came_of_it(out)
 
 
 @app.command(
@@ -157,7 +157,7 @@ def recone(
         resume=resume,
         seed=seed,
     )
-    typer.echo(f"Wrote {out}. Next: reckon evaluate {out}")
+    _say_what_came_of_it(out)
 
 
 @app.command(
@@ -228,4 +228,10 @@ def rporec(
         seed=seed,
         teacher=asked,
     )
-    typer.echo(f"Wrote {out}. Next: reckon evaluate {out}")
+    _say_what_came_of_it(out)
+
+
+def _say_what_came_of_it(out: Path) -> None:
+    from reckon.runs.read import outcome_of
+
+    typer.echo(f"{outcome_of(out)} Wrote {out}. Next: reckon evaluate {out}")

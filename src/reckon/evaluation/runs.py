@@ -4,7 +4,7 @@ Entry point: `Runs.open`. `Runs.about` says what was evaluated.
 """
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar

@@ -60,6 +60,11 @@ def log_of(run: Path) -> list[dict[str, float]]:
     return log
 
 
+def outcome_of(run: Path) -> str:
+    """One sentence on which validated state a finished run kept, and whether it is better than the start."""
+    return next(str(entry["outcome"]) for entry in reversed(log_of(run)) if "outcome" in entry)
+
+
 def name_of(run: Path) -> str:
     """`r2ec`, `rporec`, `reczero` or `recone` for a whole method, else the arm's name; with the stage, where that says
     how far a method of several stages has come."""

@@ -33,6 +33,7 @@ from reckon.teachers.asking import Patience
 from reckon.teachers.teachers import Teacher
 from reckon.training.arguments import run_config
 from reckon.training.loop import StepShare
+from reckon.training.one_process import require_one_process
 
 Stage = Literal["both", "rechead", "reasoning"]
 STAGES: tuple[Stage, Stage] = ("rechead", "reasoning")
@@ -168,6 +169,7 @@ def train_run(
         teacher: who writes the replies of Stage I; default: the model itself.
         patience: how often and how fast the teacher is asked.
     """
+    require_one_process()
     out, dataset = Path(out), Dataset.load(data)
     _check_source(backbone, start, stage, rounds, teacher)
     if start is not None:
