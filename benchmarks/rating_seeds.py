@@ -57,7 +57,15 @@ def train_recone(folder: Path, seed: int) -> None:
     )
     make_traces(dataset, FileTeacher(folder / "teacher.jsonl"), folder / "traces", settings)
     training = config.training
-    same = ("max_steps", "batch_size", "micro_batch_size", "validation_size", "learning_rate", "eval_steps", "patience")
+    same = (
+        "max_steps",
+        "batch_size",
+        "micro_batch_size",
+        "validation_size",
+        "learning_rate",
+        "eval_steps",
+        "patience_steps",
+    )
     train_run(
         "recone",
         data=folder / "data",

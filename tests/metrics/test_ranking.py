@@ -14,6 +14,7 @@ from reckon.metrics import (
     mrr,
     ndcg_at,
     paired_difference,
+    rank_values,
     ranks_from_scores,
     summary,
 )
@@ -205,3 +206,14 @@ def test_a_paired_difference_is_the_difference_of_the_metrics():
 def test_a_pair_of_results_on_other_rows_is_refused(other):
     with pytest.raises(DataError, match="against"):
         paired_difference(result([1, 2], user_ids=["a", "b"]), other, "hit@5")
+
+
+def test_a_miss_is_worth_nothing_even_where_the_cutoff_is_beyond_the_catalog():
+    missed = np.full(4, 9)  # of 8 items
+    for metric in ("hit@10", "recall@10", "ndcg@10", "mrr"):
+        assert rank_values(missed, metric, 8).tolist() == [0.0] * 4
+
+
+def test_ranks_of_any_kind_are_worth_the_same():
+    assert rank_values([1, 3, 9], "ndcg@10", 8).tolist() == [1.0, 0.5, 0.0]
+    assert rank_values(np.array([1, 3, 9]), "hit@2", 8).tolist() == [1.0, 0.0, 0.0]

@@ -61,7 +61,7 @@ def settings(arm="full", seed=0, lora=0, grpo=None, prompt=None, **training):
         "max_steps": 2,
         "eval_steps": 1,
         "validation_size": 8,
-        "patience": 100,
+        "patience_steps": 100,
     } | training
     base = RecZeroConfig(
         arm=arm,

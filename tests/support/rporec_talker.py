@@ -40,7 +40,7 @@ def settings(
         "max_steps": 4,
         "eval_steps": 2,
         "validation_size": 8,
-        "patience": 100,
+        "patience_steps": 100,
     } | training
     base = RPORecConfig(
         arm=arm,

@@ -73,7 +73,7 @@ def settings(arm="full", seed=0, head=None, recpo=None, prompt=None, rollout=Non
         "max_steps": 6,
         "eval_steps": 2,
         "validation_size": 8,
-        "patience": 100,
+        "patience_steps": 100,
     } | training
     base = R2ecConfig(
         arm=arm,

@@ -4,8 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from reckon.cli.options import RunDir
 from reckon.errors import ConfigError
@@ -25,18 +23,15 @@ def reason(
 ) -> None:
     """Write reasoning, answer and user vector of all users of an RPORec run; repeat it to go on after a stop."""
     from reckon.methods.rporec.nearline import reason_all
+    from reckon.progress import phase
 
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("reasoning", total=None)
-        done = reason_all(
-            run,
-            out,
-            data=data,
-            batch_size=batch_size,
-            part=_part(part),
-            on_batch=lambda rows, total: bar.update(task, advance=rows, total=total),
-        )
+    with phase("reasoning") as reasoning:
+
+        def on_batch(rows: int, total: int) -> None:
+            reasoning.total = total
+            reasoning.advance(rows)
+
+        done = reason_all(run, out, data=data, batch_size=batch_size, part=_part(part), on_batch=on_batch)
     typer.echo(
         f"{out} holds {done.users:,} users, {done.written:,} of them new. "
         f"Next: reckon recommend {run} --nearline {out} --user ID"

@@ -52,12 +52,13 @@ def _command(method: Method) -> Callable[..., None]:
 
     def train(**given: Any) -> None:
         from reckon.methods.train import train_run
+        from reckon.runs.read import outcome_of
 
         if method.reply_end is not None:
             given["teacher"] = _teacher(method.reply_end, given)
         given = {name: value.value if isinstance(value, Enum) else value for name, value in given.items()}
         train_run(method.name, **given | {"overrides": given["overrides"] or []})
-        typer.echo(f"Wrote {given['out']}. Next: reckon evaluate {given['out']}")
+        typer.echo(f"{outcome_of(given['out'])} Wrote {given['out']}. Next: reckon evaluate {given['out']}")
 
     parameters = list(_parameters(method))
     train.__signature__ = Signature(parameters)  # type: ignore[attr-defined]

@@ -14,16 +14,15 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from typing import Any
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from reckon.comparison.cells import ERROR_FILE, Cell, failure_of, run_cell
 from reckon.errors import ReckonError
 from reckon.files import write_text
+from reckon.progress import Phase, phase, standard_error
 
 OUTPUT_FILE = "output.txt"
 Runner = Callable[[Sequence[Cell], int], None]
@@ -44,7 +43,7 @@ def run_cells(cells: Sequence[Cell], workers: int) -> None:
         return
     context = _context()
     running: dict[int, _Running] = {}
-    with _Lines(len(cells), len(cells) - len(waiting)) as lines:
+    with _Lines.shown(len(cells), len(cells) - len(waiting)) as lines:
         try:
             while waiting or running:
                 while waiting and len(running) < workers:
@@ -71,16 +70,16 @@ class _Running:
         self.process = context.Process(target=work, args=(cell.to_json(), theirs), daemon=True)
         self.process.start()
         theirs.close()
-        self.line = lines.begin(cell)
+        lines.move(cell, "starting")
 
     def hear(self, lines: "_Lines") -> None:
         """Read what the process says of its progress."""
         try:
-            phase, share = json.loads(self.connection.recv_bytes())
+            step, share = json.loads(self.connection.recv_bytes())
         except (EOFError, OSError):
             self.silent = True
             return
-        lines.move(self.line, self.cell, phase, share)
+        lines.move(self.cell, f"{step} {share:.0%}")
 
     def ended(self, lines: "_Lines") -> None:
         """Say how it ended; a process that died without a word gets an error of its own."""
@@ -90,7 +89,7 @@ class _Running:
             code = self.process.exitcode
             reason = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
             report_failure(self.cell, f"the process ended with {reason}, perhaps for want of memory", "")
-        lines.end(self.line, self.cell)
+        lines.end(self.cell)
 
     def stop(self) -> None:
         """End the process; what it has saved so far stays."""
@@ -170,33 +169,33 @@ def _one_thread() -> None:
 
 
 class _Lines:
-    """One line for all cells, one for each that runs; without a terminal, one printed line for each that ends."""
+    """How many cells are done, and how far each is that runs; without a terminal, one line more for each that ends."""
 
-    def __init__(self, total: int, done: int) -> None:
-        self.console = Console(stderr=True)
-        columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn()
-        self.progress = Progress(*columns, console=self.console, disable=not self.console.is_terminal, transient=True)
-        self.total, self.done = total, done
+    def __init__(self, running: Phase) -> None:
+        self.console, self.running = standard_error(), running
+        self._steps: dict[str, str] = {}
 
-    def __enter__(self) -> "_Lines":
-        self.progress.start()
-        self.all = self.progress.add_task(f"{self.total} cells", total=self.total, completed=self.done)
-        return self
+    @classmethod
+    @contextmanager
+    def shown(cls, total: int, done: int) -> "Iterator[_Lines]":
+        """Of `total` cells, of which some are done already."""
+        with phase("cells", total=total) as running:
+            running.advance(done)
+            yield cls(running)
 
-    def __exit__(self, *_: object) -> None:
-        self.progress.stop()
+    def move(self, cell: Cell, step: str) -> None:
+        self._steps[cell.name] = step
+        self._tell()
 
-    def begin(self, cell: Cell) -> TaskID:
-        return self.progress.add_task(f"  {cell.name}: starting", total=1.0)
-
-    def move(self, line: TaskID, cell: Cell, phase: str, share: float) -> None:
-        self.progress.update(line, description=f"  {cell.name}: {phase}", completed=share)
-
-    def end(self, line: TaskID, cell: Cell) -> None:
-        self.progress.remove_task(line)
-        self.done += 1
-        self.progress.update(self.all, completed=self.done)
+    def end(self, cell: Cell) -> None:
+        self._steps.pop(cell.name)
+        self.running.advance(1)
+        self._tell()
         failure = failure_of(cell) if not cell.finished else None
         word = f"failed: {failure}" if failure else "done"
         if failure or not self.console.is_terminal:
-            self.console.print(f"{self.done} of {self.total}  {cell.name}  {word}", highlight=False, markup=False)
+            done, total = int(self.running.done), int(self.running.total or 0)
+            self.console.print(f"{done} of {total}  {cell.name}  {word}", highlight=False, markup=False)
+
+    def _tell(self) -> None:
+        self.running.note = "\n".join(f"{name}: {step}" for name, step in self._steps.items())

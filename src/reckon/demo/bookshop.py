@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from reckon.data import Dataset
-from reckon.demo.live import LiveProgress, Stage, join_trajectories
+from reckon.demo.live import Stage, join_trajectories
 from reckon.evaluation.run import evaluate
 from reckon.methods.r2ec import R2ec
 from reckon.methods.r2ec.config import Arm, HeadConfig, R2ecConfig, preset
@@ -75,5 +75,4 @@ def run_ranking_demo(out: str | Path, seed: int = 0) -> Path:
 
 def _train(arm: Arm, seed: int, dataset: Dataset, backbone: Path, out: Path) -> None:
     model = R2ec.from_backbone(backbone, dataset, demo_config(arm, seed))
-    with LiveProgress() as live:
-        fit(model, dataset, out, progress=False, callbacks=[live])
+    fit(model, dataset, out)

@@ -1,6 +1,6 @@
 """What a person sees of a demo while it runs, and the directory it writes.
 
-Entry points: `Stage` for the demo, `LiveProgress` for a trainer in it, and `join_trajectories`.
+Entry points: `Stage` for the demo, and `join_trajectories`.
 """
 
 import shutil
@@ -8,49 +8,14 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from transformers import TrainerCallback
 from transformers.utils import logging
 
 from reckon.errors import DataError
 from reckon.files import whole_file
 from reckon.reports.grid import Grid
-from reckon.training.loop import BAR_NUMBERS
-
-
-class LiveProgress(TrainerCallback):
-    """One line that moves while a trainer works: step, reward or loss, validation."""
-
-    def __init__(self) -> None:
-        columns = (
-            TextColumn("  "),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.description}"),
-        )
-        self._bar = Progress(*columns, transient=True)
-        self._last: dict[str, str] = {}
-
-    def __enter__(self) -> "LiveProgress":
-        self._bar.start()
-        self._task = self._bar.add_task("", total=None)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
-        for key, label in BAR_NUMBERS:
-            if logs and key in logs:
-                self._last[label] = f"{label} {logs[key]:.3f}"
-        self._bar.update(
-            self._task, total=state.max_steps, completed=state.global_step, description="  ".join(self._last.values())
-        )
 
 
 class Stage:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from reckon.data import Dataset
 from reckon.data.ratings import rating_examples
-from reckon.demo.live import LiveProgress, Stage, join_trajectories
+from reckon.demo.live import Stage, join_trajectories
 from reckon.evaluation.run import evaluate
 from reckon.methods.reczero import RecZero
 from reckon.methods.reczero.config import RecZeroConfig, preset
@@ -55,8 +55,7 @@ def run_rating_demo(out: str | Path, seed: int = 0) -> Path:
         backbone = new_backbone(dataset, out / "backbone", task="rating", seed=seed, config=BACKBONE)
     with stage.step("Training RecZero"):
         model = RecZero.from_backbone(backbone, dataset, demo_config(seed))
-        with LiveProgress() as live:
-            fit(model, dataset, out / "reczero", progress=False, callbacks=[live])
+        fit(model, dataset, out / "reczero")
     join_trajectories(out / "reczero" / "trajectories", out / "trajectories.parquet")
     with stage.step("Rating the test readers' books"):
         prompt = model.config.prompt

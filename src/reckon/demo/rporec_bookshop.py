@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from reckon.data import Dataset
-from reckon.demo.live import LiveProgress, Stage, join_trajectories
+from reckon.demo.live import Stage, join_trajectories
 from reckon.evaluation.pairs import compare, find_result
 from reckon.evaluation.ranking.evaluate import Evaluation, evaluate_ranking, paired_metrics
 from reckon.methods.rporec import RPORec
@@ -59,8 +59,7 @@ def run_rporec_demo(out: str | Path, seed: int = 0) -> Path:
         fit_rechead(RPORec.from_backbone(backbone, dataset, demo_config(seed)), dataset, out / FOLDERS[FIRST])
     with stage.step("Stage II: reinforcing the reasoning by the Rechead"):
         model = RPORec.from_pretrained(out / FOLDERS[FIRST])
-        with LiveProgress() as live:
-            fit_reasoning(model, dataset, out / FOLDERS[SECOND], progress=False, callbacks=[live])
+        fit_reasoning(model, dataset, out / FOLDERS[SECOND])
     join_trajectories(out / FOLDERS[SECOND] / "trajectories", out / "trajectories.parquet")
     with stage.step("Ranking 480 books for 1,000 test readers"):
         evaluation = _evaluate(dataset, out)

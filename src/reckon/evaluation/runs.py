@@ -1,17 +1,15 @@
 """The runs of an evaluation: named apart, on one data set, each loaded once.
 
-Entry point: `Runs.open`. `Runs.about` says what was evaluated; `counted` shows how far an evaluation is.
+Entry point: `Runs.open`. `Runs.about` says what was evaluated.
 """
 
 import shlex
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 import pyarrow.parquet as pq
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from reckon.data import Dataset
 from reckon.data.splits import Split
@@ -19,8 +17,6 @@ from reckon.evaluation.result import About, SampledGroup, SampledReply
 from reckon.methods.finished import name_of, names_of, title_of
 from reckon.methods.registry import METHODS
 from reckon.runs.read import check_trained_on, dataset_of, facts_of, histories_of, manifest_of
-
-COLUMNS = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
 
 
 class Trained(Protocol):
@@ -124,11 +120,3 @@ def sampled_group(run: Path) -> SampledGroup | None:
         for row in group
     ]
     return SampledGroup(last, str(rows[0]["user_id"]), sorted(replies, key=lambda reply: -reply.reward))
-
-
-@contextmanager
-def counted(description: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar that is told how many rows more are done."""
-    with Progress(*COLUMNS, transient=True) as bar:
-        task = bar.add_task(description, total=total)
-        yield lambda rows: bar.advance(task, rows)

@@ -4,11 +4,10 @@ Entry points: `training_rows` and `validate`. The best model of a run is the one
 fixed sample of validation rows.
 """
 
-import torch
-
 from reckon.data import Dataset, Examples
 from reckon.errors import ConfigError
 from reckon.methods.ranking_model import RankingModel
+from reckon.metrics.ranking import rank_values
 from reckon.progress import phase
 from reckon.prompts.histories import FittedHistory
 
@@ -43,11 +42,11 @@ def validate(model: RankingModel, validation: Examples, prefix: str) -> dict[str
     """NDCG and Hit at CUTOFF of the most likely replies, and what was counted of them; names as a Trainer logs them."""
     with phase("validating", total=len(validation)) as validating:
         ranked = model.ranks(validation, on_batch=validating.advance)
-    ranks = torch.from_numpy(ranked.ranks).double()
-    inside = ranks <= CUTOFF
     metrics = {
-        SELECTION_METRIC: float((inside / torch.log2(ranks + 1)).mean()),
-        f"hit@{CUTOFF}": float(inside.double().mean()),
+        name: float(rank_values(ranked.ranks, name, len(model.catalog)).mean())
+        for name in (SELECTION_METRIC, f"hit@{CUTOFF}")
+    }
+    metrics |= {
         "reply/parsed": float(ranked.parsed.mean()),
         "reply/truncated": float(ranked.truncated.mean()),
         "reply/length": float(ranked.lengths.mean()),

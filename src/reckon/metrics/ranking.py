@@ -1,7 +1,7 @@
 """How far down the list the target stood: ranks, and what Hit, NDCG, MRR and coverage make of them.
 
-Entry points: `ranks_from_scores` makes ranks, `RankingResult` holds them, `summary` turns a result into numbers
-with intervals, `paired_difference` compares two results on the same rows.
+Entry points: `ranks_from_scores` makes ranks, `RankingResult` holds them, `rank_values` says what each is worth,
+`summary` turns a result into numbers with intervals, `paired_difference` compares two results on the same rows.
 
 U is the number of test rows: one (user, target) each. Where a user has several rows, every mean is over rows and
 the intervals resample users with all their rows (`reckon.metrics.bootstrap`).
@@ -147,11 +147,21 @@ def _refuse_nan(scores: FloatArray) -> None:
 
 
 def metric_values(result: RankingResult, metric: str) -> FloatArray:
-    """What each row is worth: [U] in 0..1. Their mean is the metric; their resampled means are its interval.
+    """What each row is worth: [U] in 0..1. Their mean is the metric; their resampled means are its interval."""
+    return rank_values(result.ranks, metric, result.catalog_size)
+
+
+def rank_values(ranks: npt.ArrayLike, metric: str, catalog_size: int) -> FloatArray:
+    """What each rank is worth in a metric: [U] in 0..1. The one place where NDCG and Hit are made from ranks.
 
     Args:
-        result: the ranks.
+        ranks: [U] from 1. A rank beyond `catalog_size` is a miss and worth 0, however large K is: in a catalog of 8
+            items a miss has rank 9, which is not a hit@10.
         metric: `hit@K`, `recall@K`, `ndcg@K` or `mrr`.
+        catalog_size: I, how many items could have been ranked.
+
+    Raises:
+        ConfigError: the metric is unknown or K < 1.
     """
     name, _, cutoff = metric.partition("@")
     if (
@@ -163,12 +173,12 @@ def metric_values(result: RankingResult, metric: str) -> FloatArray:
     if cutoff and int(cutoff) < 1:
         raise ConfigError("metric", metric, "K must be at least 1", "use for example hit@10")
     # A miss has rank I + 1, which a K beyond the catalog's end would take for a hit.
-    last = min(int(cutoff), result.catalog_size) if cutoff else result.catalog_size
-    inside = result.ranks <= last
+    last = min(int(cutoff), catalog_size) if cutoff else catalog_size
+    places = np.asarray(ranks, dtype=np.float64)
+    inside = places <= last
     if name in ("hit", "recall"):
         return inside.astype(np.float64)
-    ranks = result.ranks.astype(np.float64)
-    return np.where(inside, 1 / np.log2(1 + ranks) if name == "ndcg" else 1 / ranks, 0.0)
+    return np.where(inside, 1 / np.log2(1 + places) if name == "ndcg" else 1 / places, 0.0)
 
 
 def hit_at(result: RankingResult, k: int) -> float:

@@ -8,6 +8,7 @@ prompts, of replies that share prompts, and next-token logits from hidden states
 import copy
 import hashlib
 import json
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,7 +43,8 @@ class LoraSettings:
     """Scale of the adapters: the update is multiplied by alpha / r."""
 
     dropout: float = 0.0
-    """Dropout inside the adapters, in [0, 1)."""
+    """Dropout inside the adapters, in [0, 1). Off while a policy is reinforced: the update would see another function
+    than the one that wrote the replies."""
 
     def __post_init__(self) -> None:
         if self.r < 0:
@@ -138,13 +140,22 @@ class Backbone:
     @contextmanager
     def evaluating(self) -> Iterator[None]:
         """No gradients, no dropout; the model's mode is restored."""
-        was_training = self.model.training
+        modes = [(module, module.training) for module in self.model.modules()]
         self.model.eval()
         try:
             with torch.no_grad():  # not inference_mode: rollouts are indexed again inside the training pass
                 yield
         finally:
-            self.model.train(was_training)
+            for module, was_training in modes:
+                module.training = was_training
+
+    def train_without_dropout(self) -> None:
+        """The mode for an update that must compute what `evaluating` computed: no dropout, activations recomputed where
+        gradient checkpointing is on."""
+        self.model.eval()
+        for module in self.model.modules():
+            # A layer that checkpoints asks its own flag, its dropout asks the flags of the modules in it.
+            module.training = bool(getattr(module, "gradient_checkpointing", False))
 
     def frozen_copy(self) -> "Backbone":
         """The same model with weights of its own that do not train; it reads as this one does."""
@@ -248,9 +259,11 @@ def load_backbone(
         )
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)  # the CPU's, where they are drawn
-            model = get_peft_model(model, settings)
+            with _no_future_warnings():
+                model = get_peft_model(model, settings)
     if gradient_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        with _no_future_warnings():
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         if hasattr(model, "peft_config"):
             model.enable_input_require_grads()
     return Backbone(model.to(device or default_device()), tokenizer)
@@ -302,7 +315,16 @@ def _load_adapters(path: Path, base: str, dtype: DType) -> Any:
             f"holds adapters of {base}, which cannot be loaded ({_first_line(error)})",
             "put that model back, or set base_model_name_or_path in adapter_config.json",
         ) from error
-    return PeftModel.from_pretrained(model, path, is_trainable=True)
+    with _no_future_warnings():
+        return PeftModel.from_pretrained(model, path, is_trainable=True)
+
+
+@contextmanager
+def _no_future_warnings() -> Iterator[None]:
+    """PEFT and we call what transformers renames in its next major version: nothing a user could change."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
 
 
 def _first_line(error: Exception) -> str:

@@ -6,17 +6,17 @@ subclass adds files of its own to every checkpoint. Ctrl-C finishes the step in 
 stops at once.
 """
 
-import json
 import os
 import re
 import shutil
 import signal
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import (
-    EarlyStoppingCallback,
     Trainer,
     TrainerCallback,
     TrainerControl,
@@ -25,12 +25,18 @@ from transformers import (
 )
 from transformers.trainer_utils import rotate_checkpoints
 
+from reckon.training.best import Best
+from reckon.training.schedule import rate_share
+
 CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 STAGING = ".saving"
 
 
 class CheckpointedTrainer(Trainer):
-    """Saves checkpoints under a temporary name, then renames them."""
+    """Saves checkpoints under a temporary name, then renames them; keeps the best validated one, the start included."""
+
+    patience_steps = 0
+    """Updates without a better validation after which training stops; 0: none."""
 
     def save_extra(self, folder: Path) -> None:
         """Add files of the subclass's own to a checkpoint that is being written."""
@@ -41,8 +47,7 @@ class CheckpointedTrainer(Trainer):
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
         if isinstance(resume_from_checkpoint, str):
             self.load_extra(Path(resume_from_checkpoint))
-            self._load_patience(Path(resume_from_checkpoint))
-            # The first validation is in the log already; here it would count against the patience once more.
+            # The first validation is in the log already, and the state that it was of is not here any more.
             self.args.eval_on_start = False
         handler = signal.getsignal(signal.SIGINT)
         try:
@@ -51,13 +56,46 @@ class CheckpointedTrainer(Trainer):
             if threading.current_thread() is threading.main_thread() and handler is not None:
                 signal.signal(signal.SIGINT, handler)
 
-    def _load_patience(self, folder: Path) -> None:
-        """Validations without a better one so far. transformers would restore the stop request of a Ctrl-C with it."""
-        saved = json.loads((folder / "trainer_state.json").read_text())["stateful_callbacks"]
-        for callback in self.callback_handler.callbacks:
-            if isinstance(callback, EarlyStoppingCallback):
-                attributes = saved[type(callback).__name__]["attributes"]
-                callback.early_stopping_patience_counter = attributes["early_stopping_patience_counter"]
+    def create_scheduler(
+        self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
+    ) -> torch.optim.lr_scheduler.LRScheduler:
+        """Warm-up that moves from the first update on; transformers' begins at 0, which wastes a rollout."""
+        if self.lr_scheduler is None:
+            warmup = self.args.get_warmup_steps(num_training_steps)
+            updates = num_training_steps if self.args.lr_scheduler_type == "linear" else None
+            chosen = optimizer or self.optimizer
+            assert chosen is not None
+            share = partial(rate_share, warmup=warmup, updates=updates)
+            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(chosen, share)
+            self._created_lr_scheduler = True
+        return self.lr_scheduler
+
+    def _evaluate(self, trial: Any, ignore_keys_for_eval: Any, skip_scheduler: bool = False) -> dict[str, float]:
+        metrics: dict[str, float] = super()._evaluate(trial, ignore_keys_for_eval, skip_scheduler)
+        if skip_scheduler:  # transformers validates the start so, and would let no run keep it
+            self._determine_best_metric(metrics, trial)
+            self._save_checkpoint(self.model, trial)
+        return metrics
+
+    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
+        """Whether this validation is the best; stops the training where patience is spent.
+
+        What it knows of earlier ones is in the trainer's state, which a resumed run has read.
+        """
+        metric, state = self.args.metric_for_best_model, self.state
+        assert metric is not None
+        best = Best(
+            metric=metric,
+            patience=self.patience_steps,
+            greater_is_better=bool(self.args.greater_is_better),
+            value=state.best_metric,
+            step=state.best_global_step or 0,
+        )
+        better = best.see(metrics[f"eval_{metric}"], state.global_step)
+        state.best_metric, state.best_global_step = best.value, best.step
+        if self.patience_steps and best.is_spent(state.global_step):
+            self.control.should_training_stop = True
+        return better
 
     def _get_output_dir(self, trial: Any) -> str:
         folder = super()._get_output_dir(trial)

@@ -167,7 +167,7 @@ class PolicyTrainer(StepTrainer, ABC):
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         """One update over N = B * G trajectories: sample, reward, update, report."""
         examples, settings = inputs["examples"], self.settings
-        model.train()
+        self.backbone.train_without_dropout()  # ratios against the rollout are 1 as long as nothing has moved
         started = time.perf_counter()
 
         # 1. Sample. Rows i*G .. (i+1)*G - 1 share prompt i.

@@ -42,6 +42,11 @@ def log_of(run: Path) -> list[dict[str, float]]:
     return log
 
 
+def outcome_of(run: Path) -> str:
+    """One sentence on which validated state a finished run kept, and whether it is better than the start."""
+    return next(str(entry["outcome"]) for entry in reversed(log_of(run)) if "outcome" in entry)
+
+
 def facts_of(run: Path) -> dict[str, str]:
     """What identifies a run: its manifest and its resolved config."""
     facts = {name.replace("_", " "): _plain(value) for name, value in manifest_of(run).items()}

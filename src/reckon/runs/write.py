@@ -4,8 +4,8 @@
     begun.json             data and backbone, which a resumed run may not change
     checkpoint-N/          whole checkpoints (weights, optimiser, item table, trainer state)
     model/, METHOD.json    the best model, for `from_pretrained`; R2ec adds item_table.safetensors and items.parquet
-    manifest.json          versions, seed, dataset checksum, hardware, seconds
-    log.json               every logged step and validation
+    manifest.json          versions, seed, dataset checksum, hardware, seconds, which state was kept
+    log.json               every logged step and validation, and which of them was kept
     trajectories/          Parquet parts: user, reply, reward and finish reason of every trajectory
     replies.sqlite         RPORec's Stage I: what was written about each training row
 
@@ -15,6 +15,7 @@ Entry points: `starting_point`, `TrajectoryLog`, `write_run`. A finished run is 
 import json
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ from reckon.files import whole_file, write_text
 from reckon.models.backbone import Backbone
 from reckon.rl.checkpoints import STAGING, last_checkpoint
 from reckon.rollout import Rollouts
+from reckon.training.best import Kept
+from reckon.training.one_process import require_one_process
 
 BEGUN_FILE = "begun.json"
 TENSORBOARD_FOLDER = "runs"  # as transformers calls it; with report_to: tensorboard it is there before the first step
@@ -66,8 +69,10 @@ def starting_point(out: Path, resume: bool, identity: Mapping[str, str]) -> Path
         identity: what a run may not change on its way, e.g. checksums of data and backbone; kept in `begun.json`.
 
     Raises:
+        ConfigError: several processes were launched.
         CheckpointError: `resume` without a checkpoint or with another identity, or a fresh start where anything is.
     """
+    require_one_process()
     checkpoint = last_checkpoint(out)
     if resume:
         if checkpoint is None:
@@ -138,9 +143,22 @@ def write_run(
     log: list[dict[str, Any]],
     seconds: float,
     *,
+    metric: str,
+    greater_is_better: bool = True,
     stage: str | None = None,
 ) -> None:
-    """Write `log.json` and `manifest.json`; `config` has a seed and an arm, `stage` tells apart what ends in a run."""
+    """Write `log.json` and `manifest.json`.
+
+    Args:
+        config: has a seed and an arm.
+        log: every logged step and validation, that of the start included; the last entry will say what was kept.
+        seconds: of training.
+        metric: of the validations, by which one state was kept.
+        greater_is_better: of the metric.
+        stage: tells apart what ends in a run.
+    """
+    log = [entry for entry in log if "kept_step" not in entry]  # that of a stage has said what the stage kept
+    kept = Kept.of_log(log, metric, greater_is_better=greater_is_better)
     parameters = list(backbone.model.parameters())
     manifest = {
         "method": method,
@@ -148,6 +166,7 @@ def write_run(
         "seed": config.seed,
         "data": {"source": dataset.info["source"].get("name"), "checksum": dataset.checksum, "split": dataset.protocol},
         "training_seconds": round(seconds, 1),  # since the last resume
+        "kept": asdict(kept) | {"improved": kept.step > 0},
         "parameters": sum(p.numel() for p in parameters),
         "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
         "backbone": backbone.name,
@@ -158,7 +177,7 @@ def write_run(
     }
     if stage is not None:
         manifest["stage"] = stage
-    write_json(out / "log.json", log)
+    write_json(out / "log.json", [*log, {"step": log[-1]["step"], "kept_step": kept.step, "outcome": kept.words}])
     write_json(out / "manifest.json", manifest)
 
 

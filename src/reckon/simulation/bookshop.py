@@ -25,6 +25,7 @@ from reckon.data.dataset import Dataset
 from reckon.data.examples import Examples
 from reckon.data.prepare.write import write_dataset
 from reckon.errors import DataError
+from reckon.metrics.ranking import rank_values
 
 FOLLOW = 0.85
 STEADY = 0.85
@@ -149,7 +150,7 @@ def best_possible(
             for row in range(len(examples))
         ]
     )  # [R, K] probability that the target is the book at each rank
-    discount = 1 / np.log2(np.arange(deepest) + 2)
+    discount = rank_values(np.arange(1, top.shape[1] + 1), f"ndcg@{deepest}", len(shop.titles))  # [K]
     result = {f"hit@{k}": float(top[:, :k].sum(axis=1).mean()) for k in cutoffs}
     return result | {f"ndcg@{k}": float((top * discount)[:, :k].sum(axis=1).mean()) for k in cutoffs}
 

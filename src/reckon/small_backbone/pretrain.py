@@ -11,12 +11,12 @@ It stands in for an open LLM; it knows this data set's words and nothing else. R
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, cast
 
 import numpy as np
 import torch
-from rich.progress import Progress
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, cross_entropy
 from transformers import PreTrainedTokenizerFast, SeedOssConfig, SeedOssForCausalLM
@@ -26,6 +26,7 @@ from reckon.data import Dataset
 from reckon.errors import CheckpointError, ConfigError
 from reckon.files import check_target, new_directory
 from reckon.models.backbone import load_backbone
+from reckon.progress import phase
 from reckon.prompts import rporec
 from reckon.prompts.r2ec import MARKER
 from reckon.prompts.rating import BAD, GOOD, TAGS
@@ -35,6 +36,8 @@ from reckon.small_backbone.next_item_texts import PretrainingText, item_document
 from reckon.small_backbone.rating_texts import rating_texts
 from reckon.small_backbone.rporec_texts import rporec_texts
 from reckon.small_backbone.tokenizer import train_tokenizer
+from reckon.training.one_process import require_one_process
+from reckon.training.schedule import rate_share
 
 Size = Literal["tiny", "small"]
 Task = Literal["ranking", "rating", "rporec"]
@@ -157,15 +160,16 @@ def new_backbone(
         start: a small backbone, or the `model` of a run trained from one, to go on from: its tokenizer and weights are
             taken, and the anchor holds to its states. So a model that was trained to rank learns to write again,
             which ranking alone makes it forget.
-        progress: show a progress bar.
+        progress: show how far it is.
 
     Returns:
         `out` as a Path.
 
     Raises:
-        ConfigError: an override is unknown or breaks a rule.
+        ConfigError: an override is unknown or breaks a rule, or several processes were launched.
         DataError: `out` is in the way, the notes are unreadable, or `rating` without ratings. Nothing is left behind.
     """
+    require_one_process()
     out = Path(out)
     config = load_config(PretrainConfig, overrides=overrides, base=config or pretrain_config(size, task))
     check_target(out, overwrite=False)
@@ -253,15 +257,11 @@ def pretrain(
     """Next-token training on the written parts; returns the loss of each step in nats per token."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=0.0)
     warmup = max(1, config.steps // 20)
-    decay = max(1, config.steps - warmup)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min((step + 1) / warmup, max(0.0, (config.steps - step) / decay))
-    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(rate_share, warmup=warmup, updates=config.steps))
     start = copy.deepcopy(model).eval() if config.anchor > 0 else None
     losses: list[float] = []
     model.train()
-    with Progress(disable=not progress, transient=True) as bar:
-        task = bar.add_task("pretraining", total=config.steps)
+    with phase("pretraining", total=config.steps, shown=progress) as pretraining:
         for batch in _batches(tokenizer, texts, config, seed):
             hidden = model.model(input_ids=batch.ids).last_hidden_state  # [n, L, D]
             loss = _next_token_loss(model, hidden, batch)
@@ -273,7 +273,8 @@ def pretrain(
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             schedule.step()
-            bar.update(task, advance=1, description=f"pretraining, loss {losses[-1]:.2f}")
+            pretraining.advance(1)
+            pretraining.note = f"loss {losses[-1]:.2f}"
     model.eval()
     return losses
 

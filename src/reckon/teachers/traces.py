@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from reckon.data import Dataset
 from reckon.data.examples import IntArray
 from reckon.data.ratings import RatingExample, RatingExamples, rating_examples, rating_scale
 from reckon.errors import ConfigError, DataError
+from reckon.progress import phase
 from reckon.prompts.rating import ITEM_WORDS, REVIEW_WORDS, rating_messages
 from reckon.prompts.style import Style
 from reckon.teachers.asking import Patience
@@ -124,7 +124,7 @@ def make_traces(
         run = TraceRun(
             rows, rating_scale(dataset), teacher, journal, settings.patience, settings.seed, check=settings.check
         )
-        with _meter(run, settings, console or Console(stderr=True)) as show:
+        with _meter(run, settings, console) as show:
             run.ask_all(show)
         kept, dropped = _records(run)
         summary = _summary(run, settings, kept, dropped, unmatched)
@@ -272,20 +272,15 @@ def _option(name: str) -> str:
 
 
 @contextmanager
-def _meter(run: TraceRun, settings: TraceSettings, console: Console) -> Iterator[Callable[[], None]]:
-    """A bar with what was kept, dropped and spent, if there is a terminal; yields what redraws it."""
-    if not console.is_terminal:
-        yield lambda: None
-        return
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True) as progress:
-        task = progress.add_task("asking", total=len(run.rows))
+def _meter(run: TraceRun, settings: TraceSettings, console: Console | None) -> Iterator[Callable[[], None]]:
+    """Shows what was kept, dropped and spent; yields what looks again."""
+    with phase("asking", total=len(run.rows), console=console) as asking:
 
         def show() -> None:
             cost = settings.cost(*run.tokens())
             text = f"kept {run.kept}, dropped {run.dropped}" + ("" if cost is None else f", cost {cost:.2f}")
             if run.stopping.is_set():
                 text = "stopping: waiting for answers on their way (Ctrl-C again stops at once)"
-            progress.update(task, completed=run.kept + run.dropped, description=text)
+            asking.done, asking.note = run.kept + run.dropped, text
 
         yield show

@@ -23,7 +23,7 @@ class OptimizerConfig:
     """Peak learning rate of AdamW, > 0; constant after the warm-up."""
 
     warmup_steps: int = 32
-    """Steps of linear warm-up, >= 0."""
+    """Updates of linear warm-up, >= 0; the first of them moves the weights already."""
 
     embedding_lr_scale: float = 1.0
     """The token embedding learns at learning_rate times this, > 0. A lexical start gains from 10: word vectors must
@@ -84,16 +84,21 @@ class TrainingConfig(OptimizerConfig):
     validation_size: int = 500
     """Validation rows in the fixed sample that early stopping looks at."""
 
-    patience: int = 3
-    """Validations without a better result after which training stops. The best validated weights are kept; the start is
-    validated too, and shown, but never kept."""
+    patience_steps: int = 150
+    """Updates without a better validation result after which training stops, at least eval_steps. Arms that validate
+    more or less often get the same time. The best validated weights are kept; where no validation beats that of the
+    start, the start is kept, and the run says that training brought nothing."""
 
     report_to: str = "none"
     """Tracker that also gets every logged number, by transformers' names: `tensorboard`, `wandb`, `mlflow`, `none`."""
 
     def __post_init__(self) -> None:
         OptimizerConfig.__post_init__(self)
-        self.check_least(1, "eval_steps", "patience", "validation_size")
+        self.check_least(1, "eval_steps", "patience_steps", "validation_size")
+        if self.patience_steps < self.eval_steps:
+            rule = f"counts updates, and the first validation comes after eval_steps ({self.eval_steps})"
+            fix = f"use a few validations' worth, e.g. {4 * self.eval_steps}, or lower training.eval_steps"
+            raise ConfigError("training.patience_steps", self.patience_steps, rule, fix)
 
 
 def check_precision(training: "TrainingConfig", lora: LoraSettings) -> None:

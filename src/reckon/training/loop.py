@@ -1,6 +1,6 @@
-"""The loop around a trainer: early stopping, Ctrl-C, the bar that a person sees.
+"""The loop around a trainer: early stopping, Ctrl-C, what a person sees of it.
 
-Entry points: `run_trainer`, `StepShare` for who wants to know how far it is, `quiet_transformers`.
+Entry points: `run_trainer`, `shown_steps`, `StepShare` for who wants to know how far it is, `quiet_transformers`.
 """
 
 import time
@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from transformers import (
-    EarlyStoppingCallback,
     PrinterCallback,
     ProgressCallback,
     TrainerCallback,
@@ -20,6 +19,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
+from reckon.progress import Phase, phase
 from reckon.rl.checkpoints import StopOnInterrupt
 from reckon.runs.write import Interrupted
 
@@ -28,34 +28,41 @@ BAR_NUMBERS = (
     ("reward/mean", "reward"),
     ("eval_ndcg@10", "validation NDCG@10"),
     ("eval_mae", "validation MAE"),
-)  # logged names and how a person reads them, beside a trainer's bar
+)  # logged names and how a person reads them, beside a trainer's steps
 
 
-def run_trainer(trainer: Any, out: Path, patience: int, start: Path | None) -> float:
-    """Train until the end, until `patience` validations bring nothing, or until Ctrl-C; returns the seconds.
+def run_trainer(trainer: Any, out: Path, patience_steps: int, start: Path | None) -> float:
+    """Train until the end, until `patience_steps` updates bring nothing, or until Ctrl-C; returns the seconds.
 
     Args:
         trainer: a `StepTrainer` with a `trajectories` log; it ends holding its best validated weights.
         out: run directory, for the message.
-        patience: validations without a better result after which training stops.
+        patience_steps: updates without a better validation after which training stops.
         start: the checkpoint to go on from.
 
     Raises:
         Interrupted: Ctrl-C, after the state was saved.
     """
     interrupt = StopOnInterrupt()
-    for callback in (EarlyStoppingCallback(patience), interrupt):
-        trainer.add_callback(callback)
-    trainer.remove_callback(PrinterCallback)  # log lines belong in log.json; a person gets the bar
-    if trainer.pop_callback(ProgressCallback) is not None:
-        trainer.add_callback(_BarAlone)
+    trainer.add_callback(interrupt)
+    trainer.patience_steps = patience_steps
     began = time.perf_counter()
-    with quiet_transformers():
+    with quiet_transformers(), shown_steps(trainer):
         trainer.train(resume_from_checkpoint=None if start is None else str(start))
     trainer.trajectories.flush(trainer.state.global_step)
     if interrupt.interrupted:
         raise Interrupted(out)
     return time.perf_counter() - began
+
+
+@contextmanager
+def shown_steps(trainer: Any) -> Iterator[None]:
+    """Show a trainer's steps as every long phase is shown, in place of transformers' bar and line for every step."""
+    for theirs in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(theirs)
+    with phase("training", shown=not trainer.args.disable_tqdm) as running:
+        trainer.add_callback(_StepNumbers(running))
+        yield
 
 
 class StepShare(TrainerCallback):
@@ -68,12 +75,18 @@ class StepShare(TrainerCallback):
         self.on_progress(state.global_step / state.max_steps)
 
 
-class _BarAlone(ProgressCallback):
-    """transformers' bar with the newest numbers beside it, in place of a line for every logged step."""
+class _StepNumbers(TrainerCallback):
+    """Moves a phase with a trainer's steps, the newest loss, reward and validation beside them."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, running: Phase) -> None:
+        self.running = running
         self._newest: dict[str, str] = {}
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.running.total, self.running.done = state.max_steps, state.global_step
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.running.done = state.global_step
 
     def on_log(
         self,
@@ -85,9 +98,8 @@ class _BarAlone(ProgressCallback):
     ) -> None:
         for key, label in BAR_NUMBERS:
             if logs and key in logs:
-                self._newest[label] = f"{logs[key]:.3f}"
-        if state.is_world_process_zero and self.training_bar is not None:
-            self.training_bar.set_postfix(self._newest)
+                self._newest[label] = f"{label} {logs[key]:.3f}"
+        self.running.note = ", ".join(self._newest.values())
 
 
 @contextmanager

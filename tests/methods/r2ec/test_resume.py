@@ -103,8 +103,8 @@ def test_a_kill_during_a_save_leaves_the_previous_checkpoint(moment, tmp_path, w
 
 
 def test_patience_is_kept_over_a_stop(tmp_path):
-    """A learning rate that changes nothing: validations at 2, 4, 6 are the same, so patience 2 ends at 6."""
-    changes = dict(learning_rate=1e-12, patience=2, max_steps=12)
+    """A learning rate that changes nothing: validations at 0, 2, 4, 6 are the same, so patience ends it at 6."""
+    changes = dict(learning_rate=1e-12, patience_steps=6, max_steps=12)
     train(tmp_path, "whole", **changes)
     assert steps(tmp_path / "whole")[-1]["step"] == 6
     with pytest.raises(Interrupted):

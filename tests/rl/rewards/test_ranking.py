@@ -94,3 +94,9 @@ def test_a_step_of_trls_grpo_trainer_runs_with_the_reward_unchanged(tmp_path):
     logged = logged_step(tmp_path, reward, rows)
     assert len(seen) == 1 and len(seen[0]) == 4
     assert logged["reward"] == pytest.approx(sum(seen[0]) / 4, rel=1e-5)
+
+
+def test_a_target_that_cannot_be_found_earns_nothing():
+    assert call(ranking_reward, target_rank=[8, 9], catalog_size=8) == [1 / math.log2(9), 0.0]
+    found = call(fused_reward(0.0), target_rank=[9], target_probability=[0.0], catalog_size=8)
+    assert found == [0.0]

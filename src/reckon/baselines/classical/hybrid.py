@@ -26,12 +26,13 @@ from reckon.baselines.classical.neighbours import co_occurrence
 from reckon.data import Catalog, Dataset, Examples
 from reckon.data.examples import IntArray
 from reckon.errors import ConfigError
+from reckon.metrics.ranking import rank_values
 from reckon.models.scoring import block_ranks
 
 CONTENT_WEIGHTS = (1.0, 0.0)
 CO_OCCURRENCE_WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 1.0, 2.0, 4.0)
 POPULARITY_WEIGHTS = (0.0, 0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0)
-TUNED_CUTOFF = 10  # of the NDCG by which weights are chosen
+TUNED_METRIC = "ndcg@10"  # by which weights are chosen
 ROWS_AT_ONCE = 512
 
 
@@ -162,7 +163,7 @@ class Hybrid(Baseline):
             if self.exclude_seen:
                 for place, row in enumerate(rows):
                     parts[:, place, torch.from_numpy(valid.seen(row).astype(np.int64))] = -torch.inf
-            total += torch.stack([_ndcg(weights, parts, targets[rows.start : rows.stop]) for weights in grid])
+            total += torch.tensor([_ndcg(weights, parts, targets[rows.start : rows.stop]) for weights in grid])
             if on_progress is not None:
                 on_progress(rows.stop / len(valid))
         return grid[total.argmax()]
@@ -199,8 +200,8 @@ def standardised(scores: Tensor) -> Tensor:
     return torch.where(equal, 0.0, centered / spread)
 
 
-def _ndcg(weights: Tensor, parts: Tensor, targets: Tensor) -> Tensor:
-    """Sum of NDCG@10 over rows, for parts [3, n, I]: []."""
+def _ndcg(weights: Tensor, parts: Tensor, targets: Tensor) -> float:
+    """Sum of NDCG@10 over rows, for parts [3, n, I]."""
     used = weights != 0  # an excluded item is -inf, and 0 * -inf is no number
     ranks = block_ranks(torch.einsum("p,pni->ni", weights[used], parts[used]), targets)
-    return torch.where(ranks <= TUNED_CUTOFF, 1 / torch.log2(1 + ranks), 0.0).sum()
+    return float(rank_values(ranks.numpy(), TUNED_METRIC, parts.shape[2]).sum())

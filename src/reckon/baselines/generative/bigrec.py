@@ -25,6 +25,7 @@ from reckon.baselines.generative.title_writer import WRITER_SEARCH, TitleWriter,
 from reckon.data import Catalog, Dataset
 from reckon.data.examples import IntArray
 from reckon.errors import ConfigError
+from reckon.metrics.ranking import rank_values
 from reckon.models.scoring import block_ranks
 
 GAMMAS = (0.0, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
@@ -84,8 +85,8 @@ class BIGRec(Baseline):
             scores = -weighted_by_popularity(distances, self.counts, gamma)
             for row in range(len(rows) if self.exclude_seen else 0):
                 scores[row, torch.from_numpy(rows.seen(row).astype(np.int64))] = -torch.inf
-            ranks = block_ranks(scores, targets).double()
-            found[gamma] = float(((ranks <= 10) / torch.log2(ranks + 1)).mean())
+            ranks = block_ranks(scores, targets).numpy()
+            found[gamma] = float(rank_values(ranks, "ndcg@10", len(self.catalog)).mean())
         return max(GAMMAS, key=lambda gamma: found[gamma])  # the smallest of equals
 
     def distances(self, histories: Sequence[IntArray]) -> Tensor:

@@ -8,7 +8,6 @@ validation NDCG@10 in place of a fixed number of steps.
 Source: Rajput et al. 2023, Recommender Systems with Generative Retrieval (arXiv 2305.05065) section 3.
 """
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
@@ -28,8 +27,11 @@ from reckon.baselines.sequential.batches import batches_of_like_length
 from reckon.data import Catalog, Dataset, Examples
 from reckon.data.examples import IntArray
 from reckon.errors import CheckpointError, ConfigError, ReckonError
+from reckon.metrics.ranking import rank_values
 from reckon.models.backbone import default_device
 from reckon.models.sentence_encoder import STATIC
+from reckon.training.best import Best, BestWeights
+from reckon.training.one_process import require_one_process
 
 MODEL = "model."  # begins the names of the model's tensors in the saved file
 
@@ -129,35 +131,37 @@ class TIGER(BeamBaseline):
         return fitted
 
     def _train(self, dataset: Dataset, seed: int, on_progress: Callable[[float], None]) -> None:
+        require_one_process()
         cfg: TIGERConfig = self.config
         train = dataset.examples("train", cfg.window)
         valid = validation_rows(dataset, cfg.validation_size, seed, cfg.window)
         optimizer = torch.optim.AdamW(self.model.parameters(), lr=cfg.learning_rate, weight_decay=cfg.weight_decay)
         generator, lengths = torch.Generator().manual_seed(seed), torch.from_numpy(train.end - train.start)
-        best, best_state, waited = -1.0, copy.deepcopy(self.model.state_dict()), 0
-        for epoch in range(cfg.max_epochs):
+        best = BestWeights(self.model, Best(metric="ndcg@10", patience=cfg.patience))
+        best.see(self._ndcg(valid), 0)
+        for epoch in range(1, cfg.max_epochs + 1):
             self.model.train()
             for rows in batches_of_like_length(lengths, cfg.batch_size, generator):
                 loss = self._loss(train, rows)
                 if not bool(torch.isfinite(loss)):
                     raise ReckonError(
-                        f"tiger, epoch {epoch + 1}: the loss is {loss.item()}: training has diverged. "
+                        f"tiger, epoch {epoch}: the loss is {loss.item()}: training has diverged. "
                         "Fix: lower learning_rate."
                     )
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
                 optimizer.step()
-            self.model.eval()
-            ranks = torch.from_numpy(self.ranks(valid, 10).ranks).double()
-            ndcg, waited = float(((ranks <= 10) / torch.log2(ranks + 1)).mean()), waited + 1
-            on_progress((epoch + 1) / cfg.max_epochs)
-            if ndcg > best:
-                best, best_state, waited = ndcg, copy.deepcopy(self.model.state_dict()), 0
-            if waited >= cfg.patience:
+            best.see(self._ndcg(valid), epoch)
+            on_progress(epoch / cfg.max_epochs)
+            if best.is_spent(epoch):
                 break
-        self.model.load_state_dict(best_state)
+        best.restore()
         on_progress(1.0)
+
+    def _ndcg(self, valid: Examples) -> float:
+        self.model.eval()
+        return float(rank_values(self.ranks(valid, 10).ranks, "ndcg@10", len(self.catalog)).mean())
 
     def _loss(self, examples: Examples, rows: Tensor) -> Tensor:
         """Mean negative log-likelihood of the targets' tokens, in nats per token."""

@@ -8,11 +8,11 @@ each epoch the loss on validation rows is taken, and the best epoch is kept.
 Source: Bao et al. 2023 (arXiv 2308.08434) section 3, fine-tuning on the target's title.
 """
 
-import copy
 import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -37,7 +37,10 @@ from reckon.prompts.style import Style
 from reckon.rollout import SamplingConfig, SharedPrefixEngine
 from reckon.small_backbone.pretrain import PretrainConfig, new_backbone
 from reckon.training.arguments import adamw
+from reckon.training.best import Best, BestWeights
 from reckon.training.loop import quiet_transformers
+from reckon.training.one_process import require_one_process
+from reckon.training.schedule import rate_share
 
 NEW = "new"
 MODEL_FOLDER, WRITER_FILE = "model", "writer.json"
@@ -165,6 +168,7 @@ class TitleWriter:
             DataError: all items have the same title, so writing it tells nothing.
             CheckpointError: there is no such backbone.
         """
+        require_one_process()
         if len(set(map(shown_title, dataset.catalog.titles))) < 2:
             raise DataError(str(dataset.path), "has no titles to write", "use a baseline that reads interactions alone")
         writer = cls(_start(dataset, config, seed), dataset.catalog.titles, dataset.words, config)
@@ -179,12 +183,18 @@ class TitleWriter:
         valid = validation_rows(dataset, cfg.validation_size, seed, cfg.window)
         updates = cfg.max_epochs * -(-len(train) // cfg.batch_size)
         optimizer = adamw(self.backbone, cfg)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, updates))
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, partial(rate_share, warmup=max(1, updates // 20), updates=updates)
+        )
         generator, lengths = torch.Generator().manual_seed(seed), torch.from_numpy(train.end - train.start)
-        best, best_state, waited, step = torch.inf, None, 0, 0
+        best, step = (
+            BestWeights(model, Best(metric="loss", patience=cfg.patience, greater_is_better=False), _trained(model)),
+            0,
+        )
+        best.see(self.loss_of(valid), 0)
         with torch.random.fork_rng():
             torch.manual_seed(seed)  # dropout, where the backbone has it
-            for _ in range(cfg.max_epochs):
+            for epoch in range(1, cfg.max_epochs + 1):
                 model.train()
                 for rows in batches_of_like_length(lengths, cfg.batch_size, generator):
                     self._update(train, rows, optimizer)
@@ -192,13 +202,10 @@ class TitleWriter:
                     step += 1
                     if step % 20 == 0:
                         on_progress(step / updates)
-                loss, waited = self.loss_of(valid), waited + 1
-                if loss < best:
-                    best, best_state, waited = loss, copy.deepcopy(_trained(model)), 0
-                if waited >= cfg.patience:
+                best.see(self.loss_of(valid), epoch)
+                if best.is_spent(epoch):
                     break
-        if best_state is not None:
-            model.load_state_dict(best_state, strict=False)
+        best.restore()
         model.eval()
         on_progress(1.0)
 
@@ -328,13 +335,7 @@ def _start(dataset: Dataset, config: WriterConfig, seed: int) -> Backbone:
         return load_backbone(path, dtype=config.dtype)
 
 
-def _rate(step: int, updates: int) -> float:
-    """Share of the peak learning rate: up over a twentieth of the updates, then down to nothing."""
-    warmup = max(1, updates // 20)
-    return min((step + 1) / warmup, max(0.0, (updates - step) / max(1, updates - warmup)))
-
-
-def _trained(model: Any) -> dict[str, Tensor]:
-    """The weights that training changes."""
+def _trained(model: Any) -> list[str]:
+    """The names of the weights that training changes; tied ones have one name of several."""
     changing = {name for name, weight in model.named_parameters() if weight.requires_grad}
-    return {name: weight for name, weight in model.state_dict().items() if name in changing}
+    return [name for name in model.state_dict() if name in changing]

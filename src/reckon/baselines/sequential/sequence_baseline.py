@@ -6,7 +6,6 @@ Entry point: `SequenceBaseline`, which `sasrec`, `bert4rec`, `gru4rec` and `case
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,9 +15,10 @@ from reckon.baselines.sequential.sequences import SequenceConfig, SequenceNetwor
 from reckon.data import Catalog, Dataset
 from reckon.data.examples import IntArray
 from reckon.errors import CheckpointError
+from reckon.metrics.ranking import rank_values
 
 READ_AT_ONCE = 512  # histories; bounds the memory of hidden states
-STOPPING_CUTOFF = 10  # of the NDCG that decides when training stops
+STOPPING_METRIC = "ndcg@10"  # decides when training stops
 
 
 class SequenceBaseline(Baseline):
@@ -45,8 +45,7 @@ class SequenceBaseline(Baseline):
         valid = validation_rows(dataset, config.validation_rows, fitting.seed)
 
         def ndcg() -> float:
-            ranks = fitted.ranks(valid, 1).ranks
-            return float(np.where(ranks <= STOPPING_CUTOFF, 1 / np.log2(1 + ranks), 0.0).mean())
+            return float(rank_values(fitted.ranks(valid, 1).ranks, STOPPING_METRIC, len(dataset.catalog)).mean())
 
         train(
             fitted.network,

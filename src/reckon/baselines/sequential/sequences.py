@@ -9,7 +9,6 @@ padded on the right with blanks. A causal network never looks right; BERT4Rec an
 padding influences a user.
 """
 
-import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,8 @@ from torch import Tensor, nn
 
 from reckon.data.examples import IntArray
 from reckon.errors import ConfigError
+from reckon.training.best import Best, BestWeights
+from reckon.training.one_process import require_one_process
 
 STEPS_PER_ROUND = 50  # at least: all networks learn popularity first, and small data must not stop there
 NOT_A_TARGET = -1
@@ -159,14 +160,16 @@ def train(
     Returns:
         The best value of `validate`.
     """
+    require_one_process()
     data = pieces(sequences, config.max_length)
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)  # dropout draws from the global generator
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     batches_per_epoch = -(-len(data) // config.batch_size)
     epochs_per_round = -(-STEPS_PER_ROUND // batches_per_epoch)
-    best, best_state, waited = validate(), _state(network), 0
-    for round_number in range(config.epochs):
+    best = BestWeights(network, Best(metric="validation", patience=config.patience))
+    best.see(validate(), 0)
+    for round_number in range(1, config.epochs + 1):
         network.train()
         for _ in range(epochs_per_round):
             for batch in torch.randperm(len(data), generator=generator).split(config.batch_size):
@@ -174,16 +177,15 @@ def train(
                 optimizer.zero_grad(set_to_none=True)
                 next_item_loss(network, rows).backward()
                 optimizer.step()
-        found, waited = validate(), waited + 1
-        if found > best:
-            best, best_state, waited = found, _state(network), 0
+        best.see(validate(), round_number)
         if on_progress is not None:
-            on_progress((round_number + 1) / config.epochs)
-        if waited == config.patience:
+            on_progress(round_number / config.epochs)
+        if best.is_spent(round_number):
             break
-    network.load_state_dict(best_state)
+    best.restore()
     network.eval()
-    return best
+    assert best.best.value is not None
+    return best.best.value
 
 
 def next_item_loss(network: SequenceNetwork, rows: Rows) -> Tensor:
@@ -203,10 +205,6 @@ def next_item_loss(network: SequenceNetwork, rows: Rows) -> Tensor:
         for some, theirs in zip(hidden.split(at_once), targets.split(at_once), strict=True)
     ]
     return torch.stack(losses).sum() / len(targets)
-
-
-def _state(network: nn.Module) -> dict[str, Tensor]:
-    return copy.deepcopy(network.state_dict())
 
 
 def lengths_of(sequences: Sequence[IntArray]) -> Tensor:

@@ -93,7 +93,7 @@ def download(
 def _fetch(url: str, part: Path, attempts: int, pause: float, timeout: float) -> None:
     """Bring the partial file to its full size, in as many connections as it takes."""
     failures = 0
-    with phase(f"downloading {part.name.removesuffix('.part')}") as running:
+    with phase(f"downloading {part.name.removesuffix('.part')}", unit="bytes") as running:
         while True:
             before = _size(part)
             try:

@@ -110,7 +110,7 @@ def fingerprint(path: Path) -> dict[str, Any]:
         return {"name": path.name, "bytes": size, "sha256": hashlib.sha256(joined).hexdigest()}
     digest, size = hashlib.sha256(), path.stat().st_size
     unpacker = zlib.decompressobj(wbits=31) if path.suffix == ".gz" else None
-    with path.open("rb") as file, phase(f"checking {path.name}", total=size) as running:
+    with path.open("rb") as file, phase(f"checking {path.name}", total=size, unit="bytes") as running:
         while block := file.read(BLOCK):
             digest.update(block)
             running.advance(len(block))

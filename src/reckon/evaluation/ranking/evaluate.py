@@ -20,11 +20,12 @@ from reckon.evaluation.pairs import compare
 from reckon.evaluation.ranking.examples import ExampleUser, first_users, worst_users
 from reckon.evaluation.ranking.groups import history_lengths, target_counts
 from reckon.evaluation.result import AnyEvaluation
-from reckon.evaluation.runs import Runs, counted
+from reckon.evaluation.runs import Runs
 from reckon.methods.ranking_model import RankingModel
 from reckon.methods.registry import load_ranking_model
 from reckon.metrics import CUTOFFS, RankingResult
 from reckon.models.recommender import RankedExamples
+from reckon.progress import phase
 from reckon.runs.read import log_of
 
 HEADLINE = 10  # K of the numbers that head a page, where it was asked for
@@ -153,8 +154,8 @@ def ranking_result(
 ) -> tuple[RankingResult, RankedExamples]:
     """Rank every row with a progress bar and keep its k best items; what was counted on the way comes as rates."""
     started = time.perf_counter()
-    with counted(f"ranking: {name}", len(examples)) as on_batch:
-        ranked = model.ranks(examples, k, batch_size=batch_size, on_batch=on_batch)
+    with phase(f"ranking: {name}", total=len(examples)) as ranking:
+        ranked = model.ranks(examples, k, batch_size=batch_size, on_batch=ranking.advance)
     rates = {"seconds_per_user": (time.perf_counter() - started) / len(examples)}
     if model.reasons:
         rates |= {

@@ -21,12 +21,13 @@ from reckon.evaluation.rating.examples import ShownRating, first_rows, worst_row
 from reckon.evaluation.rating.groups import item_ratings, known_ratings
 from reckon.evaluation.rating.measure import METRICS, RatingRow, compare_last, measure
 from reckon.evaluation.result import AnyEvaluation
-from reckon.evaluation.runs import Runs, counted
+from reckon.evaluation.runs import Runs
 from reckon.methods.finished import task_of
 from reckon.methods.reczero import RecZero
 from reckon.methods.reczero.model import RatedExamples
 from reckon.methods.registry import load_rating_model
 from reckon.metrics.rating import RatingResult
+from reckon.progress import phase
 from reckon.runs.read import log_of
 from reckon.training.loop import quiet_transformers
 
@@ -152,8 +153,8 @@ def rating_result(
         model, examples, batch_size: as in `RecZero.rate`.
     """
     name, started = name if samples == 1 else f"{name}, mean of {samples}", time.perf_counter()
-    with counted(f"rating: {name}", len(examples)) as on_batch:
-        rated = model.rate(examples, samples=samples, batch_size=batch_size, on_batch=on_batch)
+    with phase(f"rating: {name}", total=len(examples)) as rating:
+        rated = model.rate(examples, samples=samples, batch_size=batch_size, on_batch=rating.advance)
     rates = {
         "parsed": rated.reply_parse_rate,
         "truncated": float(rated.truncated.mean()),
@@ -175,12 +176,12 @@ def baseline_results(dataset: Dataset, split: Split) -> tuple[list[RatingResult]
     """Every rating baseline, fitted and applied to a split; and a note for each that could not be."""
     examples, scale = rating_examples(dataset, split), rating_scale(dataset)
     results, notes = [], []
-    with counted("baselines", len(RATING_BASELINES)) as on_done:
+    with phase("baselines", total=len(RATING_BASELINES)) as fitting:
         for name, baseline in RATING_BASELINES.items():
             try:
                 predictions = baseline.fit(dataset).predict(examples)
                 results.append(RatingResult(name, predictions, examples.ratings, scale, examples.user_ids))
             except MissingExtraError as missing:
                 notes.append(f"{name} is left out: it needs pip install 'reckon-recsys[{missing.extra}]'.")
-            on_done(1)
+            fitting.advance(1)
     return results, notes

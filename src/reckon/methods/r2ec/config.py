@@ -178,7 +178,7 @@ def preset(name: PresetName, arm: Arm = "full") -> R2ecConfig:
                 num_epochs=30,
                 eval_steps=25,
                 validation_size=500,
-                patience=4,
+                patience_steps=100,
             ),
         )
         if small.reasons:

@@ -104,6 +104,10 @@ class R2ecModel(RankingModel):
         with phase("encoding items", total=len(prompts)) as encoding:
             self._table = ItemTable(self.catalog.ids, encode_items(self.backbone, prompts, encoding.advance))
 
+    def take_table(self, table: ItemTable) -> None:
+        """Rank by a table that was encoded before."""
+        self._table = table
+
     def turns(self, example: Example, titles: Titles) -> list[Message]:
         return messages(example, titles, self.words, self.config.prompt.style)
 

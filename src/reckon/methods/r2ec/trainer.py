@@ -50,12 +50,11 @@ class _R2ecTrainer(StepTrainer):
     """Mean distance of such rows from where they would be now, divided by tau; see `item_drift`."""
 
     def attach(self, recommender: R2ecModel, validation: Examples, trajectories: TrajectoryLog) -> None:
-        """Give the trainer its recommender and its fixed validation sample; encodes the item table."""
+        """Give the trainer its recommender and its fixed validation sample; validating the start encodes the items."""
         self.recommender, self.validation, self.trajectories = recommender, validation, trajectories
         self.item_term = ItemTerm(
             recommender.backbone, recommender.config.head, recommender.item_prompts, recommender.log_prior
         )
-        self.refresh_table()
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         self.optimizer = adamw(self.recommender.backbone, self.recommender.config.training)
@@ -93,8 +92,9 @@ class _R2ecTrainer(StepTrainer):
 
     def load_extra(self, folder: Path) -> None:
         """The saved table, bit for bit; re-encoding would give other last bits than the run that went on."""
-        stored = ItemTable.load(folder / TABLE_FILE, self.recommender.catalog.ids).vectors
-        self.recommender.table.vectors.copy_(stored)
+        stored = ItemTable.load(folder / TABLE_FILE, self.recommender.catalog.ids)
+        stored.vectors = stored.vectors.to(self.recommender.backbone.device)
+        self.recommender.take_table(stored)
         staleness = load_file(folder / STALENESS_FILE)
         self.as_encoded, self.drift = staleness["as_encoded"].bool().to(self.args.device), float(staleness["drift"])
 
@@ -128,6 +128,7 @@ class RecPOTrainer(_R2ecTrainer, PolicyTrainer):
             rollouts.reply_ids.tolist(),
             target_rank=ranks.tolist(),
             target_probability=probabilities.tolist(),
+            catalog_size=len(self.recommender.catalog),
         )
         self.trajectories.add(
             self.state.global_step,
@@ -266,10 +267,10 @@ def fit(
     trainer.attach(recommender, validation, TrajectoryLog(out / "trajectories"))
     trainer.add_callback(_AfterUpdate(trainer))
     save_config(config, out / "config.yaml")
-    seconds = run_trainer(trainer, out, config.training.patience, start)
+    seconds = run_trainer(trainer, out, config.training.patience_steps, start)
     trainer.refresh_table()
     recommender.save_pretrained(out)
-    write_run(out, "r2ec", config, backbone, dataset, trainer.state.log_history, seconds)
+    write_run(out, "r2ec", config, backbone, dataset, trainer.state.log_history, seconds, metric=SELECTION_METRIC)
 
 
 class R2ec(R2ecModel):

@@ -31,7 +31,8 @@ from reckon.rl.checkpoints import CheckpointedTrainer, StopOnInterrupt, last_che
 from reckon.runs.write import Interrupted
 from reckon.teachers.files import Trace, load_traces
 from reckon.training.arguments import adamw, backbone_to_train, common_arguments, use_one_device
-from reckon.training.loop import quiet_transformers
+from reckon.training.loop import quiet_transformers, shown_steps
+from reckon.training.one_process import require_one_process
 
 REPORT_FILE = "recone_sft.json"
 BEGUN_FILE = "begun.json"
@@ -87,6 +88,7 @@ def sft(
         CheckpointError: nothing to resume, or something that would be lost, or of other settings.
         Interrupted: Ctrl-C, after a checkpoint was saved.
     """
+    require_one_process()
     _require_trl()
     out, settings = Path(out), settings or SFTSettings()
     check_target(out, overwrite=False)
@@ -236,7 +238,7 @@ def _arguments(settings: SFTSettings, work: Path, device: torch.device, seed: in
 def _run(trainer: Any, work: Path, start: Path | None) -> None:
     interrupt = StopOnInterrupt()
     trainer.add_callback(interrupt)
-    with quiet_transformers():
+    with quiet_transformers(), shown_steps(trainer):
         trainer.train(resume_from_checkpoint=None if start is None else str(start))
     if interrupt.interrupted:
         raise Interrupted(work)

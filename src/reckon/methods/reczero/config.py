@@ -122,7 +122,7 @@ def preset(name: PresetName, arm: Arm = "full") -> RecZeroConfig:
                 num_epochs=30,
                 eval_steps=20,
                 validation_size=500,
-                patience=5,
+                patience_steps=100,
             ),
         )
     raise ConfigError("preset", name, "is unknown", "use paper, as_released or small")

@@ -176,9 +176,10 @@ def fit(
     )
     trainer.attach(predictor, validation, TrajectoryLog(out / "trajectories"))
     save_config(config, out / "config.yaml")
-    seconds = run_trainer(trainer, out, config.training.patience, start)
+    seconds = run_trainer(trainer, out, config.training.patience_steps, start)
     predictor.save_pretrained(out)
-    write_run(out, method, config, backbone, dataset, trainer.state.log_history, seconds)
+    log = trainer.state.log_history
+    write_run(out, method, config, backbone, dataset, log, seconds, metric=SELECTION_METRIC, greater_is_better=False)
 
 
 class RecZero(RecZeroModel):

@@ -120,7 +120,7 @@ def preset(name: PresetName, arm: Arm = "full") -> RPORecConfig:
                 num_epochs=30,
                 eval_steps=20,
                 validation_size=500,
-                patience=4,
+                patience_steps=80,
             ),
         )
     raise ConfigError("preset", name, "is unknown", "use paper, as_released or small")

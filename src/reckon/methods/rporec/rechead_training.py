@@ -7,7 +7,6 @@ the whole catalog is ranked for the validation rows, and the best epoch is kept.
 Source: RPORec (arXiv 2605.21967), Stage I.
 """
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,10 +17,12 @@ from torch.nn.functional import cross_entropy
 
 from reckon.data.examples import IntArray
 from reckon.errors import ConfigError, ReckonError, ShapeError
+from reckon.metrics.ranking import rank_values
 from reckon.models.rechead import Rechead
 from reckon.models.scoring import target_ranks
+from reckon.training.best import Best, BestWeights
 
-SELECTION = "eval_ndcg@10"
+SELECTION_METRIC = "ndcg@10"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +50,8 @@ class StageOneConfig:
     """Passes over the training rows at most, >= 1."""
 
     patience: int = 5
-    """Epochs without a better validation NDCG@10 than in any before, after which training stops, >= 1. The best epoch
-    is kept; where none is better than the start, which retrieves by the plain sentence vectors, that is."""
+    """Epochs without a better validation NDCG@10 than all before, after which training stops, >= 1. The best epoch is
+    kept; where none is better than the start, which retrieves by the plain sentence vectors, that is."""
 
     train_size: int = 0
     """Training rows at most, drawn under the seed, >= 0; 0 takes all. Each of them gets a reply, once."""
@@ -123,8 +124,8 @@ def train_rechead(
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(rechead.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     log: list[dict[str, Any]] = [{"step": 0, "epoch": 0.0, **validate(rechead, scorer, valid)}]
-    start = copy.deepcopy(rechead.state_dict())
-    best, best_state, waited, step = -1.0, start, 0, 0
+    best, step = BestWeights(rechead, Best(metric=SELECTION_METRIC, patience=config.patience)), 0
+    best.see(log[0][f"eval_{SELECTION_METRIC}"], 0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # dropout
         for epoch in range(1, config.max_epochs + 1):
@@ -146,12 +147,10 @@ def train_rechead(
             log.append({"step": step, "epoch": float(epoch), "loss": sum(losses) / len(train)})
             log.append({"step": step, "epoch": float(epoch), **validate(rechead, scorer, valid)})
             on_epoch(1)
-            waited += 1
-            if log[-1][SELECTION] > best:
-                best, best_state, waited = log[-1][SELECTION], copy.deepcopy(rechead.state_dict()), 0
-            if waited >= config.patience:
+            best.see(log[-1][f"eval_{SELECTION_METRIC}"], epoch)
+            if best.is_spent(epoch):
                 break
-    rechead.load_state_dict(best_state if best > log[0][SELECTION] else start)
+    best.restore()
     rechead.eval()
     return log
 
@@ -200,9 +199,8 @@ def user_vectors(rechead: Rechead, texts: Tensor, parsed: Tensor, tau: float, ro
 def validate(rechead: Rechead, scorer: Scorer, rows: RecheadRows) -> dict[str, float]:
     """NDCG@10 and Hit@10 over the whole catalog. Denominator: all rows."""
     users = user_vectors(rechead, rows.texts, rows.parsed, scorer.tau)
-    ranks = target_ranks(users, scorer.items, rows.targets, bias=scorer.bias, exclude=rows.seen).double()
-    inside = ranks <= 10
+    ranks = target_ranks(users, scorer.items, rows.targets, bias=scorer.bias, exclude=rows.seen)
     return {
-        SELECTION: float((inside / torch.log2(ranks + 1)).mean()),
-        "eval_hit@10": float(inside.double().mean()),
+        f"eval_{name}": float(rank_values(ranks.numpy(), name, len(scorer.items)).mean())
+        for name in (SELECTION_METRIC, "hit@10")
     }

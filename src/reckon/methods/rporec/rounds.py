@@ -21,6 +21,7 @@ from reckon.data import Dataset
 from reckon.errors import CheckpointError, ConfigError
 from reckon.methods.rporec.config import RPORecConfig
 from reckon.methods.rporec.model import RPORecModel
+from reckon.methods.rporec.rechead_training import SELECTION_METRIC
 from reckon.methods.rporec.replies import TeacherWriter
 from reckon.methods.rporec.stage_one import fit_rechead
 from reckon.methods.rporec.stage_two import fit_reasoning
@@ -30,6 +31,7 @@ from reckon.runs.write import BEGUN_FILE, starting_point, write_run
 from reckon.teachers.asking import Patience
 from reckon.teachers.teachers import Teacher
 from reckon.training.loop import StepShare
+from reckon.training.one_process import require_one_process
 
 Stage = Literal["both", "rechead", "reasoning"]
 STAGES: tuple[Stage, Stage] = ("rechead", "reasoning")
@@ -87,7 +89,7 @@ def fit(
             tell((done + 1) / whole)
             seconds, log = seconds + manifest_of(folder)["training_seconds"], log_of(folder)
     model.save_pretrained(out)
-    write_run(out, model.METHOD, config, model.backbone, dataset, log, seconds)
+    write_run(out, model.METHOD, config, model.backbone, dataset, log, seconds, metric=SELECTION_METRIC)
 
 
 def _tell_of_stage(tell: Callable[[float], None], done: int, whole: int, share: float) -> None:
@@ -162,6 +164,7 @@ def train(
         progress: show progress bars.
         on_progress: told which share is done, 0 to 1, where both stages are trained; see `fit`.
     """
+    require_one_process()
     _check_source(backbone, start, stage, rounds, teacher)
     if start is not None:
         check_trained_on(Path(start), dataset)

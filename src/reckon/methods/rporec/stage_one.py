@@ -17,7 +17,7 @@ from reckon.config import save_config, to_dict
 from reckon.data import Dataset, Example, Examples
 from reckon.errors import DataError
 from reckon.methods.rporec.model import NOTHING_WRITTEN, RPORecModel
-from reckon.methods.rporec.rechead_training import RecheadRows, train_rechead
+from reckon.methods.rporec.rechead_training import SELECTION_METRIC, RecheadRows, train_rechead
 from reckon.methods.rporec.replies import PolicyWriter, ReplyWriter, write_missing
 from reckon.methods.rporec.reply_store import Reply, ReplyStore
 from reckon.progress import phase
@@ -75,7 +75,8 @@ def fit_rechead(
     model.save_pretrained(out)
     seconds = time.perf_counter() - started
     stage = STAGE if model.reasons else None
-    write_run(out, model.METHOD, config, model.backbone, dataset, log, seconds, stage=stage)
+    backbone = model.backbone
+    write_run(out, model.METHOD, config, backbone, dataset, log, seconds, metric=SELECTION_METRIC, stage=stage)
 
 
 def _rates(replies: Sequence[Reply]) -> dict[str, float]:

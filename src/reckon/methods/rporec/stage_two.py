@@ -68,7 +68,8 @@ class ReasoningTrainer(PolicyTrainer):
         rows = [example for example in examples for _ in range(rollouts.group_size)]
         replies, settings = self.recommender.replies(rollouts), self.recommender.config.rewards
         columns = self._columns(rollouts, rows, replies)
-        parts = reward_parts(settings, [reply.text for reply in replies], rollouts.reply_ids.tolist(), **columns)
+        texts, size = [reply.text for reply in replies], len(self.recommender.catalog)
+        parts = reward_parts(settings, texts, rollouts.reply_ids.tolist(), catalog_size=size, **columns)
         rewards = total(settings, parts)
         self.report(reply__parsed=sum(parts["format"]) / len(rows))
         self.report(**{f"reward__{name}": sum(values) / len(rows) for name, values in parts.items()})
@@ -210,6 +211,7 @@ def fit_reasoning(
     )
     trainer.attach(model, validation, TrajectoryLog(out / "trajectories"))
     save_config(config, out / "config.yaml")
-    seconds = run_trainer(trainer, out, config.training.patience, start)
+    seconds = run_trainer(trainer, out, config.training.patience_steps, start)
     model.save_pretrained(out)
-    write_run(out, model.METHOD, config, backbone, dataset, trainer.state.log_history, seconds)
+    log = trainer.state.log_history
+    write_run(out, model.METHOD, config, backbone, dataset, log, seconds, metric=SELECTION_METRIC)

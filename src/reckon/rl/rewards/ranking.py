@@ -7,11 +7,11 @@ functions run unchanged wherever those columns are given. A reward that raises s
 Source: R2ec (arXiv 2505.16994) section 3.2: R = (1 - beta) * R_d + beta * R_c.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from reckon.errors import ConfigError
+from reckon.metrics.ranking import rank_values
 
 RewardFunction = Callable[..., list[float]]
 
@@ -23,10 +23,17 @@ def ranking_reward(
     *,
     target_rank: Sequence[int],
     cutoff: int = 1000,
+    catalog_size: int | None = None,
     **_: Any,
 ) -> list[float]:
-    """R_d = NDCG@K with one relevant item, in [0, 1]: 1 / log2(1 + rank), 0 beyond rank K."""
-    return [1 / math.log2(1 + rank) if rank <= cutoff else 0.0 for rank in target_rank]
+    """R_d = NDCG@K with one relevant item, in [0, 1]: 1 / log2(1 + rank), 0 beyond rank K.
+
+    Args:
+        cutoff: K.
+        catalog_size: I; a rank beyond it is a miss, worth 0. None: no target can be missed.
+    """
+    last = cutoff if catalog_size is None else catalog_size
+    return [float(value) for value in rank_values(target_rank, f"ndcg@{cutoff}", last)]
 
 
 def similarity_reward(
