@@ -1,16 +1,33 @@
-from types import SimpleNamespace
+"""Rows that a method which ranks is trained on."""
 
-import numpy as np
+import logging
 
-from reckon.methods.validation import validate
-from reckon.models.recommender import RankedExamples
+import pytest
+from support import shelf
+
+from reckon.methods.validation import reachable
 
 
-def test_misses_in_a_small_catalog_are_worth_nothing():
-    """Eight items, all targets missed: rank 9 is no hit@10."""
-    ranked = RankedExamples.empty(5, 8)
-    ranked.ranks[:] = 9
-    ranked.parsed[:], ranked.truncated[:], ranked.lengths[:] = True, False, 1
-    model = SimpleNamespace(catalog=range(8), ranks=lambda *_, **__: ranked)
-    found = validate(model, np.zeros(5), "eval")
-    assert (found["eval_ndcg@10"], found["eval_hit@10"]) == (0.0, 0.0)
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory):
+    """Readers go round three books, so every history of three books or more holds its target."""
+    return shelf.dataset(tmp_path_factory.mktemp("shelf") / "data", step=4).examples("train", 2)
+
+
+def test_repeats_are_rows_whose_whole_history_holds_the_target(examples):
+    assert examples.repeats.tolist() == [
+        int(target) in examples.seen(row).tolist() for row, target in enumerate(examples.targets)
+    ]
+    assert 0 < examples.repeats.sum() < len(examples)
+
+
+def test_rows_whose_target_cannot_be_recommended_are_left_out_and_counted(examples, caplog):
+    with caplog.at_level(logging.WARNING):
+        kept = reachable(examples, exclude_seen=True)
+    assert len(kept) == len(examples) - examples.repeats.sum() and not kept.repeats.any()
+    assert f"{examples.repeats.sum():,} of {len(examples):,} training rows" in caplog.text
+    assert "exclude_seen=false" in caplog.text
+
+
+def test_where_repeats_are_allowed_every_row_is_kept(examples):
+    assert len(reachable(examples, exclude_seen=False)) == len(examples)

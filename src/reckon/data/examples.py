@@ -103,6 +103,12 @@ class Examples:
         """Item indices of one row's whole history, also before the window, oldest first."""
         return self.events.item_index[self.first[row] : self.end[row]]
 
+    @property
+    def repeats(self) -> npt.NDArray[np.bool_]:
+        """[R] True where the target is in the row's own whole history: out of reach where `exclude_seen` is on."""
+        found = [bool((self.seen(row) == target).any()) for row, target in enumerate(self.targets)]
+        return np.array(found, dtype=bool)
+
     def subset(self, rows: IntArray | list[int]) -> "Examples":
         """The given rows, in the given order; the event log is shared, not copied."""
         rows = np.asarray(rows, dtype=np.int64)

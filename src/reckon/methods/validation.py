@@ -4,6 +4,10 @@ Entry points: `training_rows` and `validate`. The best model of a run is the one
 fixed sample of validation rows.
 """
 
+import logging
+
+import numpy as np
+
 from reckon.data import Dataset, Examples
 from reckon.errors import ConfigError
 from reckon.methods.ranking_model import RankingModel
@@ -11,6 +15,7 @@ from reckon.metrics.ranking import rank_values
 from reckon.progress import phase
 from reckon.prompts.histories import FittedHistory
 
+log = logging.getLogger(__name__)
 CUTOFF = 10
 SELECTION_METRIC = f"ndcg@{CUTOFF}"
 
@@ -22,7 +27,7 @@ def training_rows(model: RankingModel, dataset: Dataset) -> tuple[Examples, Exam
         ConfigError: a batch holds more rows than there are.
     """
     config, window = model.config, model.prompt.window
-    train = dataset.examples("train", window)
+    train = reachable(dataset.examples("train", window), exclude_seen=model.exclude_seen)
     if len(train) < config.training.batch_size:
         raise ConfigError(
             "training.batch_size", config.training.batch_size, f"there are only {len(train)} training rows", "lower it"
@@ -36,6 +41,26 @@ def prompt_metrics(model: RankingModel, prompt: FittedHistory) -> dict[str, floa
     if model.prompt_limit < model.prompt.max_tokens:
         metrics["prompt__context_limit"] = model.prompt_limit
     return {name: float(value) for name, value in metrics.items()}
+
+
+def reachable(examples: Examples, *, exclude_seen: bool) -> Examples:
+    """Training rows without those whose target cannot be recommended: their own history holds it.
+
+    Such a row can neither be rewarded nor trained on. How many there were is told, and what to set where repeats are
+    meant.
+    """
+    if not exclude_seen:
+        return examples
+    repeats = examples.repeats
+    left_out = int(repeats.sum())
+    if left_out:
+        log.warning(
+            "%s of %s training rows are left out: their target is in their own history, and exclude_seen is on. "
+            "Data with repeat purchases needs exclude_seen=false.",
+            f"{left_out:,}",
+            f"{len(examples):,}",
+        )
+    return examples.subset(np.flatnonzero(~repeats))
 
 
 def validate(model: RankingModel, validation: Examples, prefix: str) -> dict[str, float]:

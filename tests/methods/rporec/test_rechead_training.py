@@ -73,13 +73,15 @@ def test_a_negative_is_never_the_target_nor_what_the_user_cannot_be_recommended(
         assert loss.item() == 0.0
 
 
-def test_a_target_that_was_seen_before_still_counts():
+@pytest.mark.parametrize("negatives", [0, 30])
+def test_a_target_that_cannot_be_recommended_has_no_chance_as_in_the_ranking(negatives):
     data = rows(8)
     seen = [np.array([int(target)]) for target in data.targets]
     loss = batch_loss(
-        rechead().eval(), Scorer(items(), 1.0, None), replace(data, seen=seen), torch.arange(8), 0, torch.Generator()
-    )
-    assert math.isfinite(loss.item()) and loss.item() > 0
+        rechead().eval(), Scorer(items(), 1.0, None), replace(data, seen=seen), torch.arange(8), negatives,
+        torch.Generator().manual_seed(0),
+    )  # fmt: skip
+    assert loss.item() == math.inf
 
 
 @pytest.mark.parametrize("negatives", [0, 7])

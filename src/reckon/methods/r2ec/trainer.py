@@ -171,7 +171,7 @@ class ItemTrainer(_R2ecTrainer):
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         """One update: encode the batch's items, read the users, minimise -log pi(v+ | x)."""
         examples, backbone = inputs["examples"], self.recommender.backbone
-        model.train()
+        backbone.train_without_dropout()  # items are read twice: once for the loss, once for its gradient
         self.item_term.begin(examples, self.step_generator())
         total = torch.zeros((), device=self.args.device)
         size = self.recommender.config.training.micro_batch_size

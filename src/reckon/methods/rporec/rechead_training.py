@@ -19,7 +19,7 @@ from reckon.data.examples import IntArray
 from reckon.errors import ConfigError, ReckonError, ShapeError
 from reckon.metrics.ranking import rank_values
 from reckon.models.rechead import Rechead
-from reckon.models.scoring import target_ranks
+from reckon.models.scoring import item_scores, target_ranks
 from reckon.training.best import Best, BestWeights
 
 SELECTION_METRIC = "ndcg@10"
@@ -160,28 +160,27 @@ def batch_loss(
 ) -> Tensor:
     """Mean of -log p(v+) over rows [n], among the target and the negatives.
 
-    A negative that is the target again, or that this user cannot be recommended, takes no part.
+    A negative that is the target again, or that this user cannot be recommended, takes no part; nor may the target be
+    such an item (`reckon.methods.validation.reachable`).
     """
     users = rechead(rows_of.texts[rows], rows_of.parsed[rows])  # [n, D]
     targets, total = rows_of.targets[rows], len(scorer.items)
     if negatives == 0:
         columns = torch.arange(total).expand(len(rows), total)
-        scores, place = users @ scorer.items.T / scorer.tau, targets
+        scores, place = item_scores(users / scorer.tau, scorer.items, scorer.bias), targets
         absent = torch.zeros(len(rows), total, dtype=torch.bool)
     else:
         drawn = torch.randint(total, (len(rows), negatives), generator=generator)
         columns = torch.cat([targets[:, None], drawn], dim=1)  # [n, 1 + k]
-        scores = torch.einsum("nd,nkd->nk", users, scorer.items[columns]) / scorer.tau
+        scores = torch.einsum("nd,nkd->nk", users / scorer.tau, scorer.items[columns])
+        if scorer.bias is not None:
+            scores = scores + scorer.bias[columns]
         place = torch.zeros(len(rows), dtype=torch.long)
         absent = columns == targets[:, None]
         absent[:, 0] = False
-    if scorer.bias is not None:
-        scores = scores + scorer.bias[columns]
     if rows_of.seen is not None:
         for row, number in enumerate(rows.tolist()):
-            seen = torch.isin(columns[row], torch.from_numpy(rows_of.seen[number]).long())
-            seen[place[row]] = False
-            absent[row] |= seen
+            absent[row] |= torch.isin(columns[row], torch.from_numpy(rows_of.seen[number]).long())
     return cross_entropy(scores.masked_fill(absent, -torch.inf), place)
 
 

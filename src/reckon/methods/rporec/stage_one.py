@@ -20,6 +20,7 @@ from reckon.methods.rporec.model import NOTHING_WRITTEN, RPORecModel
 from reckon.methods.rporec.rechead_training import SELECTION_METRIC, RecheadRows, train_rechead
 from reckon.methods.rporec.replies import PolicyWriter, ReplyWriter, write_missing
 from reckon.methods.rporec.reply_store import Reply, ReplyStore
+from reckon.methods.validation import reachable
 from reckon.progress import phase
 from reckon.runs.write import starting_point, write_run
 
@@ -53,7 +54,7 @@ def fit_rechead(
     config, started = model.config, time.perf_counter()
     starting_point(out, False, {"data": dataset.checksum, "backbone": model.backbone.fingerprint()})
     save_config(config, out / "config.yaml")
-    train = dataset.examples("train", config.prompt.window)
+    train = reachable(dataset.examples("train", config.prompt.window), exclude_seen=model.exclude_seen)
     if config.stage_one.train_size:
         train = train.sample(config.stage_one.train_size, config.seed)
     valid = dataset.examples("valid", config.prompt.window).sample(config.stage_one.validation_size, config.seed)
