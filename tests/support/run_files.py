@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import torch
 from safetensors.torch import load_file
 
-from reckon.rl.checkpoints import last_checkpoint
+from reckon.training.checkpoints import last_checkpoint
 
 # What every step of an optimiser logs, and every step of a policy.
 STEP_KEYS = {"loss", "grad_norm", "learning_rate"}

@@ -27,11 +27,12 @@ R2EC = Method(
     arms={
         WHOLE: "r2ec",
         "no-reasoning": "no-reasoning",
+        "supervised": "supervised",
         "no-ranking-reward": "no-ranking-reward",
         "no-similarity-reward": "no-similarity-reward",
     },
     arms_help="The whole method, or one of its parts left out.",
-    contestants=(WHOLE, "no-reasoning"),
+    contestants=(WHOLE, "no-reasoning", "supervised"),
     search={"training.learning_rate": RATES},
     masking="head",
     examples=("--data data/shop --backbone Qwen/Qwen2.5-0.5B-Instruct --out runs/shop",),

@@ -14,6 +14,7 @@ from reckon.methods.method import WHOLE, Method, PresetName
 from reckon.methods.registry import method_named
 from reckon.runs.read import config_of
 from reckon.training.arguments import run_config
+from reckon.training.one_process import require_one_process
 
 
 def train_run(
@@ -50,6 +51,7 @@ def train_run(
         DataError: the data set does not fit the method.
         CheckpointError: `out` holds a run already, or there is nothing to resume.
     """
+    require_one_process()
     method, out, dataset = method_named(name), Path(out), Dataset.load(data)
     start = options.get("start")
     if backbone is None and start is None:

@@ -19,10 +19,10 @@ from reckon.errors import ReckonError
 from reckon.models.backbone import Backbone
 from reckon.models.token_batch import gather_rows
 from reckon.rl.advantages import Estimator, group_advantages
-from reckon.rl.checkpoints import CheckpointedTrainer
 from reckon.rl.objective import LossType, clip_share, token_kl, token_losses, token_weights, top_entropy_tokens
 from reckon.rl.reference import ReferencePolicy
 from reckon.rollout import Rollouts, SamplingConfig, SharedPrefixEngine, token_logprobs
+from reckon.training.checkpoints import CheckpointedTrainer
 
 
 @dataclass(frozen=True, slots=True)

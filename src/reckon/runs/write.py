@@ -29,9 +29,9 @@ from reckon.data import Dataset
 from reckon.errors import CheckpointError
 from reckon.files import whole_file, write_text
 from reckon.models.backbone import Backbone
-from reckon.rl.checkpoints import STAGING, last_checkpoint
 from reckon.rollout import Rollouts
 from reckon.training.best import Kept
+from reckon.training.checkpoints import STAGING, last_checkpoint
 from reckon.training.one_process import require_one_process
 
 BEGUN_FILE = "begun.json"
@@ -50,14 +50,6 @@ UNFINISHED = {
 }
 UNSAVED = ".sft.*.partial"  # a kill while the fine-tuned model is written leaves such a folder
 FLUSH_ROWS = 50_000  # trajectories held in memory before a part is written
-
-
-class Interrupted(KeyboardInterrupt):
-    """Training was stopped by Ctrl-C after its state was saved."""
-
-    def __init__(self, out: Path) -> None:
-        self.out = out
-        super().__init__(f"saved to {out}; go on with --resume")
 
 
 def starting_point(out: Path, resume: bool, identity: Mapping[str, str]) -> Path | None:

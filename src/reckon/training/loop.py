@@ -20,8 +20,7 @@ from transformers import (
 from transformers.utils import logging
 
 from reckon.progress import Phase, phase
-from reckon.rl.checkpoints import StopOnInterrupt
-from reckon.runs.write import Interrupted
+from reckon.training.checkpoints import Interrupted, StopOnInterrupt
 
 BAR_NUMBERS = (
     ("loss", "loss"),

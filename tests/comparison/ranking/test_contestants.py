@@ -6,7 +6,7 @@ from support import rporec_talker, shelf
 from reckon.baselines import RANKING_BASELINES
 from reckon.comparison.config import ProtocolConfig
 from reckon.comparison.registry import contestant, contestants
-from reckon.runs.write import Interrupted
+from reckon.training.checkpoints import Interrupted
 
 SMALL = {"preset": "small", "training.max_steps": 4, "training.eval_steps": 2, "training.batch_size": 4}
 SMALL |= {"training.micro_batch_size": 4, "training.validation_size": 4, "rollout.max_completion_length": 4}

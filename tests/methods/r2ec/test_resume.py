@@ -12,8 +12,7 @@ from support.stopping import At, Killed, interrupt, kill, run_until_killed
 from reckon.errors import CheckpointError
 from reckon.methods.r2ec import R2ec
 from reckon.methods.r2ec.trainer import RecPOTrainer, fit
-from reckon.rl.checkpoints import CheckpointedTrainer, last_checkpoint
-from reckon.runs.write import Interrupted
+from reckon.training.checkpoints import CheckpointedTrainer, Interrupted, last_checkpoint
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from reckon.methods.recone.config import SFTSettings
 from reckon.methods.recone.fine_tuning import REPORT_FILE, sft, sft_trainer, tokenize
 from reckon.models.backbone import LoraSettings, load_backbone
 from reckon.prompts import render
-from reckon.runs.write import Interrupted
 from reckon.teachers.files import TraceSummary, load_traces, write_traces
+from reckon.training.checkpoints import Interrupted
 
 TEMPLATE = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>"
 SHORT = "<rate>4</rate>"

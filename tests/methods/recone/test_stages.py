@@ -27,7 +27,8 @@ from reckon.methods.recone.fine_tuning import REPORT_FILE
 from reckon.methods.reczero import RecZero
 from reckon.methods.reczero.config import preset
 from reckon.methods.train import train_run
-from reckon.runs.write import Interrupted, starting_point
+from reckon.runs.write import starting_point
+from reckon.training.checkpoints import Interrupted
 
 TINY = (
     "sft.max_steps=30",
@@ -116,7 +117,8 @@ def test_reinforcement_starts_from_the_fine_tuned_model(whole, train, tmp_path):
     train("run", "training.learning_rate=1e-12")
     tuned, trained = weights(tmp_path / "run" / "sft"), weights(tmp_path / "run" / "model")
     assert all(torch.allclose(tuned[name], trained[name], atol=1e-6) for name in tuned)
-    assert not equal(weights(whole / "sft"), weights(whole / "model"))
+    [*_, last] = sorted(whole.glob("checkpoint-*"))  # what is kept may be the start, where nothing beat it
+    assert not equal(weights(whole / "sft"), weights(last))
 
 
 def test_fine_tuning_reads_the_prompts_that_reinforcement_reads(place, train, monkeypatch):

@@ -10,9 +10,8 @@ from support.stopping import At, Killed, interrupt, kill
 from reckon.config import save_config
 from reckon.errors import CheckpointError
 from reckon.methods.reczero.config import preset
-from reckon.rl.checkpoints import last_checkpoint
-from reckon.runs.write import Interrupted
 from reckon.training.arguments import run_config
+from reckon.training.checkpoints import Interrupted, last_checkpoint
 
 
 @pytest.mark.parametrize(

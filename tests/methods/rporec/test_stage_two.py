@@ -16,8 +16,8 @@ from reckon.methods.rporec.stage_one import fit_rechead
 from reckon.methods.rporec.stage_two import ReasoningTrainer, fit_reasoning, reasoning_tokens
 from reckon.methods.rporec.summaries import Summariser, summary_of
 from reckon.prompts.rporec import parse_reply
-from reckon.rl.checkpoints import last_checkpoint
 from reckon.rl.reference import ReferencePolicy
+from reckon.training.checkpoints import last_checkpoint
 
 PARTS = ("format", "clean", "ndcg", "similarity", "compression", "entropy")
 

@@ -15,7 +15,7 @@ from reckon.rl.grpo import GRPOSettings
 from reckon.rollout.sampling import SamplingConfig
 from reckon.training.config import TrainingConfig, check_precision
 
-Arm = Literal["full", "no-reasoning", "no-ranking-reward", "no-similarity-reward"]
+Arm = Literal["full", "no-reasoning", "supervised", "no-ranking-reward", "no-similarity-reward"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +118,8 @@ class R2ecConfig:
     """Everything that defines an R2ec run beside its data and backbone."""
 
     arm: Arm = "full"
-    """`full`, or an ablation: `no-reasoning` (prompt, marker, rank), `no-ranking-reward`, `no-similarity-reward`."""
+    """`full`, or an ablation: `no-reasoning` (prompt, marker, rank), `supervised` (the most likely reasoning, then the
+    item loss alone: no reward, no policy gradient), `no-ranking-reward`, `no-similarity-reward`."""
 
     seed: int = 0
     """Everything random follows from it."""
@@ -139,6 +140,11 @@ class R2ecConfig:
     def reasons(self) -> bool:
         """Whether replies hold reasoning."""
         return self.arm != "no-reasoning"
+
+    @property
+    def reinforces(self) -> bool:
+        """Whether the reasoning is trained by reward."""
+        return self.reasons and self.arm != "supervised"
 
     @property
     def reward_share(self) -> float:

@@ -24,7 +24,6 @@ from reckon.methods.validation import SELECTION_METRIC, prompt_metrics, training
 from reckon.models.item_table import ItemTable
 from reckon.models.scoring import block_ranks, score_blocks
 from reckon.prompts.r2ec import MARKER
-from reckon.rl.checkpoints import last_checkpoint
 from reckon.rl.objective import best_of_group, item_losses
 from reckon.rl.policy_trainer import ExampleRows, PolicySettings, PolicyTrainer, StepTrainer
 from reckon.rl.rewards.ranking import fused_reward
@@ -32,6 +31,7 @@ from reckon.rollout import Rollouts
 from reckon.runs.saved_catalog import TABLE_FILE
 from reckon.runs.write import TrajectoryLog, starting_point, write_run
 from reckon.training.arguments import adamw, training_arguments
+from reckon.training.checkpoints import last_checkpoint
 from reckon.training.loop import StepShare, run_trainer
 
 STALENESS_FILE = "item_staleness.safetensors"
@@ -166,16 +166,19 @@ class RecPOTrainer(_R2ecTrainer, PolicyTrainer):
 
 
 class ItemTrainer(_R2ecTrainer):
-    """The arm without reasoning: prompt, marker, and the target's log-probability as the only loss."""
+    """The arms without a policy gradient: the target's log-probability at the marker is the only loss.
+
+    Without reasoning the marker follows the prompt; in the arm `supervised`, the model's most likely reasoning.
+    """
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         """One update: encode the batch's items, read the users, minimise -log pi(v+ | x)."""
         examples, backbone = inputs["examples"], self.recommender.backbone
+        prompts = self.sequences(examples)
         backbone.train_without_dropout()  # items are read twice: once for the loss, once for its gradient
         self.item_term.begin(examples, self.step_generator())
         total = torch.zeros((), device=self.args.device)
         size = self.recommender.config.training.micro_batch_size
-        prompts = [self.prompt_ids(example) for example in examples]
         order = sorted(range(len(examples)), key=lambda row: len(prompts[row]))  # similar lengths pad little
         for start in range(0, len(examples), size):
             chosen = order[start : start + size]
@@ -186,6 +189,18 @@ class ItemTrainer(_R2ecTrainer):
             total += loss.detach()
         self.item_term.finish()
         return total / self.current_gradient_accumulation_steps
+
+    def sequences(self, examples: Sequence[Example]) -> list[list[int]]:
+        """Token ids up to and with the marker: of the prompt, and of the reasoning where the arm has one."""
+        prompts = [self.prompt_ids(example) for example in examples]
+        if not self.recommender.reasons:
+            return prompts
+        _, rollouts = self.recommender.read(examples)
+        assert rollouts is not None
+        self.report(reply__length=rollouts.sampled.sum(dim=1).float().mean())
+        self.report(reply__truncated=rollouts.truncated.float().mean())
+        ends = rollouts.lengths.tolist()
+        return [prompt + rollouts.reply_ids[row, : ends[row]].tolist() for row, prompt in enumerate(prompts)]
 
 
 class _AfterUpdate(TrainerCallback):
@@ -246,7 +261,7 @@ def fit(
         callbacks=list(callbacks),
     )
     trainer: RecPOTrainer | ItemTrainer
-    if config.reasons:
+    if config.reinforces:
         trainer = RecPOTrainer(
             **shared,
             backbone=backbone,

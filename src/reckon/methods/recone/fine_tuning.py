@@ -27,10 +27,9 @@ from reckon.files import check_target, new_directory
 from reckon.methods.recone.config import SFTSettings
 from reckon.models.backbone import Backbone
 from reckon.prompts import prompt_ids
-from reckon.rl.checkpoints import CheckpointedTrainer, StopOnInterrupt, last_checkpoint
-from reckon.runs.write import Interrupted
 from reckon.teachers.files import Trace, load_traces
 from reckon.training.arguments import adamw, backbone_to_train, common_arguments, use_one_device
+from reckon.training.checkpoints import CheckpointedTrainer, Interrupted, StopOnInterrupt, last_checkpoint
 from reckon.training.loop import quiet_transformers, shown_steps
 from reckon.training.one_process import require_one_process
 

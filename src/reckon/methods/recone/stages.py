@@ -18,9 +18,9 @@ from reckon.methods.recone.fine_tuning import REPORT_FILE, sft, work_folder
 from reckon.methods.reczero import RecZero
 from reckon.methods.reczero.trainer import fit
 from reckon.models.backbone import load_backbone
-from reckon.rl.checkpoints import last_checkpoint
 from reckon.runs.write import starting_point
 from reckon.teachers.files import Trace
+from reckon.training.checkpoints import last_checkpoint
 from reckon.training.loop import StepShare
 
 SFT_FOLDER = "sft"

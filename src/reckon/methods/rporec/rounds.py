@@ -25,11 +25,11 @@ from reckon.methods.rporec.rechead_training import SELECTION_METRIC
 from reckon.methods.rporec.replies import TeacherWriter
 from reckon.methods.rporec.stage_one import fit_rechead
 from reckon.methods.rporec.stage_two import fit_reasoning
-from reckon.rl.checkpoints import last_checkpoint
 from reckon.runs.read import check_trained_on, log_of, manifest_of
 from reckon.runs.write import BEGUN_FILE, starting_point, write_run
 from reckon.teachers.asking import Patience
 from reckon.teachers.teachers import Teacher
+from reckon.training.checkpoints import last_checkpoint
 from reckon.training.loop import StepShare
 from reckon.training.one_process import require_one_process
 

@@ -32,6 +32,14 @@ CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 STAGING = ".saving"
 
 
+class Interrupted(KeyboardInterrupt):
+    """Training was stopped by Ctrl-C after its state was saved."""
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        super().__init__(f"saved to {out}; go on with --resume")
+
+
 class CheckpointedTrainer(Trainer):
     """Saves checkpoints under a temporary name, then renames them; keeps the best validated one, the start included."""
 
