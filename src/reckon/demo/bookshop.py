@@ -10,6 +10,7 @@ from pathlib import Path
 from reckon.data import Dataset
 from reckon.demo.live import Stage, join_trajectories
 from reckon.evaluation.run import evaluate
+from reckon.locks import locked
 from reckon.methods.r2ec import R2ec
 from reckon.methods.r2ec.config import Arm, HeadConfig, R2ecConfig, preset
 from reckon.methods.r2ec.trainer import fit
@@ -40,6 +41,7 @@ def demo_config(arm: Arm, seed: int) -> R2ecConfig:
     )
 
 
+@locked()
 def run_ranking_demo(out: str | Path, seed: int = 0) -> Path:
     """Run everything into a directory and return the path of the report.
 

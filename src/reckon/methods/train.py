@@ -10,12 +10,14 @@ from typing import Any
 
 from reckon.data import Dataset
 from reckon.errors import ConfigError
+from reckon.locks import locked
 from reckon.methods.method import WHOLE, Method, PresetName
 from reckon.methods.registry import method_named
 from reckon.runs.read import config_of
 from reckon.training.arguments import run_config
 
 
+@locked()
 def train_run(
     name: str,
     *,
