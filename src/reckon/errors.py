@@ -41,6 +41,14 @@ class CheckpointError(ReckonError):
         super().__init__(f"{path}: {problem}. Fix: {fix}.")
 
 
+class BusyError(ReckonError):
+    """Another process writes to a folder."""
+
+    def __init__(self, path: object, holder: str, fix: str) -> None:
+        self.path, self.holder, self.fix = path, holder, fix
+        super().__init__(f"{path}: is held by {holder}. Fix: {fix}.")
+
+
 class MissingExtraError(ReckonError):
     """An optional dependency is needed and absent."""
 

@@ -1,4 +1,8 @@
+from types import SimpleNamespace
+
 from support.stopping import run_until_killed
+
+from reckon.comparison.workers import _Lines
 
 HARNESS = """
 import os, signal, sys
@@ -16,3 +20,13 @@ os.kill(os.getpid(), signal.SIGKILL)
 def test_no_worker_outlives_a_harness_that_is_killed(tmp_path):
     run_until_killed(HARNESS, str(tmp_path / "started"))  # returns when all who hold its output have ended
     assert (tmp_path / "started").exists()
+
+
+def test_a_cell_that_crashed_is_printed_as_failed_whatever_it_left(tmp_path, capsys):
+    cell = SimpleNamespace(name="a, seed 0", finished=False, growing=tmp_path)
+    with _Lines.shown(1, 0) as lines:
+        lines.move(cell, "starting")
+        lines.end(cell)
+    printed = capsys.readouterr().err
+    assert "a, seed 0  failed" in printed
+    assert "done" not in printed

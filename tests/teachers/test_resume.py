@@ -14,7 +14,7 @@ from support.classroom import HINT, QUICK, completion, endpoint, rated_dataset, 
 from support.trace_runs import SETTINGS, FakeTeacher, check_every_row_once, hinted_rating, run, teacher_at, truths
 from support.waiting import wait_for
 
-from reckon.errors import DataError
+from reckon.errors import BusyError, DataError
 from reckon.teachers.files import load_traces
 from reckon.teachers.teachers import OpenAITeacher
 from reckon.teachers.traces import JOURNAL_FILE, make_traces, trace_rows
@@ -49,6 +49,15 @@ def test_other_settings_or_data_are_refused(books, tmp_path):
         make_traces(books, teacher_at(server), tmp_path / "traces", patient)  # changes no reply
 
 
+def test_another_split_of_the_same_data_is_refused_by_name(books, tmp_path):
+    truth = truths(books)
+    with endpoint(lambda answer, prompt, _: answer.json(completion(reply(truth[prompt])))) as server:
+        make_traces(books, teacher_at(server), tmp_path / "traces", SETTINGS)
+        other = replace(books, info=books.info | {"split": "temporal"})
+        with pytest.raises(DataError, match="begun with split = 'leave-one-out', now it is 'temporal'"):
+            make_traces(other, teacher_at(server), tmp_path / "traces", SETTINGS)
+
+
 def test_a_half_written_line_is_discarded_and_a_damaged_one_refused(books, tmp_path):
     truth = truths(books)
     out = tmp_path / "traces"
@@ -67,10 +76,18 @@ def test_a_half_written_line_is_discarded_and_a_damaged_one_refused(books, tmp_p
 
 
 def test_two_runs_on_one_journal_are_refused(books, tmp_path):
-    from reckon.teachers.journal import Journal
+    truth, refused = truths(books), []
 
-    with Journal(tmp_path / "j", {}), pytest.raises(DataError, match="another run"):
-        Journal(tmp_path / "j", {})
+    def behaviour(answer, prompt, nth):
+        """Before the first run gets its answer, a second one begins in the endpoint's thread."""
+        with pytest.raises(BusyError) as told:
+            make_traces(books, FakeTeacher(), tmp_path / "traces", SETTINGS)
+        refused.append(told.value)
+        answer.json(completion(reply(truth[prompt])))
+
+    with endpoint(behaviour) as server:
+        make_traces(books, teacher_at(server), tmp_path / "traces", SETTINGS)
+    assert refused
 
 
 def test_something_else_in_the_way_is_refused(books, tmp_path):

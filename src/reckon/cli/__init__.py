@@ -4,6 +4,7 @@ Entry point: `main`. Command modules import nothing heavier than rich at their t
 once; the library (and with it torch) is imported inside the command that needs it.
 """
 
+import signal
 from typing import Annotated, Any
 
 import typer
@@ -21,6 +22,7 @@ from reckon.errors import ReckonError
 
 USER_ERROR = 2  # as for a wrong option
 INTERRUPTED = 130  # 128 + SIGINT, as shells expect
+TERMINATED = 143  # 128 + SIGTERM
 
 
 class _ReckonGroup(TyperGroup):
@@ -93,4 +95,18 @@ app.command(epilog="Example: reckon doctor --model Qwen/Qwen2.5-0.5B-Instruct --
 
 def main() -> None:
     """Run the command line; the console script `reckon`."""
+    end_orderly()
     app(prog_name="reckon")
+
+
+def end_orderly() -> None:
+    """Make a SIGTERM end the process as an error would: locks, workers and half-written files go with it.
+
+    A second one ends it at once.
+    """
+
+    def end(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        raise SystemExit(TERMINATED)
+
+    signal.signal(signal.SIGTERM, end)

@@ -33,6 +33,15 @@ def compare(
     workers: Annotated[
         int | None, typer.Option(min=1, help="With --config: cells at once, each in a process of one thread.")
     ] = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            "--seeds",
+            metavar="N|LIST",
+            help="With --config: how many training seeds, or which (0,1,2). Fewer than three are a trial, and tables "
+            "say so.",
+        ),
+    ] = None,
     changes: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="With --config: change one field, e.g. tuning.trials=8."),
@@ -52,15 +61,31 @@ def compare(
     interruption.
     """
     if config is None:
-        _refuse({"--out": out, "--workers": workers, "--set": changes or None}, "is for --config alone")
+        _refuse(
+            {"--out": out, "--workers": workers, "--seeds": seeds, "--set": changes or None}, "is for --config alone"
+        )
         _compare_runs(runs or [], split or Split.TEST, tuple(k or KS), batch_size or 32, data)
         return
     of_runs = {"RUN": runs or None, "--split": split, "--k": k or None, "--batch-size": batch_size}
     _refuse(of_runs, "is for finished runs, and --config names what is trained")
     if data is None:
         raise ConfigError("--data", None, "--config trains, so it needs a data set", "name a directory")
-    more = [*(changes or []), *([f"workers={workers}"] if workers is not None else [])]
+    more = [*(changes or []), *([f"workers={workers}"] if workers is not None else []), *_seeds(seeds)]
     _compare_methods(data, config, out or Path(f"compare-{config.stem.removeprefix('compare-')}"), more)
+
+
+def _seeds(text: str | None) -> list[str]:
+    """Changes of the config for `--seeds`: so many from 0, or those of a list; few are allowed, since they were asked
+    for."""
+    if text is None:
+        return []
+    from reckon.comparison.config import LEAST_SEEDS
+
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts) or text.strip() == "0":
+        raise ConfigError("--seeds", text, "must be a number from 1, or a list", "use 3, or 0,1,2")
+    chosen = list(range(int(text))) if len(parts) == 1 else [int(part) for part in parts]
+    return [f"seeds={chosen}", f"allow_few_seeds={str(len(chosen) < LEAST_SEEDS).lower()}"]
 
 
 def _refuse(given: Mapping[str, object], why: str) -> None:
@@ -79,8 +104,10 @@ def _compare_runs(runs: list[Path], split: Split, ks: tuple[int, ...], batch_siz
 def _compare_methods(data: Path, config: Path, out: Path, overrides: list[str]) -> None:
     from reckon.comparison.config import load_comparison
     from reckon.comparison.harness import run_comparison
+    from reckon.locks import folder_lock
     from reckon.reports.comparison.report import write_comparison
 
-    comparison = run_comparison(data, load_comparison(config, overrides), out)
-    print_tables(write_comparison(comparison, out).values())
+    with folder_lock(out):
+        tables = write_comparison(run_comparison(data, load_comparison(config, overrides), out), out)
+    print_tables(tables.values())
     typer.echo(f"Wrote {out}. Open {out / 'report.html'}")

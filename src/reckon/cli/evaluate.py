@@ -47,6 +47,7 @@ def evaluate(
 ) -> None:
     """Metrics with 95 % intervals beside baselines: Hit, NDCG, MRR and coverage, or MAE and RMSE for ratings."""
     from reckon.evaluation.run import evaluate as evaluate_run
+    from reckon.locks import folder_lock
     from reckon.methods.finished import task_of
     from reckon.reports.write import folder_of, tables_of, write_evaluation
 
@@ -54,16 +55,18 @@ def evaluate(
         refuse_option("--k", k, f"{run} predicts ratings, which have no cut-off")
     else:
         refuse_option("--samples", samples, f"{run} ranks items; only ratings have a mean")
-    evaluation = evaluate_run(
-        run,
-        split=split.value,
-        ks=tuple(k or KS),
-        samples=samples or 1,
-        batch_size=batch_size,
-        beside=beside or [],
-        data=data,
-    )
-    page = write_evaluation(evaluation, folder_of(run, split.value) if out is None else out)
+    folder = folder_of(run, split.value) if out is None else out
+    with folder_lock(folder):
+        evaluation = evaluate_run(
+            run,
+            split=split.value,
+            ks=tuple(k or KS),
+            samples=samples or 1,
+            batch_size=batch_size,
+            beside=beside or [],
+            data=data,
+        )
+        page = write_evaluation(evaluation, folder)
     print_tables(tables_of(evaluation))
     typer.echo(f"Open {page}")
 

@@ -15,7 +15,6 @@ While it grows, the folder's name begins with a dot; one that a kill left is gon
 import hashlib
 import json
 import os
-import resource
 import shutil
 import sys
 import time
@@ -36,6 +35,11 @@ from reckon.data import Dataset
 from reckon.errors import CheckpointError, ReckonError
 from reckon.files import write_text
 from reckon.metrics.measures import measure_of
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
 
 CELL_FILE, LOG_FILE, ERROR_FILE = "cell.json", "log.json", "error.json"
 REVISION = 2  # raised when a change of the code changes what cells come out as, so that earlier ones are not kept
@@ -161,9 +165,17 @@ def _clear(folder: Path) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def _peak_mib() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10), 1)
+def _peak_mib() -> float | None:
+    """The most memory that this process has held, in MiB; None where the system does not tell."""
+    if resource is not None:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10), 1)
+    try:
+        import psutil
+    except ImportError:
+        return None
+    peak = getattr(psutil.Process().memory_info(), "peak_wset", None)
+    return None if peak is None else round(peak / (1 << 20), 1)
 
 
 def _write(cell: Cell, about: Mapping[str, Any], log: Sequence[Mapping[str, float]]) -> None:

@@ -12,7 +12,6 @@ window is the most that any method may read.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from reckon.comparison.config import ProtocolConfig
 from reckon.config import config_from, to_dict
 from reckon.data import Dataset
 from reckon.errors import ConfigError
+from reckon.identity import source_identity
 from reckon.methods.method import Method, Task
 from reckon.models.sentence_encoder import STATIC
 from reckon.runs.read import log_of, manifest_of
@@ -28,7 +28,6 @@ from reckon.runs.read import log_of, manifest_of
 OnProgress = Callable[[float], None]
 FOLDER_FIELDS = ("backbone", "encoder", "traces")  # settings that may name a folder
 FACTS = ("parameters", "trainable_parameters", "backbone")  # of a run's manifest, for `metrics.json`
-EDGE_BYTES = 1 << 20  # of each end of a folder's files that its identity is made of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,18 +175,5 @@ def identified(value: Any, name: str = "") -> Any:
     if isinstance(value, Mapping):
         return {key: identified(inner, str(key)) for key, inner in value.items()}
     if name in FOLDER_FIELDS and isinstance(value, str) and value not in (NEW, STATIC) and Path(value).is_dir():
-        return f"files {_digest(Path(value))}"
+        return source_identity(value)
     return value
-
-
-def _digest(folder: Path) -> str:
-    """sha256 of the names, sizes and both ends of all files in a folder."""
-    digest = sha256()
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        size = file.stat().st_size
-        digest.update(f"{file.relative_to(folder).as_posix()} {size}\n".encode())
-        with file.open("rb") as opened:
-            digest.update(opened.read(EDGE_BYTES))
-            opened.seek(max(0, size - EDGE_BYTES))
-            digest.update(opened.read(EDGE_BYTES))
-    return digest.hexdigest()

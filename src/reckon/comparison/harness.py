@@ -36,6 +36,7 @@ from reckon.data import Dataset
 from reckon.errors import CheckpointError
 from reckon.evaluation.guards.finding import Finding
 from reckon.files import file_sha256, write_text
+from reckon.locks import locked
 from reckon.metrics.measures import measure_of
 
 CONFIG_FILE, TUNING_FILE = "comparison.yaml", "tuning.json"
@@ -87,6 +88,7 @@ class Comparison:
         return [standing for standing in self.standings if standing.whole]
 
 
+@locked()
 def run_comparison(
     data: str | Path, config: ComparisonConfig, out: str | Path, *, runner: Runner = run_cells
 ) -> Comparison:

@@ -191,9 +191,9 @@ class _Lines:
         self._steps.pop(cell.name)
         self.running.advance(1)
         self._tell()
-        failure = failure_of(cell) if not cell.finished else None
-        word = f"failed: {failure}" if failure else "done"
-        if failure or not self.console.is_terminal:
+        failed = not cell.finished
+        word = f"failed: {failure_of(cell) or 'nobody knows why'}" if failed else "done"
+        if failed or not self.console.is_terminal:
             done, total = int(self.running.done), int(self.running.total or 0)
             self.console.print(f"{done} of {total}  {cell.name}  {word}", highlight=False, markup=False)
 

@@ -130,6 +130,11 @@ class Dataset:
         """sha256 over the data files, as recorded when the directory was written."""
         return self.info["checksum"]
 
+    @property
+    def identity(self) -> dict[str, str]:
+        """What a training follows from: the data, and which of its rows are held out. `data` and `split`."""
+        return {"data": self.checksum, "split": self.protocol}
+
     def examples(self, split: Split, window: int = DEFAULT_WINDOW) -> Examples:
         """Rows of one split; histories hold at most the last `window` events before the target."""
         if split not in SPLITS:

@@ -15,6 +15,7 @@ from reckon.demo.untrained import untrained_ranking
 from reckon.evaluation.pairs import compare
 from reckon.evaluation.ranking.evaluate import Evaluation, paired_metrics
 from reckon.evaluation.run import evaluate
+from reckon.locks import locked
 from reckon.methods.r2ec import R2ec
 from reckon.methods.r2ec.config import Arm, HeadConfig, R2ecConfig, preset
 from reckon.methods.r2ec.trainer import fit
@@ -56,6 +57,7 @@ def demo_config(arm: Arm, seed: int) -> R2ecConfig:
     )
 
 
+@locked()
 def run_ranking_demo(out: str | Path, seed: int = 0) -> Path:
     """Run everything into a directory and return the path of the report.
 

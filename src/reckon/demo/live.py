@@ -15,6 +15,7 @@ from transformers.utils import logging
 
 from reckon.errors import DataError
 from reckon.files import whole_file
+from reckon.locks import LOCK_NAME
 from reckon.reports.grid import Grid
 
 
@@ -50,7 +51,7 @@ class Stage:
 def make_room(out: Path, parts: set[str]) -> None:
     """An earlier demo, which consists of these parts, is replaced; anything else is not touched."""
     if out.exists():
-        strangers = sorted(path.name for path in out.iterdir() if path.name not in parts)
+        strangers = sorted(path.name for path in out.iterdir() if path.name not in parts and not path.match(LOCK_NAME))
         if strangers:
             raise DataError(
                 str(out), f"holds files that are not a demo's ({strangers[0]})", "choose a new directory with --out"

@@ -11,6 +11,7 @@ from reckon.data import Dataset
 from reckon.data.ratings import rating_examples
 from reckon.demo.live import Stage, join_trajectories
 from reckon.evaluation.run import evaluate
+from reckon.locks import locked
 from reckon.methods.reczero import RecZero
 from reckon.methods.reczero.config import RecZeroConfig, preset
 from reckon.methods.reczero.trainer import fit
@@ -40,6 +41,7 @@ def demo_config(seed: int) -> RecZeroConfig:
     )
 
 
+@locked()
 def run_rating_demo(out: str | Path, seed: int = 0) -> Path:
     """Run everything into a directory and return the path of the report.
 

@@ -11,6 +11,7 @@ from reckon.data import Dataset
 from reckon.demo.live import Stage, join_trajectories
 from reckon.evaluation.pairs import compare, find_result
 from reckon.evaluation.ranking.evaluate import Evaluation, evaluate_ranking, paired_metrics
+from reckon.locks import locked
 from reckon.methods.rporec import RPORec
 from reckon.methods.rporec.config import Arm, RPORecConfig, preset
 from reckon.methods.rporec.stage_one import fit_rechead
@@ -39,6 +40,7 @@ def demo_config(seed: int, arm: Arm = "full") -> RPORecConfig:
     )
 
 
+@locked()
 def run_rporec_demo(out: str | Path, seed: int = 0) -> Path:
     """Run everything into a directory and return the path of the report.
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from reckon.data import Dataset
 from reckon.errors import ConfigError
+from reckon.locks import locked
 from reckon.methods.method import WHOLE, Method, PresetName
 from reckon.methods.registry import method_named
 from reckon.runs.read import config_of
@@ -17,6 +18,7 @@ from reckon.training.arguments import run_config
 from reckon.training.one_process import require_one_process
 
 
+@locked()
 def train_run(
     name: str,
     *,

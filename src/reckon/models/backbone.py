@@ -6,7 +6,6 @@ prompts, of replies that share prompts, and next-token logits from hidden states
 """
 
 import copy
-import hashlib
 import json
 import warnings
 from collections.abc import Iterator, Sequence
@@ -24,9 +23,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from reckon.errors import CheckpointError, ConfigError
 from reckon.models.prefix import Prefix, PromptStates, choose_prefix
 from reckon.models.token_batch import TokenBatch, gather_rows
+from reckon.models.weights import weights_fingerprint
 
 DType = Literal["float32", "bfloat16"]
-FINGERPRINT_VALUES = 256  # of each tensor
+ADAPTER, LORA_OUTPUT = "lora_", "lora_B"  # in names of weights; the second starts as zeros
 CONFIG = "config.json"
 LOAD_ERRORS = (OSError, ValueError, SafetensorError)
 LOGIT_SCALES = {"logits_scaling": -1, "logit_scale": 1, "lm_head_multiplier": 1}  # config field -> its power
@@ -77,13 +77,10 @@ class Backbone:
         return str(self.causal_lm.name_or_path)
 
     def fingerprint(self) -> str:
-        """12 hex digits that tell weights apart: of the first values of every tensor but adapters, which start anew."""
-        digest = hashlib.sha256()
-        for name, weight in self.causal_lm.named_parameters():
-            if "lora_" not in name:
-                digest.update(f"{name} {tuple(weight.shape)}".encode())
-                digest.update(weight.detach().flatten()[:FINGERPRINT_VALUES].float().cpu().numpy().tobytes())
-        return digest.hexdigest()[:12]
+        """12 hex digits that tell weights apart, by every value; adapters that have learned nothing are left out."""
+        weights = list(self.causal_lm.named_parameters())
+        learned = any(LORA_OUTPUT in name and bool(weight.any()) for name, weight in weights)
+        return weights_fingerprint((name, weight) for name, weight in weights if learned or ADAPTER not in name)
 
     @property
     def device(self) -> torch.device:

@@ -28,6 +28,7 @@ from torch.nn.functional import embedding_bag, normalize
 from reckon.data.examples import FloatArray
 from reckon.errors import CheckpointError, ConfigError, DataError, MissingExtraError
 from reckon.files import write_text
+from reckon.models.weights import weights_fingerprint
 
 STATIC = "static"
 STATIC_FILE, LIBRARY_FOLDER = "static_encoder.json", "sentence_transformer"
@@ -169,10 +170,7 @@ class LibraryEncoder:
 
     @property
     def fingerprint(self) -> str:
-        digest = hashlib.sha256()
-        for name, weight in sorted(self.model.state_dict().items()):
-            digest.update(name.encode() + weight.flatten()[:256].float().cpu().numpy().tobytes())
-        return digest.hexdigest()[:12]
+        return weights_fingerprint(sorted(self.model.state_dict().items()))
 
     def encode(self, texts: Sequence[str]) -> Tensor:
         if not len(texts):

@@ -15,6 +15,7 @@ from reckon.evaluation.pairs import Pair
 from reckon.evaluation.ranking.evaluate import Evaluation
 from reckon.evaluation.rating.evaluate import RatingEvaluation
 from reckon.files import write_text
+from reckon.locks import locked
 from reckon.metrics import summary
 from reckon.reports.grid import Grid
 from reckon.reports.page import PageData, write_report
@@ -23,6 +24,7 @@ from reckon.reports.rating.report import rating_page, rating_tables
 from reckon.reports.tables import findings_line, findings_table
 
 
+@locked(lambda given: given["folder"])
 def write_evaluation(
     evaluation: Evaluation | RatingEvaluation,
     folder: str | Path,

@@ -1,7 +1,7 @@
 """The run directory: what a finished or interrupted training leaves behind.
 
     config.yaml            the resolved config
-    begun.json             data and backbone, which a resumed run may not change
+    begun.json             data, split and backbone, which a resumed run may not change
     checkpoint-N/          whole checkpoints (weights, optimiser, item table, trainer state)
     model/, METHOD.json    the best model, for `from_pretrained`; R2ec adds item_table.safetensors and items.parquet
     manifest.json          versions, seed, dataset checksum, hardware, seconds, which state was kept
@@ -28,6 +28,7 @@ from reckon import __version__
 from reckon.data import Dataset
 from reckon.errors import CheckpointError
 from reckon.files import whole_file, write_text
+from reckon.locks import LOCK_NAME
 from reckon.models.backbone import Backbone
 from reckon.rollout import Rollouts
 from reckon.training.best import Kept
@@ -48,7 +49,7 @@ UNFINISHED = {
     "recone.yaml",
     *(f"replies.sqlite{end}" for end in ("", "-wal", "-shm")),
 }
-UNSAVED = ".sft.*.partial"  # a kill while the fine-tuned model is written leaves such a folder
+LEFT = (".sft.*.partial", LOCK_NAME)  # by a kill while the fine-tuned model is written, or while a stage is trained
 FLUSH_ROWS = 50_000  # trajectories held in memory before a part is written
 
 
@@ -58,7 +59,7 @@ def starting_point(out: Path, resume: bool, identity: Mapping[str, str]) -> Path
     Args:
         out: run directory.
         resume: whether to go on.
-        identity: what a run may not change on its way, e.g. checksums of data and backbone; kept in `begun.json`.
+        identity: what a run may not change on its way: `Dataset.identity`, and the backbone; kept in `begun.json`.
 
     Raises:
         ConfigError: several processes were launched.
@@ -69,12 +70,12 @@ def starting_point(out: Path, resume: bool, identity: Mapping[str, str]) -> Path
     if resume:
         if checkpoint is None:
             raise CheckpointError(out, "holds no whole checkpoint to resume", "start it without --resume")
-        _refuse_other(out, identity)
+        refuse_other(out, identity)
         return checkpoint
     if checkpoint is not None or (out / "manifest.json").exists():
         raise CheckpointError(out, "already holds a run", "continue it with --resume, or choose another directory")
     found = out.iterdir() if out.is_dir() else ()
-    strangers = sorted(path.name for path in found if path.name not in UNFINISHED and not path.match(UNSAVED))
+    strangers = sorted(path.name for path in found if path.name not in UNFINISHED and not any(map(path.match, LEFT)))
     if strangers:
         raise CheckpointError(out, f"holds files that are not a run's ({strangers[0]})", "choose another directory")
     out.mkdir(parents=True, exist_ok=True)
@@ -82,12 +83,18 @@ def starting_point(out: Path, resume: bool, identity: Mapping[str, str]) -> Path
     return None
 
 
-def _refuse_other(out: Path, identity: Mapping[str, str]) -> None:
+def refuse_other(out: Path, identity: Mapping[str, str]) -> None:
+    """Refuse to go on with a run that was begun with another identity, as `starting_point` keeps it."""
     try:
         begun = json.loads((out / BEGUN_FILE).read_text())
     except (OSError, ValueError):
         raise CheckpointError(out, f"has no readable {BEGUN_FILE}", "start again in another directory") from None
     for name, value in identity.items():
+        if name not in begun:
+            fix = (
+                f'start again in another directory, or, if you know that it was {value}, add "{name}": "{value}" to it'
+            )
+            raise CheckpointError(out / BEGUN_FILE, f"does not say with which {name} the run was begun", fix)
         if begun.get(name) != value:
             raise CheckpointError(
                 out,

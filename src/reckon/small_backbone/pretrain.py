@@ -25,6 +25,7 @@ from reckon.config import load_config, save_config
 from reckon.data import Dataset
 from reckon.errors import CheckpointError, ConfigError
 from reckon.files import check_target, new_directory
+from reckon.locks import locked
 from reckon.models.backbone import load_backbone
 from reckon.progress import phase
 from reckon.prompts import rporec
@@ -134,6 +135,7 @@ def pretrain_config(size: Size, task: Task) -> PretrainConfig:
     return SIZES[size] if task == "ranking" else replace(SIZES[size], initial="induction")
 
 
+@locked()
 def new_backbone(
     dataset: Dataset,
     out: str | Path,

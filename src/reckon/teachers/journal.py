@@ -4,6 +4,8 @@ Entry point: `Journal`. The first line holds what decides the replies (data, row
 other settings cannot go on from it. A killed run leaves at most one half-written line at the end, which is discarded.
 Where a row was asked again after a failure, its later line counts.
 
+Who opens it holds its folder (`reckon.locks`): two runs would otherwise mix their lines.
+
 A line survives the end of the process; a power cut may lose the last seconds, which are then asked again.
 """
 
@@ -18,12 +20,8 @@ from typing import Any, BinaryIO
 from reckon.errors import DataError
 from reckon.teachers.asking import Answer
 
-try:
-    import fcntl
-except ImportError:  # Windows: two runs on one journal are then not noticed
-    fcntl = None  # type: ignore[assignment]
-
 FORMAT = 1
+LATER = {"split"}  # settings that the first journals do not have; their prompts tell
 FIELDS = frozenset(field.name for field in fields(Answer))
 
 
@@ -38,14 +36,13 @@ class Journal:
             ask_failed_again: forget answers that are failures.
 
         Raises:
-            DataError: it belongs to other settings, is damaged, or another run is writing it.
+            DataError: it belongs to other settings, or is damaged.
         """
         self.path, self.settings = path, json.loads(json.dumps(settings))
         self.answers: dict[tuple[int, int], Answer] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file: BinaryIO = path.open("a+b")
         try:
-            self._lock()
             self._read(ask_failed_again)
         except BaseException:
             self._file.close()
@@ -65,14 +62,6 @@ class Journal:
     def _append(self, record: Mapping[str, Any]) -> None:
         self._file.write(json.dumps(record).encode() + b"\n")
         self._file.flush()
-
-    def _lock(self) -> None:
-        if fcntl is None:
-            return
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise DataError(str(self.path), "is being written by another run", "wait for it, or stop it") from None
 
     def _read(self, ask_failed_again: bool) -> None:
         """Load the lines that are there, or write the first."""
@@ -109,7 +98,9 @@ class Journal:
             raise DataError(str(self.path), "is not a journal of traces", "choose another directory")
         before = head["settings"]
         changed = [
-            name for name in dict.fromkeys([*before, *self.settings]) if before.get(name) != self.settings.get(name)
+            name
+            for name in dict.fromkeys([*before, *self.settings])
+            if before.get(name) != self.settings.get(name) and (name in before or name not in LATER)
         ]
         if changed:
             name = changed[0]

@@ -22,6 +22,7 @@ from reckon.data import Dataset
 from reckon.data.examples import IntArray
 from reckon.data.ratings import RatingExample, RatingExamples, rating_examples, rating_scale
 from reckon.errors import ConfigError, DataError
+from reckon.locks import locked
 from reckon.progress import phase
 from reckon.prompts.rating import ITEM_WORDS, REVIEW_WORDS, rating_messages
 from reckon.prompts.style import Style
@@ -90,6 +91,7 @@ class TraceSettings:
         return (prompt_tokens * (self.price_in or 0.0) + completion_tokens * (self.price_out or 0.0)) / 1e6
 
 
+@locked()
 def make_traces(
     dataset: Dataset,
     teacher: Teacher,
@@ -119,7 +121,7 @@ def make_traces(
     out, settings = Path(out), settings or TraceSettings()
     _check_out(out)
     rows, unmatched = trace_rows(dataset, teacher, settings)
-    begun = {"data": dataset.checksum, **_asked(settings), **teacher.identity, "prompts": _fingerprint(rows)}
+    begun = {**dataset.identity, **_asked(settings), **teacher.identity, "prompts": _fingerprint(rows)}
     with Journal(out / JOURNAL_FILE, begun, ask_failed_again=settings.ask_failed_again) as journal:
         run = TraceRun(
             rows, rating_scale(dataset), teacher, journal, settings.patience, settings.seed, check=settings.check
@@ -128,7 +130,7 @@ def make_traces(
             run.ask_all(show)
         kept, dropped = _records(run)
         summary = _summary(run, settings, kept, dropped, unmatched)
-        write_traces(out, kept, dropped, summary, begun | {"split": dataset.protocol, "check": settings.check})
+        write_traces(out, kept, dropped, summary, begun | {"check": settings.check})
     return summary
 
 

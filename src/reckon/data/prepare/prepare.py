@@ -20,12 +20,14 @@ from reckon.data.sources import Source
 from reckon.data.splits import SPLITS, Protocol
 from reckon.errors import ConfigError
 from reckon.files import check_target, parents_of, put_in_place
+from reckon.locks import locked
 from reckon.progress import phase
 
 UNKNOWN_ITEMS = ("error", "drop", "add")
 BATCH = 100_000  # interactions written at a time; with reviews a few hundred MB
 
 
+@locked()
 def prepare(
     source: Source,
     out: str | Path,

@@ -25,6 +25,7 @@ from reckon.data.scale import DECIMALS, Scale
 from reckon.data.splits import Protocol
 from reckon.errors import DataError
 from reckon.files import file_sha256, new_directory
+from reckon.locks import locked
 
 FORMAT = 1  # raised when a reader of the old layout could no longer read the new one
 WORD_KEYS = ("item", "items", "action")
@@ -32,6 +33,7 @@ GIVEN_SPLITS = ("valid", "test")
 DATA_FILES = ("items.parquet", "interactions.parquet", "rows.parquet")  # in the order of the checksum
 
 
+@locked()
 def write_dataset(
     out: str | Path,
     items: pa.Table,

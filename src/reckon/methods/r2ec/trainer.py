@@ -17,6 +17,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from reckon.config import save_config
 from reckon.data import Dataset, Example, Examples
+from reckon.locks import locked
 from reckon.methods.r2ec.config import R2ecConfig
 from reckon.methods.r2ec.item_term import ItemTerm
 from reckon.methods.r2ec.model import R2ecModel
@@ -228,6 +229,7 @@ def target_columns(recommender: R2ecModel, hidden: Tensor, examples: Sequence[Ex
     return ranks, probabilities
 
 
+@locked()
 def fit(
     recommender: R2ecModel,
     dataset: Dataset,
@@ -251,7 +253,7 @@ def fit(
         CheckpointError: the directory holds a run already, or there is nothing to resume.
     """
     config, backbone = recommender.config, recommender.backbone
-    start = starting_point(out, resume, {"data": dataset.checksum, "backbone": backbone.fingerprint()})
+    start = starting_point(out, resume, dataset.identity | {"backbone": backbone.fingerprint()})
     train, validation = training_rows(recommender, dataset)
     shared = dict(
         model=backbone.model,

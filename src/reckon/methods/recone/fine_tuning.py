@@ -24,6 +24,8 @@ from transformers import PrinterCallback, TrainerCallback
 
 from reckon.errors import CheckpointError, DataError, MissingExtraError, ReckonError
 from reckon.files import check_target, new_directory
+from reckon.identity import source_identity
+from reckon.locks import locked
 from reckon.methods.recone.config import SFTSettings
 from reckon.models.backbone import Backbone
 from reckon.prompts import prompt_ids
@@ -51,6 +53,7 @@ class SFTReport:
     seconds: float
 
 
+@locked()
 def sft(
     backbone: str | Path,
     traces: str | Path,
@@ -256,7 +259,7 @@ def _save(backbone: Backbone, out: Path, settings: SFTSettings, seed: int, repor
 def _begun(backbone: str | Path, traces: Sequence[Trace], settings: SFTSettings, seed: int) -> dict[str, Any]:
     rows = [(trace.row, trace.reply) for trace in traces]
     return json.loads(
-        json.dumps({"backbone": str(backbone), "traces": rows, "settings": asdict(settings), "seed": seed})
+        json.dumps({"backbone": source_identity(backbone), "traces": rows, "settings": asdict(settings), "seed": seed})
     )
 
 
@@ -266,8 +269,9 @@ def _starting_point(work: Path, resume: bool, begun: dict[str, Any]) -> Path | N
     if resume:
         if checkpoint is None:
             raise CheckpointError(work, "holds no whole checkpoint to resume", "start without --resume")
-        if json.loads((work / BEGUN_FILE).read_text(encoding="utf-8")) != begun:
-            raise CheckpointError(work, "was begun with other settings or traces", "repeat them, or delete it")
+        before = json.loads((work / BEGUN_FILE).read_text(encoding="utf-8"))
+        if other := [name for name, value in begun.items() if before.get(name) != value]:
+            raise CheckpointError(work, f"was begun with other {', '.join(other)}", "repeat them, or delete it")
         return checkpoint
     if checkpoint is not None:
         raise CheckpointError(work, "holds an unfinished fine-tuning", "continue it with --resume, or delete it")

@@ -13,12 +13,13 @@ from reckon.config import save_config
 from reckon.data import Dataset
 from reckon.data.ratings import rating_examples
 from reckon.errors import CheckpointError
+from reckon.locks import locked
 from reckon.methods.recone.config import RecOneConfig
 from reckon.methods.recone.fine_tuning import REPORT_FILE, sft, work_folder
 from reckon.methods.reczero import RecZero
 from reckon.methods.reczero.trainer import fit
 from reckon.models.backbone import load_backbone
-from reckon.runs.write import starting_point
+from reckon.runs.write import BEGUN_FILE, refuse_other, starting_point
 from reckon.teachers.files import Trace
 from reckon.training.checkpoints import last_checkpoint
 from reckon.training.loop import StepShare
@@ -27,6 +28,7 @@ SFT_FOLDER = "sft"
 CONFIG_FILE = "recone.yaml"
 
 
+@locked()
 def train(
     config: RecOneConfig,
     dataset: Dataset,
@@ -63,8 +65,10 @@ def train(
     if not resume:
         if is_tuned:
             raise CheckpointError(out, "already holds a run", "continue it with --resume, or choose another directory")
-        starting_point(out, False, {})  # refuses another run before hours of fine-tuning, not after
+        starting_point(out, False, dataset.identity)  # refuses another run before hours of fine-tuning, not after
         save_config(config, out / CONFIG_FILE)
+    elif (out / BEGUN_FILE).exists():
+        refuse_other(out, dataset.identity)
     if not is_tuned:
         # A kill before the first checkpoint leaves the settings alone: the stage begins anew. Without them nothing was
         # begun, and `sft` refuses.

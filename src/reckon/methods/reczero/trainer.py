@@ -20,6 +20,7 @@ from reckon.config import save_config
 from reckon.data import Dataset
 from reckon.data.ratings import RatingExample, RatingExamples, rating_examples
 from reckon.errors import ConfigError
+from reckon.locks import locked
 from reckon.methods.reczero.config import RecZeroConfig
 from reckon.methods.reczero.model import RecZeroModel
 from reckon.metrics.rating import RatingResult, absolute_errors, squared_errors
@@ -113,6 +114,7 @@ class RecZeroTrainer(PolicyTrainer):
         self.trajectories.flush(self.state.global_step)  # a run killed later goes on from here and writes the rest
 
 
+@locked()
 def fit(
     predictor: RecZeroModel,
     dataset: Dataset,
@@ -139,7 +141,7 @@ def fit(
         DataError: the data set has no ratings.
     """
     config, backbone = predictor.config, predictor.backbone
-    start = starting_point(out, resume, {"data": dataset.checksum, "backbone": backbone.fingerprint()})
+    start = starting_point(out, resume, dataset.identity | {"backbone": backbone.fingerprint()})
     train = rating_examples(dataset, "train", config.prompt.window, config.prompt.item_window)
     validation = rating_examples(dataset, "valid", config.prompt.window, config.prompt.item_window)
     validation = validation.sample(config.training.validation_size, config.seed)

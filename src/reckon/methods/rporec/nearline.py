@@ -20,6 +20,7 @@ from torch import Tensor
 
 from reckon.data import Catalog, Dataset
 from reckon.errors import CheckpointError, ConfigError, DataError
+from reckon.locks import folder_lock
 from reckon.methods.ranking_model import best_items, log_prior
 from reckon.methods.rporec.config import RPORecConfig
 from reckon.methods.rporec.model import RECHEAD_FILE, RPORecModel
@@ -68,8 +69,20 @@ def reason_all(
         CheckpointError: the run is not finished, or was trained on other data.
         ConfigError: the run writes no reasoning, or `part` is none.
         DataError: the store is of another run.
+        BusyError: another process writes this part.
     """
-    run = Path(run)
+    with folder_lock(store, part=f"{part[0]}-of-{part[1]}"):
+        return _reason_all(Path(run), Path(store), data, batch_size, part, on_batch)
+
+
+def _reason_all(
+    run: Path,
+    store: Path,
+    data: str | Path | None,
+    batch_size: int,
+    part: tuple[int, int],
+    on_batch: Callable[[int, int], None],
+) -> ReasonedUsers:
     model = RPORecModel.from_pretrained(run)
     if not model.reasons:
         raise ConfigError("arm", model.config.arm, "this run writes no reasoning", "give a run of the full method")
@@ -108,7 +121,8 @@ def store_identity(run: Path) -> dict[str, Any]:
             digest.update((run / name).read_bytes())
         except OSError:
             raise CheckpointError(run, f"has no readable {name}", "copy the whole run again") from None
-    return {"run": digest.hexdigest()[:16], "data": manifest_of(run)["data"]["checksum"]}
+    data = manifest_of(run)["data"]
+    return {"data": data["checksum"], "split": data.get("split"), "run": digest.hexdigest()[:16]}
 
 
 class Nearline:
@@ -130,9 +144,11 @@ class Nearline:
         run = Path(run)
         saved, config = SavedCatalog.load(run, RPORecModel.METHOD), config_of(run, RPORecConfig)
         kept = ReplyStore(store, None)
-        if kept.identity != store_identity(run):
-            kept.__exit__(None, None, None)
-            raise DataError(str(store), f"was not made for {run}", f"make one with `reckon reason {run} --out STORE`")
+        for name, value in store_identity(run).items():
+            if (made := kept.identity.get(name)) != value:
+                kept.__exit__(None, None, None)
+                problem = f"was not made for {run}: its {name} is {made}, that of the run {value}"
+                raise DataError(str(store), problem, f"make one with `reckon reason {run} --out STORE`")
         head = config.rechead
         bias = head.popularity_prior * log_prior(saved.counts) if head.popularity_prior > 0 else None
         return cls(saved.catalog, saved.table, bias, head.exclude_seen, kept)

@@ -19,6 +19,7 @@ from typing import Any, Literal, Self
 from reckon.config import save_config
 from reckon.data import Dataset
 from reckon.errors import CheckpointError, ConfigError
+from reckon.locks import locked
 from reckon.methods.rporec.config import RPORecConfig
 from reckon.methods.rporec.model import RPORecModel
 from reckon.methods.rporec.rechead_training import SELECTION_METRIC
@@ -26,7 +27,7 @@ from reckon.methods.rporec.replies import TeacherWriter
 from reckon.methods.rporec.stage_one import fit_rechead
 from reckon.methods.rporec.stage_two import fit_reasoning
 from reckon.runs.read import check_trained_on, log_of, manifest_of
-from reckon.runs.write import BEGUN_FILE, starting_point, write_run
+from reckon.runs.write import BEGUN_FILE, refuse_other, starting_point, write_run
 from reckon.teachers.asking import Patience
 from reckon.teachers.teachers import Teacher
 from reckon.training.checkpoints import last_checkpoint
@@ -37,6 +38,7 @@ Stage = Literal["both", "rechead", "reasoning"]
 STAGES: tuple[Stage, Stage] = ("rechead", "reasoning")
 
 
+@locked()
 def fit(
     model: RPORecModel,
     dataset: Dataset,
@@ -103,8 +105,11 @@ def _begin(model: RPORecModel, dataset: Dataset, out: Path, resume: bool) -> Non
         raise CheckpointError(out, "holds no run of both stages to resume", "start it without --resume")
     if finished or (begun and not resume):
         raise CheckpointError(out, "already holds a run", "continue it with --resume, or choose another directory")
-    if not resume:
-        starting_point(out, False, {"data": dataset.checksum, "backbone": model.backbone.fingerprint()})
+    identity = dataset.identity | {"backbone": model.backbone.fingerprint()}
+    if resume:
+        refuse_other(out, identity)
+    else:
+        starting_point(out, False, identity)
         save_config(model.config, out / "config.yaml")
 
 

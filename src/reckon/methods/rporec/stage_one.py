@@ -16,6 +16,7 @@ import torch
 from reckon.config import save_config, to_dict
 from reckon.data import Dataset, Example, Examples
 from reckon.errors import DataError
+from reckon.locks import locked
 from reckon.methods.rporec.model import NOTHING_WRITTEN, RPORecModel
 from reckon.methods.rporec.rechead_training import SELECTION_METRIC, RecheadRows, train_rechead
 from reckon.methods.rporec.replies import PolicyWriter, ReplyWriter, write_missing
@@ -30,6 +31,7 @@ ROWS_AT_ONCE = 64  # prompts in one batch of writing
 TEXTS_AT_ONCE = 4096  # rows in one batch of encoding
 
 
+@locked()
 def fit_rechead(
     model: RPORecModel,
     dataset: Dataset,
@@ -52,7 +54,7 @@ def fit_rechead(
         DataError: replies in it are of another model, data set or prompt; or some rows got none from a teacher.
     """
     config, started = model.config, time.perf_counter()
-    starting_point(out, False, {"data": dataset.checksum, "backbone": model.backbone.fingerprint()})
+    starting_point(out, False, dataset.identity | {"backbone": model.backbone.fingerprint()})
     save_config(config, out / "config.yaml")
     train = reachable(dataset.examples("train", config.prompt.window), exclude_seen=model.exclude_seen)
     if config.stage_one.train_size:
@@ -118,7 +120,7 @@ def reply_identity(model: RPORecModel, dataset: Dataset) -> dict[str, Any]:
     """What the replies of a model depend on."""
     prompt = to_dict(model.config.prompt)
     return {
-        "data": dataset.checksum,
+        **dataset.identity,
         "backbone": model.backbone.fingerprint(),
         **{name: prompt[name] for name in ("style", "window", "title_words", "title_tokens", "max_tokens")},
         "max_completion_length": model.config.rollout.max_completion_length,

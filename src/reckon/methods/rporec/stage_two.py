@@ -18,6 +18,7 @@ from transformers import TrainerCallback
 from reckon.config import save_config
 from reckon.data import Dataset, Example, Examples
 from reckon.errors import ConfigError
+from reckon.locks import locked
 from reckon.methods.rporec.model import THINK, THOUGHT, RPORecModel, written_text
 from reckon.methods.rporec.reply_store import Reply
 from reckon.methods.rporec.summaries import Summariser
@@ -160,6 +161,7 @@ def reasoning_tokens(backbone: Backbone, ids: Sequence[int]) -> slice:
     return slice(tokens_until(first), tokens_until(last + 1) - 1)
 
 
+@locked()
 def fit_reasoning(
     model: RPORecModel,
     dataset: Dataset,
@@ -186,7 +188,7 @@ def fit_reasoning(
     config, backbone = model.config, model.backbone
     if not config.reasons:
         raise ConfigError("arm", config.arm, "writes no reasoning to reinforce", "stop after --stage rechead")
-    start = starting_point(out, resume, {"data": dataset.checksum, "backbone": backbone.fingerprint()})
+    start = starting_point(out, resume, dataset.identity | {"backbone": backbone.fingerprint()})
     train, validation = training_rows(model, dataset)
     grpo = config.grpo
     trainer = ReasoningTrainer(

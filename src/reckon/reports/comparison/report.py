@@ -9,6 +9,7 @@ from pathlib import Path
 from reckon.comparison.harness import Comparison
 from reckon.comparison.summary import metrics_of
 from reckon.files import write_text
+from reckon.locks import locked
 from reckon.reports.comparison.page import ComparisonPage, comparison_page
 from reckon.reports.comparison.ranking_sections import RANKING_SECTIONS
 from reckon.reports.comparison.rating_sections import RATING_SECTIONS
@@ -17,6 +18,7 @@ from reckon.reports.grid import Grid
 from reckon.reports.page import write_report
 
 
+@locked()
 def write_comparison(comparison: Comparison, out: str | Path) -> dict[str, Grid]:
     """Write everything into the comparison's folder; returns the tables."""
     out, tables = Path(out), tables_of(comparison)

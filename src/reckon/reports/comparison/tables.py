@@ -163,7 +163,7 @@ def cost_table(comparison: Comparison) -> Grid:
             (
                 standing.name,
                 f"{standing.mean_of('seconds', 'training') or 0.0:.3g}",
-                f"{float(np.mean([about['peak_mib'] for about in abouts])):,.0f}",
+                _peak_cell([about["peak_mib"] for about in abouts]),
                 _trials_cell(comparison, standing),
                 *(_rate_cell(rate, value) if value is not None else "" for rate, value in means.items()),
             )
@@ -171,6 +171,12 @@ def cost_table(comparison: Comparison) -> Grid:
     task = comparison.config.task
     headings = ("method", "training, s", "peak memory, MiB", "trials", *(_rate_heading(rate, task) for rate in rates))
     return Grid(headings, tuple(rows), f"Mean over seeds, one thread each. {provenance(comparison)}")
+
+
+def _peak_cell(peaks: Sequence[float | None]) -> str:
+    """Mean in MiB; empty where a system did not tell."""
+    known = [peak for peak in peaks if peak is not None]
+    return f"{float(np.mean(known)):,.0f}" if len(known) == len(peaks) else ""
 
 
 def _trials_cell(comparison: Comparison, standing: Standing) -> str:

@@ -1,0 +1,275 @@
+"""One writer per output folder: a second process is told who holds it, and stops.
+
+Entry points: `folder_lock` around what writes to a folder, `locked` for a function that takes the folder as `out`.
+
+The lock of OUT is the file `.OUT.lock` beside it. The operating system locks it, and frees it however its process ends.
+The file says who holds it: process, computer, start, command. It is removed at the end; one that a crash has left is
+taken over. Where two computers share a disk, the operating system may know of its own processes alone: the record of
+another computer is believed until somebody deletes it.
+
+A process that holds a folder may lock it again, and holds all folders inside. Whoever gets the lock removes what a
+killed holder left half written beside the folder.
+
+The package filelock would do the first half; it keeps no record that can be read while the lock is held, and leaves its
+file behind.
+"""
+
+import functools
+import inspect
+import json
+import os
+import re
+import shlex
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from reckon.errors import BusyError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+    import msvcrt
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+LOCKED_BYTE = 1 << 30  # on Windows a locked byte cannot be read, so it lies far behind the record
+SAME_START = 2.0  # seconds; a correction of the clock moves the start that the system reports
+HALF_WRITTEN = r"\.{name}\.[a-z0-9_]{{8}}\.(work|partial|old)"  # as `tempfile` names them beside OUT
+LOCK_NAME = ".*.lock"  # as a pattern of `Path.match`, for who lists a folder
+
+_held: ContextVar[frozenset[Path]] = ContextVar("held", default=frozenset())
+_open: set[int] = set()  # descriptors of locks, which forked children close
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The process that writes to a folder."""
+
+    pid: int
+    host: str
+    started: float | None
+    """Seconds since 1970, as the system reports it; None where nobody can tell."""
+    since: str
+    """When the lock was taken, ISO 8601."""
+    command: str
+
+    @classmethod
+    def here(cls) -> "Holder":
+        """This process."""
+        now = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
+        command = shlex.join([Path(sys.argv[0] or sys.executable).name, *sys.argv[1:]])
+        return cls(os.getpid(), socket.gethostname(), _start_of(os.getpid()), now, command)
+
+    @classmethod
+    def of_file(cls, lock: Path) -> "Holder | None":
+        """Who stands in a lock file; None where nobody does."""
+        try:
+            holder = cls(**json.loads(lock.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+        return holder if isinstance(holder.pid, int) else None
+
+    @property
+    def runs(self) -> bool:
+        """Whether this process of this computer still runs; another with its number has another start."""
+        if self.pid == os.getpid() or self.started is None:
+            return False
+        start = _start_of(self.pid)
+        return start is not None and abs(start - self.started) < SAME_START
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host} since {self.since} ({self.command})"
+
+
+@contextmanager
+def folder_lock(folder: str | Path, part: str = "") -> Iterator[None]:
+    """Hold an output folder (or file) while something is written to it.
+
+    Args:
+        folder: what is written; it need not exist.
+        part: holds this part of it alone; other parts may have other holders.
+
+    Raises:
+        BusyError: another process, or another thread, holds it.
+    """
+    folder = Path(folder).resolve()
+    name = folder.with_name(f"{folder.name}.{part}") if part else folder
+    held = _held.get()
+    if not held.isdisjoint([name, *folder.parents]):
+        yield
+        return
+    made = [parent for parent in folder.parents if not parent.exists()]
+    try:
+        with _locked_file(folder, name):
+            token = _held.set(held | {name})
+            try:
+                if not part:
+                    _sweep(folder)
+                yield
+            finally:
+                _held.reset(token)
+    finally:
+        with suppress(OSError):  # something is in it
+            for parent in made:  # innermost first
+                parent.rmdir()
+
+
+def locked(
+    folder_of: Callable[[Mapping[str, Any]], str | Path] = lambda arguments: arguments["out"],
+) -> Callable[[Callable[Arguments, Result]], Callable[Arguments, Result]]:
+    """Make a function hold its output folder: its argument `out`, or what `folder_of` makes of all its arguments."""
+
+    def decorate(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def holding(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+            bound = signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            with folder_lock(folder_of(bound.arguments)):
+                return function(*args, **kwargs)
+
+        return holding
+
+    return decorate
+
+
+def _lock_file(name: Path) -> Path:
+    """Beside the folder, where all who share the disk see it; in the temporary folder where nobody may write there."""
+    if os.access(name.parent, os.W_OK):
+        return name.with_name(f".{name.name}.lock")
+    return Path(tempfile.gettempdir()) / f"reckon-{sha256(str(name).encode()).hexdigest()[:16]}.lock"
+
+
+@contextmanager
+def _locked_file(folder: Path, name: Path) -> Iterator[None]:
+    """Lock the file of a name, write this process into it, and remove it at the end."""
+    (descriptor, lock), owner = _acquire(folder, name), os.getpid()
+    try:
+        yield
+    finally:
+        if os.getpid() == owner:  # a forked child leaves the block too
+            _open.discard(descriptor)
+            _release(descriptor, lock)
+
+
+def _acquire(folder: Path, name: Path) -> tuple[int, Path]:
+    """The descriptor of the locked file, and where the file is."""
+    _forked_children_close()
+    while True:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = _lock_file(name)
+        try:
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
+        except FileNotFoundError:  # whoever made the folder above has removed it between our two calls
+            continue
+        try:
+            if not _lock(descriptor):
+                raise _busy(folder, lock, Holder.of_file(lock))
+            if not _is_at(descriptor, lock):  # the holder before has removed it between our two calls
+                os.close(descriptor)
+                continue
+            left = Holder.of_file(lock)
+            if left is not None and (left.host != socket.gethostname() or left.runs):
+                raise _busy(folder, lock, left)
+            os.ftruncate(descriptor, 0)
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            os.write(descriptor, json.dumps(asdict(Holder.here())).encode())
+        except BaseException:
+            os.close(descriptor)
+            raise
+        _open.add(descriptor)
+        return descriptor, lock
+
+
+def _busy(folder: Path, lock: Path, holder: Holder | None) -> BusyError:
+    fix = "wait until it has ended, or choose another folder"
+    if holder is not None and holder.host != socket.gethostname():
+        fix = f"wait until it has ended; if it has, delete {lock}"
+    return BusyError(folder, "another process" if holder is None else str(holder), fix)
+
+
+def _lock(descriptor: int) -> bool:
+    """Ask the operating system for the lock, without waiting; True on a file system that has none."""
+    if fcntl is None:
+        os.lseek(descriptor, LOCKED_BYTE, os.SEEK_SET)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+        except OSError:
+            return False
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:  # no locks here: the record alone tells
+        return True
+    return True
+
+
+def _is_at(descriptor: int, lock: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), lock.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _release(descriptor: int, lock: Path) -> None:
+    try:
+        lock.unlink(missing_ok=True)  # before the lock is free: whoever waits for it sees that the file is gone
+    except OSError:  # Windows removes no open file; nor does it remove one that the next holder has opened by now
+        os.close(descriptor)
+        with suppress(OSError):
+            lock.unlink()
+        return
+    os.close(descriptor)
+
+
+@functools.cache
+def _forked_children_close() -> None:
+    """A forked child must not keep alive the lock of a parent that was killed."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_close_all)
+
+
+def _close_all() -> None:
+    for descriptor in _open:
+        with suppress(OSError):
+            os.close(descriptor)
+    _open.clear()
+
+
+def _start_of(pid: int) -> float | None:
+    """When a process of this computer began; None where there is none, or nobody can tell."""
+    try:
+        import psutil
+    except ImportError:  # the operating system's lock tells
+        return None
+    try:
+        return float(psutil.Process(pid).create_time())
+    except psutil.Error:
+        return None
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a killed holder of this folder left half written beside it; nobody else may be at it now.
+
+    A data set that was being replaced lies in `.old`: it goes only if its successor is there.
+    """
+    pattern = re.compile(HALF_WRITTEN.format(name=re.escape(folder.name)))
+    for path in folder.parent.iterdir():
+        found = pattern.fullmatch(path.name)
+        if found and (found[1] != "old" or folder.exists()):
+            shutil.rmtree(path, ignore_errors=True)
