@@ -48,5 +48,5 @@ def train(config, dataset, backbone, out, *, luck=1, sort="a", resume=False, pro
     save_config(config, Path(out) / "config.yaml")
     model.save_pretrained(out)
     log = [{"step": 0, "eval_ndcg@10": 0.0, "luck": luck}]
-    write_run(Path(out), model.METHOD, config, model.backbone, dataset, log, 0.0)
+    write_run(Path(out), model.METHOD, config, model.backbone, dataset, log, 0.0, metric="ndcg@10")
     return model

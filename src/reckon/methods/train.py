@@ -14,6 +14,7 @@ from reckon.methods.method import WHOLE, Method, PresetName
 from reckon.methods.registry import method_named
 from reckon.runs.read import config_of
 from reckon.training.arguments import run_config
+from reckon.training.one_process import require_one_process
 
 
 def train_run(
@@ -46,10 +47,11 @@ def train_run(
         options: what only this method asks (`Method.options`).
 
     Raises:
-        ConfigError: a setting is wrong, or there is nothing to train.
+        ConfigError: a setting is wrong, there is nothing to train, or several processes were launched.
         DataError: the data set does not fit the method.
         CheckpointError: `out` holds a run already, or there is nothing to resume.
     """
+    require_one_process()
     method, out, dataset = method_named(name), Path(out), Dataset.load(data)
     start = options.get("start")
     if backbone is None and start is None:
