@@ -49,7 +49,7 @@ def train_run(
         options: what only this method asks (`Method.options`).
 
     Raises:
-        ConfigError: a setting is wrong, or there is nothing to train.
+        ConfigError: a setting is wrong, there is nothing to train, or several processes were launched.
         DataError: the data set does not fit the method.
         CheckpointError: `out` holds a run already, or there is nothing to resume.
     """

@@ -14,7 +14,6 @@ from transformers import TrainingArguments
 from reckon.config import load_config
 from reckon.models.backbone import Backbone, LoraSettings, load_backbone
 from reckon.training.config import OptimizerConfig, TrainingConfig
-from reckon.training.one_process import require_one_process
 
 ConfigT = TypeVar("ConfigT")
 
@@ -53,7 +52,6 @@ def run_config(
         resume: whether the run goes on.
         seed: wins over every other seed; None: as the others say.
     """
-    require_one_process()
     if seed is not None:
         overrides = [*overrides, f"seed={seed}"]
     if resume and saved.exists():

@@ -32,7 +32,6 @@ from reckon.teachers.asking import Patience
 from reckon.teachers.teachers import Teacher
 from reckon.training.checkpoints import last_checkpoint
 from reckon.training.loop import StepShare
-from reckon.training.one_process import require_one_process
 
 Stage = Literal["both", "rechead", "reasoning"]
 STAGES: tuple[Stage, Stage] = ("rechead", "reasoning")
@@ -169,7 +168,6 @@ def train(
         progress: show progress bars.
         on_progress: told which share is done, 0 to 1, where both stages are trained; see `fit`.
     """
-    require_one_process()
     _check_source(backbone, start, stage, rounds, teacher)
     if start is not None:
         check_trained_on(Path(start), dataset)
