@@ -36,7 +36,14 @@ def test_the_demo_of_r2ec_ranks_with_both_arms(tmp_path):
     report = bookshop.run_ranking_demo(tmp_path / "demo", seed=3)
     assert "R²ec" in report.read_text(encoding="utf-8")
     rows, pairs = rows_and_pairs(tmp_path / "demo")
-    assert [row["name"] for row in rows] == ["popularity", "no-reasoning", "r2ec, reasoning left out", "r2ec"]
+    assert [row["name"] for row in rows] == [
+        "popularity",
+        "untrained reasoning",
+        "no-reasoning",
+        "supervised",
+        "r2ec, reasoning left out",
+        "r2ec",
+    ]
     assert pairs == {("r2ec", row["name"]) for row in rows[:-1]}
 
 
