@@ -1,5 +1,6 @@
-"""Ranks to Hit, Recall, NDCG and MRR, lists to coverage, novelty and diversity, with intervals over users and what a
-table of them may claim; numpy and scipy only, knows nothing of models."""
+"""Metrics of rankings, of recommended lists and of predicted ratings, with bootstrap intervals over users and tests of
+differences. Uses numpy and scipy only; knows nothing of models.
+"""
 
 from reckon.metrics.bootstrap import Interval, PairedDifference, bootstrap_interval, paired_interval
 from reckon.metrics.lists import list_summary

@@ -1,15 +1,15 @@
-"""Bootstrap intervals over users: how much a mean would move with other users from the same population.
+"""Bootstrap intervals of a mean, by resampling users.
 
 Entry points: `bootstrap_interval` for one mean, `paired_interval` for the difference of two on the same rows,
 `bootstrap_root_interval` and `paired_root_interval` for root means. Works on one number per row; knows nothing of
 ranks or ratings.
 
-A user is the unit that is resampled. Where a user has several rows they are drawn together, since one person's rows
-resemble each other; treating them as independent makes the interval too narrow.
+Users are resampled, not rows: the rows of one user resemble each other, and treating them as independent makes the
+interval too narrow.
 
-A resampled mean depends only on how often each distinct (sum, rows) of a user is drawn. Hit@K has two distinct
-values and NDCG@K at most K + 1, so one multinomial draw over those replaces U draws of users: 2,000 resamples of
-10,000 users take milliseconds, exactly, and their order cannot matter.
+A resampled mean depends only on how often each distinct pair (sum, rows) of a user is drawn. Hit@K has two distinct
+values and NDCG@K at most K + 1, so one multinomial draw over the distinct pairs replaces U draws of users. The result
+has exactly the same distribution, and 2,000 resamples of 10,000 users take milliseconds.
 """
 
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ class PairedDifference:
     lo: float
     hi: float
     p_value: float
-    """Chance, by the resamples, of a difference on the other side of zero, doubled; at least 2 / (resamples + 1)."""
+    """Twice the share of resamples whose difference has the opposite sign; at least 2 / (resamples + 1)."""
 
 
 def bootstrap_interval(
@@ -53,10 +53,10 @@ def bootstrap_interval(
 
     Args:
         values: [U] one number per row, finite.
-        users: [U] who each row belongs to; None says every row is another user.
+        users: [U] user of each row; None: every row has its own user.
         confidence: in (0, 1).
         resamples: bootstrap samples, at least 100.
-        seed: the interval is a function of the values and this seed.
+        seed: of the resamples; the same values and seed give the same interval.
 
     Raises:
         ShapeError, DataError, ConfigError: no rows, a value that is not finite, a setting out of range.
@@ -72,7 +72,7 @@ def bootstrap_root_interval(
 ) -> Interval:
     """Percentile interval of the root of the mean over rows, as of squared errors.
 
-    The root keeps order, so the percentiles of the resampled roots are the roots of those of the mean.
+    The square root is monotonic, so each percentile of the roots is the root of that percentile of the means.
 
     Args:
         values: [U] one number per row, >= 0.
@@ -91,7 +91,7 @@ def paired_interval(
     resamples: int = 2000,
     seed: int = 0,
 ) -> PairedDifference:
-    """Percentile interval of mean(values - baseline), row by row the same user and target.
+    """Percentile interval of mean(values - baseline); row i of both has the same user and target.
 
     Args:
         values, baseline: [U] one number per row of each method.
@@ -114,7 +114,7 @@ def paired_root_interval(
 ) -> PairedDifference:
     """Percentile interval of sqrt(mean(values)) - sqrt(mean(baseline)): the difference of two RMSEs.
 
-    Both means are taken of the same resampled users before their roots are subtracted.
+    Every resample takes both means over the same users, then subtracts their roots.
 
     Args:
         values, baseline: [U] one squared error per row of each method, >= 0.
@@ -125,7 +125,7 @@ def paired_root_interval(
     if both.min() < 0:
         row = int(both.min(axis=1).argmin())
         raise DataError(
-            f"values[{row}]", f"is {both[row].min()}, and a mean below 0 has no root", "pass squared errors"
+            f"values[{row}]", f"is {both[row].min()}, and a negative number is no squared error", "pass squared errors"
         )
     roots = np.sqrt(_resampled_means(both, users, resamples, seed))  # [resamples, 2]
     difference = float(np.sqrt(values.mean()) - np.sqrt(baseline.mean()))
@@ -141,7 +141,7 @@ def _checked_pair(values: FloatArray, baseline: FloatArray) -> tuple[FloatArray,
 
 def _paired(difference: float, resampled: FloatArray, confidence: float) -> PairedDifference:
     lo, hi = _percentiles(resampled, confidence)
-    # One is added to both counts: no finite number of resamples can show that a chance is zero.
+    # One is added to both counts, so that the p-value is never zero.
     not_above, not_below = ((resampled <= 0).sum() + 1, (resampled >= 0).sum() + 1)
     p_value = min(1.0, 2 * float(min(not_above, not_below)) / (len(resampled) + 1))
     return PairedDifference(difference, lo, hi, p_value)
@@ -165,9 +165,9 @@ def _percentiles(means: FloatArray, confidence: float) -> tuple[float, float]:
 
 
 def _resampled_means(values: FloatArray, users: Users | None, resamples: int, seed: int) -> FloatArray:
-    """Means over rows of `resamples` samples of users with replacement: [resamples].
+    """Means over the rows of users drawn with replacement, one mean per resample: [resamples].
 
-    Values [U, C] give the means of C columns under the same draws: [resamples, C].
+    Values [U, C] give [resamples, C], the means of C columns under the same draws.
     """
     if resamples < 100:
         raise ConfigError("resamples", resamples, "too few for a 95 % interval", "use 100 or more (default 2000)")
@@ -186,7 +186,8 @@ def _resampled_means(values: FloatArray, users: Users | None, resamples: int, se
 
 
 def per_user(values: FloatArray, users: Users | None) -> tuple[FloatArray, FloatArray]:
-    """Each user's sums of the columns of values [U, C], and its number of rows; None says every row is another user."""
+    """Sum of each column of values [U, C] over each user's rows, and the number of those rows; `users` None: every row
+    has its own user."""
     if users is None:
         return values, np.ones(len(values))
     users = np.asarray(users, dtype=object)

@@ -1,7 +1,8 @@
-"""What was recommended, whether it was right or not: concentration, novelty, popularity bias, diversity.
+"""Metrics of recommended lists that need no target: concentration, novelty, popularity bias, diversity.
 
 Entry points: `exposure` counts, `gini`, `novelty`, `mean_popularity`, `popularity_lift` and `intra_list_diversity`
-turn lists into one number each; `list_summary` makes them all. `distinct_users` counts what `novelty` needs.
+each turn lists into one number; `list_summary` computes all of them. `distinct_users` counts the users that `novelty`
+needs.
 
 Lists are item indices [U, K], best first, -1 where a row has fewer; only the first k columns are read. Counts of
 interactions are those of training. Memory: a block of rows at a time, so it does not grow with users times items.
@@ -24,7 +25,7 @@ BLOCK_EVENTS = 65_536  # training events read at once
 
 
 def exposure(lists: IntArray, catalog_size: int, k: int) -> IntArray:
-    """How often each item stands in the first k places of a list: [I]."""
+    """How many lists hold each item among their first k: [I]."""
     lists = _first(lists, k, catalog_size)
     counts = np.zeros(catalog_size, dtype=np.int64)
     for block in _blocks(lists):
@@ -33,10 +34,11 @@ def exposure(lists: IntArray, catalog_size: int, k: int) -> IntArray:
 
 
 def gini(counts: IntArray) -> float:
-    """Gini coefficient of exposure, 0 where every item is shown alike, (I - 1) / I where one item takes all.
+    """Gini coefficient of exposure: 0 where every item is shown equally often, (I - 1) / I where one item fills all
+    places.
 
-    G = sum_i (2 i - I - 1) x_i / (I sum_i x_i), x_i the exposures in rising order, i = 1..I; all I items of the catalog
-    count, also those that nobody is shown.
+    G = sum_i (2 i - I - 1) x_i / (I sum_i x_i), x_i the exposures in rising order, i = 1..I. All I items of the catalog
+    count, those with exposure 0 included.
 
     Source: Gini (1912), in the form of Damgaard and Weiner, Ecology 81 (2000), equation 1.
 
@@ -46,20 +48,22 @@ def gini(counts: IntArray) -> float:
     counts = np.sort(np.asarray(counts, dtype=np.float64))
     total, size = counts.sum(), len(counts)
     if total == 0:
-        raise DataError("recommended", "holds no items, so nothing is concentrated", "keep lists with the ranks")
+        raise DataError(
+            "recommended", "holds no items, so the Gini coefficient is undefined", "keep lists with the ranks"
+        )
     places = np.arange(1, size + 1)
     return float(((2 * places - size - 1) * counts).sum() / (size * total))
 
 
 def distinct_users(user_index: IntArray, item_index: IntArray, catalog_size: int) -> tuple[IntArray, int]:
-    """How many different users took each item [I], and how many users there are: what `novelty` needs of training.
+    """Number of distinct users of each item [I], and the number of users: the training counts that `novelty` needs.
 
-    Events that stand user by user, as in a `Dataset`, are read in blocks, so that memory does not grow with them; in
-    any other order they are one block.
+    Events sorted by user, as in a `Dataset`, are read in blocks of bounded memory; in any other order they are one
+    block.
 
     Args:
-        user_index: [E] who took the item of each event, from 0.
-        item_index: [E] the item, 0..I - 1; a user may take one several times and counts once.
+        user_index: [E] user of each event, from 0.
+        item_index: [E] item of each event, 0..I - 1; a user who takes an item several times counts once.
         catalog_size: I.
     """
     from scipy.sparse import coo_array
@@ -68,7 +72,7 @@ def distinct_users(user_index: IntArray, item_index: IntArray, catalog_size: int
     for block in _whole_users(user_index):
         takers = user_index[block] - user_index[block].min()  # from 0, or the matrix would be as wide as all users
         shape = (catalog_size, int(takers.max()) + 1)
-        # In CSR an entry that is given twice is one.
+        # CSR merges duplicate entries.
         taken = coo_array((np.ones(len(takers), dtype=bool), (item_index[block], takers)), shape=shape).tocsr()
         counts += np.diff(taken.indptr)
         users += int(np.count_nonzero(np.bincount(takers)))
@@ -76,7 +80,7 @@ def distinct_users(user_index: IntArray, item_index: IntArray, catalog_size: int
 
 
 def _whole_users(user_index: IntArray) -> Iterator[slice]:
-    """Blocks of events of which no two hold the same user."""
+    """Slices of events; all events of a user are in one slice."""
     overlapping = (user_index[start : start + BLOCK_EVENTS + 1] for start in range(0, len(user_index), BLOCK_EVENTS))
     in_order = all((events[1:] >= events[:-1]).all() for events in overlapping)
     starts = (
@@ -86,10 +90,10 @@ def _whole_users(user_index: IntArray) -> Iterator[slice]:
 
 
 def novelty(lists: IntArray, user_counts: IntArray, users: int, k: int) -> float:
-    """Mean self-information of what is recommended, in bits; the higher, the less known.
+    """Mean self-information of the recommended items, in bits; higher means less popular items.
 
-    A list is worth the mean over its items of -log2(n_i / n), n_i the training users who took item i, n all of them; an
-    item that nobody took counts as taken by one. Then the mean over the U lists.
+    The value of one list is the mean of -log2(n_i / n) over its items: n_i training users took item i, out of n; n_i is
+    at least 1. The metric is the mean over the U lists.
 
     Source: Zhou et al., PNAS 107 (2010), "surprisal"; Castells et al., Recommender Systems Handbook (2015), section
     26.3.2.
@@ -97,7 +101,7 @@ def novelty(lists: IntArray, user_counts: IntArray, users: int, k: int) -> float
     Args:
         lists: [U, K] item indices.
         user_counts, users: [I] n_i and n, as `distinct_users` counts them.
-        k: places of each list that count.
+        k: only the first k items of each list count.
     """
     bits = -np.log2(np.maximum(np.asarray(user_counts, dtype=np.float64), 1) / users)
     return _mean_over_lists(lists, bits, k)
@@ -115,10 +119,11 @@ def mean_popularity(lists: IntArray, counts: IntArray, k: int) -> float:
 def popularity_lift(
     lists: IntArray, counts: IntArray, histories: Sequence[IntArray] | tuple[IntArray, IntArray], k: int
 ) -> float:
-    """How much more popular the lists are than what the same users took: 0 is alike, 1 twice as popular.
+    """Relative difference in mean popularity between the lists and the users' histories: 0 is equal, 1 is twice as
+    popular.
 
-    PL = (mean over users of their list's mean popularity - the same of their histories) / the latter. Users without
-    history or without list are left out of both means.
+    PL = (L - H) / H, with L the mean over users of the mean popularity of their list, and H the same of their history.
+    Users without a history or without a list are left out of both means.
 
     Source: Abdollahpouri et al., "The Connection Between Popularity Bias, Calibration, and Fairness in Recommendation"
     (RecSys 2020), equation 2, for one group of all users.
@@ -126,8 +131,8 @@ def popularity_lift(
     Args:
         lists: [U, K] item indices.
         counts: [I] training interactions.
-        histories: U arrays of item indices, or all of them joined with the row that each belongs to.
-        k: places of each list that count.
+        histories: U arrays of item indices, or two arrays: all item indices, and the row of each.
+        k: only the first k items of each list count.
     """
     lists = _first(lists, k, len(counts))
     weights = np.asarray(counts, dtype=np.float64)
@@ -138,26 +143,28 @@ def popularity_lift(
     both = (taken > 0) & np.isfinite(shown)
     before = (own[both] / taken[both]).mean() if both.any() else 0.0
     if before == 0:
-        raise DataError("histories", "hold no item of the training data", "compare lists with the users' own histories")
+        raise DataError(
+            "histories", "hold no item with training interactions", "compare lists with the users' own histories"
+        )
     return float((shown[both].mean() - before) / before)
 
 
 def intra_list_diversity(lists: IntArray, vectors: Any, k: int) -> float:
-    """Mean distance 1 - cosine between two items of one list, 0..1 for vectors without negative entries.
+    """Mean distance 1 - cosine between the items of one list, in 0..1 for vectors without negative entries.
 
-    A list of n items has n (n - 1) / 2 pairs; the mean over its pairs, then over lists of two items or more. An item
-    whose vector is zero is at distance 1 from all others.
+    The mean is taken over the n (n - 1) / 2 pairs of each list, then over the lists of two items or more. An item whose
+    vector is zero has distance 1 from all others.
 
-    Since rows have length 1, the sum over pairs is (|sum of the vectors|^2 - n') / 2 with n' vectors that are not
-    zero: no pair is ever formed.
+    Vectors are scaled to length 1, so the sum of cosines over the pairs is (|sum of the vectors|^2 - n') / 2, with n'
+    the number of non-zero vectors; the pairs are never formed.
 
     Source: Ziegler et al., "Improving Recommendation Lists Through Topic Diversification" (WWW 2005), equation 4,
     with a distance in place of the similarity.
 
     Args:
         lists: [U, K] item indices.
-        vectors: [I, D] of the items, a numpy array or a scipy sparse matrix, any length.
-        k: places of each list that count.
+        vectors: [I, D] one vector per item, a numpy array or a scipy sparse matrix; lengths do not matter.
+        k: only the first k items of each list count.
     """
     from scipy.sparse import csr_array, diags_array, issparse
 
@@ -171,7 +178,7 @@ def intra_list_diversity(lists: IntArray, vectors: Any, k: int) -> float:
         size = kept.sum(axis=1)  # [u]
         rows = np.repeat(np.arange(len(block)), size)
         picked = csr_array((np.ones(len(rows)), (rows, block[kept])), shape=(len(block), unit.shape[0]))
-        squares = _squares(picked @ unit)  # [u] of the sums of their vectors
+        squares = _squares(picked @ unit)  # [u] squared length of each list's vector sum
         nonzero = np.bincount(rows, weights=(lengths > 0)[block[kept]], minlength=len(block))
         similar = (squares - nonzero) / 2  # sum of the cosines of all pairs
         pairs = size * (size - 1) / 2
@@ -179,7 +186,9 @@ def intra_list_diversity(lists: IntArray, vectors: Any, k: int) -> float:
         total += float((1 - similar[several] / pairs[several]).sum())
         counted += int(several.sum())
     if counted == 0:
-        raise DataError("recommended", "holds no list of two items, so nothing differs", "keep at least two per row")
+        raise DataError(
+            "recommended", "holds no list of two items, so no distance is defined", "keep at least two per row"
+        )
     return total / counted
 
 
@@ -203,11 +212,11 @@ def list_summary(
 
     Args:
         result: with lists of at least k items.
-        k: places of each list that count.
-        counts, user_counts: [I] training interactions of each item, and its distinct users.
-        users: training users.
-        histories: as in `popularity_lift`; None leaves it out.
-        vectors: as in `intra_list_diversity`; None leaves it out.
+        k: only the first k items of each list count.
+        counts, user_counts: [I] training interactions and distinct training users of each item.
+        users: number of training users.
+        histories: as in `popularity_lift`; None leaves that metric out.
+        vectors: as in `intra_list_diversity`; None leaves that metric out.
     """
     lists = result.recommended
     if lists is None:
@@ -233,7 +242,7 @@ def _mean_over_lists(lists: IntArray, worth: FloatArray, k: int) -> float:
 
 
 def _list_means(lists: IntArray, worth: FloatArray) -> FloatArray:
-    """Mean worth of the items of each list: [U]; NaN for an empty one, which no mean counts."""
+    """Mean of `worth` [I] over the items of each list: [U]; NaN for an empty list, which later means leave out."""
     means = np.full(len(lists), np.nan)
     for start, block in zip(range(0, len(lists), BLOCK_ROWS), _blocks(lists), strict=True):
         kept = block != NO_ITEM

@@ -1,7 +1,7 @@
-"""What a metric is made of: one number per row, and how the rows' numbers become one with an interval.
+"""A metric as one number per row, and how those numbers become the metric, its interval and its differences.
 
-Entry point: `measure_of`, which knows every metric of a comparison by its name. Most metrics are the mean of their
-rows' numbers; RMSE is the root of that mean, so its intervals and differences are those of roots.
+Entry point: `measure_of` finds the measure of a metric's name. Most metrics are the mean over rows; RMSE is the square
+root of the mean, so its intervals and differences are those of roots.
 """
 
 from collections.abc import Callable
@@ -25,13 +25,13 @@ from reckon.metrics.rating import RatingResult, absolute_errors, squared_errors
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One metric. Its methods take numbers [U], one per row: those of a result, or means of them over seeds."""
+    """One metric. Its methods take numbers [U], one per row: those of one result, or their means over seeds."""
 
     values: Callable[[Any], FloatArray]
-    """The rows' numbers of a result."""
+    """A result to its numbers [U], one per row."""
     lower_is_better: bool = False
     root: bool = False
-    """Whether the metric is the root of the mean."""
+    """Whether the metric is the square root of the mean."""
 
     def of(self, values: FloatArray) -> float:
         """The metric."""
@@ -43,20 +43,21 @@ class Measure:
         return (bootstrap_root_interval if self.root else bootstrap_interval)(values, users, resamples=resamples)
 
     def paired(self, values: FloatArray, baseline: FloatArray, users: Users, resamples: int) -> PairedDifference:
-        """The metric minus that of the baseline on the same rows."""
+        """The metric minus the baseline's metric on the same rows."""
         return (paired_root_interval if self.root else paired_interval)(values, baseline, users, resamples=resamples)
 
     def detectable(self, values: FloatArray, baseline: FloatArray, users: Users) -> float:
-        """The least true difference that this comparison would find with power 0.8.
+        """Smallest true difference that this comparison would find with power 0.8.
 
-        The difference of two roots is taken as linear in the rows' numbers around their means (the delta method).
+        The difference of two roots is linearised around the two means (delta method).
         """
         differences = _from_root(values) - _from_root(baseline) if self.root else values - baseline
         return minimum_detectable_difference(differences, users)
 
 
 def _from_root(values: FloatArray) -> FloatArray:
-    """[U] numbers whose mean moves as the root of the mean does; 0 where all are 0, which no row can make less."""
+    """[U] numbers whose mean has, to first order, the sampling error of the root of the mean; 0 where all values are
+    0."""
     root = float(np.sqrt(np.mean(values)))
     return values / (2 * root) if root > 0 else np.zeros_like(values)
 
@@ -73,5 +74,5 @@ RATING_MEASURES = {
 
 
 def measure_of(metric: str) -> Measure:
-    """The measure of that name; `hit@10` and its like are measures of ranks."""
+    """The measure of that name, such as `hit@10`, `mae` or `rmse`."""
     return RATING_MEASURES.get(metric) or Measure(partial(metric_values, metric=metric))

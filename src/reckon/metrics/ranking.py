@@ -1,16 +1,15 @@
-"""How far down the list the target stood: ranks, and what Hit, NDCG, MRR and coverage make of them.
+"""Ranks of the targets, and the metrics of ranks: Hit, NDCG, MRR and coverage.
 
-Entry points: `ranks_from_scores` makes ranks, `RankingResult` holds them, `rank_values` says what each is worth,
-`summary` turns a result into numbers with intervals, `paired_difference` compares two results on the same rows.
+Entry points: `ranks_from_scores` computes ranks, `RankingResult` holds them, `rank_values` turns ranks into metric
+values, `summary` gives all metrics with intervals, `paired_difference` compares two results on the same rows.
 
 U is the number of test rows: one (user, target) each. Where a user has several rows, every mean is over rows and
 the intervals resample users with all their rows (`reckon.metrics.bootstrap`).
 
 Rules, the same for every metric:
-- A rank starts at 1 and counts only items that were allowed. The target ties BEHIND every item with its score, so
-  a model that scores all items alike earns nothing.
-- A target that could not be found (it was excluded) has rank `catalog_size + 1`: a miss. A miss is worth 0 in every
-  metric and stays in the denominator.
+- Ranks start at 1 and count only the allowed items. The target is placed BEHIND every item of the same score, so a
+model that gives all items one score has no hits.
+- An excluded target has rank `catalog_size + 1`: a miss. A miss counts 0 in every metric and stays in the denominator.
 - NaN scores are an error, never a rank.
 """
 
@@ -27,25 +26,27 @@ from reckon.metrics.bootstrap import Interval, PairedDifference, bootstrap_inter
 IntArray = npt.NDArray[np.integer]
 FloatArray = npt.NDArray[np.floating]
 CUTOFFS = (5, 10, 20)
-NO_ITEM = -1  # fills up a row of `recommended` that has fewer items than the widest
+NO_ITEM = -1  # padding of `recommended` where a row has fewer than K items
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class RankingResult:
-    """One recommender's ranks over U test rows. The input of every table, test and chart."""
+    """Ranks of one recommender over U test rows."""
 
     name: str
-    """Shown in tables and charts: `popularity`, `no-reasoning`, `r2ec`."""
+    """Name in tables and charts, such as `popularity`, `no-reasoning`, `r2ec`."""
     ranks: IntArray
     """[U] 1-based rank of the target among the allowed items; `catalog_size + 1` is a miss."""
     catalog_size: int
-    """I: how many items the catalog has, the denominator of coverage."""
+    """I, the number of items in the catalog; the denominator of coverage."""
     recommended: IntArray | None = None
-    """[U, K] item indices, best first, -1 where a row has fewer; None where coverage is not wanted."""
+    """[U, K] item indices, best first, -1 where a row has fewer; None: no lists were kept, and coverage is not
+    computed."""
     user_ids: npt.NDArray[np.object_] | Sequence[str] | None = None
-    """[U] who each row belongs to. Needed to pair two results, and to resample users who have several rows."""
+    """[U] user of each row. Needed to pair two results, and to resample users with several rows."""
     rates: Mapping[str, float] = field(default_factory=dict)
-    """What else was counted: `truncated`, `parsed` (shares of replies), `reply_length` (tokens), `seconds_per_user`."""
+    """Further numbers of the result: `truncated` and `parsed` (shares of replies), `reply_length` (tokens),
+    `seconds_per_user`."""
 
     def __post_init__(self) -> None:
         ranks = np.asarray(self.ranks)
@@ -93,17 +94,17 @@ def ranks_from_scores(
     exclude: npt.NDArray[np.bool_] | None = None,
     masked_target: Literal["error", "miss"] = "error",
 ) -> IntArray:
-    """Rank of each row's target among the items that row allows.
+    """Rank of each row's target among the items that the row allows.
 
     Args:
-        scores: [U, I] higher is better. Infinite is allowed, NaN is not. Pass blocks of rows to bound the memory.
+        scores: [U, I] higher is better; infinities are allowed, NaN is not. Pass blocks of rows to bound the memory.
         targets: [U] item indices.
         exclude: [U, I] True where an item may not be recommended (the history, when repeats are not allowed).
-        masked_target: what to do with a target that is itself excluded: refuse, or count a miss.
+        masked_target: an excluded target raises (`error`) or counts as a miss (`miss`).
 
     Returns:
-        [U] int64: the number of allowed items whose score is at least the target's, the target included; so it
-        ties behind all equals. `I + 1` for a miss.
+        [U] int64: the number of allowed items whose score is at least the target's, the target included; I + 1 for a
+        miss.
 
     Raises:
         ShapeError: the shapes do not belong together.
@@ -121,7 +122,7 @@ def ranks_from_scores(
     if users and (targets.min() < 0 or targets.max() >= catalog_size):
         raise DataError("targets", f"has an item index outside 0..{catalog_size - 1}", "score the whole catalog")
     rows = np.arange(users)
-    ahead = scores >= scores[rows, targets][:, None]  # [U, I] the target is among them
+    ahead = scores >= scores[rows, targets][:, None]  # [U, I] True at the target, too
     if exclude is None:
         return ahead.sum(axis=1, dtype=np.int64)
     missed = exclude[rows, targets]  # [U]
@@ -129,7 +130,7 @@ def ranks_from_scores(
         row = int(missed.argmax())
         raise DataError(
             f"row {row}",
-            f"excludes its own target (item index {targets[row]}), so it can never be found",
+            f"excludes its own target (item index {targets[row]}), so the target has no rank",
             "do not exclude it, or pass masked_target='miss' to count it as a miss",
         )
     ranks = (ahead & ~exclude).sum(axis=1, dtype=np.int64)
@@ -147,18 +148,18 @@ def _refuse_nan(scores: FloatArray) -> None:
 
 
 def metric_values(result: RankingResult, metric: str) -> FloatArray:
-    """What each row is worth: [U] in 0..1. Their mean is the metric; their resampled means are its interval."""
+    """Metric value of each row: [U] in 0..1. Their mean is the metric; their resampled means give its interval."""
     return rank_values(result.ranks, metric, result.catalog_size)
 
 
 def rank_values(ranks: npt.ArrayLike, metric: str, catalog_size: int) -> FloatArray:
-    """What each rank is worth in a metric: [U] in 0..1. The one place where NDCG and Hit are made from ranks.
+    """Metric value of each rank: [U] in 0..1. NDCG and Hit of ranks are computed here and nowhere else.
 
     Args:
-        ranks: [U] from 1. A rank beyond `catalog_size` is a miss and worth 0, however large K is: in a catalog of 8
-            items a miss has rank 9, which is not a hit@10.
+        ranks: [U] from 1. A rank beyond `catalog_size` is a miss and counts 0 for every K: in a catalog of 8 items a
+            miss has rank 9, which is not a hit@10.
         metric: `hit@K`, `recall@K`, `ndcg@K` or `mrr`.
-        catalog_size: I, how many items could have been ranked.
+        catalog_size: I, the number of items ranked.
 
     Raises:
         ConfigError: the metric is unknown or K < 1.
@@ -172,7 +173,7 @@ def rank_values(ranks: npt.ArrayLike, metric: str, catalog_size: int) -> FloatAr
         raise ConfigError("metric", metric, "is not a metric of ranks", "use hit@K, recall@K, ndcg@K or mrr")
     if cutoff and int(cutoff) < 1:
         raise ConfigError("metric", metric, "K must be at least 1", "use for example hit@10")
-    # A miss has rank I + 1, which a K beyond the catalog's end would take for a hit.
+    # A miss has rank I + 1, which would be a hit for every K above I.
     last = min(int(cutoff), catalog_size) if cutoff else catalog_size
     places = np.asarray(ranks, dtype=np.float64)
     inside = places <= last
@@ -189,7 +190,7 @@ def hit_at(result: RankingResult, k: int) -> float:
 def recall_at(result: RankingResult, k: int) -> float:
     """Recall@K: mean over rows of the share of a row's relevant items in the top K. Denominator: all U rows.
 
-    A row has one relevant item, its target, so Recall@K equals Hit@K; the name is for tables of papers that say recall.
+    A row has one relevant item, its target, so Recall@K equals Hit@K. Papers use both names.
     """
     return float(metric_values(result, f"recall@{k}").mean())
 
@@ -197,19 +198,18 @@ def recall_at(result: RankingResult, k: int) -> float:
 def ndcg_at(result: RankingResult, k: int) -> float:
     """NDCG@K with one target: mean of 1/log2(1 + rank), 0 beyond K. Denominator: all U rows, misses included.
 
-    The ideal list has the target first, which is worth 1/log2(2) = 1, so no division is left to do and
-    NDCG@K <= Hit@K always.
+    The ideal list has the target first, with DCG 1/log2(2) = 1, so no normalisation is needed and NDCG@K <= Hit@K.
     """
     return float(metric_values(result, f"ndcg@{k}").mean())
 
 
 def mrr(result: RankingResult) -> float:
-    """Mean reciprocal rank over the whole catalog, no cut-off. Denominator: all U rows; a miss is worth 0."""
+    """Mean reciprocal rank over the whole catalog, without cut-off. Denominator: all U rows; a miss counts 0."""
     return float(metric_values(result, "mrr").mean())
 
 
 def coverage(result: RankingResult, k: int) -> float:
-    """Share of the catalog that is in at least one row's top K. Denominator: all `catalog_size` items.
+    """Share of the items that are in the top K of at least one row. Denominator: all `catalog_size` items.
 
     Raises:
         ShapeError: the result kept fewer than K items per row (or none).
@@ -218,7 +218,7 @@ def coverage(result: RankingResult, k: int) -> float:
         raise ShapeError(f"{result.name}: recommended", (), f"[U, {k}] to compute coverage@{k}")
     if result.recommended.shape[1] < min(k, result.catalog_size):
         raise ShapeError(f"{result.name}: recommended", result.recommended.shape, f"[U, {k}] to compute coverage@{k}")
-    shown = np.zeros(result.catalog_size + 1, dtype=bool)  # the last place is where NO_ITEM, -1, points to
+    shown = np.zeros(result.catalog_size + 1, dtype=bool)  # NO_ITEM = -1 indexes the last place, which is not counted
     for place in result.recommended[:, :k].T:
         shown[place] = True
     return float(shown[:-1].sum() / result.catalog_size)
@@ -236,7 +236,7 @@ def summary(
 
     Returns:
         `name`; `hit@K`, `hit@K_ci`, `ndcg@K`, `ndcg@K_ci` for each K, an interval being `[lo, hi]`; `mrr`;
-        `coverage@` the largest K, which is None where the result kept no lists; and the result's own rates.
+        `coverage@K` for the largest K, None where the result kept no lists; and the result's rates.
     """
     row: dict[str, object] = {"name": result.name}
     for k in cutoffs:
@@ -256,8 +256,7 @@ def paired_difference(
     """`metric` of `result` minus that of `baseline`, with an interval over users; both must hold the same rows.
 
     Raises:
-        DataError: the rows differ in users or order, the catalogs differ in size, or a result has no user ids to
-            prove that its rows are the other's.
+        DataError: the rows differ in users or order, the catalogs differ in size, or a result has no user ids.
     """
     where = f"{result.name} against {baseline.name}"
     if result.user_ids is None or baseline.user_ids is None:

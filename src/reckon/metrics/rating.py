@@ -1,16 +1,15 @@
-"""How far predicted ratings are from the true ones: MAE, RMSE, parse rate, paired differences, calibration.
+"""Metrics of predicted ratings: MAE, RMSE, parse rate, paired differences, calibration.
 
-Entry points: `RatingResult` holds predictions, `rating_summary` turns one into numbers with intervals,
-`mae_difference` and `rmse_difference` compare two on the same rows, `calibration` asks whether the stated spread tells
-the error.
+Entry points: `RatingResult` holds predictions, `rating_summary` gives all metrics with intervals, `mae_difference` and
+`rmse_difference` compare two results on the same rows, `calibration` compares the stated spread with the error.
 
 U is the number of test rows: one (user, item, true rating) each. Every mean is over all U rows; the intervals
 resample users with all their rows (`reckon.metrics.bootstrap`).
 
 Rules, the same for every metric:
-- A prediction of NaN is a reply that did not parse. Its error is the worst that any rating on the scale could have
-  made: max(truth - lowest, highest - truth). It stays in the denominator and lowers the parse rate.
-- Any other prediction must lie on the scale, as a reply's does; a model that can leave it is clipped before.
+- NaN stands for a reply that did not parse. Its error is the largest that any rating on the scale could have: max(truth
+- lowest, highest - truth). The row stays in the denominator and lowers the parse rate.
+- Every other prediction must lie on the scale; clip the predictions of a model that can leave it.
 - Errors are in rating units (stars).
 """
 
@@ -33,28 +32,28 @@ from reckon.metrics.bootstrap import (
 
 FloatArray = npt.NDArray[np.floating]
 BINS = 10
-SPREADS = 2.0  # an error within so many spreads counts as inside; a normal error is in 95 % of rows
+SPREADS = 2.0  # an error of at most two spreads counts as inside; 95 % of normal errors are
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class RatingResult:
-    """One predictor's ratings over U test rows. The input of every table, test and chart of the rating task."""
+    """Predicted ratings of one predictor over U test rows."""
 
     name: str
-    """Shown in tables and charts: `bias`, `reczero`."""
+    """Name in tables and charts, such as `bias`, `reczero`."""
     predictions: FloatArray
     """[U] predicted ratings on the scale; NaN where the reply did not parse."""
     targets: FloatArray
-    """[U] the ratings the users really gave."""
+    """[U] the true ratings."""
     scale: Scale
-    """The scale of the data set."""
+    """Scale of the data set's ratings."""
     user_ids: npt.NDArray[np.object_] | Sequence[str] | None = None
-    """[U] who each row belongs to. Needed to pair two results, and to resample users who have several rows."""
+    """[U] user of each row. Needed to pair two results, and to resample users with several rows."""
     spread: FloatArray | None = None
-    """[U] stated uncertainty in rating units, >= 0: the standard deviation of the sampled predictions. NaN where the
-    row has none."""
+    """[U] standard deviation of the sampled predictions in rating units, >= 0; NaN where a row has none."""
     rates: Mapping[str, float] = field(default_factory=dict)
-    """What else was counted: `truncated`, `parsed` (shares of replies), `reply_length` (tokens), `seconds_per_user`."""
+    """Further numbers of the result: `truncated` and `parsed` (shares of replies), `reply_length` (tokens),
+    `seconds_per_user`."""
 
     def __post_init__(self) -> None:
         targets = np.asarray(self.targets, dtype=np.float64)
@@ -103,23 +102,25 @@ def _checked_spread(name: str, spread: FloatArray, rows: int) -> FloatArray:
 
 
 def absolute_errors(result: RatingResult) -> FloatArray:
-    """[U] |prediction - target| in rating units; the scale's worst error for that target where nothing parsed."""
+    """[U] |prediction - target| in rating units; the largest possible error of the row where nothing parsed."""
     missing = np.isnan(result.predictions)
     return np.where(missing, result.scale.worst_error(result.targets), np.abs(result.predictions - result.targets))
 
 
 def squared_errors(result: RatingResult) -> FloatArray:
-    """[U] the square of `absolute_errors`, so the square of the worst error where nothing parsed."""
+    """[U] squares of `absolute_errors`, in squared rating units."""
     return absolute_errors(result) ** 2
 
 
 def mae(result: RatingResult) -> float:
-    """Mean absolute error in rating units. Denominator: all U rows, unparseable ones at their worst error."""
+    """Mean absolute error in rating units. Denominator: all U rows; a row that did not parse has its largest possible
+    error."""
     return float(absolute_errors(result).mean())
 
 
 def rmse(result: RatingResult) -> float:
-    """Root mean squared error in rating units. Denominator: all U rows, unparseable ones at their worst error."""
+    """Root mean squared error in rating units. Denominator: all U rows; a row that did not parse has its largest
+    possible error."""
     return float(np.sqrt(squared_errors(result).mean()))
 
 
@@ -170,7 +171,7 @@ def rmse_difference(
 ) -> PairedDifference:
     """RMSE of `result` minus that of `baseline` on the same rows: below 0 where `result` is better.
 
-    Both root means are taken of the same resampled users, then subtracted.
+    Every resample takes both root means over the same users, then subtracts them.
 
     Raises:
         DataError: as in `mae_difference`.
@@ -197,7 +198,7 @@ def _check_pair(result: RatingResult, baseline: RatingResult) -> None:
 
 @dataclass(frozen=True, slots=True)
 class CalibrationBin:
-    """Rows of similar spread. Calibrated means: RMSE is about the spread."""
+    """Rows of similar spread. A calibrated spread is close to the RMSE of its bin."""
 
     rows: int
     spread: float
@@ -210,25 +211,25 @@ class CalibrationBin:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Whether a stated spread tells how far off the prediction is."""
+    """How the stated spread relates to the error of the prediction."""
 
     bins: tuple[CalibrationBin, ...]
     """From the smallest spread to the largest."""
     pearson: float | None
     """Correlation of spread and absolute error over the rows; None where either is constant."""
     spearman: float | None
-    """The same of their ranks."""
+    """Rank correlation of the same two."""
     inside: float
     """Share of all rows whose error is at most two spreads; 95 % for a calibrated normal error."""
     left_out: int
-    """Rows without a prediction or without a spread: no part of anything here."""
+    """Number of rows without a prediction or without a spread; all other fields leave them out."""
 
 
 def calibration(result: RatingResult, bins: int = BINS) -> Calibration:
-    """Set the stated spread beside the error that was made, in bins of equal count from small to large spread.
+    """Compare the stated spread with the error, in bins of equal count from small to large spread.
 
-    Rows of one and the same spread stay in one bin, whatever their order, so that ties (all k samples agree) can
-    make fewer and uneven bins.
+    Rows of equal spread stay in one bin, so ties (for example spread 0, where all k samples agree) can make fewer and
+    uneven bins.
 
     Raises:
         DataError: the result states no spread, or no row has both a prediction and a spread.
@@ -243,7 +244,7 @@ def calibration(result: RatingResult, bins: int = BINS) -> Calibration:
     spread, errors = result.spread[known], absolute_errors(result)[known]
     inside = errors <= SPREADS * spread
     _, value, counts = np.unique(spread, return_inverse=True, return_counts=True)
-    middle = np.cumsum(counts) - counts / 2  # place of each distinct spread among the sorted rows
+    middle = np.cumsum(counts) - counts / 2  # middle position of each distinct spread among the sorted rows
     bin_of = np.floor(middle / len(spread) * bins).astype(int)[value]
     return Calibration(
         bins=tuple(
@@ -263,7 +264,7 @@ def calibration(result: RatingResult, bins: int = BINS) -> Calibration:
 
 
 def _mean_ranks(values: FloatArray) -> FloatArray:
-    """Ranks from 1; equal values share the mean of theirs."""
+    """Ranks from 1; equal values share the mean of their ranks."""
     _, value, counts = np.unique(values, return_inverse=True, return_counts=True)
     return (np.cumsum(counts) - (counts - 1) / 2)[value]
 

@@ -1,4 +1,4 @@
-"""What a table of many comparisons may claim: correction for their number, and what it could have found at all.
+"""Statistics of many comparisons: Holm's correction, the detectable difference, the spread over seeds.
 
 Entry points: `holm` for p-values, `minimum_detectable_difference` for one comparison, `spread` over seeds,
 `enough_resamples` for the bootstrap that feeds them.
@@ -19,7 +19,7 @@ LEAST_RESAMPLES = 2000
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values corrected for their number, in the given order: the chance of even one false claim stays below alpha.
+    """p-values after Holm's correction, in the given order: the chance of any false rejection stays below alpha.
 
     The i-th smallest of m becomes max over j <= i of (m - j + 1) p_(j), at most 1.
 
@@ -39,9 +39,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def enough_resamples(comparisons: int) -> int:
-    """Bootstrap samples under which the smallest p-value survives Holm's correction at the level: p >= 2 / (B + 1).
+    """Number B of bootstrap samples for which the smallest possible p-value, 2 / (B + 1), can survive Holm's
+    correction.
 
-    Four times as many as are needed just so, at least 2,000.
+    Four times the least such number, and at least 2,000.
     """
     return max(LEAST_RESAMPLES, int(4 * 2 * comparisons / LEVEL))
 
@@ -49,7 +50,7 @@ def enough_resamples(comparisons: int) -> int:
 def minimum_detectable_difference(
     differences: FloatArray, users: Users | None = None, *, level: float = LEVEL, power: float = POWER
 ) -> float:
-    """The least true difference that a paired test of this size would find with the given power.
+    """Smallest true difference that a paired test of this size finds with the given power.
 
     (z_{1 - level/2} + z_{power}) * SE, SE being the standard error of the mean difference over users: with U users of
     one row each it is sd / sqrt(U); users with several rows enter as clusters.
@@ -58,8 +59,8 @@ def minimum_detectable_difference(
 
     Args:
         differences: [U] one paired difference per row.
-        users: [U] who each row belongs to; None: everyone has one row.
-        level: two-sided, in (0, 1).
+        users: [U] user of each row; None: every row has its own user.
+        level: of the two-sided test, in (0, 1).
         power: in (0, 1).
 
     Raises:
@@ -80,5 +81,5 @@ def minimum_detectable_difference(
 
 
 def spread(values: Sequence[float]) -> float:
-    """Sample standard deviation (n - 1) over seeds; 0 where there is one value only, which has none."""
+    """Sample standard deviation (n - 1) over seeds; 0 for a single value."""
     return float(np.std(np.asarray(values, dtype=np.float64), ddof=1)) if len(values) > 1 else 0.0
