@@ -1,6 +1,6 @@
-"""Settings of the policy objective that every method has.
+"""Settings of the policy objective that all methods share.
 
-Entry point: `GRPOSettings`. A method adds what is its own in a subclass.
+Entry point: `GRPOSettings`. A method adds its own settings in a subclass.
 """
 
 from dataclasses import dataclass, fields
@@ -25,16 +25,16 @@ class GRPOSettings:
     """`grpo` divides by the group's standard deviation, `rloo` keeps reward units."""
 
     loss_type: LossType = "grpo"
-    """What each token counts: `grpo` gives each trajectory the same weight, the others each token."""
+    """Weighting of tokens: `grpo` gives every trajectory the same weight, the other types every token."""
 
     epsilon: float = 0.2
-    """The clip range is 1 - epsilon .. 1 + epsilon_high."""
+    """Lower clip bound of the ratio, 1 - epsilon; >= 0."""
 
     epsilon_high: float = 0.2
-    """See `epsilon`."""
+    """Upper clip bound of the ratio, 1 + epsilon_high; >= 0."""
 
     beta: float = 0.0
-    """Weight of the KL term against the policy that training began with, >= 0; 0 as in the paper."""
+    """Weight of the KL term against the starting policy, >= 0; 0 as in the paper."""
 
     def __post_init__(self) -> None:
         if self.num_generations < 2:

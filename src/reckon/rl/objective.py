@@ -1,8 +1,8 @@
 """Losses of policy optimisation: one number per trajectory, to be minimised.
 
-Entry points: `clipped_gain` (l_epsilon), `token_weights`, `top_entropy_tokens` and `token_losses` (every trajectory's
-tokens) and `item_losses` (the recommending action of the best trajectories). Pure functions of log-probabilities,
-entropies and advantages.
+Entry points: `token_losses` (reply tokens of every trajectory) and `item_losses` (recommending action of the best
+trajectories); `clipped_gain` (l_epsilon), `token_weights` and `top_entropy_tokens` are their parts. Pure functions of
+log-probabilities, entropies and advantages.
 
 Source: R2ec (arXiv 2505.16994) section 3.2 (RecPO), with PPO's clip (arXiv 1707.06347).
 """
@@ -24,14 +24,15 @@ def clipped_gain(ratio: Tensor, advantage: Tensor, epsilon: float, epsilon_high:
 
 
 def token_weights(mask: Tensor, loss_type: LossType = "grpo", max_completion_length: int | None = None) -> Tensor:
-    """What each token counts in its trajectory's loss, so that the mean over N trajectories is the loss: [N, T].
+    """Weight of each token in its trajectory's loss: [N, T]. The loss is the mean over the N trajectories.
 
-    `grpo` gives every trajectory the same weight; `dr_grpo`, `dapo` and `bnpo` every token, dividing by the length
-    budget or by the tokens of the whole batch. On one process and one batch per update `dapo` and `bnpo` are the same.
+    `grpo` gives every trajectory the same weight. The others give every token the same weight: `dr_grpo` divides by the
+    length budget, `dapo` and `bnpo` by the number of tokens in the batch. With one process and one batch per update
+    `dapo` and `bnpo` are equal.
 
     Args:
-        mask: [N, T] True where the policy chose the token, for ALL trajectories of the update: a part of them would
-            have other totals.
+        mask: [N, T] True where the policy chose the token, for ALL trajectories of the update, because the weights
+            depend on their totals.
         loss_type: as in TRL's GRPOConfig.
         max_completion_length: the length budget in tokens; `dr_grpo` needs it.
 
@@ -51,15 +52,15 @@ def token_weights(mask: Tensor, loss_type: LossType = "grpo", max_completion_len
 
 
 def top_entropy_tokens(entropies: Tensor, mask: Tensor, share: float) -> Tensor:
-    """True for the tokens of highest entropy in the batch, the forks at which a reasoning is decided: [N, T].
+    """True for the tokens of highest entropy in the batch, the forks of the reasonings: [N, T].
 
-    A weight of zero for all others confines the gradient to these. It is not spread anew over the chosen, so that with
-    share 1 the loss is the plain one.
+    The caller sets the weight of all other tokens to zero. The weights are not rescaled, so that share 1 gives the
+    plain loss.
 
     Args:
         entropies: [N, T] in nats, of the distribution each token was sampled from.
         mask: [N, T] True where the policy chose the token, for ALL trajectories of the update.
-        share: of those tokens, in (0, 1]; ceil(share * tokens) are chosen, of ties the first.
+        share: chosen share of the tokens in the mask, in (0, 1]; ceil(share * tokens) are chosen, the first of ties.
 
     Source: RPORec (arXiv 2605.21967), after arXiv 2506.01939.
     """
@@ -91,11 +92,12 @@ def token_losses(
         logprobs: [N, T] under the policy being trained.
         old_logprobs: [N, T] under the policy that sampled; no gradient.
         weights: [N, T] from `token_weights`; zero where the policy did not choose the token.
-        advantages: [N] one per trajectory. A shape [N, 1, 1] here is how a public release lost its gradient.
+        advantages: [N] one per trajectory. Other shapes are refused: [N, 1, 1] broadcasts to [N, N, T], and a public
+            release lost its gradient that way.
         epsilon, epsilon_high: the clip range 1 - epsilon .. 1 + epsilon_high.
         reference_logprobs: [N, T] under the frozen reference policy; needed where beta > 0.
-        beta: weight of the KL term, >= 0: r * (exp(d) - d - 1) per token, d = reference - policy. The ratio r, 1 in
-            value on the first update, makes its gradient that of the divergence itself (arXiv 2512.02556 section 3.1).
+        beta: weight of the KL term, >= 0: r * (exp(d) - d - 1) per token, d = reference - policy. The factor r (1 in
+            value on the first update) makes the gradient that of the KL divergence (arXiv 2512.02556 section 3.1).
     """
     if advantages.ndim != 1 or logprobs.shape[:1] != advantages.shape:
         raise ShapeError("advantages", tuple(advantages.shape), f"[N] for log-probabilities {tuple(logprobs.shape)}")
@@ -128,10 +130,10 @@ def item_losses(
     """-l_eps(r_rec, A) for the best trajectories, zero for the others: [N].
 
     Args:
-        logprobs: [N] log pi(v+ | x, o) among the item rows scored.
+        logprobs: [N] log pi(v+ | x, o), the softmax taken over the scored items.
         old_logprobs: [N] the same under the policy that sampled; no gradient.
         advantages: [N].
-        best: [N] True for the trajectories that carry the item term.
+        best: [N] True for the trajectories with an item term.
     """
     if logprobs.ndim != 1 or not logprobs.shape == old_logprobs.shape == advantages.shape == best.shape:
         raise ShapeError("advantages", tuple(advantages.shape), f"[N], as log-probabilities {tuple(logprobs.shape)}")

@@ -1,8 +1,8 @@
-"""The policy trainer: sample, reward, compare, update, report, on top of transformers.Trainer.
+"""The policy trainer: sample, reward, compare within groups, update, report. A subclass of transformers.Trainer.
 
-Entry point: `PolicyTrainer`, which a method subclasses with three answers: `prompt_ids` (an example to tokens),
-`score` (rollouts to rewards) and, where the method has one, `extra_loss` (a term beside the token objective).
-Everything a step draws at random follows from (seed, global step), so a resumed run repeats it.
+Entry point: `PolicyTrainer`. A method's subclass defines `prompt_ids` (an example to tokens), `score` (rollouts to
+rewards) and, optionally, `extra_loss` (a term added to the token objective). All random draws of a step follow from
+(seed, global step), so a resumed run repeats them.
 """
 
 import time
@@ -27,7 +27,7 @@ from reckon.training.checkpoints import CheckpointedTrainer
 
 @dataclass(frozen=True, slots=True)
 class PolicySettings:
-    """What the token objective needs to know."""
+    """Settings of the token objective."""
 
     sampling: SamplingConfig
     num_generations: int
@@ -37,18 +37,18 @@ class PolicySettings:
     micro_batch_size: int
     """Prompts per forward pass."""
     loss_type: LossType = "grpo"
-    """What each token counts, as in TRL's GRPOConfig."""
+    """Weighting of tokens, as in TRL's GRPOConfig."""
     beta: float = 0.0
-    """Weight of the KL term against the reference policy; 0 leaves it out, and needs no reference."""
+    """Weight of the KL term against the reference policy, >= 0; 0 needs no reference policy."""
     top_entropy: float = 1.0
-    """Share of the batch's tokens, those of highest entropy, that get a gradient; 1 is all of them."""
+    """Share of the batch's tokens that get a gradient, those of highest entropy, in (0, 1]."""
 
 
-Row = Any  # one training row: an `Example` or a `RatingExample`, which its method alone looks into
+Row = Any  # one training row: an `Example` or a `RatingExample`; only the method reads its fields
 
 
 class Rows(Protocol):
-    """Training rows by number."""
+    """Training rows by row number."""
 
     def __len__(self) -> int: ...
 
@@ -56,7 +56,7 @@ class Rows(Protocol):
 
 
 class ExampleRows(torch.utils.data.Dataset[Row]):
-    """Rows as a map-style dataset."""
+    """Training rows as a map-style torch dataset."""
 
     def __init__(self, examples: Rows) -> None:
         self.examples = examples
@@ -69,19 +69,19 @@ class ExampleRows(torch.utils.data.Dataset[Row]):
 
 
 def collate(examples: list[Row]) -> dict[str, Any]:
-    """A batch stays a list of examples; prompts are tokenised in the step."""
+    """Keep a batch as a list of examples; the step tokenises the prompts."""
     return {"examples": examples}
 
 
 class StepTrainer(CheckpointedTrainer):
-    """A Trainer whose step does its own forward and backward and reports named metrics."""
+    """A Trainer whose training step runs forward and backward passes itself and reports named metrics."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(data_collator=collate, **kwargs)
         self._reports: dict[str, list[float]] = defaultdict(list)
 
     def report(self, **metrics: float | Tensor) -> None:
-        """Metrics of the step in hand; logged as means over the steps since the last log line."""
+        """Add metrics of the current step; the log holds their means over the steps since the last log line."""
         for name, value in metrics.items():
             self._reports[name.replace("__", "/")].append(float(value))
 
@@ -92,7 +92,7 @@ class StepTrainer(CheckpointedTrainer):
         super().log(logs, start_time)
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
-        return 0  # the estimate needs input_ids, which a step makes itself
+        return 0  # the estimate needs input_ids, which only the step knows
 
     def step_generator(self) -> torch.Generator:
         """The step's random source: a function of (seed, global step) alone."""
@@ -100,7 +100,7 @@ class StepTrainer(CheckpointedTrainer):
         return torch.Generator(device=self.args.device).manual_seed(seed)
 
     def checked(self, loss: Tensor) -> Tensor:
-        """A loss that is not finite stops the run; it must never become a number in a log."""
+        """The loss, if it is finite. Raises ReckonError for NaN or infinity, which must not reach the log."""
         if not bool(torch.isfinite(loss)):
             raise ReckonError(
                 f"step {self.state.global_step}: the loss is {loss.item()}: training has diverged. "
@@ -110,7 +110,7 @@ class StepTrainer(CheckpointedTrainer):
 
 
 def micro_batches(rollouts: Rollouts, size: int) -> list[list[int]]:
-    """Groups of an update, `size` at a time, those of similar length together: padding costs as much as text."""
+    """Groups of an update sorted by length, `size` at a time; similar lengths need little padding."""
     longest = rollouts.lengths.view(-1, rollouts.group_size).amax(dim=1)  # [B]
     order = (rollouts.prompts.lengths + rollouts.group_size * longest).argsort(stable=True).tolist()
     return [order[start : start + size] for start in range(0, len(order), size)]
@@ -120,7 +120,8 @@ class PolicyTrainer(StepTrainer, ABC):
     """Policy optimisation over groups of replies that share a prompt."""
 
     appends_marker = True
-    """Whether replies that end without the marker get one: for methods that read the state there."""
+    """Whether the engine appends the marker to replies that end without it; for methods that read the state at the
+    marker."""
     rewards_entropy = False
     """Whether `score` reads the entropies of the rollouts."""
 
@@ -140,7 +141,7 @@ class PolicyTrainer(StepTrainer, ABC):
         """Rewards of all trajectories: [N]."""
 
     def extra_loss(self, hidden: Tensor, examples: Sequence[Row], advantages: Tensor) -> Tensor:
-        """A term of the method's own for some groups; a scalar sum.
+        """A further loss term of the method for some groups: a scalar, summed over trajectories.
 
         Args:
             hidden: [b * G, D] states at the marker.
@@ -150,13 +151,13 @@ class PolicyTrainer(StepTrainer, ABC):
         return hidden.new_zeros(())
 
     def begin_update(self, examples: Sequence[Row]) -> None:
-        """Called before the forward passes of an update."""
+        """Prepare an update; called before its forward passes."""
 
     def end_update(self) -> None:
-        """Called after their backward passes."""
+        """Finish an update; called after its backward passes."""
 
     def token_weights(self, rollouts: Rollouts) -> Tensor:
-        """What each reply token counts: [N, T]."""
+        """Weight of each reply token in the loss: [N, T]."""
         settings = self.settings
         weights = token_weights(rollouts.sampled, settings.loss_type, settings.sampling.max_completion_length)
         if settings.top_entropy == 1:
@@ -167,7 +168,7 @@ class PolicyTrainer(StepTrainer, ABC):
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         """One update over N = B * G trajectories: sample, reward, update, report."""
         examples, settings = inputs["examples"], self.settings
-        self.backbone.train_without_dropout()  # ratios against the rollout are 1 as long as nothing has moved
+        self.backbone.train_without_dropout()  # without dropout the ratios are exactly 1 before the first optimiser step
         started = time.perf_counter()
 
         # 1. Sample. Rows i*G .. (i+1)*G - 1 share prompt i.
@@ -211,9 +212,9 @@ class PolicyTrainer(StepTrainer, ABC):
         return total / self.current_gradient_accumulation_steps
 
     def _token_loss(self, part: Rollouts, weights: Tensor, advantages: Tensor) -> tuple[Tensor, Tensor]:
-        """Summed token loss of some groups [b, G] and their states at the last token [n, D], n = b * G.
+        """Summed token loss of some groups with advantages [b, G], and the states at the last token [n, D], n = b * G.
 
-        The replies of a group share their prompt's pass. `weights` is [n, T].
+        The replies of a group share the forward pass of their prompt. `weights` is [n, T].
         """
         settings, size = self.settings, self.settings.num_generations
         ids, mask, old = part.reply_ids, part.sampled, part.logprobs
@@ -246,7 +247,7 @@ class PolicyTrainer(StepTrainer, ABC):
         return losses.sum(), gather_rows(hidden, part.lengths - 1)
 
     def _tally(self, **sums: Tensor) -> None:
-        """Sums over the reply tokens of a part of the step; their means are logged once the step is whole."""
+        """Add sums over the reply tokens of one micro-batch; their means over the whole step are logged."""
         for name, value in sums.items():
             self._sums[name] += float(value)
 

@@ -1,8 +1,8 @@
-"""The reference policy: the policy as it was when training began, frozen, for the KL term and whatever must not move.
+"""The reference policy: a frozen copy of the starting policy, for the KL term and for frozen summaries.
 
-Entry point: `ReferencePolicy`; whoever wants the starting model for more than log-probabilities runs its `backbone`
-inside `as_it_was`. Fresh adapters add nothing until they are trained, so the reference is the same model
-with its adapters switched off; any other model is copied, which holds its weights a second time.
+Entry point: `ReferencePolicy`; inside `as_it_was` its `backbone` computes with the starting weights. A model with fresh
+adapters needs no copy, because the reference is the same model with its adapters switched off. Any other model is
+copied, which needs memory for a second set of weights.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ class ReferencePolicy:
     """Log-probabilities of replies under the starting policy."""
 
     def __init__(self, backbone: Backbone) -> None:
-        """Take the backbone as it stands: before the first update, and before a checkpoint is loaded."""
+        """Freeze the backbone's present weights. Call it before the first update and before a checkpoint is loaded."""
         self._adapters_off = _adapters_add_nothing(backbone.model)
         self.backbone = backbone if self._adapters_off else backbone.frozen_copy()
 
@@ -37,12 +37,12 @@ class ReferencePolicy:
 
     @contextmanager
     def as_it_was(self) -> Iterator[None]:
-        """Within it, `backbone` computes as it did before the first update."""
+        """A context in which `backbone` computes with the starting weights."""
         with self.backbone.model.disable_adapter() if self._adapters_off else nullcontext():
             yield
 
 
 def _adapters_add_nothing(model: Any) -> bool:
-    """Whether the model has adapters that are as LoRA starts them: one factor all zeros."""
+    """Whether the model has untrained LoRA adapters: one factor of each is all zeros."""
     factors = [weight for name, weight in model.named_parameters() if "lora_B" in name]
     return bool(factors) and all(not bool(weight.any()) for weight in factors)

@@ -1,9 +1,9 @@
 """The in-process rollout engine: prefill each prompt once, sample a group of replies from it.
 
-Entry point: `SharedPrefixEngine.sample`. A reply ends at the marker, at an end of turn, or when the token budget runs
-out; then it is truncated. Where a state at the marker is wanted, the marker is appended to a reply that has none: those
-tokens are not the policy's choice, so they are outside `sampled`, and such a reply counts as truncated too. That state
-falls out of the decoding: no extra pass. Knows nothing about rewards or items.
+Entry point: `SharedPrefixEngine.sample`. A reply ends at the marker, at an end-of-turn token, or when the token budget
+runs out (truncated). With `appends_marker`, a reply that ends without the marker gets it appended: the policy did not
+choose those tokens, so they are outside `sampled`, and the reply counts as truncated. Decoding yields the hidden state
+at the marker; no extra pass is needed. Knows nothing about rewards or items.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ from reckon.models.token_batch import TokenBatch
 from reckon.rollout.sampling import SamplingConfig, entropy_of, sampled_logprobs
 
 MARKER_FINISH, END_FINISH, LENGTH_FINISH = "marker", "end", "length"
-LOOK_BACK = 8  # tokens that can spell the marker's text
+LOOK_BACK = 8  # trailing tokens of a reply that are searched for the marker's text
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +27,11 @@ class Rollouts:
 
     prompts: TokenBatch
     """B prompts."""
-    reply_ids: Tensor  # [N, T] reply tokens, then padding; the marker is the last where one was written or appended
+    reply_ids: Tensor  # [N, T] reply tokens, then padding; a written or appended marker comes last
     sampled: Tensor  # [N, T] True where the policy chose the token
-    logprobs: Tensor  # [N, T] of the sampled distribution; zero outside `sampled`
+    logprobs: Tensor  # [N, T] under the sampled distribution; zero outside `sampled`
     lengths: Tensor  # [N] reply tokens
-    hidden: Tensor  # [N, D] final hidden state at the reply's last token, which is the marker's where there is one
+    hidden: Tensor  # [N, D] final hidden state at the reply's last token, the marker where there is one
     finish: tuple[str, ...]
     """Why each reply ended: `marker`, `end` (end of turn without a marker) or `length` (out of budget)."""
     entropies: Tensor | None = None
@@ -70,7 +70,7 @@ class Rollouts:
 
 
 class StopMarker:
-    """Recognises the marker in sampled tokens, whether it is one token of the vocabulary or spelled by several."""
+    """Finds the marker in sampled tokens, whether it is one token or several."""
 
     def __init__(self, text: str, backbone: Backbone) -> None:
         tokenizer = backbone.tokenizer
@@ -100,7 +100,7 @@ class SharedPrefixEngine:
     """Samples replies from a backbone that lives in this process."""
 
     def __init__(self, backbone: Backbone, marker: str, *, appends_marker: bool = True) -> None:
-        """A reply ends at `marker`; `appends_marker` puts it under replies that end without it."""
+        """A reply ends at `marker`; `appends_marker` adds the marker to replies that end without it."""
         self.backbone, self.appends_marker = backbone, appends_marker
         self.marker = StopMarker(marker, backbone)
         ends = {backbone.tokenizer.eos_token_id}
@@ -155,7 +155,8 @@ class SharedPrefixEngine:
             return rows.rollouts(batch, with_entropy)
 
     def _place(self, rows: "_Rows", step: int, tokens: Tensor, logprobs: Tensor, forced: Tensor, budget: int) -> None:
-        """Write one token into every row that has not ended: the sampled one, or the marker's next."""
+        """Write one token into every row that has not ended: the sampled token, or the next token of an appended
+        marker."""
         active = rows.finished_at < 0
         if step == budget:
             rows.force(active & (rows.forcing < 0), LENGTH_FINISH)
@@ -207,7 +208,7 @@ class _Rows:
             self.reasons[row] = reason
 
     def read(self, step: int, hidden: Tensor) -> bool:
-        """Take the states after feeding this step's tokens; True when every row has ended."""
+        """Store the states [N, D] that this step's tokens gave; True when every row has ended."""
         self.predicting = hidden
         self.marker_hidden = torch.where((self.finished_at == step)[:, None], hidden, self.marker_hidden)
         return bool((self.finished_at >= 0).all())
@@ -235,12 +236,12 @@ def _draw(
     logprobs = sampled_logprobs(logits, sampling)
     probabilities = logprobs.exp()
     entropies = entropy_of(logprobs, probabilities, sampling) if with_entropy else None
-    # By inverting the cumulative distribution: one random number a row. torch.multinomial draws one for every token of
-    # the vocabulary, which took a seventh of a rollout.
+    # Inverse transform sampling needs one random number per row. torch.multinomial draws one for every token of the
+    # vocabulary, which took a seventh of the time of a rollout.
     cumulative = probabilities.cumsum(dim=-1, dtype=torch.float64)  # [N, V]
     total = cumulative[:, -1:]
     point = total * torch.rand(total.shape, generator=generator, dtype=total.dtype, device=total.device)
-    # Strictly below the total, so that rounding cannot pick a last token of probability zero.
+    # Strictly below the total, so that rounding never picks a token of probability zero at the end.
     point = torch.minimum(point, torch.nextafter(total, torch.zeros_like(total)))
     tokens = torch.searchsorted(cumulative, point, right=True)  # [N, 1]
     return tokens[:, 0], logprobs.gather(1, tokens)[:, 0], entropies

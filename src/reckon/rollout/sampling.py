@@ -17,7 +17,7 @@ from reckon.errors import ConfigError
 from reckon.models.backbone import Backbone
 
 CHUNK_TOKENS = 1024  # logits of this many tokens exist at once
-SMALL_LOGITS = 1 << 24  # up to this many (64 MiB) they are kept for the backward pass, not computed a second time
+SMALL_LOGITS = 1 << 24  # up to this many logits (64 MiB) are kept for the backward pass; more are recomputed there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,16 +25,16 @@ class SamplingConfig:
     """How replies are sampled. Section `rollout` of the run config."""
 
     temperature: float = 1.0
-    """Divides the logits, >= 0. 0 takes the most likely token."""
+    """Divisor of the logits, >= 0; 0 takes the most likely token."""
 
     top_k: int = 0
-    """Sample from the k most likely tokens, of ties the lower ids; 0 keeps all."""
+    """Sample from the k most likely tokens, >= 0; ties keep the lower ids; 0 keeps all."""
 
     top_p: float = 1.0
-    """Then from the fewest tokens whose probability reaches p, in (0, 1]; 1 keeps all."""
+    """After top-k, sample from the fewest tokens whose total probability reaches p, in (0, 1]; 1 keeps all."""
 
     max_completion_length: int = 512
-    """Reply tokens before the marker is appended and the trajectory counted as truncated, > 0."""
+    """Most tokens of a reply, > 0; a reply that reaches it is truncated."""
 
     @property
     def truncates(self) -> bool:
@@ -62,8 +62,8 @@ def sampled_logprobs(logits: Tensor, sampling: SamplingConfig, kept: Tensor | No
     Args:
         logits: [n, V] float32.
         sampling: temperature > 0.
-        kept: [n] token ids that stay in the support in any case. The trainer names the sampled tokens here: after
-            an update the policy's own top k may have moved past one, and its ratio must stay finite.
+        kept: [n] token ids that always stay in the support. The trainer passes the sampled tokens: after an update a
+            sampled token may be outside the policy's top k, and its ratio must stay finite.
     """
     if sampling.temperature != 1:
         logits = logits / sampling.temperature
@@ -84,7 +84,7 @@ def sampled_logprobs(logits: Tensor, sampling: SamplingConfig, kept: Tensor | No
 def top_k_support(logits: Tensor, k: int) -> Tensor:
     """True for exactly the k highest logits of each row [n, V]; of those that tie with the last, the lower ids stay.
 
-    In bfloat16 many tie: a threshold alone kept up to 211 tokens of 200.
+    Ties are frequent in bfloat16: a threshold alone kept up to 211 tokens for k = 200.
     """
     last = logits.topk(k, dim=-1).values[:, -1:]  # [n, 1]
     above, tied = logits > last, logits == last
@@ -93,14 +93,14 @@ def top_k_support(logits: Tensor, k: int) -> Tensor:
 
 def entropy_of(logprobs: Tensor, probabilities: Tensor, sampling: SamplingConfig) -> Tensor:
     """Entropy in nats of each row of log-probabilities [n, V] and their exponentials: [n]."""
-    finite = logprobs.clamp_min(-1e4) if sampling.truncates else logprobs  # 0 * -inf is no entropy
+    finite = logprobs.clamp_min(-1e4) if sampling.truncates else logprobs  # 0 * -inf would be NaN
     return -(probabilities * finite).sum(dim=-1)
 
 
 def token_logprobs(
     backbone: Backbone, hidden: Tensor, tokens: Tensor, mask: Tensor, sampling: SamplingConfig
 ) -> tuple[Tensor, Tensor]:
-    """Log-probabilities and entropies of reply tokens, never holding tokens x vocabulary whole.
+    """Log-probabilities and entropies of reply tokens, computed in chunks so that [N, T, V] never exists.
 
     Args:
         hidden: [N, T, D] states that predict each token.

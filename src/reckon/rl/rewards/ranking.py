@@ -1,8 +1,9 @@
 """Rewards of R2ec, with TRL's signature: (prompts, completions, completion_ids, **columns) -> list[float].
 
-What a reward needs from the rec head comes as columns, one value per trajectory: `target_rank` (from 1; the rank of
-the target in the catalog) and `target_probability` (softmax over the catalog of the scores, at the target). So the
-functions run unchanged wherever those columns are given. A reward that raises stops the run; it is never zero.
+Inputs from the rec head come as columns, one value per trajectory: `target_rank` (the target's rank in the catalog,
+from 1) and `target_probability` (the target's probability under the softmax of the scores over the catalog). Any
+trainer that passes these columns can use the functions. A reward that raises stops the run; an error is never a reward
+of zero.
 
 Source: R2ec (arXiv 2505.16994) section 3.2: R = (1 - beta) * R_d + beta * R_c.
 """
@@ -30,7 +31,7 @@ def ranking_reward(
 
     Args:
         cutoff: K.
-        catalog_size: I; a rank beyond it is a miss, worth 0. None: no target can be missed.
+        catalog_size: I; a rank beyond it is a miss with reward 0. None: there are no misses.
     """
     last = cutoff if catalog_size is None else catalog_size
     return [float(value) for value in rank_values(target_rank, f"ndcg@{cutoff}", last)]
@@ -52,7 +53,7 @@ def fused_reward(beta: float = 0.05, cutoff: int = 1000) -> RewardFunction:
     """R = (1 - beta) * R_d + beta * R_c, in [0, 1].
 
     Args:
-        beta: share of the similarity reward, in [0, 1]. 0 and 1 give each part alone.
+        beta: share of the similarity reward, in [0, 1]; 0 leaves R_d alone, 1 leaves R_c alone.
         cutoff: K of R_d, > 0.
     """
     if not 0 <= beta <= 1:

@@ -1,11 +1,11 @@
 """Rewards of RecZero, with TRL's signature: (prompts, completions, completion_ids, **columns) -> list[float].
 
 Entry points: `rating_reward`, the sum that RecZero trains on, and its parts `format_reward`, `answer_reward`,
-`exact_reward`. Each takes the scale of the data set and returns a reward function that reads one column: `rating`, the
-true rating of each trajectory. Completions are texts, or TRL's conversations (lists of messages).
+`exact_reward`. Each takes the scale of the data set and returns a reward function with one column, `rating`: the true
+rating of each trajectory. Completions are texts, or TRL's conversations (lists of messages).
 
-A reply that does not parse is never scored as if it were right: its format reward is -1 and it gets no answer reward.
-(The public RecZero release scored it as if the prediction equalled the truth.) A reward that raises stops the run.
+A reply that does not parse has format reward -1 and answer reward 0. (The public RecZero release scored such a reply as
+if its prediction equalled the truth.) A reward that raises stops the run.
 
 Source: RecZero (arXiv 2510.23077) section 3.
 """
@@ -19,7 +19,7 @@ from reckon.prompts.rating import ParsedRating, parse_rating
 from reckon.rl.rewards.ranking import RewardFunction
 
 Answer = Literal["graded", "exact"]
-SAME = 1e-6  # rating units: a rating that went through float32 still equals itself
+SAME = 1e-6  # rating units; tolerance for ratings stored as float32
 
 
 def format_reward(scale: Scale) -> RewardFunction:
@@ -30,8 +30,9 @@ def format_reward(scale: Scale) -> RewardFunction:
 def answer_reward(scale: Scale) -> RewardFunction:
     """1 - |rating - truth| / half range of the scale, graded. Range: [-1, 1]; 0 where the reply does not parse.
 
-    On 1 to 5 this is 1 - |rating - truth| / 2: 1 if right, 0.5 one star off, -1 four stars off. Alone it pays an
-    unparseable reply more than one that is wrong by over half the range; `format_reward` beside it turns that round.
+    On a scale of 1 to 5 this is 1 - |rating - truth| / 2: 1 if right, 0.5 one star off, -1 four stars off. By itself it
+    would prefer an unparseable reply (0) to an error above half the range (below 0); adding `format_reward` prevents
+    that.
     """
     return _reward("answer_reward", scale, lambda parsed, truth: _graded(parsed, truth, scale))
 
@@ -42,7 +43,7 @@ def exact_reward(scale: Scale) -> RewardFunction:
 
 
 def rating_reward(scale: Scale, answer: Answer = "graded", use_format: bool = True) -> RewardFunction:
-    """Format plus answer reward, what RecZero trains on.
+    """Format reward plus answer reward: the reward that RecZero trains on.
 
     Args:
         scale: of the data set's ratings.
@@ -50,9 +51,9 @@ def rating_reward(scale: Scale, answer: Answer = "graded", use_format: bool = Tr
         use_format: False leaves the format reward out (ablation); an unparseable reply then earns 0.
 
     Returns:
-        A reward in [-1, 2]: -1 where the reply does not parse; where it does, 1 plus the answer reward, which is
-        in [0, 2] if graded (so any rating on the scale is worth more than none) and 1 or 2 if exact. Without format
-        the answer reward alone.
+        A reward in [-1, 2]. A reply that does not parse has -1. A reply that parses has 1 plus its answer reward, which
+        is in [0, 2] if graded and 1 or 2 if exact; so every rating on the scale has a higher reward than none. Without
+        the format reward, the answer reward alone.
     """
     if answer not in ("graded", "exact"):
         raise ConfigError("answer", answer, "is not an answer reward", "use graded or exact")

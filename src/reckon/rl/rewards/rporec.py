@@ -1,7 +1,7 @@
 """Rewards of RPORec, with TRL's signature: (prompts, completions, completion_ids, **columns) -> list[float].
 
-Entry points: `total_reward`, what RPORec trains on, `reward_parts` for the six of them by name, and each alone. What
-the text does not tell comes as columns, one value per trajectory:
+Entry points: `total_reward`, the reward that RPORec trains on; `reward_parts`, its six parts by name; and one function
+for each part. Inputs beside the text come as columns, one value per trajectory:
 
     target_rank          from 1: the target's rank by the Rechead's scores of this reply
     summary              the summary of the reasoning by the frozen starting model
@@ -10,7 +10,7 @@ the text does not tell comes as columns, one value per trajectory:
 
     r = r_fmt * (a0 r_fmt + a1 r_clean + a2 r_ndcg + a3 r_sim + a4 r_comp + a5 r_ent)
 
-The total is zero wherever the format is wrong. A reward that raises stops the run; it is never zero.
+A reply of the wrong format has a total of zero. A reward that raises stops the run; an error is never a reward of zero.
 
 Source: RPORec (arXiv 2605.21967), Stage II. It gives no weights; the defaults are those of the authors' public code.
 """
@@ -25,44 +25,45 @@ from reckon.prompts.rporec import parse_reply
 from reckon.rl.rewards.ranking import RewardFunction, ranking_reward
 from reckon.rl.rewards.rating import reply_text
 
-OUTSIDE_LIMIT = 100  # characters outside the blocks that make a reply worth nothing for cleanness
-TOP_SHARE = 0.2  # of the reasoning's tokens: the forks, which r_ent wants uncertain and the others not
+OUTSIDE_LIMIT = 100  # characters outside the blocks at which r_clean reaches 0
+TOP_SHARE = 0.2  # share of the reasoning's tokens that r_ent compares with all of them
 PARTS = ("format", "clean", "ndcg", "similarity", "compression", "entropy")
 COLUMNS = ("target_rank", "summary", "summary_similarity", "reasoning_entropies")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RewardSettings:
-    """Weights of the rewards, and their constants. Section `rewards`. A weight of 0 leaves a reward out."""
+    """Weights and constants of the rewards. Section `rewards`. A weight of 0 leaves a reward out."""
 
     format: float = 0.1
-    """Weight of r_fmt: 1 for a reply of the right form. Whatever the weights, any other reply earns 0 in all."""
+    """Weight of r_fmt, which is 1 for a reply of the right format and else 0. A reply of the wrong format has a total
+    of 0 under any weights."""
 
     clean: float = 0.1
-    """Weight of r_clean: 1 - characters outside the blocks / 100, at least 0. In a reply of the right form those are
-    blanks."""
+    """Weight of r_clean: 1 - characters outside the blocks / 100, at least 0. In a reply of the right format these
+    characters are blanks."""
 
     ndcg: float = 0.5
     """Weight of r_ndcg: NDCG of the target by the Rechead's scores."""
 
     similarity: float = 0.1
-    """Weight of r_sim: 1 where the reasoning means what its summary means."""
+    """Weight of r_sim: 1 where the cosine between reasoning and summary is above `delta`, else 0."""
 
     compression: float = 0.1
-    """Weight of r_comp: characters of the summary / characters of the reasoning, at most 1. It pays reasoning that says
-    nothing a summary would leave out."""
+    """Weight of r_comp: characters of the summary / characters of the reasoning, at most 1. It rewards concise
+    reasoning."""
 
     entropy: float = 0.1
     """Weight of r_ent: mean entropy of the 20 % most uncertain tokens of the reasoning minus that of all of them."""
 
     delta: float = 0.5
-    """Cosine between reasoning and summary above which r_sim pays, in [-1, 1]."""
+    """Cosine between reasoning and summary above which r_sim is 1, in [-1, 1]."""
 
     cutoff: int = 1000
-    """K of the NDCG, > 0: a target further down earns nothing."""
+    """K of the NDCG, > 0; a target beyond rank K has r_ndcg 0."""
 
     summary_tokens: int = 256
-    """Tokens of a summary at most, > 0; one that runs out of them is used as far as it goes."""
+    """Most tokens of a summary, > 0; a longer summary is cut there."""
 
     def __post_init__(self) -> None:
         for name in PARTS:
@@ -85,7 +86,7 @@ class RewardSettings:
 
     @property
     def needs_summary(self) -> bool:
-        """Whether reasoning must be summarised at all."""
+        """Whether any reward with a weight above 0 reads a summary."""
         return self.similarity > 0 or self.compression > 0
 
 
@@ -127,7 +128,7 @@ def compression_reward(
 ) -> list[float]:
     """r_comp = characters of the summary / characters of the reasoning, at most 1; 0 without reasoning. Range: [0, 1].
 
-    Near 1 the frozen model finds nothing to leave out.
+    A value near 1 means that the frozen model could not shorten the reasoning.
     """
     reasonings = [parse_reply(reply_text(completion)).reasoning for completion in completions]
     return [
@@ -144,9 +145,9 @@ def entropy_reward(
     reasoning_entropies: Sequence[Sequence[float]],
     **_: Any,
 ) -> list[float]:
-    """r_ent: mean entropy of the top 20 % tokens of the reasoning minus the mean of all; 0 without tokens.
+    """r_ent: mean entropy of the 20 % most uncertain tokens of the reasoning minus the mean over all its tokens.
 
-    In nats, >= 0. The top 20 % are at least one token: ceil(0.2 n) of n.
+    In nats, >= 0; 0 without tokens. The top 20 % are ceil(0.2 n) of n tokens.
     """
     return [_entropy_gap(entropies) for entropies in reasoning_entropies]
 
@@ -161,7 +162,8 @@ def _entropy_gap(entropies: Sequence[float]) -> float:
 def reward_parts(
     settings: RewardSettings, completions: Sequence[Any], completion_ids: Sequence[Any] = (), **columns: Any
 ) -> dict[str, list[float]]:
-    """Each reward by its name, unweighted; those of weight 0 that need a column are left out, and so is the column.
+    """Each reward by its name, unweighted. A reward of weight 0 that reads a column is left out, so its column may be
+    absent.
 
     Raises:
         ShapeError: a column has not one value per completion.
@@ -190,9 +192,9 @@ def total(settings: RewardSettings, parts: dict[str, list[float]]) -> list[float
 
 
 def total_reward(settings: RewardSettings | None = None) -> RewardFunction:
-    """r = r_fmt * sum of the weighted rewards: >= 0, and 0 wherever the format is wrong.
+    """r = r_fmt * sum of the weighted rewards, >= 0; 0 where the format is wrong.
 
-    With the default weights at most 0.9 plus a tenth of r_ent.
+    With the default weights the maximum is 0.9 plus a tenth of r_ent.
     """
     chosen = settings or RewardSettings()
 
@@ -211,4 +213,4 @@ FUNCTIONS: dict[str, RewardFunction] = dict(
         strict=True,
     )
 )
-ALWAYS = ("format", "clean")  # of the text alone; the format decides about all others
+ALWAYS = ("format", "clean")  # read from the text alone; the format multiplies the total
