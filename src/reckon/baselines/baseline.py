@@ -1,11 +1,10 @@
-"""What every baseline does alike: rank the catalog by its scores, answer with lists, be stored.
+"""The base class of ranking baselines: masking, ranks, lists and storage.
 
-Entry point: `Baseline`, which a baseline subclasses. It says how it is learned (`learn`), what it gives every item for
-a history (`scores`), and which tensors it consists of (`tensors`, `from_tensors`; `save_parts` for what is more than
-tensors). Masking, ranks, lists and the folder of a saved baseline are here. A baseline that makes lists by searching,
-not by scoring all items, overrides `listed` and `ranks`.
+Entry point: `Baseline`. A subclass defines how it is fitted (`learn`), its score of every item for a history
+(`scores`), and its tensors (`tensors`, `from_tensors`; `save_parts` for parts that are not tensors). A baseline that
+finds its list by beam search, without a score for every item, overrides `listed` and `ranks`.
 
-Does not know about language models: those among the baselines bring their own.
+Knows nothing of language models; `reckon.baselines.generative` does.
 """
 
 import json
@@ -32,7 +31,7 @@ from reckon.models.recommender import RankedExamples, Recommendation
 from reckon.models.scoring import SCORES_AT_ONCE, block_ranks, block_top_k
 
 BASELINE_FILE, TENSORS_FILE, CONFIG_FILE = "baseline.json", "tensors.safetensors", "config.yaml"
-ROWS_AT_ONCE = 4096  # histories that a neural baseline may be asked to read together
+ROWS_AT_ONCE = 4096  # most histories that `scores` reads in one call
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +41,7 @@ class NoSettings:
 
 @dataclass(frozen=True, slots=True)
 class Fitting:
-    """How any baseline is fitted: what `Baseline.fit` was told beside the settings."""
+    """Arguments of `Baseline.fit` besides data and settings."""
 
     exclude_seen: bool
     seed: int
@@ -50,10 +49,10 @@ class Fitting:
 
 
 def validation_rows(dataset: Dataset, most: int, seed: int, window: int = DEFAULT_WINDOW) -> Examples:
-    """At most so many validation rows, drawn under the seed, for what is stopped or tuned by them.
+    """At most `most` validation rows, drawn with the seed, for early stopping and tuning.
 
     Raises:
-        DataError: there are none, so nothing could tell a trained state from an untrained one.
+        DataError: the data set has no validation rows.
     """
     rows = dataset.examples("valid", window).sample(most, seed)
     if not len(rows):
@@ -63,28 +62,28 @@ def validation_rows(dataset: Dataset, most: int, seed: int, window: int = DEFAUL
 
 
 def _unheard(share: float) -> None:
-    """Progress that nobody asked to hear of."""
+    """Default of `on_progress`: do nothing."""
 
 
 class Baseline(ABC):
     """A recommender that gives every item of the catalog a score for any history."""
 
     NAME: ClassVar[str]
-    """As tables and configs call it."""
+    """Name in tables and configs."""
     CONFIG: ClassVar[type] = NoSettings
-    """Frozen dataclass of its settings."""
+    """Frozen dataclass of the settings."""
     SEARCH: ClassVar[Mapping[str, Sequence[Any]]] = {}
     """Settings worth tuning on validation rows, each with the values to draw from."""
 
     def __init__(self, catalog: Catalog, config: Any, exclude_seen: bool = True) -> None:
         self.catalog, self.config, self.exclude_seen = catalog, config, exclude_seen
 
-    # -- what a baseline says -----------------------------------------------------------------------------------
+    # -- defined by subclasses -----------------------------------------------------------------------------------
 
     @classmethod
     @abstractmethod
     def learn(cls, dataset: Dataset, config: Any, fitting: Fitting) -> Self:
-        """`fit`, with arguments that are checked; `config` is of the class CONFIG."""
+        """Fit with checked arguments; `config` is of the class CONFIG."""
 
     @abstractmethod
     def scores(self, histories: Sequence[IntArray]) -> Tensor:
@@ -97,19 +96,19 @@ class Baseline(ABC):
     @classmethod
     @abstractmethod
     def from_tensors(cls, catalog: Catalog, config: Any, exclude_seen: bool, tensors: dict[str, Tensor]) -> Self:
-        """The inverse of `tensors`."""
+        """Build a baseline from what `tensors` returned."""
 
     def save_parts(self, folder: Path) -> None:  # noqa: B027 - most baselines have nothing to add
-        """Write what tensors cannot hold: a language model with its tokenizer, another baseline."""
+        """Write the parts that are not tensors: a language model with its tokenizer, another baseline."""
 
     @classmethod
     def load_parts(cls, folder: Path, catalog: Catalog, config: Any) -> dict[str, Any]:
-        """What `save_parts` wrote, as further named arguments of `from_tensors`."""
+        """Read what `save_parts` wrote, as further keyword arguments of `from_tensors`."""
         return {}
 
     @property
     def numbers_learned(self) -> int:
-        """How many numbers fitting chose, for tables of costs."""
+        """Number of fitted parameters."""
         return sum(tensor.numel() for tensor in self.tensors().values())
 
     # -- fitting ------------------------------------------------------------------------------------------------
@@ -124,17 +123,18 @@ class Baseline(ABC):
         seed: int = 0,
         on_progress: Callable[[float], None] | None = None,
     ) -> Self:
-        """Learn from the training rows of a data set; validation rows may stop the training, test rows are not read.
+        """Fit to the training rows of a data set. Validation rows may stop the training; test rows are not read.
 
         Args:
-            dataset: its catalog is what will be ranked.
+            dataset: its catalog is the set of items to rank.
             config: of the class CONFIG; default: its defaults.
             exclude_seen: whether items of the history cannot be recommended.
-            seed: everything random follows from it.
-            on_progress: told the share of the work that is done, 0 to 1, now and then.
+            seed: of all random draws.
+            on_progress: called now and then with the share of the work done, 0 to 1.
 
         Raises:
-            ConfigError: `config` is of another class. DataError: the data lack what the baseline needs.
+            ConfigError: `config` is of another class.
+        DataError: the data lack something that the baseline needs.
         """
         if config is None:
             config = cls.CONFIG()
@@ -161,12 +161,12 @@ class Baseline(ABC):
         return self.listed(checked, min(k, len(self.catalog)), exclude)
 
     def listed(self, histories: Sequence[IntArray], k: int, exclude_seen: bool) -> list[Recommendation]:
-        """`recommend`, with arguments that are checked."""
+        """`recommend` with checked arguments."""
         answers = []
         for _, scores in self._score_blocks(histories, histories if exclude_seen else None):
             items, values = block_top_k(scores, k)
             for indices, row_values in zip(items.tolist(), values.tolist(), strict=True):
-                kept = [index for index in indices if index >= 0]  # what is missing is missing at the end
+                kept = [index for index in indices if index >= 0]  # -1 fills the end of a short list
                 ids = [self.catalog.ids[index] for index in kept]
                 answers.append(Recommendation(kept, ids, row_values[: len(kept)]))
         return answers
@@ -174,12 +174,13 @@ class Baseline(ABC):
     def ranks(
         self, examples: Examples, k: int = 20, *, on_batch: Callable[[int], None] | None = None
     ) -> RankedExamples:
-        """Rank of every row's target, behind all items with its score, and the k best items.
+        """Rank of every row's target, ties counted against the target, and the k best items.
 
         Args:
-            examples: histories are read within their window; what is excluded is all that the user took before.
-            k: how many items of each list to keep.
-            on_batch: told how many rows were ranked, after each batch.
+            examples: histories are read within their window; all items that the user took before are excluded, if any
+                are.
+            k: length of each list.
+            on_batch: called after each batch with its number of rows.
         """
         result, k = RankedExamples.empty(len(examples), k), min(k, len(self.catalog))
         histories = [examples.history(row) for row in range(len(examples))]
@@ -195,13 +196,13 @@ class Baseline(ABC):
     def _score_blocks(
         self, histories: Sequence[IntArray], exclude: Sequence[IntArray] | None
     ) -> Iterator[tuple[slice, Tensor]]:
-        """Blocks of rows with their scores [n, I], excluded items at -inf: memory does not grow with users x items."""
+        """Blocks of rows with their scores [n, I], excluded items at -inf; memory is bounded by the block."""
         size = max(1, min(ROWS_AT_ONCE, SCORES_AT_ONCE // max(1, len(self.catalog))))
         for start in range(0, len(histories), size):
             rows = slice(start, min(start + size, len(histories)))
             scores = self.scores(histories[rows])
             if bool(scores.isnan().any()):
-                raise DataError(f"scores of {self.NAME}", "hold NaN: it has diverged", "lower its learning rate")
+                raise DataError(f"scores of {self.NAME}", "hold NaN: training has diverged", "lower its learning rate")
             for row, hidden in enumerate(exclude[rows] if exclude is not None else ()):
                 scores[row, torch.from_numpy(np.asarray(hidden, dtype=np.int64))] = -torch.inf
             yield rows, scores
@@ -220,7 +221,7 @@ class Baseline(ABC):
     # -- storage ------------------------------------------------------------------------------------------------
 
     def save_pretrained(self, path: str | Path) -> None:
-        """Write tensors, settings and `baseline.json`, which comes last: a folder with it is whole."""
+        """Write tensors and settings, then `baseline.json`: a folder that holds `baseline.json` is whole."""
         path = Path(path)
         path.mkdir(parents=True, exist_ok=True)
         with whole_file(path / TENSORS_FILE) as part:

@@ -1,6 +1,6 @@
-"""The bookshop's own process as a recommender: what no method can beat but by luck.
+"""The Bayes-optimal recommender of a simulated bookshop: the upper bound of expected metrics.
 
-Entry point: `Oracle`, the row `oracle` of a comparison on a simulated bookshop. Any other data set is refused.
+Entry point: `Oracle`, the baseline `oracle`. Raises DataError for any other data set.
 """
 
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ from reckon.data.examples import IntArray
 from reckon.errors import CheckpointError
 from reckon.simulation.bookshop import Bookshop, next_book_probabilities, shop_of
 
-DECIMALS = 12  # of probabilities: those of two copies may differ by rounding
+DECIMALS = 12  # probabilities of two copies may differ by rounding
 
 
 class Oracle(Baseline):
-    """Ranks books by their exact probability given the history, which nothing has to be learned for."""
+    """Ranks books by their exact probability given the history; nothing is fitted."""
 
     NAME = "oracle"
 
@@ -33,10 +33,10 @@ class Oracle(Baseline):
         return cls(dataset.catalog, config, fitting.exclude_seen, *shop_of(dataset))
 
     def scores(self, histories: Sequence[IntArray]) -> Tensor:
-        """The place of each item in the order of probabilities, from the end: no two books tie.
+        """Scores [n, I]: the position of each item in ascending order of probability, without ties.
 
-        Copies of one genre and mood are equally likely. Any fixed order among them is as good as any other, while a tie
-        would put the target behind them all.
+        Copies of one genre and mood are equally likely. Any fixed order among them has the same expected metrics, while
+        ties would place the target behind all of them.
         """
         scores = np.empty((len(histories), len(self.catalog)), dtype=np.float32)
         for row, history in enumerate(histories):
@@ -52,4 +52,4 @@ class Oracle(Baseline):
 
     @classmethod
     def from_tensors(cls, catalog: Catalog, config: Any, exclude_seen: bool, tensors: dict[str, Tensor]) -> Self:
-        raise CheckpointError(cls.NAME, "knows its shop, and is never stored", "fit it on the bookshop again")
+        raise CheckpointError(cls.NAME, "cannot be stored: it needs its shop", "fit it on the bookshop again")

@@ -1,4 +1,4 @@
-"""Baselines that give every item a score, by the name that tables and configs use: all but those that write an item.
+"""Baselines with a score for every item, by their names in tables and configs: all but the generative ones.
 
 Entry point: `SCORERS`. D3's assistant is one of them.
 """

@@ -168,7 +168,7 @@ class PolicyTrainer(StepTrainer, ABC):
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         """One update over N = B * G trajectories: sample, reward, update, report."""
         examples, settings = inputs["examples"], self.settings
-        self.backbone.train_without_dropout()  # without dropout the ratios are exactly 1 before the first optimiser step
+        self.backbone.train_without_dropout()  # without dropout the ratios are 1 before the first step
         started = time.perf_counter()
 
         # 1. Sample. Rows i*G .. (i+1)*G - 1 share prompt i.

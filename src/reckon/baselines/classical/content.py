@@ -1,6 +1,6 @@
-"""TF-IDF neighbours: items whose text resembles the text of the history.
+"""TF-IDF neighbours: items whose text is similar to the text of the history.
 
-Entry point: `TfidfNeighbours`. Learns from the item texts alone, so new items are served like old ones.
+Entry point: `TfidfNeighbours`. Reads item texts only, so items without training events are ranked like all others.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,13 +27,13 @@ class TfidfConfig:
     """Settings of `tfidf`."""
 
     item_words: int = 64
-    """Words of an item's text after its title, >= 0; 0 is the title alone."""
+    """Words of an item's text after its title, >= 0; 0 keeps only the title."""
 
     phrase: int = 1
-    """Longest run of words that is a feature of its own, > 0; 2 adds pairs of words."""
+    """Longest phrase that is a feature, in words, > 0; 2 adds pairs of neighbouring words."""
 
     decay: float = 0.5
-    """Weight of an event of the history relative to the next newer one, in (0, 1]; 1 weighs all alike."""
+    """Weight of a history event relative to the next newer one, in (0, 1]; 1 gives all events the same weight."""
 
     def __post_init__(self) -> None:
         if self.item_words < 0:
@@ -44,10 +44,10 @@ class TfidfConfig:
 
 
 class TfidfNeighbours(Baseline):
-    """Scores an item by the cosine of its TF-IDF vector and the recency-weighted sum of the history's vectors.
+    """Score of an item: cosine between its TF-IDF vector and the recency-weighted sum of the history's vectors.
 
-    Term counts enter as 1 + log(count); a vector has length 1. An item resembles itself most, so where repeats are
-    allowed the history comes first.
+    Term counts enter as 1 + log(count); vectors have length 1. With repeats allowed, items of the history rank first,
+    because an item is most similar to itself.
 
     Source: Salton, Buckley, "Term-weighting approaches in automatic text retrieval" (1988); the profile of a history as
     in Lops et al., Recommender Systems Handbook (2011), section 3.3. The recency weight is ours.

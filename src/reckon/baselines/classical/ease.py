@@ -1,4 +1,4 @@
-"""EASE: the best linear model of items from items, in closed form.
+"""EASE: a linear item-to-item model with a closed-form solution.
 
 Entry point: `EASE`.
 """
@@ -25,11 +25,11 @@ class EASEConfig:
     """Settings of `ease`."""
 
     penalty: float = 100.0
-    """Weight of the squared coefficients, > 0, in users: more keeps rare items from being trusted."""
+    """L2 penalty of the coefficients, > 0, in users; a higher value shrinks the coefficients of rare items."""
 
     decay: float = 1.0
-    """Weight of an event of the history relative to the next newer one, in (0, 1]; 1 weighs all alike, as in the
-    paper."""
+    """Weight of a history event relative to the next newer one, in (0, 1]; 1 gives all events the same weight, as in
+    the paper."""
 
     def __post_init__(self) -> None:
         if not self.penalty > 0:
@@ -38,12 +38,12 @@ class EASEConfig:
 
 
 class EASE(Baseline):
-    """Scores items by a linear model of the history whose coefficients B are the solution of
+    """Score of the items: the history times a matrix of coefficients B, the solution of
 
         min over B of ||X - X B||² + penalty ||B||², diagonal of B zero,
 
     with X [U, I] the training interactions: P = (XᵀX + penalty · 1)⁻¹, B_ij = -P_ij / P_jj off the diagonal.
-    Items without training events have no coefficients, so only the others [K] take part.
+    Only the K items with training events have coefficients.
 
     Source: Steck, "Embarrassingly shallow autoencoders for sparse data" (arXiv:1905.03375) section 3.1, equation 8.
     """

@@ -1,7 +1,7 @@
-"""Matrix factorisation of who took what: ALS and BPR of the library `implicit`, behind the one interface.
+"""Matrix factorisation of interactions: ALS and BPR of the library `implicit` as baselines.
 
-Entry points: `ALS` and `BPR`. Both come with the extra `baselines`; without it fitting raises MissingExtraError.
-A history is turned into a user vector when it is read, so users who were not in the training data are served alike.
+Entry points: `ALS` and `BPR`. Both need the extra `baselines`; without it fitting raises MissingExtraError. Every user
+vector is computed from the history at prediction time, so users without training events are handled like all others.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +19,7 @@ from reckon.data import Catalog, Dataset
 from reckon.data.examples import FloatArray, IntArray
 from reckon.errors import ConfigError, MissingExtraError
 
-FOLD_IN_RIDGE = 0.1  # of the mean square of a history's factors
+FOLD_IN_RIDGE = 0.1  # ridge, as a share of the mean square of the history means
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,16 +30,17 @@ class ALSConfig:
     """Width of user and item vectors, > 0."""
 
     regularization: float = 0.1
-    """Weight of the squared factors, >= 0."""
+    """L2 penalty of the factors, >= 0."""
 
     alpha: float = 10.0
-    """Confidence of an interaction, > 0; what did not happen has confidence 1."""
+    """Confidence of an interaction, > 0; a pair without interaction has confidence 1."""
 
     iterations: int = 15
-    """Rounds over all users and all items, > 0."""
+    """Alternations between users and items, > 0."""
 
     decay: float = 1.0
-    """Confidence of an event of the history relative to the next newer one, in (0, 1]; 1 trusts all alike."""
+    """Confidence of a history event relative to the next newer one, in (0, 1]; 1 gives all events the same
+    confidence."""
 
     def __post_init__(self) -> None:
         _check_positive(self, "factors", "alpha", "iterations")
@@ -51,8 +52,8 @@ class ALSConfig:
 class ALS(Baseline):
     """Weighted least squares of all user-item pairs, solved for users and items in turn.
 
-    A history's vector is the library's own least-squares step for one user against the item factors
-    (`recalculate_user`): exactly what training would give that user.
+    A history's vector is the library's least-squares step for one user given the item factors (`recalculate_user`), the
+    same step as in training.
 
     Source: Hu, Koren, Volinsky, "Collaborative filtering for implicit feedback datasets", ICDM 2008, equations 3-5.
     """
@@ -109,13 +110,13 @@ class BPRConfig:
     """Step size of the stochastic gradient, > 0."""
 
     regularization: float = 0.01
-    """Weight of the squared factors, >= 0."""
+    """L2 penalty of the factors, >= 0."""
 
     iterations: int = 100
     """Passes over all interactions, > 0."""
 
     decay: float = 0.8
-    """Weight of an event of the history relative to the next newer one, in (0, 1]; 1 weighs all alike."""
+    """Weight of a history event relative to the next newer one, in (0, 1]; 1 gives all events the same weight."""
 
     def __post_init__(self) -> None:
         _check_positive(self, "factors", "learning_rate", "iterations")
@@ -125,12 +126,11 @@ class BPRConfig:
 
 
 class BPR(Baseline):
-    """Learns to put what a user took before what the user did not, pair by pair.
+    """Matrix factorisation trained on pairs: a taken item must score higher than a sampled other item.
 
-    The library knows only the users it was trained on, so a history needs a vector: the weighted mean of its items'
-    factors, times the map [F, F] by which such means of the training users come closest to the vectors that BPR learned
-    for them (ridge regression, `fold_in_map`). All users are read this way, those of the training data too. The item
-    bias is added.
+    The library has vectors for training users only, so user vectors are folded in: the weighted mean of the item
+    factors of the history, times a map [F, F]. The map is fitted by ridge regression from such means to the learned
+    vectors of the training users (`fold_in_map`). All users are folded in, training users too. The item bias is added.
 
     Source: Rendle et al., "BPR: Bayesian personalized ranking from implicit feedback" (arXiv:1205.2618) section 4.
     The fold-in is ours.
@@ -168,7 +168,7 @@ class BPR(Baseline):
 
     def scores(self, histories: Sequence[IntArray]) -> Tensor:
         weights = history_weights(histories, len(self.catalog), self.config.decay)
-        total = np.maximum(np.asarray(weights.sum(axis=1)), np.finfo(np.float32).tiny)  # no history: the bias alone
+        total = np.maximum(np.asarray(weights.sum(axis=1)), np.finfo(np.float32).tiny)  # empty history: bias only
         users = torch.from_numpy((weights @ self.items.numpy() / total).astype(np.float32)) @ self.user_map
         return users @ self.items.T + self.bias
 
@@ -181,14 +181,15 @@ class BPR(Baseline):
 
 
 def fold_in_map(means: Tensor, learned: Tensor) -> Tensor:
-    """[F, F] the map W of least |means W - learned|^2 + ridge |W|^2, the ridge FOLD_IN_RIDGE of the mean square.
+    """The map W [F, F] that minimises |means W - learned|^2 + ridge |W|^2, with the ridge FOLD_IN_RIDGE times the mean
+    square of `means`.
 
-    Without a ridge the map is a matter of rounding: item means of users with similar histories hardly differ in some
-    directions, and dividing by such a difference gave scores in the thousands that differ between processors.
+    Without a ridge the solution is ill-conditioned: item means hardly vary in some directions, and scores reached the
+    thousands and differed between processors.
 
     Args:
         means: [U, F] mean item factors of the training users' histories.
-        learned: [U, F] the vectors that training gave these users.
+        learned: [U, F] vectors of these users after training.
     """
     means, learned = means.double(), learned.double()
     gram = means.T @ means  # [F, F]
@@ -223,12 +224,12 @@ def _bpr(config: BPRConfig, seed: int) -> Any:
             regularization=config.regularization,
             iterations=config.iterations,
             random_state=seed,
-            num_threads=1,  # several threads overwrite each other's steps, and no seed decides in which order
+            num_threads=1,  # several threads would update in an order that no seed fixes
         )
 
 
 def _reports(on_progress: Callable[[float], None] | None, iterations: int) -> Callable[..., None] | None:
-    """The library's callback, called after each iteration with its number first."""
+    """A callback for the library, which calls it after each iteration with the iteration's number first."""
     if on_progress is None:
         return None
     return lambda iteration, *_: on_progress((iteration + 1) / iterations)

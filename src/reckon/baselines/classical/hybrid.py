@@ -1,6 +1,6 @@
-"""A hybrid of content, co-occurrence and popularity, weighted by what helps on validation rows.
+"""A hybrid of content, co-occurrence and popularity with weights chosen on validation rows.
 
-Entry point: `Hybrid`. Simple, and strong where interactions are few and items have text.
+Entry point: `Hybrid`. A strong baseline for data with few interactions and item text.
 """
 
 import itertools
@@ -32,35 +32,36 @@ from reckon.models.scoring import block_ranks
 CONTENT_WEIGHTS = (1.0, 0.0)
 CO_OCCURRENCE_WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 1.0, 2.0, 4.0)
 POPULARITY_WEIGHTS = (0.0, 0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0)
-TUNED_METRIC = "ndcg@10"  # by which weights are chosen
+TUNED_METRIC = "ndcg@10"  # chooses the weights
 ROWS_AT_ONCE = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HybridConfig:
-    """Settings of `hybrid`. Its three weights are no settings: they are chosen on the validation rows."""
+    """Settings of `hybrid`. The three weights are not among them: fitting chooses them on validation rows."""
 
     content_decay: float = 0.3
-    """For the content: weight of an event of the history relative to the next newer one, in (0, 1]."""
+    """Content score: weight of a history event relative to the next newer one, in (0, 1]."""
 
     item_words: int = 128
-    """For the content: words of an item's text after its title, >= 0."""
+    """Content score: words of an item's text after its title, >= 0."""
 
     decay: float = 0.8
-    """For the co-occurrence: weight of an event of the history relative to the next newer one, in (0, 1]."""
+    """Co-occurrence score: weight of a history event relative to the next newer one, in (0, 1]."""
 
     backward: float = 0.5
-    """What it counts that an item came before another, relative to coming after it, >= 0. 1 is symmetric."""
+    """Weight of a pair in reverse order (the scored item came first) relative to a pair in order, >= 0; 1 is
+    symmetric."""
 
     pair_decay: float = 0.7
-    """What a pair of items counts for each event between them in a sequence, in (0, 1]."""
+    """Factor on a pair's weight for each event between the two items, in (0, 1]."""
 
     dampening: float = 0.3
-    """Power of the product of two items' frequencies that their co-occurrence is divided by, >= 0; 0.5 is like a
+    """Exponent p >= 0: the co-occurrence of two items is divided by (product of their frequencies) ** p; 0.5 is like a
     cosine."""
 
     validation_rows: int = 5_000
-    """Validation rows on which the weights are chosen, drawn once, > 0."""
+    """Most validation rows that choose the weights, drawn once, > 0."""
 
     def __post_init__(self) -> None:
         check_decay(self.content_decay, "content_decay")
@@ -74,12 +75,13 @@ class HybridConfig:
 
 
 class Hybrid(Baseline):
-    """Weighted sum of three scores: TF-IDF cosine with the history, co-occurrence with it, log(1 + training count).
+    """Weighted sum of three scores: TF-IDF cosine with the history, co-occurrence with the history, log(1 + training
+    count).
 
-    Each is standardised over the catalog for each history (mean 0, standard deviation 1; an all-equal score is 0), so
-    weights mean the same for every history. Co-occurrence is directed: what came soon after an item counts most, and
-    is divided by (frequency · frequency) ** dampening. The weights are those of a grid with the best NDCG@10 on
-    validation rows; the first of equals. Data without item text has no content part.
+    Each score is standardised over the catalog per history (mean 0, standard deviation 1; an all-equal score is 0), so
+    that a weight has the same effect for every history. Co-occurrence is directed: items that came soon after an item
+    count most; it is divided by (frequency · frequency) ** dampening. The weights are the first of a grid with the best
+    NDCG@10 on validation rows. Data without item text has no content part.
 
     Source: ours; weighted hybrids in Burke, "Hybrid recommender systems" (2002) section 3.
     """
@@ -106,7 +108,7 @@ class Hybrid(Baseline):
     ) -> None:
         super().__init__(catalog, config, exclude_seen)
         self.content = content
-        self.follows = follows  # [I, I] dampened co-occurrence, from item, to item
+        self.follows = follows  # [I, I] dampened co-occurrence; row: earlier item, column: later item
         self.popularity = popularity  # [I] log(1 + training count)
         self.weights = weights  # [3] content, co-occurrence, popularity
 
@@ -148,7 +150,7 @@ class Hybrid(Baseline):
         return torch.einsum("p,pni->ni", self.weights, self.parts(histories))
 
     def best_weights(self, valid: Examples, on_progress: Callable[[float], None] | None = None) -> Tensor:
-        """[3] the weights of the grid with the best NDCG@10 on rows."""
+        """Weights [3] of the grid with the best NDCG@10 on these rows."""
         contents = CONTENT_WEIGHTS if self.content else (0.0,)
         grid = torch.tensor([
             weights
@@ -186,7 +188,8 @@ class Hybrid(Baseline):
 
 
 def dampened(pairs: sp.csr_matrix, counts: IntArray, power: float) -> sp.csr_matrix:
-    """[I, I] pairs divided by (count · count) ** power, for how often two items [I] occur in training."""
+    """Pair counts [I, I] divided by (count_i · count_j) ** power, with `counts` [I] the training events of each
+    item."""
     places = pairs.tocoo()
     values = places.data / (counts[places.row].astype(np.float64) * counts[places.col]) ** power
     return sp.csr_matrix((values.astype(np.float32), (places.row, places.col)), shape=pairs.shape)
@@ -196,12 +199,12 @@ def standardised(scores: Tensor) -> Tensor:
     """[n, I] with mean 0 and standard deviation 1 in each row; 0 where all items of a row are equal."""
     centered = scores - scores.mean(dim=1, keepdim=True)
     spread = centered.square().mean(dim=1, keepdim=True).sqrt()
-    equal = (scores == scores[:, :1]).all(dim=1, keepdim=True)  # their mean differs by a rounding error
+    equal = (scores == scores[:, :1]).all(dim=1, keepdim=True)  # their mean may differ from them by a rounding error
     return torch.where(equal, 0.0, centered / spread)
 
 
 def _ndcg(weights: Tensor, parts: Tensor, targets: Tensor) -> float:
     """Sum of NDCG@10 over rows, for parts [3, n, I]."""
-    used = weights != 0  # an excluded item is -inf, and 0 * -inf is no number
+    used = weights != 0  # excluded items are -inf, and 0 * -inf is NaN
     ranks = block_ranks(torch.einsum("p,pni->ni", weights[used], parts[used]), targets)
     return float(rank_values(ranks.numpy(), TUNED_METRIC, parts.shape[2]).sum())

@@ -1,7 +1,7 @@
-"""What baselines learn from and read: training events as a matrix or as sequences, histories as weights of items.
+"""Training events as a matrix or as sequences, and histories as item weights.
 
-Entry points: `training_matrix`, `training_sequences` (both hold training events alone, never a validation or test
-target), `history_weights`, and `sparse_tensors` / `sparse_matrix`, by which a sparse matrix is stored.
+Entry points: `training_matrix`, `training_sequences` (both hold training events only), `history_weights`, and
+`sparse_tensors` / `sparse_matrix` to store a sparse matrix as tensors.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ def training_sequences(dataset: Dataset) -> list[IntArray]:
 
 
 def training_matrix(dataset: Dataset) -> sp.csr_matrix:
-    """[U, I] float32, 1 where a user took an item in training, however often. Users without training events: none.
+    """[U, I] float32, 1 where a user took an item in training at least once. U counts users with training events only.
 
     Raises:
         DataError: there are no training events.
@@ -39,10 +39,11 @@ def training_matrix(dataset: Dataset) -> sp.csr_matrix:
 
 
 def history_weights(histories: Sequence[IntArray], items: int, decay: float = 1.0) -> sp.csr_matrix:
-    """[n, I] float32 how much each item of n histories counts: decay ** (events since it was last taken)."""
+    """Weight of each item in n histories: [n, I] float32, decay ** (events since the item was last taken), 0
+    elsewhere."""
     rows, columns, weights = [], [], []
     for row, history in enumerate(histories):
-        # The first place of an item in the reversed history is the last time that it was taken.
+        # In the reversed history an item's first occurrence is its latest event.
         distinct, age = np.unique(np.asarray(history, dtype=np.int64)[::-1], return_index=True)
         rows.append(np.full(len(distinct), row))
         columns.append(distinct)
@@ -55,7 +56,7 @@ def history_weights(histories: Sequence[IntArray], items: int, decay: float = 1.
 def check_decay(decay: float, field: str = "decay") -> None:
     """Raises ConfigError unless 0 < decay <= 1."""
     if not 0 < decay <= 1:
-        raise ConfigError(field, decay, "older events count less, never nothing and never more", "use (0, 1]")
+        raise ConfigError(field, decay, "must lie in (0, 1]", "use 1 to weigh all events alike")
 
 
 def sparse_tensors(name: str, matrix: sp.csr_matrix) -> dict[str, Tensor]:

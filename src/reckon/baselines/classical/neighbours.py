@@ -1,7 +1,7 @@
-"""ItemKNN: items that the same users took, scored by shrunk cosine of their users.
+"""ItemKNN: nearest neighbours of the history's items under a shrunk cosine of their users.
 
-Entry point: `ItemKNN`. `co_occurrence` counts pairs of items in sequences, in both directions or mostly forwards, and
-is what `reckon.baselines.classical.hybrid` builds on too.
+Entry point: `ItemKNN`. `co_occurrence` counts ordered pairs of items in sequences; `reckon.baselines.classical.hybrid`
+uses it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,13 +31,13 @@ class ItemKNNConfig:
     """Settings of `item-knn`."""
 
     neighbours: int = 100
-    """How many nearest neighbours of each item are kept, > 0."""
+    """Nearest neighbours kept per item, > 0."""
 
     shrinkage: float = 10.0
-    """Added to the cosine's denominator, >= 0, in users: a pair that few users share counts less."""
+    """Constant in the cosine's denominator, >= 0, in users; it lowers the similarity of pairs with few common users."""
 
     decay: float = 0.8
-    """Weight of an event of the history relative to the next newer one, in (0, 1]; 1 weighs all alike."""
+    """Weight of a history event relative to the next newer one, in (0, 1]; 1 gives all events the same weight."""
 
     def __post_init__(self) -> None:
         if self.neighbours < 1:
@@ -48,7 +48,7 @@ class ItemKNNConfig:
 
 
 class ItemKNN(Baseline):
-    """Scores an item by its similarity to the items of the history, the newest weighing most.
+    """Score of an item: recency-weighted sum of its similarities to the items of the history.
 
     similarity(i, j) = |users of both| / (sqrt(|users of i| * |users of j|) + shrinkage), 0 for i = j;
     score(j) = sum over history items i of decay ** (events since i) * similarity(i, j), among i's neighbours.
@@ -90,9 +90,9 @@ class ItemKNN(Baseline):
 
 
 def cosine(shared: sp.csr_matrix, shrinkage: float) -> sp.csr_matrix:
-    """Shrunk cosine of items [I, I], zero on the diagonal, from how many users share each pair [I, I].
+    """Shrunk cosine of items [I, I], zero on the diagonal, from the number of common users of each pair [I, I].
 
-    The diagonal of `shared` is how many users took each item.
+    The diagonal of `shared` holds the number of users of each item.
     """
     pairs, users = shared.tocoo(), shared.diagonal()
     others = pairs.row != pairs.col
@@ -102,7 +102,7 @@ def cosine(shared: sp.csr_matrix, shrinkage: float) -> sp.csr_matrix:
 
 
 def strongest(matrix: sp.csr_matrix, keep: int) -> sp.csr_matrix:
-    """The `keep` largest values of each row; of equals the ones of lower columns."""
+    """The `keep` largest values of each row; ties keep the lower columns."""
     matrix = matrix.sorted_indices()
     kept = np.zeros(matrix.nnz, dtype=bool)
     for start, end in zip(matrix.indptr[:-1], matrix.indptr[1:], strict=True):
@@ -119,8 +119,8 @@ def co_occurrence(
     Args:
         sequences: item indices, oldest first.
         items: I.
-        backward: what j before i counts, relative to j after i. 1 is symmetric, 0 counts forwards only.
-        decay: what a pair counts for each event between the two, in (0, 1].
+        backward: weight of j before i relative to j after i; 1 is symmetric, 0 counts only j after i.
+        decay: factor on a pair's weight for each event between the two, in (0, 1].
     """
     longest = max((len(sequence) for sequence in sequences), default=0)
     owner = np.repeat(np.arange(len(sequences)), [len(sequence) for sequence in sequences])
@@ -137,4 +137,4 @@ def co_occurrence(
     return (forward + backward * forward.T).tocsr().astype(np.float32)
 
 
-NEGLIGIBLE = 1e-3  # weight of a pair below which longer distances are not counted: they would change no ranking
+NEGLIGIBLE = 1e-3  # pairs at distances with a lower weight are not counted

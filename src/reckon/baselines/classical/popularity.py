@@ -1,6 +1,6 @@
-"""Popularity: the same ranking for everyone, by training frequency. The bar every recommender must clear.
+"""Popularity: the same ranking for every user, by training frequency.
 
-Entry points: `Popularity`, and `RecentPopularity`, which counts the last days of training alone.
+Entry points: `Popularity`, and `RecentPopularity`, which counts only the last days of training.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ SECONDS_PER_DAY = 86_400
 
 
 class Popularity(Baseline):
-    """Ranks items by how often they occur in training interactions."""
+    """Ranks items by their number of training interactions."""
 
     NAME = "popularity"
 
@@ -53,15 +53,16 @@ class RecentConfig:
     """Settings of `recent-popularity`."""
 
     days: float = 90.0
-    """How many days before the end of training count. More than 0."""
+    """Length of the counted period before the end of training, in days, > 0."""
 
     def __post_init__(self) -> None:
         if not self.days > 0:
-            raise ConfigError("days", self.days, "recent needs a length of time", "use more than 0 (default 90)")
+            raise ConfigError("days", self.days, "must be positive", "use more than 0 (default 90)")
 
 
 class RecentPopularity(Popularity):
-    """Ranks items by how often they occur in the last days of training. Raises DataError for data without times."""
+    """Ranks items by their number of interactions in the last days of training. Raises DataError for data without
+    times."""
 
     NAME = "recent-popularity"
     CONFIG = RecentConfig
@@ -70,7 +71,7 @@ class RecentPopularity(Popularity):
     @classmethod
     def _counts(cls, dataset: Dataset, config: RecentConfig) -> IntArray:
         if dataset.events.time is None:
-            raise DataError(str(dataset.path), "has no times, so nothing in it is recent", "use `popularity`")
+            raise DataError(str(dataset.path), "has no times, so no last days can be counted", "use `popularity`")
         times = dataset.events.time[dataset.is_training_event]
         recent = dataset.events.item_index[dataset.is_training_event][
             times > times.max() - config.days * SECONDS_PER_DAY

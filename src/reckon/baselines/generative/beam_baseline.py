@@ -1,9 +1,8 @@
-"""Baselines that write their recommendation, token by token: the list is what beam search found.
+"""The base class of generative baselines: beam search over the token sequences of the catalog's items.
 
-Entry point: `BeamBaseline`, which TIGER and D3 subclass. They say which tokens an item is (`trie`) and how a model
-continues them after a history (`reader`). An item outside the beam has no score and no rank: a target there counts as
-missed at any cut-off, rank I + 1, as one that may not be recommended does. Where more items are wanted than the beam is
-wide, it is widened to that number.
+Entry point: `BeamBaseline`, the base of TIGER and D3. A subclass gives the token sequence of each item (`trie`) and the
+next-token logits after a history (`reader`). A target outside the beam is a miss, rank I + 1. A request for more items
+than the beam is wide widens the beam to that number.
 
 Source: Rajput et al. 2023 (arXiv 2305.05065) section 3.2; Bao et al. 2024 (arXiv 2406.14900) section 2.
 """
@@ -30,20 +29,20 @@ class BeamBaseline(Baseline):
     """A baseline whose config has `beam`, the number of partial items that a search keeps."""
 
     def __init__(self, catalog: Catalog, config: Any, exclude_seen: bool, trie: TokenTrie, vocabulary: int) -> None:
-        """`vocabulary` is the number of logits that one step gives; it bounds how many users are searched together."""
+        """`vocabulary` is the number of logits per step; it limits the users in one search."""
         super().__init__(catalog, config, exclude_seen)
         self.trie, self.vocabulary = trie, vocabulary
 
     @abstractmethod
     def reader(self, histories: Sequence[IntArray]) -> NextLogits:
-        """The model after having read these histories."""
+        """Next-token logits of the model after these histories."""
 
     def prior(self, histories: Sequence[IntArray]) -> Prior | None:
-        """What else weighs in at every branching; nothing unless overridden."""
+        """A prior over items that is mixed into every branching; None unless overridden."""
         return None
 
     def scores(self, histories: Sequence[IntArray]) -> Tensor:
-        """Log-probability of every item [n, I]: a search as wide as the catalog, which leaves nothing out."""
+        """Log-probability of every item [n, I], from a search as wide as the catalog."""
         result = torch.full((len(histories), len(self.catalog)), -torch.inf)
         for rows, found in self._searches(histories, None, len(self.catalog)):
             for row, (items, values) in zip(range(rows.start, rows.stop), found, strict=True):
@@ -62,7 +61,7 @@ class BeamBaseline(Baseline):
     def ranks(
         self, examples: Examples, k: int = 20, *, on_batch: Callable[[int], None] | None = None
     ) -> RankedExamples:
-        """As `Baseline.ranks`; a target that the beam does not hold has rank I + 1."""
+        """As `Baseline.ranks`; a target outside the beam has rank I + 1."""
         result, k = RankedExamples.empty(len(examples), k), min(k, len(self.catalog))
         histories = [examples.history(row) for row in range(len(examples))]
         seen = [examples.seen(row) for row in range(len(examples))] if self.exclude_seen else None

@@ -1,11 +1,10 @@
-"""BIGRec: write the title of the next item, then recommend the items whose titles lie nearest to what was written.
+"""BIGRec: write the title of the next item, then recommend the items with the most similar titles.
 
-Entry point: `BIGRec`. The first step grounds the language model in how titles read (`TitleWriter`), the second grounds
-what it writes in the catalog: L2 distance between the written title's embedding and each item's, weighted by
-popularity, which the text knows nothing of.
+Entry point: `BIGRec`. Step one fine-tunes the language model to write titles (`TitleWriter`). Step two maps the written
+title to the catalog: L2 distance between its embedding and the embedding of each item's title, weighted by popularity.
 
-Embeddings are the fine-tuned model's final hidden states, averaged over the title's tokens, the title being read alone:
-the state of the last token says above all that a title ends there. The title is written greedily, one for each user.
+An embedding is the mean of the fine-tuned model's final hidden states over the tokens of a title, read without a
+prompt. (The state of the last token alone mostly encodes that the title ends.) One title per user is decoded greedily.
 
 Source: Bao et al. 2023, A Bi-Step Grounding Paradigm for Large Language Models in Recommendation Systems
 (arXiv 2308.08434) section 3.
@@ -36,8 +35,8 @@ class BIGRecConfig(WriterConfig):
     """Settings of `bigrec`."""
 
     gamma: float | None = None
-    """Weight of popularity, >= 0: distances are divided by (1 + popularity) to this power. null takes the best of a
-    few on validation rows."""
+    """Exponent of the popularity weight, >= 0: distances are divided by (1 + popularity) ** gamma. null chooses the
+    best of a few values on validation rows."""
 
     def __post_init__(self) -> None:
         WriterConfig.__post_init__(self)  # super() does not work in a dataclass with slots
@@ -46,7 +45,7 @@ class BIGRecConfig(WriterConfig):
 
 
 class BIGRec(Baseline):
-    """Ranks items by how near their titles are to the one that was written."""
+    """Ranks items by the distance of their titles to the written title."""
 
     NAME = "bigrec"
     CONFIG = BIGRecConfig
@@ -61,7 +60,7 @@ class BIGRec(Baseline):
         counts: Tensor,
         gamma: float,
     ) -> None:
-        """`counts` [I] are the items' training interactions; `gamma` weighs them."""
+        """`counts` [I] are the training interactions of each item; `gamma` is the exponent of their weight."""
         super().__init__(catalog, config, exclude_seen)
         self.writer, self.counts, self.gamma = writer, counts, gamma
         self.item_vectors = writer.embed(writer.titles)  # [I, D]
@@ -76,7 +75,7 @@ class BIGRec(Baseline):
         return fitted
 
     def _best_gamma(self, dataset: Dataset, seed: int) -> float:
-        """The weight of popularity with the best NDCG@10 on the validation rows that early stopping looked at."""
+        """The gamma with the best NDCG@10 on the validation rows of early stopping."""
         rows = validation_rows(dataset, self.config.validation_size, seed, self.config.window)
         distances = self.distances([rows.history(row) for row in range(len(rows))])
         targets = torch.from_numpy(rows.targets.astype(np.int64))
@@ -87,10 +86,10 @@ class BIGRec(Baseline):
                 scores[row, torch.from_numpy(rows.seen(row).astype(np.int64))] = -torch.inf
             ranks = block_ranks(scores, targets).numpy()
             found[gamma] = float(rank_values(ranks, "ndcg@10", len(self.catalog)).mean())
-        return max(GAMMAS, key=lambda gamma: found[gamma])  # the smallest of equals
+        return max(GAMMAS, key=lambda gamma: found[gamma])  # ties go to the smallest
 
     def distances(self, histories: Sequence[IntArray]) -> Tensor:
-        """L2 distance between what is written for each history and every item's title: [n, I]."""
+        """L2 distance between the title written for each history and every item's title: [n, I]."""
         return torch.cdist(self.writer.embed(self.writer.write(histories)), self.item_vectors)
 
     def scores(self, histories: Sequence[IntArray]) -> Tensor:
@@ -124,12 +123,12 @@ class BIGRec(Baseline):
 
 
 def weighted_by_popularity(distances: Tensor, counts: Tensor, gamma: float) -> Tensor:
-    """Distances [n, I] from 0 to 1 in each row, divided by (1 + popularity)^gamma.
+    """Distances [n, I], scaled to 0..1 in each row and divided by (1 + popularity) ** gamma.
 
     Args:
         distances: [n, I], >= 0.
-        counts: [I] training interactions; popularity is their share, moved to run from 0 to 1 over the catalog.
-        gamma: >= 0; 0 leaves the distances' order alone. The nearest item stays the nearest whatever it is.
+        counts: [I] training interactions; popularity is their share, scaled to 0..1 over the catalog.
+        gamma: >= 0; 0 keeps the order of the distances. The nearest item stays the nearest for every gamma.
 
     Source: arXiv 2308.08434 section 3.2, statistical information injected into the L2 distance.
     """

@@ -1,13 +1,13 @@
-"""D3: write titles of existing items by a beam search that neither favours long titles nor repeats what text says.
+"""D3: beam search over the titles of the catalog with debiased, diversified decoding.
 
-Entry point: `D3`. The language model is BIGRec's. What differs is the decoding:
+Entry point: `D3`. The language model is that of BIGRec; the decoding differs:
 
-- Debiasing. A beam search that divides by length favours titles full of ghost tokens, which are certain once the title
-  has begun and so lengthen it for nothing. D3 divides by no length. Here the probabilities are renormalised over the
-  tokens that go on to an item (the paper masks the others and keeps the rest as it is), so a token without an
-  alternative has probability 1 exactly, and a title counts by its branchings alone.
-- Diversifying. At every branching an assistant that knows no text weighs in: its probability of the items below the
-  token among those below the beginning. S(h, t) = S(h) + alpha log p(t | h) + (1 - alpha) log q(t | h).
+- Debiasing. Ghost tokens are tokens that are nearly certain given the title's beginning; dividing a score by the length
+favours titles with many of them. D3 does not divide by the length. Departure from the paper: probabilities are
+renormalised over the tokens that continue to an item (the paper masks the other tokens without renormalising), so a
+token without alternatives has probability exactly 1.
+- Diversifying. An assistant model without text adds its opinion at every branching: q(t | h) is its probability of the
+items below token t among the items below prefix h. S(h, t) = S(h) + alpha log p(t | h) + (1 - alpha) log q(t | h).
 
 Source: Bao et al. 2024, Decoding Matters (arXiv 2406.14900) section 4.
 """
@@ -37,13 +37,13 @@ class D3Config(WriterConfig):
     """Settings of `d3`."""
 
     assistant: str = "sasrec"
-    """The ranking baseline that weighs in, with its default settings. `none`: nobody does."""
+    """Ranking baseline that assists, with its default settings; `none`: no assistant."""
 
     assistant_weight: float = 0.5
-    """Its share of every branching (1 - alpha), in [0, 1]."""
+    """Weight of the assistant at every branching (1 - alpha), in [0, 1]."""
 
     beam: int = 20
-    """Partial titles that the search keeps for each user, >= 1. Items outside it count as missed."""
+    """Beam width, in partial titles per user, >= 1; a target outside the beam is a miss."""
 
     def __post_init__(self) -> None:
         WriterConfig.__post_init__(self)  # super() does not work in a dataclass with slots
@@ -56,7 +56,7 @@ class D3Config(WriterConfig):
 
 
 class D3(BeamBaseline):
-    """Writes the title of an existing item, helped by an assistant that knows no text."""
+    """Decodes the title of a catalog item with an assistant model."""
 
     NAME = "d3"
     CONFIG = D3Config
@@ -65,7 +65,7 @@ class D3(BeamBaseline):
     def __init__(
         self, catalog: Catalog, config: D3Config, exclude_seen: bool, writer: TitleWriter, assistant: Baseline | None
     ) -> None:
-        """`assistant` gives scores whose softmax over the catalog is its opinion."""
+        """`assistant` is a fitted baseline; the softmax of its scores over the catalog is q."""
         vocabulary = writer.backbone.causal_lm.get_output_embeddings().weight.shape[0]
         super().__init__(catalog, config, exclude_seen, TokenTrie.of(writer.title_tokens), vocabulary)
         self.writer, self.assistant = writer, assistant
@@ -122,5 +122,5 @@ class D3(BeamBaseline):
 def _baseline(name: str) -> type[Baseline]:
     if name not in SCORERS:
         fix = f"use {NONE}, or one of {', '.join(sorted(SCORERS))}"
-        raise ConfigError("assistant", name, "is no ranking baseline that could help", fix)
+        raise ConfigError("assistant", name, "is no ranking baseline with scores for all items", fix)
     return SCORERS[name]

@@ -1,8 +1,8 @@
-"""Vectors to short tuples of codes: an autoencoder whose middle is quantised, residual after residual.
+"""RQ-VAE: an autoencoder that quantises vectors to short tuples of codes, one residual level after another.
 
-Entry points: `train_rqvae`, `RQVAE.codes`. Nearby vectors get tuples that begin alike. Items that get the same tuple
-are told apart in `semantic_ids`. Codebooks start as the centres of k-means over the residuals of the catalog, without
-which most codes are never used.
+Entry points: `train_rqvae`, `RQVAE.codes`. Similar vectors get tuples with a common beginning. `semantic_ids` separates
+items with equal tuples. Codebooks start at k-means centres of the residuals; with random codebooks most codes stay
+unused.
 
 Source: Rajput et al. 2023 (arXiv 2305.05065) section 3.1; residual quantisation of Zeghidour et al. 2021 (2107.03312).
 """
@@ -22,25 +22,25 @@ KMEANS_STEPS = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RQVAEConfig:
-    """Semantic ids. Section `ids` of TIGER's settings."""
+    """Settings of the RQ-VAE that makes semantic ids. Section `ids` of TIGER's settings."""
 
     levels: int = 3
-    """Codes of an item before the one that tells equal items apart, >= 1."""
+    """Code levels per item, without the collision code, >= 1."""
 
     codebook_size: int = 256
-    """Codes to choose from at each level, >= 1; a smaller catalog has as many as it has items."""
+    """Codes per level, >= 1; at most the number of items."""
 
     hidden_size: int = 128
     """Width of the hidden layer of encoder and decoder, >= 1."""
 
     latent_size: int = 32
-    """Width of what is quantised, >= 1."""
+    """Width of the quantised vector, >= 1."""
 
     commitment: float = 0.25
-    """Weight of the loss that pulls the encoder towards its codes (beta), >= 0."""
+    """Weight of the commitment loss (beta), >= 0."""
 
     learning_rate: float = 1e-3
-    """Of AdamW, > 0."""
+    """Learning rate of AdamW, > 0."""
 
     batch_size: int = 1024
     """Items per update, >= 1."""
@@ -63,7 +63,7 @@ class RQVAE(nn.Module):
     """Encoder, residual codebooks, decoder."""
 
     def __init__(self, width: int, codebook_size: int, config: RQVAEConfig) -> None:
-        """`width` is that of the vectors, D; `codebook_size` is K, the codes of each of the C levels."""
+        """`width` is the width D of the vectors; `codebook_size` is K, the codes per level."""
         super().__init__()
         hidden, latent = config.hidden_size, config.latent_size
         self.encoder = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, latent))
@@ -71,7 +71,8 @@ class RQVAE(nn.Module):
         self.codebooks = nn.Parameter(torch.zeros(config.levels, codebook_size, latent))  # [C, K, d]
 
     def quantise(self, latents: Tensor) -> tuple[Tensor, Tensor]:
-        """Of latents [n, d]: the nearest code at each level [n, C], and the sum of those codes up to each [n, C, d]."""
+        """Nearest code of latents [n, d] at each level: [n, C], and the sum of the codes up to each level: [n, C,
+        d]."""
         residual, chosen, sums = latents, [], []
         total = torch.zeros_like(latents)
         for codebook in self.codebooks:
@@ -83,15 +84,15 @@ class RQVAE(nn.Module):
         return torch.stack(chosen, dim=1), torch.stack(sums, dim=1)
 
     def codes(self, vectors: Tensor) -> Tensor:
-        """The tuple of every vector: [n, D] to [n, C] int64."""
+        """Codes of vectors [n, D]: [n, C] int64."""
         with torch.no_grad():
             return self.quantise(self.encoder(vectors))[0]
 
     def loss(self, vectors: Tensor, commitment: float) -> Tensor:
-        """Squared error of the reconstruction, and of each level in both directions, averaged over numbers."""
+        """Mean squared reconstruction error plus the codebook and commitment losses of each level."""
         latents = self.encoder(vectors)
         _, sums = self.quantise(latents)
-        # Straight through: the decoder sees the codes, the encoder gets the decoder's gradient as if it were seen.
+        # Straight-through estimator: the decoder reads the codes; its gradient goes to the encoder unchanged.
         rebuilt = self.decoder(latents + (sums[:, -1] - latents).detach())
         loss = mse_loss(rebuilt, vectors)
         for level in range(sums.shape[1]):
@@ -102,24 +103,26 @@ class RQVAE(nn.Module):
 
     @torch.no_grad()
     def start_codebooks(self, vectors: Tensor, seed: int) -> None:
-        """Put each level's codes at the centres of what the levels before leave of these vectors."""
+        """Set each level's codebook to k-means centres of the residuals that the levels before leave."""
         residual = self.encoder(vectors)
         for level, codebook in enumerate(self.codebooks):
             points = residual.double().numpy()
             clusters = min(len(codebook), len(np.unique(points, axis=0)))
             centres = KMeans(clusters, n_init=1, max_iter=KMEANS_STEPS, random_state=seed).fit(points).cluster_centers_
             self.codebooks[level, :clusters] = torch.from_numpy(centres).float()
-            # With fewer points than codes the rest repeats the first centre; the lowest index wins, so none is chosen.
+            # With fewer points than codes, the other codes repeat the first centre; argmin takes the lowest index, so
+            # they stay unused.
             self.codebooks[level, clusters:] = self.codebooks[level, 0]
             residual = residual - codebook[torch.cdist(residual, codebook).argmin(dim=1)]
 
 
 def train_rqvae(vectors: Tensor, config: RQVAEConfig, seed: int) -> RQVAE:
-    """An autoencoder of these vectors [I, D], in float32 on the CPU; the same seed gives the same codes."""
+    """Train an RQ-VAE on vectors [I, D], in float32 on the CPU; the same seed gives the same codes."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = RQVAE(vectors.shape[1], min(config.codebook_size, len(vectors)), config)
-    # Unit vectors have coordinates near 1 / sqrt(D): rescaled to variance 1, rates mean the same for any encoder.
+    # Unit vectors have coordinates near 1 / sqrt(D); scaling them to variance 1 makes one learning rate fit all
+    # encoders.
     vectors = standardised(vectors)
     model.start_codebooks(vectors, seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate)
@@ -134,6 +137,6 @@ def train_rqvae(vectors: Tensor, config: RQVAEConfig, seed: int) -> RQVAE:
 
 
 def standardised(vectors: Tensor) -> Tensor:
-    """Vectors [I, D] moved to mean 0 and divided by their one standard deviation; all-equal vectors become 0."""
+    """Vectors [I, D] with mean 0, divided by one common standard deviation; all-equal vectors become 0."""
     centred = vectors - vectors.mean(dim=0)
     return centred / centred.pow(2).mean().sqrt().clamp_min(1e-12)

@@ -1,8 +1,8 @@
-"""Semantic ids: every item as a short tuple of tokens, items of like text as tuples that begin alike.
+"""Semantic ids: one short tuple of tokens per item; items with similar text have tuples with a common beginning.
 
-Entry point: `semantic_ids`. The codes come from an RQ-VAE over sentence vectors of the item texts; a last code counts
-the items with the same tuple before, so that no two items share an id. Items without text all get one tuple, and their
-last code is then the whole id.
+Entry point: `semantic_ids`. The codes come from an RQ-VAE over sentence vectors of the item texts. A last code, the
+collision code, numbers the items with equal tuples, so every id is unique. Items without text differ by the collision
+code alone.
 
 Source: Rajput et al. 2023 (arXiv 2305.05065) section 3.1, "Handling Collisions".
 """
@@ -17,21 +17,21 @@ from reckon.data import Catalog
 from reckon.models.sentence_encoder import new_encoder
 from reckon.prompts import item_text
 
-PAD = 0  # also what the decoder begins with
-START = 1  # begins every history, so that an empty one has a token too
+PAD = 0  # also the start token of the decoder
+START = 1  # first token of every history, so that an empty history has one token
 SPECIAL = 2
-WIDTH, ALL_WORDS_ALIKE = 256, 1e6  # of the static encoder: an item text has no end that counts more
+WIDTH, ALL_WORDS_ALIKE = 256, 1e6  # static encoder: a half-life that gives all words one weight
 
 
 def semantic_ids(catalog: Catalog, config: RQVAEConfig, encoder: str, item_words: int, seed: int) -> Tensor:
     """One id of C + 1 codes for every item.
 
     Args:
-        catalog: its texts are read.
-        config: of the RQ-VAE.
+        catalog: its item texts are encoded.
+        config: settings of the RQ-VAE.
         encoder: `static`, or a hub id or folder of sentence-transformers.
         item_words: words of each item's text beside its title.
-        seed: of weights, centres and batches.
+        seed: of initial weights, k-means and batches.
 
     Returns:
         [I, C + 1] int64, no row twice. Codes start at 0 in every column.
@@ -43,7 +43,8 @@ def semantic_ids(catalog: Catalog, config: RQVAEConfig, encoder: str, item_words
 
 
 def with_collision_code(codes: Tensor) -> Tensor:
-    """Codes [I, C] with a last column that counts the rows before with the same codes: [I, C + 1]."""
+    """Codes [I, C] with the collision code as a further column: the number of earlier rows with the same codes. [I, C +
+    1]."""
     before: Counter[tuple[int, ...]] = Counter()
     last = []
     for row in codes.tolist():
@@ -53,7 +54,7 @@ def with_collision_code(codes: Tensor) -> Tensor:
 
 
 def as_tokens(ids: Tensor) -> tuple[Tensor, int]:
-    """Ids [I, C + 1] as tokens of one vocabulary, each column with tokens of its own, and the vocabulary's size."""
+    """Ids [I, C + 1] as tokens of one vocabulary in which every column has its own range, and the vocabulary's size."""
     sizes = ids.amax(dim=0) + 1  # [C + 1]
     starts = SPECIAL + sizes.cumsum(0) - sizes
     return ids + starts, SPECIAL + int(sizes.sum())

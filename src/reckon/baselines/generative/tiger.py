@@ -1,9 +1,9 @@
-"""TIGER: a sequence-to-sequence model that reads semantic ids of the history and writes that of the next item.
+"""TIGER: a sequence-to-sequence model from the semantic ids of the history to that of the next item.
 
-Entry point: `TIGER`. The ids come from `semantic_ids`, the model is transformers' T5 at a small size, and the list is a
-beam search over the tree of existing ids. Departures from the paper: no token for the user (a recommender is asked with
-a history alone), the probability is renormalised over codes that lead to an item, and training stops at the best
-validation NDCG@10 in place of a fixed number of steps.
+Entry point: `TIGER`. The ids come from `semantic_ids`, the model is transformers' T5 at a small size, and the list
+comes from a beam search over the ids of the catalog. Departures from the paper: no user token, because a recommender
+gets only a history; probabilities are renormalised over the codes that lead to an item; training stops by validation
+NDCG@10, not after a fixed number of steps.
 
 Source: Rajput et al. 2023, Recommender Systems with Generative Retrieval (arXiv 2305.05065) section 3.
 """
@@ -33,7 +33,7 @@ from reckon.models.sentence_encoder import STATIC
 from reckon.training.best import Best, BestWeights
 from reckon.training.one_process import require_one_process
 
-MODEL = "model."  # begins the names of the model's tensors in the saved file
+MODEL = "model."  # prefix of the model's tensor names in the saved file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,25 +47,25 @@ class TIGERConfig:
     """Words of each item's text beside its title, >= 0."""
 
     ids: RQVAEConfig = field(default_factory=RQVAEConfig)
-    """How item texts become semantic ids."""
+    """Settings of the semantic ids."""
 
     window: int = 20
-    """Events of the history that are read, >= 1."""
+    """Latest events of the history that are read, >= 1."""
 
     hidden_size: int = 128
     """Width of the T5, a multiple of heads."""
 
     layers: int = 2
-    """Layers of its encoder, and of its decoder, >= 1. The paper has 4 of each."""
+    """Layers of the encoder, and as many of the decoder, >= 1; the paper has 4 of each."""
 
     heads: int = 4
     """Attention heads, >= 1."""
 
     dropout: float = 0.1
-    """Dropout everywhere in the T5, in [0, 1)."""
+    """Dropout rate of the T5, in [0, 1)."""
 
     learning_rate: float = 1e-3
-    """Of AdamW, > 0; constant."""
+    """Constant learning rate of AdamW, > 0."""
 
     weight_decay: float = 0.01
     """AdamW's decoupled weight decay, >= 0."""
@@ -74,16 +74,16 @@ class TIGERConfig:
     """Rows per update, >= 1."""
 
     max_epochs: int = 30
-    """Passes over the training rows at most, >= 1."""
+    """Most passes over the training rows, >= 1."""
 
     patience: int = 3
-    """Epochs without a better validation NDCG@10, after which training stops, >= 1. The best epoch is kept."""
+    """Training stops after this many epochs without a better validation NDCG@10, >= 1. The best epoch is kept."""
 
     validation_size: int = 500
-    """Validation rows in the fixed sample that early stopping looks at, >= 1."""
+    """Most validation rows of the fixed sample for early stopping, >= 1."""
 
     beam: int = 20
-    """Partial ids that the search keeps for each user, >= 1. Items outside it count as missed."""
+    """Beam width, in partial ids per user, >= 1; a target outside the beam is a miss."""
 
     def __post_init__(self) -> None:
         least = ("window", "hidden_size", "layers", "heads", "batch_size", "max_epochs", "patience", "validation_size")
@@ -164,14 +164,14 @@ class TIGER(BeamBaseline):
         return float(rank_values(self.ranks(valid, 10).ranks, "ndcg@10", len(self.catalog)).mean())
 
     def _loss(self, examples: Examples, rows: Tensor) -> Tensor:
-        """Mean negative log-likelihood of the targets' tokens, in nats per token."""
+        """Mean negative log-likelihood of the targets' tokens, a scalar in nats per token."""
         inputs, mask = self._read([examples.history(row) for row in rows.tolist()])
         targets = self.tokens[torch.from_numpy(examples.targets[rows.numpy()]).long()].to(inputs.device)  # [n, C + 1]
         logits = self.model(input_ids=inputs, attention_mask=mask, labels=targets).logits  # [n, C + 1, V]
         return cross_entropy(logits.flatten(0, 1), targets.flatten())
 
     def _read(self, histories: Sequence[IntArray]) -> tuple[Tensor, Tensor]:
-        """Histories as tokens [n, L], padded on the right, and where they are [n, L]."""
+        """Histories as tokens [n, L], padded on the right, and the mask [n, L], 1 where a token counts."""
         sequences = []
         for history in histories:
             items = torch.from_numpy(history[-self.config.window :].astype("int64"))
@@ -201,7 +201,7 @@ class TIGER(BeamBaseline):
         return next_logits
 
     def tensors(self) -> dict[str, Tensor]:
-        # By parameters, not by state: the embedding that encoder, decoder and output share is there once.
+        # Parameters, not the state dict: the embedding shared by encoder, decoder and output is stored once.
         return {"ids": self.ids, **{MODEL + name: weight.data for name, weight in self.model.named_parameters()}}
 
     @classmethod

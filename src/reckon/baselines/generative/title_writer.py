@@ -1,9 +1,9 @@
-"""A language model that writes the title of the next item: the part that BIGRec and D3 share.
+"""A language model fine-tuned to write the title of the next item; shared by BIGRec and D3.
 
-Entry points: `TitleWriter.fit`, `TitleWriter.write` (free text), `TitleWriter.reader` (next tokens, for a search over
-existing titles) and `TitleWriter.embed`. The model is any backbone; by default a small one is made of the data set's
-own text, as `reckon backbone new` does, so that nothing is downloaded. Training counts the title's tokens alone; after
-each epoch the loss on validation rows is taken, and the best epoch is kept.
+Entry points: `TitleWriter.fit`, `TitleWriter.write` (free text), `TitleWriter.reader` (next-token logits, for a beam
+search over the catalog's titles) and `TitleWriter.embed`. The default backbone is a small one pretrained on the data
+set's own text, as `reckon backbone new` makes; any other backbone can be named. The loss is taken on the title's tokens
+only. After each epoch the loss on validation rows is measured; the best epoch is kept.
 
 Source: Bao et al. 2023 (arXiv 2308.08434) section 3, fine-tuning on the target's title.
 """
@@ -44,20 +44,20 @@ from reckon.training.schedule import rate_share
 
 NEW = "new"
 MODEL_FOLDER, WRITER_FILE = "model", "writer.json"
-ROWS_AT_ONCE = 64  # texts that are read together without gradient
+ROWS_AT_ONCE = 64  # texts in one batch without gradient
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriterConfig:
-    """How a language model learns to write the next title. Part of the settings of `bigrec` and `d3`."""
+    """Fine-tuning of a language model on next titles; part of the settings of `bigrec` and `d3`."""
 
     backbone: str = NEW
-    """Hub id or folder of a causal language model; `new` makes a small one of the data set's own text."""
+    """Hub id or folder of a causal language model; `new` pretrains a small one on the data set's own text."""
 
     new: PretrainConfig = field(
         default_factory=lambda: PretrainConfig(layers=2, intermediate_size=256, steps=200, max_tokens=160)
     )
-    """How the small one is made."""
+    """Settings of the small backbone, for `backbone: new`."""
 
     lora: LoraSettings = field(default_factory=LoraSettings)
     """Adapters for a large backbone; r = 0 trains all weights."""
@@ -69,23 +69,23 @@ class WriterConfig:
     """Wording of the prompt: `compact`, or `instruct` for instruction-tuned models."""
 
     window: int = 10
-    """Events of the history that are read, >= 1."""
+    """Latest events of the history that are read, >= 1."""
 
     title_words: int = 12
-    """Words of each title of the history, >= 1; the title that is written keeps all its words."""
+    """Words kept of each title in the history, >= 1; the target's title is not cut by words."""
 
     title_tokens: int = 128
-    """Tokens of each title, of the history and of what is written, >= 1; a longer one loses its end."""
+    """Tokens kept of each title, in the history and as the target, >= 1; a longer title loses its end."""
 
     max_tokens: int = 2048
-    """Tokens of the whole prompt, >= 1; fewer where the model's positions leave fewer beside a title. Beyond it the
-    oldest titles of the history are left out."""
+    """Most tokens of the prompt, >= 1; fewer where the model's positions leave fewer beside a title. A longer prompt
+    loses the oldest titles of the history."""
 
     learning_rate: float = 1e-3
     """Peak learning rate of AdamW, > 0; linear warm-up over a twentieth of the updates, then linear decay."""
 
     embedding_lr_scale: float = 1.0
-    """The token embedding learns at learning_rate times this, > 0."""
+    """Factor on the learning rate of the token embedding, > 0."""
 
     weight_decay: float = 0.0
     """AdamW's decoupled weight decay, >= 0."""
@@ -94,16 +94,16 @@ class WriterConfig:
     """Rows per update, >= 1."""
 
     micro_batch_size: int = 32
-    """Rows per forward pass, >= 1. Changes memory and nothing else."""
+    """Rows per forward pass, >= 1; changes memory, not results."""
 
     max_epochs: int = 5
-    """Passes over the training rows at most, >= 0; 0 takes the backbone as it is."""
+    """Most passes over the training rows, >= 0; 0 uses the backbone without fine-tuning."""
 
     patience: int = 1
-    """Epochs without a lower validation loss after which training stops, >= 1. The best epoch is kept."""
+    """Training stops after this many epochs without a lower validation loss, >= 1. The best epoch is kept."""
 
     validation_size: int = 500
-    """Validation rows in the fixed sample that early stopping looks at, >= 1."""
+    """Most validation rows of the fixed sample for early stopping, >= 1."""
 
     def __post_init__(self) -> None:
         least = (
@@ -130,11 +130,11 @@ class WriterConfig:
 
 
 WRITER_SEARCH: Mapping[str, Sequence[Any]] = {"learning_rate": (5e-4, 1e-3, 2e-3), "window": (5, 10)}
-"""What is worth tuning of any baseline that writes titles."""
+"""Default search space of the baselines that write titles."""
 
 
 class TitleWriter:
-    """A backbone, the catalog's titles, and the prompt between them."""
+    """A backbone that reads histories as titles and writes the next title."""
 
     def __init__(
         self, backbone: Backbone, titles: Sequence[str], words: Mapping[str, str], config: WriterConfig
@@ -148,7 +148,7 @@ class TitleWriter:
             ids[: config.title_tokens] for ids in backbone.tokenizer(whole, add_special_tokens=False)["input_ids"]
         ]
         self.title_tokens: list[list[int]] = [[*tokens, end] for tokens in encoded]
-        """What is written for each item, the end token included."""
+        """Target tokens of each item's title, the end token included."""
         self.titles = [
             title if len(tokens) < config.title_tokens else str(backbone.tokenizer.decode(tokens))
             for title, tokens in zip(whole, encoded, strict=True)
@@ -165,12 +165,11 @@ class TitleWriter:
         """Fine-tune a backbone on the training rows.
 
         Raises:
-            DataError: all items have the same title, so writing it tells nothing.
-            CheckpointError: there is no such backbone.
+            DataError: all items have the same title. CheckpointError: there is no such backbone.
         """
         require_one_process()
         if len(set(map(shown_title, dataset.catalog.titles))) < 2:
-            raise DataError(str(dataset.path), "has no titles to write", "use a baseline that reads interactions alone")
+            raise DataError(str(dataset.path), "has no titles that differ", "use a baseline without text")
         writer = cls(_start(dataset, config, seed), dataset.catalog.titles, dataset.words, config)
         writer._train(dataset, seed, on_progress or (lambda share: None))
         return writer
@@ -255,7 +254,7 @@ class TitleWriter:
         return fitted_history(example, self._short, turns, self.backbone.tokenizer, self.prompt_limit).ids
 
     def write(self, histories: Sequence[IntArray]) -> list[str]:
-        """The most likely title for each history, token by token; it need not exist."""
+        """Greedily decoded title for each history; the catalog need not hold it."""
         tokenizer = self.backbone.tokenizer
         longest = max(map(len, self.title_tokens))
         engine = SharedPrefixEngine(self.backbone, tokenizer.eos_token, appends_marker=False)
@@ -268,7 +267,7 @@ class TitleWriter:
         return titles
 
     def reader(self, histories: Sequence[IntArray]) -> NextLogits:
-        """The model after having read these histories, for `beam_search`."""
+        """Next-token logits of the model after these histories, for `beam_search`."""
         backbone = self.backbone
         with backbone.evaluating():
             states, last = backbone.read_prompts(backbone.pad(self.prompts(histories)))
@@ -278,7 +277,7 @@ class TitleWriter:
             with backbone.evaluating():
                 if prefixes.shape[2] == 0:
                     return backbone.logits(last[chosen])[:, None].expand(-1, beams, -1).cpu()
-                # A title's beginning is a few tokens: read again whole, it needs no cache that follows the beams.
+                # Prefixes are a few tokens long, so they are read again at every step; no cache must follow the beams.
                 reader = states.rows(chosen).reader(beams)
                 hidden = backbone.read_replies(prefixes.flatten(0, 1).to(last.device), reader)  # [m * B, T, D]
                 end = hidden[torch.arange(len(hidden)), lengths.flatten() - 1]
@@ -287,7 +286,7 @@ class TitleWriter:
         return next_logits
 
     def embed(self, texts: Sequence[str]) -> Tensor:
-        """Mean final hidden state over the tokens of each text, read alone: [n, D] float32 on the CPU."""
+        """Mean final hidden state over the tokens of each text, read without a prompt: [n, D] float32 on the CPU."""
         backbone, end = self.backbone, self.backbone.tokenizer.eos_token_id
         sequences = [tokens or [end] for tokens in backbone.tokenize(texts)]
         parts = []
@@ -301,13 +300,13 @@ class TitleWriter:
 
     @property
     def numbers_learned(self) -> int:
-        """Weights that training changes: adapters alone, or the whole model."""
+        """Number of trained weights: the adapters, or the whole model."""
         return sum(weight.numel() for weight in self.backbone.model.parameters() if weight.requires_grad)
 
     # -- storage ------------------------------------------------------------------------------------------------
 
     def save(self, folder: Path) -> None:
-        """Write the model with its tokenizer, and the words of the prompt."""
+        """Write the model, its tokenizer, and the item and action words of the prompt."""
         with quiet_transformers():
             self.backbone.model.save_pretrained(folder / MODEL_FOLDER)
         self.backbone.tokenizer.save_pretrained(folder / MODEL_FOLDER)
@@ -336,6 +335,6 @@ def _start(dataset: Dataset, config: WriterConfig, seed: int) -> Backbone:
 
 
 def _trained(model: Any) -> list[str]:
-    """The names of the weights that training changes; tied ones have one name of several."""
+    """Names of the trained weights; tied weights appear once."""
     changing = {name for name, weight in model.named_parameters() if weight.requires_grad}
     return [name for name in model.state_dict() if name in changing]

@@ -1,11 +1,11 @@
-"""Token sequences of items as a tree, and beam search that never leaves it.
+"""A trie of the items' token sequences, and beam search within it.
 
 Entry points: `TokenTrie.of`, `beam_search`. An item is a token sequence: a semantic id, or a title with its end token.
-At each branching the model's distribution is renormalised over the tokens that go on to an item. A token without an
-alternative then has probability 1 and counts nothing, so it needs no step: the tree holds branchings alone, and a
-sequence is cut where it is the only one left. The scores of all leaves are log-probabilities that sum to one.
+At each branching the model's distribution is renormalised over the tokens that continue to an item. A token without
+alternatives has probability 1 and needs no model call, so the trie holds only branchings, and a sequence ends where it
+is unique. The probabilities of all leaves sum to one.
 
-Does not know what the tokens mean or which model predicts them.
+Knows neither the meaning of the tokens nor the model.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,30 +18,31 @@ from torch import Tensor
 from reckon.errors import DataError
 
 NextLogits = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(users [m], prefixes [m, B, T], lengths [m, B]) to logits of the next token [m, B, V]. Users are rows of the search,
-rising; prefixes are padded on the right; T is 0 at the beginning unless all sequences begin alike."""
-SMALLEST = 1e-30  # of a probability before its logarithm is taken
+"""A function of (users [m], prefixes [m, B, T], lengths [m, B]) that returns next-token logits [m, B, V]. `users` are
+row numbers of the search in ascending order; prefixes are padded on the right; T is 0 at the first call unless all
+sequences share a beginning."""
+SMALLEST = 1e-30  # lower bound of a probability before its logarithm
 
 
 @dataclass(frozen=True, slots=True)
 class TokenTrie:
-    """A tree of N nodes over I items; node 0 is the root, and a node without children is a leaf."""
+    """A trie of N nodes over I items; node 0 is the root, and a node without children is a leaf."""
 
-    order: Tensor  # [I] item indices, so that the items under each node are neighbours
-    first: Tensor  # [N] where a node's items begin in `order`
-    last: Tensor  # [N] exclusive
-    prefixes: Tensor  # [N, L] tokens up to the node's branching, padded with 0; a leaf has those of its parent
+    order: Tensor  # [I] item indices, ordered so that the items under a node are contiguous
+    first: Tensor  # [N] first position of a node's items in `order`
+    last: Tensor  # [N] end of a node's items in `order`, exclusive
+    prefixes: Tensor  # [N, L] tokens up to the node's branching, padded with 0; a leaf has the tokens of its parent
     lengths: Tensor  # [N]
-    offsets: Tensor  # [N + 1] where a node's children begin
-    tokens: Tensor  # [E] the token that leads to each child
-    children: Tensor  # [E] the child
+    offsets: Tensor  # [N + 1] first position of a node's children in `tokens` and `children`
+    tokens: Tensor  # [E] token that leads to each child
+    children: Tensor  # [E] node of each child
 
     @classmethod
     def of(cls, sequences: Sequence[Sequence[int]]) -> "TokenTrie":
-        """The tree of one sequence per item; items with the same sequence share a leaf.
+        """Build a trie of one sequence per item; items with the same sequence share a leaf.
 
         Raises:
-            DataError: there is no item, or one sequence begins another (end tokens prevent that).
+            DataError: there is no item, or one sequence is a prefix of another (end tokens prevent that).
         """
         if not sequences:
             raise DataError("sequences", "there are none", "give the tokens of at least one item")
@@ -52,12 +53,12 @@ class TokenTrie:
             first, last = ranges[node]
             low, high = sequences[order[first]], sequences[order[last - 1]]
             edges.append([])
-            if tuple(low) == tuple(high):  # sorted, so all between are the same too
+            if tuple(low) == tuple(high):  # sorted, so all sequences in between are equal, too
                 node += 1
                 continue
             depth = depths[node] = _common(low, high)
             if depth == len(low):
-                raise DataError(f"sequence of item {order[first]}", "begins another item's", "end both with a token")
+                raise DataError(f"sequence of item {order[first]}", "is a prefix of another", "end both with a token")
             for begin, end in _runs([sequences[order[place]][depth] for place in range(first, last)]):
                 edges[node].append((sequences[order[first + begin]][depth], len(ranges)))
                 ranges.append((first + begin, first + end))
@@ -84,23 +85,23 @@ class TokenTrie:
         return self.offsets[nodes + 1] - self.offsets[nodes]
 
     def sums(self, values: Tensor) -> Tensor:
-        """Running sums [n, I + 1] in the tree's order of values of items [n, I]; `under` reads them."""
+        """Cumulative sums [n, I + 1] of item values [n, I] in the trie's order; `under` reads them."""
         running = values[:, self.order].cumsum(dim=1)
         return torch.cat([running.new_zeros(len(values), 1), running], dim=1)
 
     def under(self, sums: Tensor, rows: Tensor, nodes: Tensor) -> Tensor:
-        """Sum over the items under each node [E], from the running sums of each row [E]."""
+        """Sum of the item values under each node: [E], for nodes [E] and rows [E] of the cumulative sums."""
         return sums[rows, self.last[nodes]] - sums[rows, self.first[nodes]]
 
 
 @dataclass(frozen=True, slots=True)
 class Prior:
-    """A second opinion on items, mixed into every branching."""
+    """A distribution over items that is mixed into every branching."""
 
     probabilities: Tensor  # [n, I] float64, rows sum to one
     weight: float
-    """Share of the prior, in [0, 1]: a branching counts (1 - weight) log p + weight log q, where q is the prior's
-    probability of the items below the child among those below the node."""
+    """Weight of the prior, in [0, 1]: a branching adds (1 - weight) log p + weight log q, where q is the prior's
+    probability of the items below the child among the items below the node."""
 
 
 def beam_search(
@@ -114,19 +115,19 @@ def beam_search(
 ) -> tuple[Tensor, Tensor]:
     """The best leaves for each of n = `rows` users.
 
-    A user gets `width` leaves, or all there are: branches without an allowed item are not followed, so they take no
-    place in the beam. Their probability is not given to the others, so scores do not depend on what is allowed.
+    A user gets `width` leaves, or all leaves if there are fewer. Branches without an allowed item are not followed and
+    take no place in the beam. Their probability is not redistributed, so scores do not depend on `allowed`.
 
     Args:
         trie: the items.
-        next_logits: the model, on the CPU as all tensors here.
-        rows: how many users are searched for together.
-        width: partial sequences kept for each user; one counts when it branches, whatever its length.
+        next_logits: the model; all tensors are on the CPU.
+        rows: number of users in this search.
+        width: partial sequences kept per user.
         allowed: [n, I] True where an item may be recommended.
-        prior: what else is known of the items.
+        prior: mixed into every branching; None: the model alone.
 
     Returns:
-        Nodes [n, width], -1 where there are fewer, and their scores [n, width], falling, -inf there.
+        Nodes [n, width], -1 where there are fewer, and their scores [n, width] in descending order, -inf at -1.
     """
     nodes = torch.zeros(rows, 1, dtype=torch.long)
     scores = torch.zeros(rows, 1)
@@ -155,7 +156,7 @@ def beam_search(
             torch.cat([scores[done[:, 0], done[:, 1]], value]),
             (rows, width),
         )
-    if nodes.shape[1] < width:  # a catalog of one leaf is never branched
+    if nodes.shape[1] < width:  # a trie of one leaf has no branching
         missing = (rows, width - nodes.shape[1])
         nodes = torch.cat([nodes, torch.full(missing, -1)], dim=1)
         scores = torch.cat([scores, torch.full(missing, -torch.inf)], dim=1)
@@ -163,7 +164,7 @@ def beam_search(
 
 
 def _open_logits(trie: TokenTrie, next_logits: NextLogits, nodes: Tensor, open_beams: Tensor) -> Tensor:
-    """Logits [A, V] of the beams that branch, in the order of `open_beams.nonzero()`; finished users are not asked."""
+    """Logits [A, V] of the beams that branch, in the order of `open_beams.nonzero()`; finished users are skipped."""
     users = open_beams.any(dim=1).nonzero()[:, 0]  # [m]
     chosen = open_beams[users].int().argsort(dim=1, descending=True, stable=True)  # open beams first, in their order
     counts = open_beams[users].sum(dim=1)
@@ -171,13 +172,13 @@ def _open_logits(trie: TokenTrie, next_logits: NextLogits, nodes: Tensor, open_b
     asked = nodes[users].gather(1, chosen).clamp_min(0)
     lengths = trie.lengths[asked]
     real = torch.arange(chosen.shape[1]) < counts[:, None]  # [m, B']
-    lengths = torch.where(real, lengths, lengths[:, :1])  # rows of padding repeat the first, and are dropped below
+    lengths = torch.where(real, lengths, lengths[:, :1])  # padding repeats the first beam and is dropped below
     asked = torch.where(real, asked, asked[:, :1])
     return next_logits(users, trie.prefixes[asked][..., : int(lengths.max())], lengths)[real]
 
 
 def _expand(trie: TokenTrie, nodes: Tensor) -> tuple[Tensor, Tensor]:
-    """All edges below nodes [A]: which of the nodes each belongs to [E], and its place in the tree's edges [E]."""
+    """All edges below nodes [A]: position of each edge's node [E], and its position among the trie's edges [E]."""
     counts = trie.fan_out(nodes)
     parent = torch.arange(len(nodes)).repeat_interleave(counts)
     within = torch.arange(len(parent)) - (counts.cumsum(0) - counts)[parent]
@@ -193,7 +194,7 @@ def _log_share(logits: Tensor, group: Tensor, groups: int) -> Tensor:
 
 
 def _best(user: Tensor, nodes: Tensor, scores: Tensor, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """The best candidates of each user, best first, of flat lists [C] to a table of this shape."""
+    """The best candidates of each user, best first, as a table of the given shape, from flat lists [C]."""
     keep = scores > -torch.inf
     user, nodes, scores = user[keep], nodes[keep], scores[keep]
     falling = scores.argsort(descending=True, stable=True)
@@ -208,7 +209,7 @@ def _best(user: Tensor, nodes: Tensor, scores: Tensor, shape: tuple[int, int]) -
 
 
 def _common(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many tokens two sequences share from the start."""
+    """Length of the common prefix of two sequences."""
     for place, (left, right) in enumerate(zip(one, other, strict=False)):
         if left != right:
             return place
@@ -216,6 +217,6 @@ def _common(one: Sequence[int], other: Sequence[int]) -> int:
 
 
 def _runs(tokens: Sequence[int]) -> list[tuple[int, int]]:
-    """Begin and end of each run of equal tokens."""
+    """Start and end of each run of equal tokens."""
     cuts = [place for place in range(1, len(tokens)) if tokens[place] != tokens[place - 1]]
     return list(zip([0, *cuts], [*cuts, len(tokens)], strict=True))

@@ -1,21 +1,21 @@
-"""Baselines of rating prediction, from a constant to text regression: what a model that reasons has to beat.
+"""Baselines of rating prediction, from a constant to text regression.
 
 Entry points: `RATING_BASELINES`, by name; each class has `fit(dataset, seed)` and `predict(examples)`.
 
-All learn from training events only, choose their settings (where they have a choice) by RMSE on the validation rows,
-and never leave the scale. What they read at prediction time differs, and so does what happens without it:
+All are fitted to training events only, choose their hyperparameters by RMSE on validation rows, and clip predictions to
+the scale. They differ in what they read at prediction time, and in the prediction without it:
 
-| name | reads of a row | without it |
+| name | reads | without it |
 | --- | --- | --- |
 | global-mean, global-median | nothing | |
 | user-mean | mean of the user's visible ratings | global mean |
 | item-mean | mean of others' visible ratings of the item | global mean |
-| bias | all visible ratings of the user and of the item | that bias is 0 |
-| matrix-factorization | the same, and which items the user rated | that bias is 0, the factors are 0 |
+| bias | all visible ratings of the user and of the item | the bias is 0 |
+| matrix-factorization | the same, and which items the user rated | the bias is 0, the factors are 0 |
 | text | item text; reviews and counts in the windows; visible means | the features are 0 |
 
-Visible is what the task shows: everything strictly older than the row, also from after the training events. So no
-baseline loses because it may read less than the method it is compared with.
+Visible ratings are those strictly older than the row's own, also those after the training events: what a method's
+prompt may show, a baseline may read, too.
 """
 
 import itertools
@@ -36,22 +36,22 @@ from reckon.data.ratings import Rated, RatingExamples, Ratings, Scale, rating_ex
 from reckon.errors import MissingExtraError
 from reckon.prompts.items import item_text
 
-# Bias model: squared-error penalties of the biases of users and items, in ratings' worth of evidence.
+# Bias model: L2 penalties of the biases of users and items, in numbers of ratings.
 BIAS_PENALTIES = (1.0, 3.0, 10.0, 30.0)
-BIAS_SWEEPS = 30  # alternations; the biases of real data stand still to 1e-4 after about ten
-# Matrix factorization: sizes and the SVD's penalties tried, and those of the ridge that solves a user's factors. Steps
-# and step size are the library's defaults.
+BIAS_SWEEPS = 30  # alternations; on real data the biases change by less than 1e-4 after about ten
+# Matrix factorization: the sizes, SVD penalties and ridge penalties tried. Epochs and learning rate are the library's
+# defaults.
 FACTORS = (8, 32)
 SVD_PENALTIES = (0.02, 0.1)
 FACTOR_PENALTIES = (0.1, 1.0, 10.0)
 # Text regressor.
 ALPHAS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
-SOLVED = 1e-7  # relative residual at which the solver stops: its default would show in the fourth digit
-TRAIN_ROWS, VALID_ROWS = 50_000, 20_000  # rows used at most, drawn under the seed
-ROWS_AT_ONCE = 10_000  # rows whose texts are held as strings
+SOLVED = 1e-7  # relative residual at which the solver stops; its default changes the fourth digit of the MAE
+TRAIN_ROWS, VALID_ROWS = 50_000, 20_000  # most rows used, drawn with the seed
+ROWS_AT_ONCE = 10_000  # rows whose texts are in memory at once
 VOCABULARY = 20_000  # most frequent words per field
 ITEM_WORDS, REVIEW_WORDS = 256, 128
-SHRINKAGE = 5.0  # ratings' worth of the global mean that a shrunk mean holds
+SHRINKAGE = 5.0  # pseudo-ratings at the global mean in a shrunk mean
 WORD = re.compile(r"\w\w")  # TfidfVectorizer's shortest token
 
 
@@ -59,20 +59,20 @@ Tried = TypeVar("Tried", bound="RatingPredictor")
 
 
 class RatingPredictor(Protocol):
-    """Anything that predicts ratings of examples."""
+    """A predictor of ratings."""
 
     name: str
 
     @classmethod
     def fit(cls, dataset: Dataset, seed: int = 0) -> Self:
-        """Learn from the training ratings of a data set."""
+        """Fit to the training ratings of a data set."""
 
     def predict(self, examples: RatingExamples) -> FloatArray:
         """[R] ratings on the scale, never NaN."""
 
 
 class GlobalMean:
-    """The mean of all training ratings, for every row: the constant of least RMSE."""
+    """The mean of all training ratings for every row: the constant with the lowest RMSE."""
 
     name = "global-mean"
 
@@ -88,7 +88,7 @@ class GlobalMean:
 
 
 class GlobalMedian(GlobalMean):
-    """The median of all training ratings, for every row: the constant of least MAE."""
+    """The median of all training ratings for every row: the constant with the lowest MAE."""
 
     name = "global-median"
 
@@ -118,12 +118,12 @@ class ItemMean(GlobalMean):
 
 
 class Biases:
-    """mu + b_u + b_i with shrunk biases, both penalties chosen on the validation rows.
+    """mu + b_u + b_i with L2-penalised biases; both penalties are chosen on validation rows.
 
-    Learned from the training ratings: mu, their mean, and the biases that minimise
-    sum (r - mu - b_u - b_i)^2 + user_penalty * sum b_u^2 + item_penalty * sum b_i^2. In a temporal split most users of
-    the test rows are new, and a model that only knows training users would be an item mean in disguise. So each row's
-    two biases are solved again from all its visible ratings, the other side's learned biases held fixed.
+    Fitting takes mu, the mean of the training ratings, and the biases that minimise sum (r - mu - b_u - b_i)^2 +
+    user_penalty * sum b_u^2 + item_penalty * sum b_i^2. Prediction solves both biases of a row again from all its
+    visible ratings, with the fitted biases of the other side fixed. Otherwise, most users of a temporal test split
+    would have no bias.
 
     Source: Koren, Bell, Volinsky, "Matrix factorization techniques for recommender systems" (2009), equations 3 to 5.
     """
@@ -149,7 +149,7 @@ class Biases:
         return self.scale.clip(self.unclipped(examples))
 
     def unclipped(self, examples: RatingExamples) -> FloatArray:
-        """[R] mu + b_u + b_i of the visible ratings."""
+        """[R] mu + b_u + b_i, with biases solved from the visible ratings, not clipped to the scale."""
         log = examples.dataset.rating_log
         of_user = _shrunk_mean(
             (log.rating - self.mean - self.items[log.item_index])[log.by_user.order],
@@ -167,7 +167,7 @@ class Biases:
 def _biases(
     ratings: Ratings, shape: tuple[int, int], penalties: tuple[float, float]
 ) -> tuple[float, FloatArray, FloatArray]:
-    """Mean, user biases [U] and item biases [I], by solving for users and items in turn."""
+    """Mean, user biases [U] and item biases [I], by alternating least squares."""
     (users, items), mean = shape, float(ratings.rating.mean())
     user_weight = np.bincount(ratings.user_index, minlength=users) + penalties[0]
     item_weight = np.bincount(ratings.item_index, minlength=items) + penalties[1]
@@ -182,7 +182,7 @@ def _biases(
 
 
 def _shrunk_mean(values: FloatArray, runs: IntArray, penalty: float) -> FloatArray:
-    """[R] sum of values [E] over each run start:end [R, 2], divided by its length plus the penalty."""
+    """[R] sum of values [E] over each slice start:end [R, 2], divided by its length plus the penalty."""
     totals = np.r_[0.0, np.cumsum(values)]
     start, end = runs[:, 0], runs[:, 1]
     return (totals[end] - totals[start]) / (end - start + penalty)
@@ -191,9 +191,9 @@ def _shrunk_mean(values: FloatArray, runs: IntArray, penalty: float) -> FloatArr
 class MatrixFactorization:
     """The bias model plus q_i . p_u: item factors by scikit-surprise's SVD, user factors solved from visible ratings.
 
-    As with the biases, p_u is solved anew for each row: ridge regression of what the bias model leaves of the user's
-    visible ratings on the factors of their items. An item without training ratings has factors 0. Size, the SVD's
-    penalty and the ridge's are chosen on the validation rows.
+    As with the biases, p_u is solved again for each row: ridge regression of the bias model's residuals of the user's
+    visible ratings on the factors of the rated items. An item without training ratings has factors 0. The size, the SVD
+    penalty and the ridge penalty are chosen on validation rows.
 
     Raises:
         MissingExtraError: scikit-surprise is not installed (extra `baselines`).
@@ -229,7 +229,7 @@ class MatrixFactorization:
 
 def _item_factors(ratings: Ratings, items: int, size: int, penalty: float, seed: int) -> FloatArray:
     """[I, F] of scikit-surprise's SVD, fitted to all training ratings."""
-    # Importing surprise makes a folder for data sets that Reckon never uses; without this, in the home directory.
+    # Importing surprise creates a data folder, by default in the home directory; Reckon never uses it.
     os.environ.setdefault("SURPRISE_DATA_FOLDER", tempfile.gettempdir())
     try:
         from surprise import SVD, Trainset
@@ -249,11 +249,12 @@ def _item_factors(ratings: Ratings, items: int, size: int, penalty: float, seed:
 
 
 class TextRegressor:
-    """Ridge regression on TF-IDF of the item's text and of the visible reviews, with the visible means as numbers.
+    """Ridge regression on TF-IDF of the item's text and of the visible reviews, and on the visible means.
 
-    Three bags of words (item text, the user's reviews, others' reviews of the item) and numbers per row: how far the
-    user's and the item's visible means are from the global mean, plain and shrunk, whether they exist, and the log of
-    how many ratings are visible. The penalty is chosen on the validation rows. Fitted on at most `TRAIN_ROWS` rows.
+    Text features: TF-IDF of the item text, of the user's reviews, and of others' reviews of the item. Numeric features:
+    the difference between the user's and the item's visible mean and the global mean, plain and shrunk; whether each
+    exists; the log of the number of visible ratings. The penalty is chosen on validation rows. Fitted on at most
+    `TRAIN_ROWS` rows.
     """
 
     name = "text"
@@ -290,12 +291,12 @@ class TextRegressor:
         return self.scale.clip(np.concatenate(parts))
 
     def _features(self, examples: RatingExamples) -> sp.csr_matrix:
-        """[R, words + numbers] of rows; their texts are read and dropped block by block."""
+        """Features [R, words + numbers]; texts are read block by block."""
         blocks = []
         for start in range(0, len(examples), ROWS_AT_ONCE):
             rows = examples.subset(np.arange(start, min(start + ROWS_AT_ONCE, len(examples))))
             read = list(_read(rows))
-            counts = np.array([count for _, count in read], dtype=np.float64)  # [r, 2] visible in the windows
+            counts = np.array([count for _, count in read], dtype=np.float64)  # [r, 2] visible ratings in the windows
             columns = [
                 vectorizer.transform([texts[number] for texts, _ in read])
                 for number, vectorizer in enumerate(self.vectorizers)
@@ -312,7 +313,7 @@ class TextRegressor:
 
 
 def _read(examples: RatingExamples) -> Iterator[tuple[tuple[str, str, str], tuple[int, int]]]:
-    """Of each row: item text, the user's reviews, others' reviews; and how many ratings of each are in the windows."""
+    """For each row: (item text, user's reviews, others' reviews), and the number of ratings in both windows."""
     catalog, items = examples.dataset.catalog, dict[int, str]()
     for example in examples:
         if example.item_index not in items:
@@ -326,14 +327,14 @@ def _reviews(history: Sequence[Rated]) -> str:
 
 
 def _vectorizer(texts: Sequence[str]) -> TfidfVectorizer | None:
-    """Fitted to texts; None where they hold no words, as in data without reviews."""
+    """A vectorizer fitted to texts; None where they hold no words, as in data without reviews."""
     if not any(WORD.search(text) for text in texts):
         return None
     return TfidfVectorizer(sublinear_tf=True, max_features=VOCABULARY, dtype=np.float64).fit(texts)
 
 
 def _best(tried: Sequence[Tried], valid: RatingExamples) -> Tried:
-    """The one of least RMSE on the validation rows; the first of equals."""
+    """The predictor with the lowest RMSE on validation rows; ties go to the first."""
     return min(tried, key=lambda predictor: _rmse(predictor.predict(valid), valid.ratings))
 
 

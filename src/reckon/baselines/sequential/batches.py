@@ -1,4 +1,4 @@
-"""Batches of rows of like length: padding is what most histories would consist of otherwise.
+"""Batches of rows of similar length, to save padding.
 
 Entry point: `batches_of_like_length`.
 """
@@ -6,16 +6,16 @@ Entry point: `batches_of_like_length`.
 import torch
 from torch import Tensor
 
-POOL = 16  # batches among which rows are sorted; all of an epoch would make batches of the same rows every time
+POOL = 16  # rows are sorted within pools of this many batches; sorting a whole epoch would repeat the same batches
 
 
 def batches_of_like_length(lengths: Tensor, size: int, generator: torch.Generator) -> list[Tensor]:
-    """Every row once, in random batches of about one length, in random order.
+    """All rows once, in random order, in batches of similar length.
 
     Args:
-        lengths: [R] of the rows, in any unit.
-        size: rows of a batch, >= 1; only the last rows of a pool may be fewer.
-        generator: of the order.
+        lengths: [R] length of each row, in any unit.
+        size: rows per batch, >= 1; the last batch of a pool may have fewer.
+        generator: random source of the order.
     """
     batches = []
     for pool in torch.randperm(len(lengths), generator=generator).split(size * POOL):

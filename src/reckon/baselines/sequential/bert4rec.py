@@ -1,4 +1,4 @@
-"""BERT4Rec: a transformer that reads the history in both directions and learns to fill in hidden items.
+"""BERT4Rec: a bidirectional transformer trained to predict masked items.
 
 Entry point: `BERT4Rec`.
 """
@@ -23,24 +23,23 @@ class BERT4RecConfig(TransformerConfig):
     """Settings of `bert4rec`."""
 
     hidden_share: float = 0.3
-    """Probability that an item of a training sequence is hidden and has to be filled in, in (0, 1)."""
+    """Probability that an item of a training sequence is masked, in (0, 1)."""
 
     last_share: float = 0.2
-    """Share of training sequences in which the last item alone is hidden, in [0, 1]: the case that it is used for."""
+    """Share of training sequences in which only the last item is masked, as in prediction, in [0, 1]."""
 
     def __post_init__(self) -> None:
         TransformerConfig.__post_init__(self)
         if not 0 < self.hidden_share < 1:
-            raise ConfigError("hidden_share", self.hidden_share, "some items are hidden and some read", "use (0, 1)")
+            raise ConfigError("hidden_share", self.hidden_share, "must lie in (0, 1)", "use (0, 1)")
         if not 0 <= self.last_share <= 1:
             raise ConfigError("last_share", self.last_share, "is a share", "use 0 to 1")
 
 
 class BERT4RecNetwork(TransformerNetwork):
-    """Each position reads all others. A blank behind the history stands for the next item.
+    """Each position attends to all positions. A mask token after the history stands for the next item.
 
-    Departs from the paper: blocks are normalised first, and hidden states are compared with the item vectors without a
-    further layer between.
+    Departures from the paper: pre-normalised blocks, and no layer between hidden states and item vectors.
     """
 
     def __init__(self, items: int, config: BERT4RecConfig) -> None:
@@ -52,7 +51,7 @@ class BERT4RecNetwork(TransformerNetwork):
         return self.blocks(self.embedded(tokens, lengths), src_key_padding_mask=padding)
 
     def rows_to_learn(self, sequences: Sequence[IntArray], generator: torch.Generator) -> Rows:
-        """Rows in which some items are blanks, whose targets they are; at least the last item where none was drawn."""
+        """Rows in which some items are masked and are the targets; the last item is masked where none was drawn."""
         targets = self.padded(sequences, NOT_A_TARGET)
         lengths = lengths_of(sequences)
         places = torch.arange(targets.shape[1])
@@ -65,14 +64,14 @@ class BERT4RecNetwork(TransformerNetwork):
         return Rows(tokens, lengths, targets.masked_fill(~hidden, NOT_A_TARGET))
 
     def rows_to_read(self, histories: Sequence[IntArray]) -> Rows:
-        """Each history with a blank behind it."""
+        """Each history with a mask token at its end."""
         recent = [np.r_[latest(history, self.max_length - 1), [self.blank]] for history in histories]
         tokens = self.padded(recent, self.blank)
         return Rows(tokens, lengths_of(recent), torch.full_like(tokens, NOT_A_TARGET))
 
 
 class BERT4Rec(SequenceBaseline):
-    """Fills in the blank behind the history, reading all of it at once.
+    """Predicts the masked item after the history.
 
     Source: Sun et al., "BERT4Rec: sequential recommendation with bidirectional encoder representations from
     transformer" (arXiv:1904.06690) section 3.

@@ -1,4 +1,4 @@
-"""Caser: convolutions over the last few events, taken as an image of items by dimensions.
+"""Caser: convolutions over the item vectors of the last few events.
 
 Entry point: `Caser`.
 """
@@ -20,13 +20,13 @@ class CaserConfig(SequenceConfig):
     """Settings of `caser`."""
 
     recent: int = 5
-    """Last events that are read (L in the paper), > 0."""
+    """Latest events that are read (L in the paper), > 0."""
 
     horizontal: int = 16
-    """Horizontal filters of each height 1 .. recent, > 0: patterns over neighbouring events."""
+    """Horizontal filters per height 1 .. recent, > 0; they find patterns of neighbouring events."""
 
     vertical: int = 4
-    """Vertical filters, > 0: weighted sums of the last events."""
+    """Vertical filters, > 0; each is a weighted sum of the latest events."""
 
     def __post_init__(self) -> None:
         SequenceConfig.__post_init__(self)
@@ -36,10 +36,11 @@ class CaserConfig(SequenceConfig):
 
 
 class CaserNetwork(SequenceNetwork):
-    """For each position the image [L, D] of the last L tokens, under filters of L heights and vertical filters.
+    """At each position, horizontal filters of L heights and vertical filters over the vectors [L, D] of the last L
+    tokens.
 
-    Departs from the paper: users have no vector of their own, because a recommender is asked about histories and not
-    about users it knows. What lies before the beginning of a sequence is zero.
+    Departure from the paper: no user vectors, because a recommender gets only a history. Positions before the beginning
+    of a sequence are zero.
     """
 
     def __init__(self, items: int, config: CaserConfig) -> None:
@@ -68,7 +69,7 @@ class CaserNetwork(SequenceNetwork):
 
 
 class Caser(SequenceBaseline):
-    """Finds patterns of the last few events, neighbouring or skipped.
+    """Scores items by patterns of the last few events.
 
     Source: Tang, Wang, "Personalized top-N sequential recommendation via convolutional sequence embedding"
     (arXiv:1809.07426) section 3.

@@ -19,7 +19,7 @@ class GRU4RecConfig(SequenceConfig):
     """Settings of `gru4rec`."""
 
     layers: int = 1
-    """Recurrent layers, one above the other, > 0."""
+    """Stacked recurrent layers, > 0."""
 
     def __post_init__(self) -> None:
         SequenceConfig.__post_init__(self)
@@ -28,7 +28,7 @@ class GRU4RecConfig(SequenceConfig):
 
 
 class GRU4RecNetwork(SequenceNetwork):
-    """Item vectors, gated recurrent units of the same width, dropout on what goes in and what comes out."""
+    """Item vectors and gated recurrent units of the same width, with dropout on input and output."""
 
     def __init__(self, items: int, config: GRU4RecConfig) -> None:
         super().__init__(items, config)
@@ -43,7 +43,7 @@ class GRU4RecNetwork(SequenceNetwork):
 
 
 class GRU4Rec(SequenceBaseline):
-    """Carries one state from event to event.
+    """Scores items by the final state of a recurrent network over the history.
 
     Source: Hidasi et al., "Session-based recommendations with recurrent neural networks" (arXiv:1511.06939) section 3,
     with the softmax over the whole catalog in place of its sampled losses, and one vector per item for reading and

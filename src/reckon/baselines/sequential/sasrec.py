@@ -14,10 +14,10 @@ from reckon.baselines.sequential.transformer import TransformerConfig, Transform
 
 
 class SASRecNetwork(TransformerNetwork):
-    """Each position reads itself and what came before.
+    """Each position attends to itself and to earlier positions.
 
-    Departs from the paper where later work showed gains: blocks are normalised first, the feed-forward part is four
-    times as wide, and the loss is over the whole catalog (see `reckon.baselines.sequential.sequences.next_item_loss`).
+    Departures from the paper, where later work showed gains: pre-normalised blocks, a feed-forward part four times as
+    wide, and a loss over the whole catalog (see `reckon.baselines.sequential.sequences.next_item_loss`).
     """
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
@@ -27,7 +27,7 @@ class SASRecNetwork(TransformerNetwork):
 
 
 class SASRec(SequenceBaseline):
-    """Each event reads itself and the events before it, by attention.
+    """Scores items by causal self-attention over the history.
 
     Source: Kang, McAuley, "Self-attentive sequential recommendation" (arXiv:1808.09781) section III.
     """

@@ -1,6 +1,6 @@
-"""A recommender made of a sequential network: fitting, scores and storage, the same for all of them.
+"""The base class of sequential baselines: fitting, scores and storage around a network.
 
-Entry point: `SequenceBaseline`, which `sasrec`, `bert4rec`, `gru4rec` and `caser` subclass by naming their network.
+Entry point: `SequenceBaseline`, the base of `sasrec`, `bert4rec`, `gru4rec` and `caser`, which name their network.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from reckon.data.examples import IntArray
 from reckon.errors import CheckpointError
 from reckon.metrics.ranking import rank_values
 
-READ_AT_ONCE = 512  # histories; bounds the memory of hidden states
+READ_AT_ONCE = 512  # histories per batch; bounds the memory of hidden states
 STOPPING_METRIC = "ndcg@10"  # decides when training stops
 
 
@@ -26,7 +26,7 @@ class SequenceBaseline(Baseline):
 
     CONFIG: ClassVar[type[SequenceConfig]] = SequenceConfig
     NETWORK: ClassVar[type[SequenceNetwork]]
-    """Made for I items and a config."""
+    """Class of the network, made from the number of items I and a config."""
     SEARCH: ClassVar[Mapping[str, Sequence[Any]]] = {
         "width": (32, 64, 128),
         "dropout": (0.1, 0.2, 0.3, 0.5),
@@ -59,7 +59,7 @@ class SequenceBaseline(Baseline):
 
     @classmethod
     def untrained(cls, catalog: Catalog, config: SequenceConfig, exclude_seen: bool = True, seed: int = 0) -> Self:
-        """With the weights that training starts from, on the accelerator where there is one."""
+        """A baseline with initial weights, on the accelerator where there is one."""
         torch.manual_seed(seed)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         return cls(catalog, config, cls.NETWORK(len(catalog), config).to(device), exclude_seen)

@@ -1,12 +1,12 @@
-"""Sequences to train a next-item network on, and the one loop that trains all of them.
+"""Networks over item sequences, and their training loop.
 
-Entry points: `SequenceNetwork`, which a network subclasses by saying how tokens become hidden states, and `train`.
-`reckon.baselines.sequential.sequence_baseline` makes a recommender of a network.
+Entry points: `SequenceNetwork`, whose subclasses define the hidden states of tokens, and `train`.
+`reckon.baselines.sequential.sequence_baseline` makes a recommender from a network.
 
-A token is an item index, or I, the blank: what a causal network reads before the first item (so that the first item
-is predicted too, and a user without history gets a list), and what BERT4Rec reads in place of a hidden item. Rows are
-padded on the right with blanks. A causal network never looks right; BERT4Rec and Caser are told the lengths. So no
-padding influences a user.
+A token is an item index, or I, the blank. A causal network reads a blank before the first item, so that the first item
+is predicted and an empty history gets a list. BERT4Rec reads a blank in place of a masked item. Rows are padded on the
+right with blanks. Padding does not influence a user: a causal network never attends to later positions, and BERT4Rec
+and Caser get the lengths.
 """
 
 from abc import ABC, abstractmethod
@@ -22,10 +22,10 @@ from reckon.errors import ConfigError
 from reckon.training.best import Best, BestWeights
 from reckon.training.one_process import require_one_process
 
-STEPS_PER_ROUND = 50  # at least: all networks learn popularity first, and small data must not stop there
+STEPS_PER_ROUND = 50  # at least; networks learn popularity first, and training on small data must not stop there
 NOT_A_TARGET = -1
-POSITIONS_AT_ONCE = 64  # in the loss on a CPU: their scores then stay in its cache, which is almost twice as fast
-INITIAL_STD = 0.02  # of vectors; a step of Adam moves them by about 0.001, so larger ones take longer to turn
+POSITIONS_AT_ONCE = 64  # per block of the loss on a CPU; the scores fit its cache: almost twice as fast
+INITIAL_STD = 0.02  # of item vectors; a step of Adam moves them by about 0.001, so larger vectors learn more slowly
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,29 +36,29 @@ class SequenceConfig:
     """Width of item vectors and hidden states (D), > 0."""
 
     max_length: int = 50
-    """Events that are read at once, > 0: longer histories lose their oldest events. In training they are cut into
-    pieces, so that every event is a target once."""
+    """Most events of one sequence, > 0. A longer history loses its oldest events; a longer training sequence is cut
+    into pieces, so that every event is a target once."""
 
     dropout: float = 0.2
-    """Share of activations that is dropped in training, in [0, 1)."""
+    """Dropout rate, in [0, 1)."""
 
     epochs: int = 100
-    """Passes over the training data, at most, > 0. Very small data is passed several times in one."""
+    """Most rounds, > 0. A round is one pass over the training data, or several passes over very small data."""
 
     patience: int = 8
-    """Stop after this many passes without a better NDCG@10 on the validation rows, > 0."""
+    """Training stops after this many rounds without a better validation NDCG@10, > 0."""
 
     batch_size: int = 128
     """Sequences in each optimizer step, > 0."""
 
     learning_rate: float = 1e-3
-    """Step size of AdamW, > 0."""
+    """Learning rate of AdamW, > 0."""
 
     weight_decay: float = 0.01
-    """Decay of AdamW, >= 0."""
+    """Weight decay of AdamW, >= 0."""
 
     validation_rows: int = 5_000
-    """Validation rows that decide when to stop, drawn once, > 0."""
+    """Most validation rows for early stopping, drawn once, > 0."""
 
     def __post_init__(self) -> None:
         for field in ("width", "max_length", "epochs", "patience", "batch_size", "learning_rate", "validation_rows"):
@@ -72,20 +72,21 @@ class SequenceConfig:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """n rows of tokens for a network, and what it should say about them."""
+    """n token sequences with their targets."""
 
     tokens: Tensor
-    """[n, T] item indices, or I for a blank; right of a row's length only blanks."""
+    """[n, T] item indices, or I for a blank; only blanks beyond a row's length."""
     lengths: Tensor
-    """[n] how many tokens of each row count, > 0."""
+    """[n] number of tokens of each row, without padding, > 0."""
     targets: Tensor
-    """[n, T] the item to predict at each position; -1 where there is none."""
+    """[n, T] item index to predict at each position; -1 for none."""
 
 
 class SequenceNetwork(nn.Module, ABC):
-    """Item vectors, and hidden states that are compared with them: score(i) = hidden · item i + bias i.
+    """A network of hidden states, with score(i) = hidden · item vector i + bias i.
 
-    This class reads and learns causally: each position predicts the next item. BERT4Rec overrides both.
+    By default rows are causal: each position predicts the next item. BERT4Rec overrides `rows_to_learn` and
+    `rows_to_read`.
     """
 
     def __init__(self, items: int, config: SequenceConfig) -> None:
@@ -97,33 +98,34 @@ class SequenceNetwork(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        """Hidden states [n, T, D] of tokens [n, T], of which the first `lengths` [n] of each row count."""
+        """Hidden states [n, T, D] of tokens [n, T]; the first `lengths` [n] tokens of each row are not padding."""
 
     def rows_to_learn(self, sequences: Sequence[IntArray], generator: torch.Generator) -> Rows:
-        """Rows from pieces of at most max_length items: position t reads items before t and predicts item t."""
+        """Training rows from pieces of at most max_length items: position t reads the items before t and predicts item
+        t."""
         blank = [self.blank]
         tokens = self.padded([np.r_[blank, sequence[:-1]] for sequence in sequences], self.blank)
         return Rows(tokens, lengths_of(sequences), self.padded(sequences, NOT_A_TARGET))
 
     def rows_to_read(self, histories: Sequence[IntArray]) -> Rows:
-        """Rows whose last position predicts what follows each history; no targets."""
+        """Rows whose last position predicts the next item of each history, without targets."""
         recent = [np.r_[[self.blank], latest(history, self.max_length - 1)] for history in histories]
         tokens = self.padded(recent, self.blank)
         return Rows(tokens, lengths_of(recent), torch.full_like(tokens, NOT_A_TARGET))
 
     def item_scores(self, hidden: Tensor) -> Tensor:
-        """[n, I] for hidden states [n, D]."""
+        """Scores [n, I] of hidden states [n, D]."""
         return nn.functional.linear(hidden, self.items.weight[: self.blank], self.bias)
 
     def user_states(self, histories: Sequence[IntArray]) -> Tensor:
-        """[n, D] the hidden state at which each history's next item is predicted."""
+        """Hidden state [n, D] that predicts the next item of each history."""
         rows = self.rows_to_read(histories)
         device = self.bias.device
         hidden = self(rows.tokens.to(device), rows.lengths.to(device))
         return hidden[torch.arange(len(hidden), device=device), rows.lengths.to(device) - 1]
 
     def padded(self, sequences: Sequence[IntArray], fill: int) -> Tensor:
-        """[n, T] sequences with `fill` on the right, T the longest of them."""
+        """Sequences as [n, T], padded on the right with `fill`; T is the longest length."""
         result = np.full((len(sequences), max(map(len, sequences))), fill, dtype=np.int64)
         for row, sequence in enumerate(sequences):
             result[row, : len(sequence)] = sequence
@@ -131,9 +133,9 @@ class SequenceNetwork(nn.Module, ABC):
 
 
 def pieces(sequences: Sequence[IntArray], length: int) -> list[IntArray]:
-    """Sequences cut into pieces of at most `length`, from the end: only a user's first piece may be shorter.
+    """Sequences cut from the end into pieces of at most `length`; only the first piece of a sequence may be shorter.
 
-    A piece knows nothing of the piece before it, as a history longer than max_length knows nothing of its beginning.
+    A piece is read without the pieces before it, like a history that is longer than max_length.
     """
     return [sequence[max(0, end - length) : end] for sequence in sequences for end in range(len(sequence), 0, -length)]
 
@@ -147,18 +149,18 @@ def train(
     seed: int,
     on_progress: Callable[[float], None] | None = None,
 ) -> float:
-    """Train on whole sequences until `validate` stops improving; the network then has its best state.
+    """Train until `validate` stops improving; the network ends with its best weights.
 
     Args:
-        network: on the device where it is to be trained.
+        network: on its training device.
         sequences: item indices of each user's training events, oldest first.
-        validate: a metric of the network as it is, higher is better; called before training and after each round.
-        config: when to stop, and the optimizer's settings.
+        validate: metric of the present network, higher is better; called before training and after each round.
+        config: settings of stopping and of the optimizer.
         seed: of shuffling, masking and dropout.
-        on_progress: told the share of the epochs that are done.
+        on_progress: called with the share of the rounds done.
 
     Returns:
-        The best value of `validate`.
+        Best value of `validate`.
     """
     require_one_process()
     data = pieces(sequences, config.max_length)
@@ -189,10 +191,10 @@ def train(
 
 
 def next_item_loss(network: SequenceNetwork, rows: Rows) -> Tensor:
-    """Mean cross-entropy of the softmax over the whole catalog, over all positions that have a target: [].
+    """Cross-entropy of the softmax over the whole catalog, a scalar: the mean over all positions with a target.
 
-    SASRec's paper samples one negative for each target instead; with the whole catalog it learns far more from each
-    step (Klenitskiy, Vasilev, "Turning dross into gold loss", arXiv:2309.07602).
+    Departure from SASRec's paper, which samples one negative per target; the full softmax gives better results
+    (Klenitskiy, Vasilev, "Turning dross into gold loss", arXiv:2309.07602).
     """
     device = network.bias.device
     hidden = network(rows.tokens.to(device), rows.lengths.to(device))  # [n, T, D]

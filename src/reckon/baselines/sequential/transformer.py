@@ -1,6 +1,6 @@
-"""What SASRec and BERT4Rec share: item vectors with positions, and PyTorch's encoder.
+"""The transformer of SASRec and BERT4Rec: item vectors with positions, and PyTorch's encoder.
 
-Entry points: `TransformerConfig` and `TransformerNetwork`, which the two subclass by saying who may read whom.
+Entry points: `TransformerConfig` and `TransformerNetwork`, whose subclasses define the attention mask.
 """
 
 from abc import ABC
@@ -15,13 +15,13 @@ from reckon.errors import ConfigError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransformerConfig(SequenceConfig):
-    """Settings of `sasrec`; `bert4rec` has them too."""
+    """Settings of `sasrec` and of `bert4rec`."""
 
     layers: int = 2
     """Transformer blocks, > 0."""
 
     heads: int = 2
-    """Attention heads, > 0; a divisor of the width."""
+    """Attention heads, > 0; must divide the width."""
 
     def __post_init__(self) -> None:
         SequenceConfig.__post_init__(self)  # `super()` is unusable in a class with slots: the decorator makes a new one
@@ -32,10 +32,10 @@ class TransformerConfig(SequenceConfig):
 
 
 class TransformerNetwork(SequenceNetwork, ABC):
-    """Pre-normalised blocks with GELU and a last normalisation, over item vectors plus learned positions.
+    """Pre-normalised blocks with GELU and a final normalisation, over item vectors plus learned position vectors.
 
-    Positions count from the end of a row, as under the left padding of the papers: a history longer than all of the
-    training data then has unknown positions at its oldest events, not at the newest.
+    Positions count from the end of a row, as with the left padding of the papers: in a history longer than all training
+    sequences, only the oldest events have untrained positions.
     """
 
     def __init__(self, items: int, config: TransformerConfig) -> None:
