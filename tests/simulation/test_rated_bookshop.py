@@ -162,7 +162,7 @@ def test_reading_beats_user_and_item_biases_by_far(dataset, shop, test_rows):
 def test_an_impossible_history_is_an_error(shop):
     books = [int(np.flatnonzero(shop.moods == mood)[0]) for mood in range(5)]
     history = tuple(Rated("u", book, 3.0, day, "decent calm", "") for day, book in enumerate(books))
-    with pytest.raises(DataError, match="no reader of the rated bookshop could have it"):
+    with pytest.raises(DataError, match="has probability 0 in the rated bookshop"):
         reader_posterior(shop, history)
 
 

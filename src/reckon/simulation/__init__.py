@@ -1,1 +1,1 @@
-"""Simulated shops whose best possible is known: books, readers, notes, ratings."""
+"""Simulated shops with known best possible metrics: books, readers, notes, ratings."""

@@ -1,4 +1,4 @@
-"""The bookshop: a simulated shop whose readers follow a known taste process, so the best possible is known too.
+"""The bookshop: simulated readers who follow a known process, so the best possible metrics are known.
 
 Entry points: `write_bookshop` makes a dataset directory, `best_possible` scores the Bayes-optimal ranking.
 
@@ -9,9 +9,9 @@ a steady mood and walks from genre to genre along a fixed map:
     mood of the next book = own    with probability STEADY, else any mood, all equally likely
     next book = any unread book of that genre and mood, all equally likely
 
-Two things stand in for what an open language model knows before it sees a shop: item cards (what each title is)
-and notes on other readers, whose conclusions are right in NOTE_ACCURACY of the cases. They go to `notes.parquet`,
-which `reckon backbone new` pretrains on; the recommender itself learns from the interactions of a few readers.
+Two kinds of text stand in for the prior knowledge of an open language model: item cards (genre and mood of each title)
+and notes on other readers, whose conclusions are right with probability NOTE_ACCURACY. `reckon backbone new` pretrains
+on them (`notes.parquet`); the recommender is trained on the interactions of a few readers.
 """
 
 from collections.abc import Sequence
@@ -63,9 +63,9 @@ GENRE_NAMES, MOOD_NAMES = tuple(GENRES), tuple(MOODS)
 
 @dataclass(frozen=True, slots=True)
 class Bookshop:
-    """The shop's hidden truth. Books are numbered (genre * 8 + mood) * COPIES + copy."""
+    """The hidden state of the shop. Book number: (genre * 8 + mood) * COPIES + copy."""
 
-    genre_map: np.ndarray  # [12] the genre that follows each genre: one cycle through all of them
+    genre_map: np.ndarray  # [12] the genre after each genre: one cycle through all genres
     titles: tuple[str, ...]  # [480]
 
     @property
@@ -93,7 +93,7 @@ def make_bookshop(rng: np.random.Generator) -> Bookshop:
 
 
 def simulate_reader(shop: Bookshop, length: int, rng: np.random.Generator) -> list[int]:
-    """The books one reader takes, oldest first; no book twice."""
+    """Books of one reader, oldest first; no book twice."""
     mood, genre = rng.integers(len(MOODS)), rng.integers(len(GENRES))
     books: list[int] = []
     while len(books) < length:
@@ -132,16 +132,16 @@ def next_book_probabilities(shop: Bookshop, history: Sequence[int] | np.ndarray)
 def best_possible(
     shop: Bookshop, examples: Examples, book_of_item: np.ndarray, cutoffs: Sequence[int]
 ) -> dict[str, float]:
-    """Expected Hit@K and NDCG@K of the Bayes-optimal ranking of each row's own history.
+    """Expected Hit@K and NDCG@K of the Bayes-optimal ranking of each row.
 
     Args:
         examples: R rows of the shop.
         book_of_item: [I] the shop's number of each item index.
-        cutoffs: the K.
+        cutoffs: values of K.
 
     Returns:
-        `hit@K` and `ndcg@K`: mean over the R rows of the expectation under the exact posterior, so neither luck
-        with these targets nor tie-breaking is in it.
+        `hit@K` and `ndcg@K`: mean over the R rows of the expectation under the exact posterior. The values do not
+        depend on the drawn targets or on tie-breaking.
     """
     deepest = max(cutoffs)
     top = np.stack(
@@ -156,14 +156,14 @@ def best_possible(
 
 
 def item_card(shop: Bookshop, book: int) -> tuple[str, str]:
-    """What the title is, as (read, written): the knowledge a language model has about well-known books."""
+    """A pretraining text on one book, as (prompt, reply): its title, then its genre and mood."""
     return shop.titles[book], f"<answer>{kind(shop.moods[book], shop.genres[book])}"
 
 
 def reader_note(shop: Bookshop, history: Sequence[int], rng: np.random.Generator) -> tuple[str, str]:
-    """A history and somebody's reasoning about it, as (read, written): a compact R2ec prompt and its reply.
+    """A pretraining text on one history, as (prompt, reply): a compact R2ec prompt and a reasoning.
 
-    The conclusion is right with probability NOTE_ACCURACY, else a genre and a mood at random.
+    The reasoning names the likely next genre and mood with probability NOTE_ACCURACY, else random ones.
     """
     lines = "\n".join(f"[{shop.titles[book]}]" for book in history)
     last_genre = shop.genres[history[-1]]
@@ -176,7 +176,7 @@ def reader_note(shop: Bookshop, history: Sequence[int], rng: np.random.Generator
 
 
 def kind(mood: int, genre: int) -> str:
-    """What a book is, in three words."""
+    """Mood and genre of a book in three words."""
     return f"{MOOD_NAMES[mood]} {GENRE_NAMES[genre]} book"
 
 
@@ -194,10 +194,10 @@ def write_bookshop(
 
     Args:
         out: the directory to make.
-        seed: everything follows from it.
-        train_readers: readers whose whole histories are training data.
+        seed: of all random draws.
+        train_readers: readers whose whole histories are training events.
         valid_readers, test_readers: other readers, one row each: the last book is the target.
-        notes: reader notes for pretraining; their readers occur nowhere else.
+        notes: reader notes for pretraining, on readers that are in no split.
     """
     rng = np.random.default_rng(seed)
     shop = make_bookshop(rng)
@@ -205,7 +205,7 @@ def write_bookshop(
     def reader() -> list[int]:
         return simulate_reader(shop, int(rng.integers(4, 9)), rng)
 
-    ids = [f"book-{number:03d}" for number in rng.permutation(len(shop.titles))]  # an id says nothing of the book
+    ids = [f"book-{number:03d}" for number in rng.permutation(len(shop.titles))]  # independent of genre and mood
     order = np.argsort(ids)
     items = pa.table({"item_id": [ids[book] for book in order], "title": [shop.titles[book] for book in order]})
     events = [(f"train-{n:04d}", ids[book]) for n in range(train_readers) for book in reader()]
@@ -242,7 +242,7 @@ def write_bookshop(
 
 
 def shop_of(dataset: Dataset) -> tuple[Bookshop, np.ndarray]:
-    """The hidden truth of a bookshop data set, and the shop's book number of each item index: [I]."""
+    """The hidden state of a bookshop data set, and the book number of each item index: [I]."""
     source = dataset.info["source"]
     if source["name"] != "bookshop":
         raise DataError(

@@ -1,7 +1,7 @@
-"""Notes on the rated bookshop: what somebody who knows it well would write about an example, in RecZero's four parts.
+"""Notes on the rated bookshop: an expert's analysis of an example, in RecZero's four parts.
 
-Entry point: `taste_summary`, for teachers and for pretraining texts. A right note draws its conclusions from the exact
-posterior given what the example shows; a wrong one misremembers the user's ratings, and its own rating is wrong.
+Entry point: `taste_summary`, for teachers and for pretraining texts. A right note follows from the exact posterior
+given the example. A wrong note states random earlier ratings of the user, and a wrong prediction.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from reckon.simulation.rated_bookshop import (
     reader_posterior,
 )
 
-MOST_WORDS = 2  # of praise, and of blame
+MOST_WORDS = 2  # words of praise, and as many of blame
 LENIENCY_WORDS = ("strict", "fair", "generous")
 QUALITY_NAMES = ("poor", "average", "good")
 
@@ -43,12 +43,12 @@ class TasteNote:
 def taste_summary(
     shop: RatedBookshop, example: RatingExample, rng: np.random.Generator, accuracy: float = 1.0
 ) -> TasteNote:
-    """What somebody would write about an example.
+    """An expert's note on an example.
 
     Args:
-        rng: decides whether the note is right.
-        accuracy: probability that it is: its rating is then the posterior median, the best prediction for the MAE.
-            Otherwise the ratings that it remembers are random, and its own is any other one.
+        rng: random source; draws whether the note is right.
+        accuracy: probability that the note is right; its rating is then the posterior median, which minimises the
+            expected MAE. The rating of a wrong note is any other value.
     """
     book, mood = example.item_index, int(shop.moods[example.item_index])
     reader, quality = reader_posterior(shop, example.user_history, mood), quality_posterior(example.item_history)
@@ -69,6 +69,6 @@ def taste_summary(
 
 
 def _words(history: tuple[Rated, ...], level: int) -> str:
-    """The newest different words of praise (level 2) or blame (0), or `none`."""
+    """The latest distinct words of praise (level 2) or blame (level 0) in the reviews, or `none`."""
     words = dict.fromkeys(quality_word(rated) for rated in reversed(history))
     return " ".join([word for word in words if word in QUALITY_WORDS[level]][:MOST_WORDS]) or "none"

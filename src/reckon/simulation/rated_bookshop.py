@@ -1,20 +1,19 @@
-"""The rated bookshop: simulated readers who rate and review books, so the best possible error is known exactly.
+"""The rated bookshop: simulated readers who rate and review books, with a known best possible error.
 
-Entry points: `write_rated_bookshop` makes a dataset directory, `best_possible_ratings` scores the Bayes-optimal reader
-of the examples. What an ideal teacher would write about an example is in `reckon.simulation.notes`.
+Entry points: `write_rated_bookshop` makes a dataset directory, `best_possible_ratings` gives the error of the
+Bayes-optimal predictor. `reckon.simulation.notes` writes an ideal teacher's notes.
 
-192 books: 12 genres x 8 moods x 2, with the titles of `reckon.simulation.bookshop`: a title hints at the mood. All is
-drawn independently of all else:
+192 books: 12 genres x 8 moods x 2, with the titles of `reckon.simulation.bookshop`, which hint at the mood. All
+quantities are drawn independently:
 
-    reader   likes two moods and dislikes two others, all equally likely, and reads no other mood; leniency -1, 0 or 1
-    book     quality -1, 0 or 1
-    choice   any unread book of the reader's four moods, all equally likely
-    rating   3 + (TASTE if the mood is liked, else -TASTE) + quality + leniency + noise, clipped to 1..5
-    review   a word on the quality, right with probability WORD_ACCURACY, and the mood: `gripping calm`
+    reader   likes two moods, dislikes two others, reads no other mood, all equally likely; leniency -1, 0 or 1 book
+    quality -1, 0 or 1 choice   any unread book of the reader's four moods, all equally likely rating   3 + (TASTE if
+    the mood is liked, else -TASTE) + quality + leniency + noise, clipped to 1..5 review   a word on the quality, right
+    with probability WORD_ACCURACY, and the mood: `gripping calm`
 
-Taste is the largest part of the variance (1 of 1.9 before clipping; quality is 0.4, leniency 0.3). It is a matter
-of user and mood together, so no sum of a user's and an item's bias can predict it. Whoever reads titles can: the user
-rated books of the same mood.
+Taste has the largest share of the variance (1 of 1.9 before clipping; quality 0.4, leniency 0.3). It depends on user
+and mood together, so no sum of a user bias and an item bias predicts it. A model that reads titles can predict it from
+the user's ratings of books of the same mood.
 """
 
 from dataclasses import dataclass
@@ -38,25 +37,25 @@ SCALE = Scale(1, 5, 1)
 STARS = np.arange(1, 6)  # [5]
 COPIES = 2  # books of one genre and mood
 TASTE = 1  # stars
-LEVELS = np.array([-1, 0, 1])  # of quality, leniency and noise
+LEVELS = np.array([-1, 0, 1])  # levels of quality, leniency and noise
 QUALITY = np.array([0.2, 0.6, 0.2])  # probability of each level
 LENIENCY = np.array([0.15, 0.7, 0.15])
 NOISE = np.array([0.1, 0.8, 0.1])
-WORD_ACCURACY = 0.7  # of the review's word on quality; else one of the other two levels
+WORD_ACCURACY = 0.7  # probability that the review's word is of the true quality; else of another level
 QUALITY_WORDS: tuple[tuple[str, ...], ...] = (
     ("flat", "sloppy", "tedious", "muddled"),
     ("decent", "uneven", "ordinary", "passable"),
     ("gripping", "polished", "vivid", "masterly"),
-)  # of each level
-SHORTEST, LONGEST = 8, 16  # ratings of a reader
-DAYS = 1000  # of the shop
-READING_DAYS = 300  # of a reader
+)  # words of each level
+SHORTEST, LONGEST = 8, 16  # bounds of the ratings per reader
+DAYS = 1000  # length of the simulation
+READING_DAYS = 300  # most days between a reader's first and last rating
 FIRST_DAY = 15_000 * 86_400  # seconds since 1970
 
 
 @dataclass(frozen=True, slots=True)
 class RatedBookshop:
-    """What is hidden of the books. Arrays are by item index."""
+    """Hidden properties of the books. Arrays are by item index."""
 
     genres: IntArray  # [I]
     moods: IntArray  # [I]
@@ -65,7 +64,7 @@ class RatedBookshop:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """What is hidden of a reader."""
+    """Hidden properties of a reader."""
 
     liked: tuple[int, int]
     """Moods."""
@@ -78,7 +77,7 @@ def write_rated_bookshop(out: str | Path, *, seed: int = 0, readers: int = 800, 
 
     Args:
         out: the directory to make.
-        seed: everything follows from it.
+        seed: of all random draws.
         readers: each rates 8 to 16 books within 300 of the shop's 1000 days, no two on one day.
         overwrite: replace an existing dataset directory.
     """
@@ -86,7 +85,7 @@ def write_rated_bookshop(out: str | Path, *, seed: int = 0, readers: int = 800, 
     titles = np.array(make_bookshop(rng).titles).reshape(-1, TITLES_PER_KIND)[:, :COPIES].ravel()  # [192]
     kinds = np.arange(len(titles)) // COPIES
     shop = RatedBookshop(kinds // len(MOODS), kinds % len(MOODS), rng.choice(LEVELS, len(titles), p=QUALITY))
-    books = [f"book-{number:03d}" for number in rng.permutation(len(titles))]  # an id says nothing of the book
+    books = [f"book-{number:03d}" for number in rng.permutation(len(titles))]  # independent of genre and mood
     people = {f"reader-{n:04d}": draw_reader(rng) for n in range(readers)}
     events = [(user, *event) for user, reader in people.items() for event in simulate_ratings(shop, reader, rng)]
     users, taken, days, ratings, summaries, reviews = (list(column) for column in zip(*events, strict=True))
@@ -119,7 +118,7 @@ def write_rated_bookshop(out: str | Path, *, seed: int = 0, readers: int = 800, 
 
 
 def rated_shop_of(dataset: Dataset) -> RatedBookshop:
-    """The hidden truth of a rated bookshop, by the item indices of its data set."""
+    """The hidden state of a rated bookshop, by the item indices of its data set."""
     source = dataset.info["source"]
     if source["name"] != NAME:
         raise DataError(
@@ -134,7 +133,7 @@ def rated_shop_of(dataset: Dataset) -> RatedBookshop:
 
 
 def draw_reader(rng: np.random.Generator) -> Reader:
-    """Four moods, two of them liked, and a leniency."""
+    """Draw two liked moods, two disliked moods and a leniency."""
     first, second, third, fourth = (int(mood) for mood in rng.choice(len(MOODS), 4, replace=False))
     return Reader((first, second), (third, fourth), int(rng.choice(LEVELS, p=LENIENCY)))
 
@@ -142,7 +141,7 @@ def draw_reader(rng: np.random.Generator) -> Reader:
 def simulate_ratings(
     shop: RatedBookshop, reader: Reader, rng: np.random.Generator
 ) -> list[tuple[int, int, int, str, str]]:
-    """All that one reader rates, oldest first: (book, day, rating, summary, text)."""
+    """All ratings of one reader, oldest first: (book, day, rating, summary, text)."""
     shelf = np.flatnonzero(np.isin(shop.moods, reader.liked + reader.disliked))
     books = rng.permutation(shelf)[: rng.integers(SHORTEST, LONGEST + 1)]
     start = rng.integers(DAYS - READING_DAYS + 1)
@@ -162,16 +161,16 @@ def _rate(shop: RatedBookshop, reader: Reader, book: int, rng: np.random.Generat
 def best_possible_ratings(
     shop: RatedBookshop, examples: RatingExamples, *, quality_known: bool = False
 ) -> dict[str, float]:
-    """The expected MAE and RMSE of the Bayes-optimal predictions from what each example shows.
+    """Expected MAE and RMSE of the Bayes-optimal predictions given each example.
 
-    What is used: titles, ratings and reviews of the user's history and of the item's history, as far as their windows
-    show them, and full knowledge of how the shop works. Not used: `user_mean` and `item_mean`, which also count what
-    lies outside the windows (windows that hold everything bound a predictor that reads them), and what training data
-    may have taught of a book's quality (`quality_known` bounds that: every book's quality is then given).
+    The predictor knows how the shop works and reads titles, ratings and reviews of the user's and the item's histories
+    within the example's windows. It does not read `user_mean` and `item_mean`, which count ratings outside the windows:
+    pass unbounded windows to bound a model that reads the means. It does not know a book's quality from training data:
+    `quality_known` gives it every book's quality, which bounds such a model.
 
     Returns:
-        `mae` of the posterior medians and `rmse` of the posterior means, in stars, over the R rows; expectations under
-        the exact posterior, so no luck with these targets is in it.
+        `mae` of the posterior medians and `rmse` of the posterior means, in stars, over the R rows: expectations under
+        the exact posterior, which do not depend on the drawn ratings.
     """
     predictive = oracle_predictions(shop, examples, quality_known=quality_known)
     median, mean = posterior_median(predictive), predictive @ STARS
@@ -181,17 +180,19 @@ def best_possible_ratings(
 
 
 def posterior_median(predictive: FloatArray) -> IntArray:
-    """The lowest rating at which half the probability is reached, for distributions [R, 5]: [R], the MAE's optimum."""
+    """Median rating of distributions [R, 5]: [R], the lowest rating with a cumulative probability of 1/2; it minimises
+    the MAE."""
     return STARS[(predictive.cumsum(axis=1) < 0.5 - 1e-12).sum(axis=1)]
 
 
 def oracle_predictions(shop: RatedBookshop, examples: RatingExamples, *, quality_known: bool = False) -> FloatArray:
-    """P(rating | what the example shows) for every row: [R, 5]. See `best_possible_ratings` for what that is."""
+    """P(rating | example) for every row: [R, 5]. See `best_possible_ratings` for the part of an example that is
+    read."""
     return np.stack([predictive_distribution(shop, example, quality_known=quality_known) for example in examples])
 
 
 def predictive_distribution(shop: RatedBookshop, example: RatingExample, *, quality_known: bool = False) -> FloatArray:
-    """P(rating | what the example shows): [5]. Given that, the reader and the book's quality are independent."""
+    """P(rating | example): [5]. Reader and book quality are independent given the example."""
     mood = int(shop.moods[example.item_index])
     quality = quality_posterior(example.item_history)
     if quality_known:
@@ -200,16 +201,17 @@ def predictive_distribution(shop: RatedBookshop, example: RatingExample, *, qual
 
 
 def rating_distribution(reader: FloatArray, quality: FloatArray, mood: int) -> FloatArray:
-    """P(rating) of a book under the posterior [T, 3] of a reader of its mood, and the book's own [3]: [5]."""
+    """P(rating) of a book: [5], from the posterior [T, 3] of a reader of its mood and the posterior [3] of its
+    quality."""
     liked = _TASTES[:, mood] == 1  # [T]
     taste = np.stack([reader[~liked].sum(axis=0), reader[liked].sum(axis=0)])  # [disliked or liked, leniency]
     return np.einsum("tl,q,tlqr->r", taste, quality, _RATING)
 
 
 def reader_posterior(shop: RatedBookshop, history: tuple[Rated, ...], target_mood: int | None = None) -> FloatArray:
-    """P(likes and dislikes, leniency | ratings and reviews, and that the user reads the target's mood): [T, 3].
+    """P(taste, leniency | ratings, reviews, the user reads the target's mood): [T, 3].
 
-    A choice of books says which moods the user reads, and all sequences of books of these moods are equally likely.
+    The chosen books tell which moods the user reads; all sequences of books of these moods are equally likely.
     """
     read = np.ones(len(_TASTES)) if target_mood is None else _TASTES[:, target_mood] != 0  # [T]
     weight = _normalised(read[:, None] * LENIENCY)  # [T, 3]
@@ -221,7 +223,7 @@ def reader_posterior(shop: RatedBookshop, history: tuple[Rated, ...], target_moo
 
 
 def quality_posterior(history: tuple[Rated, ...]) -> FloatArray:
-    """P(quality | other readers' ratings and reviews of the book): [3]. Each may like or dislike its mood."""
+    """P(quality | other readers' ratings and reviews of the book): [3]. Each reader may like or dislike its mood."""
     weight = QUALITY
     for rated in history:
         weight = _normalised(weight * _RATED_BOOK[:, _word_level(rated), round(rated.rating) - 1])
@@ -231,17 +233,17 @@ def quality_posterior(history: tuple[Rated, ...]) -> FloatArray:
 def _normalised(weight: FloatArray) -> FloatArray:
     total = weight.sum()
     if total == 0:
-        raise DataError("history", "no reader of the rated bookshop could have it", "use a history of its data set")
+        raise DataError("history", "has probability 0 in the rated bookshop", "use a history of its data set")
     return weight / total
 
 
 def quality_word(rated: Rated) -> str:
-    """The review's word on the quality; its headline is `gripping calm`."""
+    """The quality word of a review: `gripping` of the headline `gripping calm`."""
     return rated.summary.partition(" ")[0]
 
 
 def _word_level(rated: Rated) -> int:
-    """0, 1 or 2: what the review's word says of the quality."""
+    """Level (0, 1 or 2) of the review's quality word."""
     return _LEVEL_OF_WORD[quality_word(rated)]
 
 
@@ -265,7 +267,7 @@ def _rating_table() -> FloatArray:
 
 
 def _tastes() -> IntArray:
-    """Every way to like two moods and dislike two others: [420, 8] of 1, -1 and 0 for a mood that is not read."""
+    """All tastes: [420, 8], with 1 for two liked moods, -1 for two disliked ones, 0 for moods that are not read."""
     rows = []
     for liked in combinations(range(len(MOODS)), 2):
         for disliked in combinations(sorted(set(range(len(MOODS))) - set(liked)), 2):
@@ -279,5 +281,5 @@ _RATING = _rating_table()
 _WORD = np.eye(3) * WORD_ACCURACY + (1 - np.eye(3)) * (1 - WORD_ACCURACY) / 2  # [quality, level of the word]
 # P(rating, word | taste, leniency), the book's quality unknown: [2, 3, 3 words, 5]
 _RATED_BY_USER = np.einsum("q,qw,tlqr->tlwr", QUALITY, _WORD, _RATING)
-# P(rating, word | quality), the rater unknown: [3, 3 words, 5]. Raters like half of the moods that they read.
+# P(rating, word | quality), the rater unknown: [3, 3 words, 5]. A reader likes half of the moods that it reads.
 _RATED_BOOK = np.einsum("l,qw,tlqr->qwr", LENIENCY / 2, _WORD, _RATING)

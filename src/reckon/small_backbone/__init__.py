@@ -1,1 +1,1 @@
-"""Small language models made on the spot: a catalog's own text, a lexical start, induction heads, pretraining."""
+"""Small language models pretrained on a data set's own text, with lexical or induction-head initial weights."""

@@ -1,19 +1,19 @@
-"""Start a small decoder from lexical statistics, so that before any training it already ranks like TF-IDF.
+"""Initial weights of a small decoder from lexical statistics: before any training it ranks like TF-IDF.
 
 Entry point: `start_from_words`. The hidden state of a text's last token becomes, up to small random parts, the
-recency-weighted TF-IDF mean of the text's word vectors, so a history lies near items that share its rare words:
+recency-weighted TF-IDF mean of the text's word vectors, so a history is close to items that share its rare words:
 
-- Token vectors have equal length, since the norm before attention removes length anyway. All spellings of a word (case,
-  leading space) get the same random direction. Random directions keep exact words apart; on the one catalog
-  where both were tried, at widths 128 and 256, they ranked better than an SVD. One channel holds log IDF.
-- Attention of the first layer: the key reads that channel, so softmax weights are proportional to IDF. A slowly
-  rotating pair of RoPE, with the query a quarter turn ahead of the key, adds -sin(angle * distance): weights halve
-  every `half_life` tokens. Values and output carry the other channels through unchanged.
-- All else is random and small.
+- Token vectors have equal length, because the norm before attention removes length. All spellings of a word (case,
+leading space) share one random direction; on the one catalog where both were tried, at widths 128 and 256, random
+directions ranked better than an SVD. One channel holds the log IDF.
+- Attention of the first layer: the key reads that channel, so softmax weights are proportional to IDF. One slow RoPE
+pair, with the query a quarter turn ahead of the key, adds -sin(angle * distance), so weights halve every `half_life`
+tokens. Values and output pass the other channels through unchanged.
+- All other weights are random and small.
 
-A small decoder that starts at random needs far more interactions than a shop has to find out that two items with the
-same words are alike. Needs biases on queries, keys and values, as Seed-OSS has them: the constant part of queries and
-keys is their bias.
+From random weights, a small decoder needs more interactions than a shop has to learn that items with common words are
+similar. The model needs biases on queries, keys and values, as in Seed-OSS: the constant parts of queries and keys are
+biases.
 """
 
 import math
@@ -29,13 +29,15 @@ from transformers import PreTrainedTokenizerFast, SeedOssForCausalLM
 from reckon.errors import ConfigError, DataError
 
 CHANNEL_SCALE = 0.1  # length of the log-IDF channel per nat; small, so token vectors stay nearly equal in length
-OWN_SHARE = 0.1  # length of the direction of each spelling beside that of its word
-COMMON_SHARE = 0.5  # a token in more documents than this share says nothing
-SILENT_LOG_WEIGHT = -3.0  # of tokens that say nothing, and of all that is not a word
-MARKER_LENGTH = 0.05  # the marker's own vector; small, so what it reads decides where it points
-POOL_GAIN = 0.4  # the mean of word vectors, after RMSNorm about sqrt(D) * 0.2 long, comes to about the length of one
-OTHERS_SCALE = 0.3  # of what the remaining random layers add
-ROPE_ANGLE = 1e-3  # radians per token, about; -sin stays monotonic up to distance 1,570
+OWN_SHARE = 0.1  # length of a spelling's own direction, relative to its word's direction
+COMMON_SHARE = 0.5  # share of documents above which a word gets SILENT_LOG_WEIGHT
+SILENT_LOG_WEIGHT = -3.0  # of words in too many documents, and of all tokens that are no words
+MARKER_LENGTH = 0.05  # of the marker's own vector; small, so that its state follows from what it attends to
+POOL_GAIN = (
+    0.4  # gives the mean of word vectors (length about sqrt(D) * 0.2 after RMSNorm) about the length of one vector
+)
+OTHERS_SCALE = 0.3  # factor on the outputs of the other, random layers
+ROPE_ANGLE = 1e-3  # about this many radians per token; -sin is monotonic up to distance 1,570
 
 
 def start_from_words(
@@ -51,8 +53,8 @@ def start_from_words(
     Args:
         model: a Seed-OSS with attention biases, as many key-value heads as heads and tied embeddings.
         tokenizer: its tokenizer; special tokens come first in its vocabulary.
-        documents: one text per item; IDF is taken over them.
-        half_life: tokens after which the weight of a word halves, > 0.
+        documents: one text per item, for the IDF.
+        half_life: distance in tokens at which a word's weight halves, > 0.
         seed: of the random directions.
 
     Raises:
@@ -68,7 +70,7 @@ def start_from_words(
             f"use {config.num_attention_heads}",
         )
     if not documents:
-        raise DataError("documents", "there are none, so words have no statistics", "give at least one item text")
+        raise DataError("documents", "is empty", "give at least one item text")
     words = _words(tokenizer, config.vocab_size)
     weights = _log_weights(tokenizer, documents, words)
     with torch.no_grad():
@@ -86,7 +88,8 @@ def _words(tokenizer: PreTrainedTokenizerFast, vocab_size: int) -> list[str | No
 
 
 def _log_weights(tokenizer: PreTrainedTokenizerFast, documents: Sequence[str], words: Sequence[str | None]) -> Tensor:
-    """Log IDF of each token's word: [V]. Silent: punctuation, words nearly everywhere, words in no document."""
+    """Log IDF of each token's word: [V]; SILENT_LOG_WEIGHT for punctuation, too frequent words and words in no
+    document."""
     numbers = {word: number for number, word in enumerate(dict.fromkeys(words))}
     word_of_token = np.array([numbers[word] for word in words])  # [V]
     count = np.zeros(len(numbers), dtype=np.int64)
@@ -100,7 +103,7 @@ def _log_weights(tokenizer: PreTrainedTokenizerFast, documents: Sequence[str], w
 
 
 def _token_vectors(words: Sequence[str | None], log_weight: Tensor, width: int, seed: int) -> Tensor:
-    """[V, D] vectors of length 1, the last channel holding log weight; special tokens are short."""
+    """Token vectors [V, D] of length 1, shorter for special tokens; the last channel holds the log weight."""
     generator = torch.Generator().manual_seed(seed)
     numbers = {word: number for number, word in enumerate(dict.fromkeys(words))}
     word_of_token = torch.tensor([numbers[word] for word in words])
@@ -115,7 +118,7 @@ def _token_vectors(words: Sequence[str | None], log_weight: Tensor, width: int, 
 
 
 def _pool_by_weight(model: SeedOssForCausalLM, half_life: float) -> None:
-    """Make every head of the first layer a recency-weighted mean by the weight channel."""
+    """Make every head of the first layer compute a mean weighted by recency and by the weight channel."""
     config, attention = model.config, model.model.layers[0].self_attn
     width, heads = config.hidden_size, config.num_attention_heads
     size = width // heads
@@ -125,7 +128,7 @@ def _pool_by_weight(model: SeedOssForCausalLM, half_life: float) -> None:
         turning -= 1
     steepness = math.log(2) / half_life / float(angle[turning]) * math.sqrt(size)  # attention divides by sqrt(size)
     carry = torch.eye(width)
-    carry[-1, -1] = 0  # the weight channel steers; it is not content
+    carry[-1, -1] = 0  # the weight channel is not part of the content
     for start in range(0, width, size):
         rows = slice(start, start + size)
         attention.q_proj.weight[rows].mul_(OTHERS_SCALE)
@@ -138,7 +141,7 @@ def _pool_by_weight(model: SeedOssForCausalLM, half_life: float) -> None:
         attention.k_proj.weight[start + resting] = 0
         # RMSNorm multiplies a vector of length 1 by sqrt(width).
         attention.k_proj.weight[start + resting, -1] = root / (CHANNEL_SCALE * math.sqrt(width))
-    # Entries of size 1, not 1 / sqrt(width): steps of an optimiser must stay small beside them.
+    # Entries of size 1, not 1 / sqrt(width), so that optimiser steps are small beside them.
     attention.v_proj.weight.copy_(carry)
     attention.v_proj.bias.zero_()
     attention.o_proj.weight.copy_(POOL_GAIN * carry)

@@ -1,10 +1,9 @@
-"""What a small backbone reads before it learns to recommend: pairs of a prompt and what to write after it.
+"""Pretraining texts for ranking: pairs of a prompt and a reply.
 
-Entry point: `pretraining_texts`. A data set may bring its own in `notes.parquet` (columns `text` and, if wanted,
-`prompt`). Otherwise they are made of the catalog and the training histories: item prompts to be learned by heart, and
-compact prompts followed by a few words on the next item. All end at the marker, where users and items are read.
-
-Only training interactions are used. Does not know about models.
+Entry point: `pretraining_texts`. A data set may have its own texts in `notes.parquet` (column `text`, optional column
+`prompt`). Otherwise the texts are made from the catalog and the training histories: item prompts, and compact prompts
+with a few words on the next item. All end with the marker, where users and items are read. Only training interactions
+are read. Knows nothing of models.
 """
 
 from collections import Counter
@@ -22,35 +21,36 @@ from reckon.prompts.plain import plain
 from reckon.prompts.r2ec import MARKER, messages
 
 NOTES_FILE = "notes.parquet"
-MAX_NOTES = 20_000  # more than a small decoder reads; keeps memory flat on large data sets
-NOTE_WINDOW = 5  # events; earlier ones cost time and hardly tell what comes next
+MAX_NOTES = 20_000  # more than a small decoder can read in its steps; bounds memory on large data sets
+NOTE_WINDOW = 5  # latest events of a history; earlier ones add time and little information
 TITLE_WORDS = 12  # of each history title
-DIRECT_EVERY = 4  # one history in so many goes from the prompt straight to the marker
+DIRECT_EVERY = 4  # every fourth history has no words between the prompt and the marker
 KEY_WORDS = 3
-RARE = 2  # a word of one title alone cannot be guessed from other items
-FREQUENT = 0.05  # share of titles above which a word says little about an item
+RARE = 2  # least number of titles that hold a key word
+FREQUENT = 0.05  # largest share of titles that hold a key word
 
 
 @dataclass(frozen=True, slots=True)
 class PretrainingText:
-    """One text. The next-token loss is taken over `written` alone; with an empty prompt that is the whole text."""
+    """One pretraining text. The next-token loss is taken over `written` only; with an empty prompt that is the whole
+    text."""
 
     prompt: str
     written: str
 
     @property
     def ends_at_marker(self) -> bool:
-        """Whether the marker is the last token: there the rec head reads, and nothing is written after it."""
+        """Whether the text ends with the marker, where the rec head reads."""
         return (self.prompt + self.written).endswith(MARKER)
 
 
 def pretraining_texts(dataset: Dataset, *, item_words: int, seed: int) -> list[PretrainingText]:
-    """The data set's own notes, or cards and notes made from its catalog and training histories.
+    """The data set's own notes; else item cards and notes made from its catalog and training histories.
 
     Args:
         dataset: its catalog and training interactions are read.
-        item_words: words of each item prompt, as in the config of the method that will read it.
-        seed: which training histories are taken where there are very many.
+        item_words: words of each item prompt, as in the config of the method.
+        seed: of the sample of training histories, where there are more than MAX_NOTES.
 
     Raises:
         DataError: `notes.parquet` is unreadable or has no text.
@@ -61,7 +61,7 @@ def pretraining_texts(dataset: Dataset, *, item_words: int, seed: int) -> list[P
 
 
 def item_documents(dataset: Dataset, item_words: int) -> list[str]:
-    """The item prompt of every item, without the marker."""
+    """Item prompt of every item, without the marker."""
     catalog = dataset.catalog
     return [item_text(catalog.record(index), item_words) for index in range(len(catalog))]
 
@@ -98,13 +98,13 @@ def _history_notes(dataset: Dataset, seed: int) -> list[PretrainingText]:
 
 
 def in_few_words(catalog: Catalog) -> list[str]:
-    """What marks each item, in at most KEY_WORDS labels or words that it shares with others."""
+    """At most KEY_WORDS labels or title words of each item that other items share."""
     return _labels(catalog) or _key_words([plain(title) for title in catalog.titles])
 
 
 def _labels(catalog: Catalog) -> list[str] | None:
-    """The first labels of each item, where a column holds lists of them (genres, categories): unlike words of its title
-    they can be guessed from other items. None where there is no such column."""
+    """The first labels of each item from a list column (genres, categories); None where there is no such column. Labels
+    are preferred to title words because other items share them."""
     for name in catalog.table.column_names:
         if pa.types.is_list(catalog.table.schema.field(name).type):
             lists: list[list[str] | None] = catalog.table[name].to_pylist()
@@ -113,7 +113,7 @@ def _labels(catalog: Catalog) -> list[str] | None:
 
 
 def _key_words(titles: list[str]) -> list[str]:
-    """A few words of each title that other items share but most do not, in their order."""
+    """A few words of each title that some but not most titles share, in title order."""
     count = Counter(word for title in titles for word in set(title.split()))
     most = max(RARE, FREQUENT * len(titles))
 
@@ -125,5 +125,5 @@ def _key_words(titles: list[str]) -> list[str]:
 
 
 def shuffled(texts: list[PretrainingText], generator: np.random.Generator) -> list[PretrainingText]:
-    """One epoch's order."""
+    """The texts in random order, for one epoch."""
     return [texts[i] for i in generator.permutation(len(texts))]

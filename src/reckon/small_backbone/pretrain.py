@@ -1,11 +1,11 @@
-"""A small language model made on the spot, where no open one can be downloaded.
+"""Make a small language model from a data set's own text, where no open model can be downloaded.
 
 Entry point: `new_backbone`, behind `reckon backbone new`. It trains a tokenizer on the data set's own text, builds a
 small Seed-OSS decoder, chooses its initial weights (`lexical` for ranking, `induction` for ratings) and pretrains it on
-`pretrain_texts`, or on `pretrain_rating_texts` where it will predict ratings. The result is an ordinary Hugging Face
-folder: `AutoModelForCausalLM` and `AutoTokenizer` read it.
+`pretrain_texts`, or on `pretrain_rating_texts` where it will predict ratings. The result is a Hugging Face folder for
+`AutoModelForCausalLM` and `AutoTokenizer`.
 
-It stands in for an open LLM; it knows this data set's words and nothing else. Ranking is not trained here.
+The model stands in for an open LLM; it knows only the words of this data set. Ranking is not trained here.
 """
 
 import copy
@@ -50,39 +50,39 @@ SMALLEST_VOCABULARY = 260  # bytes and special tokens
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PretrainConfig:
-    """How a small backbone is made. Config of `reckon backbone new`."""
+    """Settings of a small backbone. Config of `reckon backbone new`."""
 
     hidden_size: int = 128
-    """Width (D), a multiple of heads. Random word vectors need about 128 to be told apart."""
+    """Width (D), a multiple of 2 * heads. Random word vectors need about 128 dimensions to be distinct."""
 
     layers: int = 4
     """Decoder layers, at least 1."""
 
     heads: int = 4
-    """Attention heads, each with its own keys and values."""
+    """Attention heads, >= 1, each with its own keys and values."""
 
     intermediate_size: int = 384
     """Width of the feed-forward blocks, at least 1."""
 
     vocab_size: int = 8000
-    """The most tokens; large enough that frequent words stay whole."""
+    """Most tokens of the vocabulary, >= 260; large enough that frequent words are one token."""
 
     max_tokens: int = 512
-    """Tokens of one pretraining text; longer ones lose their beginning, > 1."""
+    """Most tokens of one pretraining text, > 1; a longer text loses its beginning."""
 
     item_words: int = 0
-    """Words of each item prompt after its title, >= 0. They push the title away from the marker: on one catalog 24 of
-    them took the untrained Hit@10 from 0.151 to 0.132."""
+    """Words of each item prompt after its title, >= 0. They move the title away from the marker: on one catalog 24
+    words lowered the untrained Hit@10 from 0.151 to 0.132."""
 
     initial: Initial = "lexical"
-    """Weights before pretraining: `lexical` from the catalog's word statistics, which ranking starts from, `induction`
-    with heads that look up earlier occurrences of a word, which ratings need, or `random`."""
+    """Weights before pretraining: `lexical` (word statistics of the catalog, for ranking), `induction` (heads that look
+    up earlier occurrences of a word, for ratings), or `random`."""
 
     half_life: float = 20.0
-    """Tokens after which a word counts half at the lexical start, > 0; about one title."""
+    """Lexical weights: distance in tokens at which a word's weight halves, > 0; about one title."""
 
     steps: int = 400
-    """Optimiser steps of pretraining, >= 0; 0 leaves the start as it is."""
+    """Optimiser steps of pretraining, >= 0; 0 keeps the initial weights."""
 
     batch_size: int = 32
     """Texts per step, > 0."""
@@ -91,8 +91,8 @@ class PretrainConfig:
     """Peak learning rate of AdamW, > 0; linear warm-up, then linear decay."""
 
     anchor: float = 10.0
-    """Weight of 1 - cosine between the state at a final marker and the same state before pretraining, >= 0. Without it,
-    next-token training soon loses what the lexical start knew about ranking. The others know nothing: no anchor."""
+    """Weight of the anchor loss, 1 - cosine between the state at a final marker and the same state before pretraining,
+    >= 0. Without it, next-token training soon unlearns the lexical ranking. Other initial weights get no anchor."""
 
     def __post_init__(self) -> None:
         if self.anchor < 0:
@@ -131,7 +131,7 @@ SIZES: dict[Size, PretrainConfig] = {
 
 
 def pretrain_config(size: Size, task: Task) -> PretrainConfig:
-    """The settings of a size. Ratings and words of a reasoning are looked up, which starts with induction."""
+    """Settings of a size for a task. Tasks that look up ratings or words of the prompt start with induction heads."""
     return SIZES[size] if task == "ranking" else replace(SIZES[size], initial="induction")
 
 
@@ -151,25 +151,26 @@ def new_backbone(
     """Make a backbone for one data set.
 
     Args:
-        dataset: its catalog, training interactions and, where it has them, notes are the text.
+        dataset: source of the text: catalog, training interactions and, if present, notes.
         out: the model folder to make; must not exist, or be empty.
         size: `tiny` (0.9 M parameters beside the embeddings) or `small` (5 M).
-        task: what it will be trained for, `ranking` (R2ec), `rating` (RecZero, RecOne) or `rporec`: they read other
-            prompts.
-        seed: of weights and batches; the same seed on the same machine gives the same weights.
+        task: what the backbone is for: `ranking` (R2ec), `rating` (RecZero, RecOne) or `rporec`; it decides the prompts
+            in the pretraining texts.
+        seed: of weights and batches; one seed on one machine always gives the same weights.
         overrides: `field=value` strings for `PretrainConfig`.
-        config: what to start from instead of the settings of `size` and `task`.
-        start: a small backbone, or the `model` of a run trained from one, to go on from: its tokenizer and weights are
-            taken, and the anchor holds to its states. So a model that was trained to rank learns to write again,
-            which ranking alone makes it forget.
-        progress: show how far it is.
+        config: settings in place of those of `size` and `task`.
+        start: a small backbone, or the `model` folder of a run trained from one, to continue from with its tokenizer
+            and weights; the anchor then keeps its states. A model that forgot to write during training for ranking
+            learns it again this way.
+        progress: show a progress bar.
 
     Returns:
         `out` as a Path.
 
     Raises:
         ConfigError: an override is unknown or breaks a rule, or several processes were launched.
-        DataError: `out` is in the way, the notes are unreadable, or `rating` without ratings. Nothing is left behind.
+        DataError: `out` exists and is not empty, the notes are unreadable, or the task is `rating` and the data has no
+            ratings. No partial folder is left.
     """
     require_one_process()
     out = Path(out)
@@ -186,7 +187,7 @@ def new_backbone(
         tokenizer = train_tokenizer(documents + [text.prompt + text.written for text in texts], config.vocab_size, tags)
         model = build_decoder(tokenizer, documents, config, seed)
         if config.initial != "lexical":
-            config = replace(config, anchor=0)  # other states are worth no anchor
+            config = replace(config, anchor=0)  # only lexical states rank before training
     else:
         tokenizer, model = _started(Path(start))
     pretrain(model, tokenizer, texts, config, seed, progress=progress)
@@ -201,9 +202,7 @@ def _started(path: Path) -> tuple[PreTrainedTokenizerFast, SeedOssForCausalLM]:
     """Tokenizer and weights of an earlier small backbone."""
     backbone = load_backbone(path, device="cpu")
     if not isinstance(backbone.causal_lm, SeedOssForCausalLM):
-        raise CheckpointError(
-            path, "is no small backbone", "give one that `reckon backbone new` made, or a run's model"
-        )
+        raise CheckpointError(path, "is no small backbone", "give a folder of `reckon backbone new`, or a run's model")
     backbone.causal_lm.set_attn_implementation("sdpa")
     return cast(PreTrainedTokenizerFast, backbone.tokenizer), backbone.causal_lm
 
@@ -211,11 +210,11 @@ def _started(path: Path) -> tuple[PreTrainedTokenizerFast, SeedOssForCausalLM]:
 def build_decoder(
     tokenizer: PreTrainedTokenizerFast, documents: Sequence[str], config: PretrainConfig, seed: int
 ) -> SeedOssForCausalLM:
-    """An untrained decoder for this vocabulary, started from the words of the documents if so configured.
+    """A decoder with initial weights for this vocabulary; `documents` are the item texts of the lexical statistics.
 
-    Seed-OSS is a Llama with biases on queries, keys and values, which the initial weights need, as in Qwen2; but for a
-    Qwen2 folder AutoTokenizer puts Qwen2's own rules in place of the tokenizer's, and with a Llama's bias on the
-    attention's output as well, RecPO took three times as many updates on the bookshop.
+    The architecture is Seed-OSS: a Llama with biases on queries, keys and values, which the initial weights need. Qwen2
+    has such biases, too, but AutoTokenizer replaces the rules of a tokenizer in a Qwen2 folder. A Llama with attention
+    biases has one on the output as well, with which RecPO needed three times as many updates on the bookshop.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -256,7 +255,7 @@ def pretrain(
     *,
     progress: bool = True,
 ) -> list[float]:
-    """Next-token training on the written parts; returns the loss of each step in nats per token."""
+    """Train on the next tokens of the written parts; returns the loss of each step in nats per token."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=0.0)
     warmup = max(1, config.steps // 20)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(rate_share, warmup=warmup, updates=config.steps))
@@ -283,10 +282,10 @@ def pretrain(
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Texts padded on the right."""
+    """A batch of texts, padded on the right."""
 
     ids: Tensor  # [n, L]
-    counts: Tensor  # [n, L] True for tokens that the next-token loss counts
+    counts: Tensor  # [n, L] True for tokens in the next-token loss
     lengths: Tensor  # [n]
     anchored: Tensor  # [n] True for texts that end at the marker
 
@@ -294,7 +293,7 @@ class _Batch:
 def _batches(
     tokenizer: PreTrainedTokenizerFast, texts: Sequence[PretrainingText], config: PretrainConfig, seed: int
 ) -> Iterator[_Batch]:
-    """`config.steps` batches; every text once before any is repeated."""
+    """Yield `config.steps` batches; every text is used once before any is repeated."""
     generator = np.random.default_rng(seed)
     queue: list[PretrainingText] = []
     for _ in range(config.steps):
@@ -321,8 +320,8 @@ def _batches(
 
 
 def _next_token_loss(model: SeedOssForCausalLM, hidden: Tensor, batch: _Batch) -> Tensor:
-    """Negative log-likelihood per counted token, averaged over each text and then over texts; logits are made for
-    counted tokens alone. Averaged over all tokens at once, long item prompts would drown the short reasonings."""
+    """Negative log-likelihood per counted token, averaged over each text, then over texts: an average over all tokens
+    would be dominated by long item prompts. Logits are computed for counted tokens only."""
     said = batch.counts[:, 1:]
     losses = cross_entropy(model.lm_head(hidden[:, :-1][said]), batch.ids[:, 1:][said], reduction="none")
     per_text = said.sum(dim=1)  # [n]

@@ -1,13 +1,13 @@
-"""What a small backbone reads before it learns to predict ratings: rating prompts and replies in the four blocks.
+"""Pretraining texts for rating prediction: rating prompts and replies in the four blocks.
 
-Entry point: `rating_texts`. Two kinds of knowledge, neither of which is a true rating of the data:
+Entry point: `rating_texts`. The replies hold no true rating of the data:
 
-- For the simulated rated bookshop, what somebody who knows the shop would conclude, right in NOTE_ACCURACY of the
-  cases: a stand-in for what an open language model knows about books and readers.
-- For any other data, plain statistics of what the prompt shows, and a rating drawn from those it shows. The model
-  learns the form of a reply and what ratings look like; which rating to give is left to training.
+- For the simulated rated bookshop, an expert's conclusions, right with probability NOTE_ACCURACY: a stand-in for an
+open language model's knowledge of books and readers.
+- For any other data, statistics of the prompt, and a rating drawn from the ratings in the prompt. The model learns the
+format of a reply and the distribution of ratings; training then teaches which rating to predict.
 
-Only training rows are read. Does not know about models.
+Only training rows are read. Knows nothing of models.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,19 +24,19 @@ from reckon.simulation.rated_bookshop import NAME, rated_shop_of
 from reckon.small_backbone.next_item_texts import PretrainingText
 
 NOTE_ACCURACY = 0.75
-MAX_NOTES = 20_000  # more than a small decoder reads; keeps memory flat on large data sets
-# As the `small` preset of RecZero reads:
+MAX_NOTES = 20_000  # more than a small decoder can read in its steps; bounds memory on large data sets
+# As in the `small` preset of RecZero:
 NOTE_WINDOW, TITLE_WORDS, REVIEW_WORDS, ITEM_REVIEW_WORDS = 6, 8, 6, 1
 
-Parts = tuple[str, str, str, str]  # what stands in the four blocks
+Parts = tuple[str, str, str, str]  # texts of the four blocks
 
 
 def rating_texts(dataset: Dataset, *, seed: int) -> list[PretrainingText]:
-    """A prompt and a reply for training rows of a data set with ratings.
+    """Prompts and replies for training rows of a data set with ratings.
 
     Args:
         dataset: its training rows are read.
-        seed: of the rows taken where there are very many, and of what is drawn.
+        seed: of the sample of rows, where there are more than MAX_NOTES, and of all other draws.
 
     Raises:
         DataError: the data set has no ratings.
@@ -67,7 +67,7 @@ def rating_texts(dataset: Dataset, *, seed: int) -> list[PretrainingText]:
 
 
 def _shortened(example: RatingExample, rng: np.random.Generator) -> RatingExample:
-    """The example with histories of any length: short prompts are where a decoder learns first what to look for."""
+    """The example with histories cut to random lengths; a decoder learns the look-up first on short prompts."""
     user, item = (int(rng.integers(len(history) + 1)) for history in (example.user_history, example.item_history))
     return replace(
         example,
@@ -77,7 +77,7 @@ def _shortened(example: RatingExample, rng: np.random.Generator) -> RatingExampl
 
 
 def written(parts: Parts) -> str:
-    """The four blocks of a reply."""
+    """A reply of these four blocks."""
     return "".join(f"<{name}>{part}</{name}>" for name, part in zip(BLOCKS, parts, strict=True))
 
 
@@ -92,7 +92,8 @@ def _shop_notes(dataset: Dataset, rng: np.random.Generator) -> Callable[[RatingE
 
 
 def _plain_notes(ratings: FloatArray, scale: Scale, rng: np.random.Generator) -> Callable[[RatingExample], Parts]:
-    """Statistics of the prompt. Without anything to draw from, the rating is one of the training ratings."""
+    """A function from an example to four blocks: statistics of the prompt, and a rating drawn from it, or from the
+    training ratings where the prompt shows none."""
 
     def conclude(example: RatingExample) -> Parts:
         shown = [rated.rating for rated in (*example.user_history, *example.item_history)]
@@ -110,7 +111,7 @@ def _plain_notes(ratings: FloatArray, scale: Scale, rng: np.random.Generator) ->
 
 
 def _usual(history: Sequence[Rated], scale: Scale) -> str:
-    """The mean of some ratings as a value of the scale, in words where there are none."""
+    """Mean of some ratings, rounded to a value of the scale; a word where there are none."""
     if not history:
         return "unknown"
     return f"{scale.nearest(float(np.mean([rated.rating for rated in history]))):g}"

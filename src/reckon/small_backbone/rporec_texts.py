@@ -1,18 +1,18 @@
-"""What a small backbone reads before it learns RPORec: prompts with replies, and reasonings with their summaries.
+"""Pretraining texts for RPORec: prompts with replies, and reasonings with their summaries.
 
-Entry point: `rporec_texts`. Two kinds of knowledge, neither of which is a true next item of the rows RPORec trains on:
+Entry point: `rporec_texts`. The replies hold no true target of RPORec's training rows:
 
-- For the simulated bookshop, notes on readers that occur nowhere else, whose conclusions are right in NOTE_ACCURACY of
-  the cases, and what each title is: a stand-in for what an open language model knows about books and readers.
-- For any other data, what the history shows, and a guess drawn from what followed its last item in OTHER rows. The
-  model learns the form of a reply and what a plausible guess is. A guess at the row's own target would be learned by
-  heart: Stage I would then see answers that are right on training rows alone, and trust them everywhere.
+- For the simulated bookshop, item cards, and notes on readers that are in no split, right with probability
+NOTE_ACCURACY: a stand-in for an open language model's knowledge of books and readers.
+- For any other data, the titles of the history, and an answer drawn from the items that followed its last item in OTHER
+rows. The model learns the format of a reply and plausible answers. The row's own target must not be the answer: the
+model would memorise it, and Stage I would train the Rechead on answers that are right on training rows only.
 
-Some reasonings go through the history one by one, others say the conclusion alone; in the bookshop the longer histories
-are gone through more often. Some reasonings are followed by their summary as a task of its own, since RPORec's rewards
-need a model that can say a reasoning in fewer words.
+A long reasoning goes through the events of the history, a short one gives only the conclusion; in the bookshop, longer
+histories more often have a long reasoning. Some reasonings also appear with a summary as a text of their own, because
+RPORec's rewards need a model that can summarise.
 
-Only training interactions are read. Does not know about models.
+Only training interactions are read. Knows nothing of models.
 """
 
 from collections.abc import Iterator, Sequence
@@ -39,21 +39,21 @@ from reckon.small_backbone.next_item_texts import MAX_NOTES, NOTE_WINDOW, TITLE_
 
 BOOKSHOP = "bookshop"
 SHOP_NOTES = 4000  # as many as R2ec's backbone reads
-LONG_SHARE = 0.5  # of reasonings that go through the history
-# In the bookshop by the length of the history, so that the most likely reasoning is long for some readers and short for
-# others, whatever the seed. Long everywhere, it was so often wrong after 400 steps that Stage I fell behind the history
-# alone (0.18 and 0.22 validation NDCG@10).
+LONG_SHARE = 0.5  # share of long reasonings
+# In the bookshop the share depends on the length of the history, so that under every seed the most likely reasoning is
+# long for some readers and short for others. With long reasonings only, answers were so often wrong after 400 steps
+# that Stage I was worse than the history alone (validation NDCG@10 of 0.18 and 0.22).
 LONG_HISTORY, LONG_SHARE_THEN, LONG_SHARE_ELSE = 6, 0.8, 0.2
-SUMMARY_EVERY = 3  # one note in so many is also summarised
-ANSWER_WORDS = 8  # of a guessed item: shop titles alone run to 30, and a reply has a budget of tokens
+SUMMARY_EVERY = 3  # every third note also gets a summary
+ANSWER_WORDS = 8  # words of an item in an answer; some shop titles have 30, and a reply has a token budget
 
 
 def rporec_texts(dataset: Dataset, *, seed: int) -> list[PretrainingText]:
-    """Prompts and replies, reasonings and summaries, and every item as an answer.
+    """Prompts with replies, reasonings with summaries, and every item as an answer.
 
     Args:
-        dataset: its catalog and training rows are read; of the bookshop, what is known of its readers' taste.
-        seed: of everything drawn.
+        dataset: its catalog and training rows are read; for the bookshop, also its hidden state.
+        seed: of all random draws.
     """
     rng = np.random.default_rng(seed)
     if dataset.info["source"]["name"] == BOOKSHOP:
@@ -79,7 +79,7 @@ def _shop_texts(dataset: Dataset, rng: np.random.Generator) -> Iterator[Pretrain
 
 
 def _shop_note(shop: Bookshop, history: Sequence[int], rng: np.random.Generator) -> tuple[str, str, str]:
-    """Reasoning at length and in short, and the answer; the conclusion is right with probability NOTE_ACCURACY."""
+    """Long reasoning, short reasoning and answer; the conclusion is right with probability NOTE_ACCURACY."""
     last_genre = shop.genres[history[-1]]
     moods = shop.moods[list(history)]
     mood = int(np.bincount(moods, minlength=len(MOOD_NAMES)).argmax())
@@ -94,7 +94,7 @@ def _shop_note(shop: Bookshop, history: Sequence[int], rng: np.random.Generator)
 
 
 def _book_answer(shop: Bookshop, book: int) -> str:
-    """What it is, which follows from the reasoning, then a title that is so."""
+    """An answer: mood and genre of the book, then its title."""
     return f"{kind(shop.moods[book], shop.genres[book])}: {shop.titles[book]}"
 
 
@@ -117,7 +117,7 @@ def _plain_texts(dataset: Dataset, seed: int, rng: np.random.Generator) -> Itera
 
 
 class _Followers:
-    """What followed each item in training rows."""
+    """The items that followed each item in training rows."""
 
     def __init__(self, dataset: Dataset) -> None:
         examples = dataset.examples("train", 1)
@@ -128,12 +128,12 @@ class _Followers:
         self._items = len(dataset.catalog)
 
     def draw(self, example: Example, rng: np.random.Generator) -> int:
-        """An item that followed the example's last one in another row; without any, one of its history, or any item."""
+        """Draw an item that followed the example's last item in another row; else one of the history; else any item."""
         if not example.history:
             return int(rng.integers(self._items))
         others = list(self._after.get(example.history[-1].item_index, ()))
         if example.target in others:
-            others.remove(example.target)  # once: this very row
+            others.remove(example.target)  # the row's own target, once
         return int(rng.choice(others or [event.item_index for event in example.history]))
 
 
@@ -142,7 +142,7 @@ def _prompt(dataset: Dataset, example: Example, titles: Sequence[str]) -> str:
 
 
 def _note(prompt: str, reasoning: str, short: str, answer: str, number: int) -> Iterator[PretrainingText]:
-    """A prompt with its reply, and now and then the reasoning with its summary."""
+    """A prompt with its reply and, for every SUMMARY_EVERY-th note, the reasoning with its summary."""
     yield PretrainingText(prompt, f"<think>{reasoning}</think><answer>{answer}</answer>")
     if number % SUMMARY_EVERY == 0:
         yield PretrainingText(summary_messages(reasoning, "compact")[0]["content"] + "\n", short)

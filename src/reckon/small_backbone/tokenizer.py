@@ -1,10 +1,10 @@
 """A tokenizer trained on a data set's own text.
 
-Entry point: `train_tokenizer`. Byte-level BPE, so decoding gives the text back and no text is ever unknown. Words
-and numbers carry the space before them and stay whole where they are frequent enough: lexical statistics need words,
-not letters. Punctuation is cut off, a line end is a token, and the marker of the prompts is one token.
+Entry point: `train_tokenizer`. Byte-level BPE: every text can be encoded, and decoding restores it. Words and numbers
+include the space before them, and frequent ones are one token, because lexical statistics need whole words. Punctuation
+marks and line ends are tokens of their own; the marker of the prompts is one token.
 
-Does not know about models.
+Knows nothing of models.
 """
 
 from collections.abc import Sequence
@@ -15,21 +15,22 @@ from transformers import PreTrainedTokenizerFast
 from reckon.prompts.r2ec import MARKER
 
 PAD, EOS = "<pad>", "<eos>"
-# A letter run with its space, or one more kind of character at a time. "TRA708T" stays one piece, "1/2-Inch" is five.
+# A run of letters and digits with the space before it, or one other character. "TRA708T" is one piece, "1/2-Inch" is
+# five.
 PIECES = r"\n| ?[\p{L}\p{M}\d]+| ?[^\s\p{L}\p{M}\d]|\s"
-MIN_FREQUENCY = 2  # a merge seen once would spend a vocabulary row on one item
+MIN_FREQUENCY = 2  # a merge seen once would use a vocabulary row for one item
 
 
 def train_tokenizer(texts: Sequence[str], vocab_size: int, tags: Sequence[str] = ()) -> PreTrainedTokenizerFast:
     """A fast tokenizer for texts like these.
 
     Args:
-        texts: what the vocabulary is learned from.
-        vocab_size: the most rows it may have; at least 256 bytes and the special tokens.
-        tags: further texts that are one token each, and stay in decoded text.
+        texts: the vocabulary is learned from them.
+        vocab_size: most tokens of the vocabulary; at least the 256 bytes and the special tokens.
+        tags: further texts that become one token each; decoding keeps them.
 
     Returns:
-        A tokenizer with `<pad>` (0), `<eos>` (1) and the marker (2), which adds no start token.
+        A tokenizer with `<pad>` (0), `<eos>` (1) and the marker (2); it adds no start token.
     """
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.Sequence(

@@ -114,7 +114,7 @@ def test_a_catalog_without_titles_is_refused(data, tmp_path):
     events = pq.read_table(data.path / "interactions.parquet")
     info = {"source": {"name": "blank"}, "split": "leave-one-out", "words": data.words, "tie_rule": "none"}
     write_dataset(tmp_path / "data", blank, events, **info)
-    with pytest.raises(DataError, match="has no titles to write"):
+    with pytest.raises(DataError, match="has no titles that differ"):
         BIGRec.fit(type(data).load(tmp_path / "data"), CONFIG)
 
 
