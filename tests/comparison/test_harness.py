@@ -303,7 +303,7 @@ def test_a_process_that_dies_is_a_failure_of_its_cell_alone(data, tmp_path, monk
     few = config(POPULAR, AGAIN, seeds=(0,), allow_few_seeds=True)
     comparison = run_comparison(data, few, tmp_path / "c", runner=run_cells)
     assert comparison.standings[0].whole
-    assert comparison.standings[1].failures == {0: "the process ended with signal 9, perhaps for want of memory"}
+    assert comparison.standings[1].failures == {0: "the process ended with signal 9, perhaps for lack of memory"}
 
 
 def test_the_command_writes_tables_and_goes_on(data, tmp_path, monkeypatch):

@@ -1,15 +1,16 @@
-"""One cell of a comparison: one method under one seed, from its training to a folder that says all about it.
+"""One cell of a comparison: one method trained with one seed, and the folder of its outcome.
 
-Entry points: `Cell`, which names everything the outcome follows from; `run_cell`, which trains and asks; `read_cell`
-for a finished one. A cell's folder appears whole:
+Entry points: `Cell` holds all inputs of the outcome, `run_cell` trains and ranks (or rates) the rows, `read_cell` reads
+a finished cell. The folder of a finished cell holds
 
-    cell.json   what it is, fingerprint, seconds, rates, findings; its presence says that the cell is finished
-    log.json    every logged step
-    run/        the run directory, of methods that have one
+    cell.json   settings, fingerprint, seconds, rates, findings; present only when the cell is finished log.json
+    every logged step run/        the run directory, for methods that have one
 
-and the recommendations, in files of the task: `reckon.comparison.ranking.task`, `reckon.comparison.rating.task`.
+and the recommendations, in files that the task defines: `reckon.comparison.ranking.task`,
+`reckon.comparison.rating.task`.
 
-While it grows, the folder's name begins with a dot; one that a kill left is gone on from, where the method can.
+The name of an unfinished cell's folder begins with a dot. After a kill the cell continues there if its method can
+resume.
 """
 
 import hashlib
@@ -42,76 +43,76 @@ except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
 CELL_FILE, LOG_FILE, ERROR_FILE = "cell.json", "log.json", "error.json"
-REVISION = 2  # raised when a change of the code changes what cells come out as, so that earlier ones are not kept
+REVISION = 2  # raised by one when a change of the code changes outcomes, so that earlier cells are trained again
 OnPhase = Callable[[str, float], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """Everything a cell's outcome follows from."""
+    """All inputs that a cell's outcome depends on."""
 
     label: str
-    """As tables call the method."""
+    """Name of the method in tables."""
     method: str
     """Its contestant."""
     values: Mapping[str, Any]
-    """Its settings as the config, or tuning, gives them."""
+    """The method's settings, from the config or from tuning."""
     path: str
-    """Where they stand in the config, for errors."""
+    """Path of the settings in the config, for errors."""
     seed: int
     split: str
     """`test`, or `valid` for a trial of tuning."""
     limit: int | None
-    """At most so many rows."""
+    """Most rows; None: all."""
     width: int
-    """Items of each list that are kept."""
+    """Kept length of each recommended list."""
     protocol: Mapping[str, Any]
     data: str
     """The dataset directory."""
     reasoning_rows: int
     fingerprint: str
-    """Of all that decides the outcome; see `fingerprint_of`."""
+    """Digest of all inputs; see `fingerprint_of`."""
     folder: str
-    """Where it is, once finished."""
+    """Folder of the finished cell."""
 
     @property
     def name(self) -> str:
-        """For a person: method, seed, and whether it is a trial."""
+        """Name for people: method, seed, and whether the cell is a trial of tuning."""
         return f"{self.label}, seed {self.seed}" + (", trial" if self.split == "valid" else "")
 
     @property
     def growing(self) -> Path:
-        """The folder while it is not finished."""
+        """Folder of the unfinished cell."""
         return Path(self.folder).with_name(f".{Path(self.folder).name}")
 
     @property
     def finished(self) -> bool:
-        """Whether the cell is there, with this fingerprint."""
+        """Whether a finished cell with this fingerprint exists."""
         try:
             return json.loads((Path(self.folder) / CELL_FILE).read_text("utf-8"))["fingerprint"] == self.fingerprint
         except (OSError, ValueError, KeyError):
             return False
 
     def to_json(self) -> str:
-        """For a worker process."""
+        """The cell as JSON, for a worker process."""
         return json.dumps(asdict(self))
 
 
 def fingerprint_of(parts: Mapping[str, Any]) -> str:
-    """sha256 of settings, seed, data, protocol, rows and Reckon's version and revision, as JSON with sorted keys."""
+    """sha256 of `parts` (settings, seed, data, protocol, rows, versions) as JSON with sorted keys."""
     code = {"reckon": __version__, "revision": REVISION}
     return hashlib.sha256(json.dumps({**parts, **code}, sort_keys=True).encode()).hexdigest()
 
 
 def run_cell(cell: Cell, on_phase: OnPhase) -> None:
-    """Train, ask about every row, and put the folder in place.
+    """Train a cell, rank or rate every row, and write its folder.
 
     Args:
-        cell: what to do.
-        on_phase: told what is being done, and which share of it is (0 to 1).
+        cell: the inputs.
+        on_phase: called with the name of the present phase and the share of it that is done, 0 to 1.
 
     Raises:
-        ReckonError: whatever the method cannot do with this data or these settings.
+        ReckonError: the method does not accept this data or these settings.
     """
     protocol = config_from(ProtocolConfig, dict(cell.protocol), path="protocol")
     dataset = apply_split(Dataset.load(cell.data), protocol)
@@ -158,7 +159,7 @@ def run_cell(cell: Cell, on_phase: OnPhase) -> None:
 
 
 def _clear(folder: Path) -> None:
-    """What an interrupted cell left: its run goes on, all else is made again."""
+    """Remove what an interrupted cell left, except its run, which continues."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.iterdir():
         if path.name not in ("run", "output.txt"):
@@ -166,7 +167,7 @@ def _clear(folder: Path) -> None:
 
 
 def _peak_mib() -> float | None:
-    """The most memory that this process has held, in MiB; None where the system does not tell."""
+    """Peak memory of this process in MiB; None where the system does not report it."""
     if resource is not None:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10), 1)
@@ -179,39 +180,39 @@ def _peak_mib() -> float | None:
 
 
 def _write(cell: Cell, about: Mapping[str, Any], log: Sequence[Mapping[str, float]]) -> None:
-    """What every cell has, `cell.json` last; then the folder takes its name."""
+    """Write the files of every cell, `cell.json` last, and rename the folder."""
     folder, final = cell.growing, Path(cell.folder)
     write_text(folder / LOG_FILE, json.dumps([dict(entry) for entry in log]))
     write_text(folder / CELL_FILE, json.dumps(about, indent=2, allow_nan=False, default=str))
     if final.exists():
-        shutil.rmtree(final)  # a damaged one
+        shutil.rmtree(final)  # a damaged cell
     os.replace(folder, final)
 
 
 @dataclass(frozen=True, slots=True)
 class FinishedCell:
-    """A cell that has been read."""
+    """A finished cell, read from its folder."""
 
     about: Mapping[str, Any]
     result: Any
-    """As metrics read it: a RankingResult or a RatingResult."""
+    """A RankingResult or a RatingResult."""
     recommendations: Any
-    """As the task loads them."""
+    """Recommendations as `Task.load` returns them."""
     log: list[dict[str, float]]
 
 
 def read_cell(cell: Cell, task: Task, rows: AnyRows, dataset: Dataset) -> FinishedCell:
-    """A finished cell, as a result over the given rows.
+    """Read a finished cell as a result over the given rows.
 
     Raises:
-        CheckpointError: a file is missing or damaged, or the cell was asked about other rows.
+        CheckpointError: a file is missing or damaged, or the cell holds other rows.
     """
     folder = Path(cell.folder)
     try:
         about = json.loads((folder / CELL_FILE).read_text(encoding="utf-8"))
         log = json.loads((folder / LOG_FILE).read_text(encoding="utf-8"))
         if about["rows"] != rows.checksum:
-            raise CheckpointError(folder, "was asked about other rows than the rest", "remove it and compare again")
+            raise CheckpointError(folder, "holds other rows than this comparison", "remove it and compare again")
         rates = about["rates"]
         recommendations = task.load(folder, rows, wrote="parsed" in rates)
         result = task.result(cell.label, recommendations, rows, dataset, rates)
@@ -223,7 +224,7 @@ def read_cell(cell: Cell, task: Task, rows: AnyRows, dataset: Dataset) -> Finish
 
 
 def failure_of(cell: Cell) -> str | None:
-    """What went wrong in a cell that is not finished, in one line; None where nothing was tried."""
+    """Error of an unfinished cell in one line; None where the cell was not run."""
     try:
         return str(json.loads((cell.growing / ERROR_FILE).read_text(encoding="utf-8"))["error"])
     except (OSError, ValueError, KeyError):

@@ -1,7 +1,7 @@
-"""What a comparison compares, and how: the YAML file of `reckon compare --data DIR --config FILE`.
+"""Config of a comparison: the YAML file of `reckon compare --data DIR --config FILE`.
 
-Entry point: `load_comparison`. What a method's own settings mean is known by its contestant alone
-(`reckon.comparison.ranking.contestants`); here they are names and values.
+Entry point: `load_comparison`. A method's own settings are only names and values here; its contestant checks them
+(`reckon.comparison.contestant`).
 """
 
 from collections.abc import Sequence
@@ -24,46 +24,47 @@ RATING_METRICS = (*TESTED_ERRORS, "parse_rate")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MethodConfig:
-    """One row of the table."""
+    """One method of the comparison, a row of the table."""
 
     method: str
-    """What is trained: a baseline, or an arm of a method by its name in tables, e.g. `r2ec` or `no-reasoning`."""
+    """A baseline, or an arm of a method by its name in tables, such as `r2ec` or `no-reasoning`."""
 
     name: str = ""
-    """What tables call it; default: the method."""
+    """Name in tables; default: the method."""
 
     settings: dict[str, Any] = field(default_factory=dict)
-    """The method's own settings; `a.b: 1` is field b of section a. Seed, masking and histories are the protocol's."""
+    """The method's own settings; `a.b: 1` sets field b of section a. Seed, masking and window are settings of the
+    protocol."""
 
     search: dict[str, Any] | None = None
-    """Settings to tune, each with the list of values to draw from. Default: what the method says is worth tuning; `{}`
-    tunes nothing."""
+    """Settings to tune, each with a list of values to draw from. Default: the method's own search space; `{}` tunes
+    nothing."""
 
     @property
     def label(self) -> str:
-        """As tables call it."""
+        """Name in tables."""
         return self.name or self.method
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProtocolConfig:
-    """What every method is given and asked alike. Section `protocol`."""
+    """Data, rows and masking, equal for all methods. Section `protocol`."""
 
     split: Split = "as-prepared"
-    """`as-prepared`, or `temporal`, `leave-one-out` or `given`, whatever the data set was prepared with."""
+    """`as-prepared` keeps the split of the data set; `temporal`, `leave-one-out` or `given` splits it again."""
 
     window: int = 20
-    """Latest events of a history that a method may read, > 0. A method may read fewer."""
+    """Most events of a history that a method may read, the latest ones, > 0."""
 
     exclude_seen: bool = True
-    """Items that the user took before cannot be recommended. Data with repeat purchases needs false."""
+    """Whether items that the user took before are excluded. Data with repeat purchases needs false."""
 
     negatives: int | None = None
     """null ranks the whole catalog. A number ranks each target among that many random items, the same for all methods;
-    the number becomes part of every metric's name, since such numbers compare with nothing else."""
+    it becomes part of every metric's name, because sampled metrics are not comparable with others."""
 
     rows: int | None = None
-    """null ranks all test rows; a number draws that many, the same for all methods."""
+    """null uses all test rows; a number draws that many, the same for all methods."""
 
     def __post_init__(self) -> None:
         for name, least in (("window", 1), ("negatives", 1), ("rows", 2)):
@@ -74,14 +75,14 @@ class ProtocolConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TuningConfig:
-    """How settings are found: the same number of random draws for every method. Section `tuning`."""
+    """Random search over settings with the same budget for every method. Section `tuning`."""
 
     trials: int = 0
-    """Settings tried per method, the given ones first, >= 0; the best NDCG@10 on validation rows is kept, for ratings
-    the lowest RMSE. 0 takes the given settings untried. A method with fewer different settings tries them all."""
+    """Settings tried per method, >= 0, the given settings first. The settings with the highest NDCG@10 on validation
+    rows are kept (ratings: the lowest RMSE). 0 uses the given settings. A smaller search space is tried completely."""
 
     rows: int | None = 2000
-    """Validation rows that judge a trial, the same for all; null takes all."""
+    """Validation rows of every trial, >= 2; null takes all."""
 
     def __post_init__(self) -> None:
         if self.trials < 0:
@@ -92,59 +93,60 @@ class TuningConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReasoningConfig:
-    """How much the reasoning of methods that reason matters. Section `reasoning`."""
+    """Measurement of the effect of the reasoning. Section `reasoning`."""
 
     rows: int = 200
-    """Test rows asked again with others' reasoning, shuffled words and none, >= 0; 0 leaves it out."""
+    """Test rows ranked or rated again with other users' reasoning, shuffled words and no reasoning, >= 2; 0 leaves the
+    measurement out."""
 
     def __post_init__(self) -> None:
         if self.rows < 0 or self.rows == 1:
-            rule = "must be at least 2: one row has no other's reasoning"
+            rule = "must be at least 2: the reasoning is exchanged between rows"
             raise ConfigError("reasoning.rows", self.rows, rule, "use 0 to leave it out")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedConfig:
-    """A row taken from somebody's paper, to stand beside the measured ones. Nothing is tested against it."""
+    """A row with published numbers, shown beside the measured rows. No difference from it is tested."""
 
     name: str
-    """What tables call it."""
+    """Name in tables."""
 
     values: dict[str, float]
-    """Metrics of the table with their published values: `hit@10`, `ndcg@10`, 0 to 1; `mae`, `rmse` in rating units."""
+    """Published values by metric: `hit@10`, `ndcg@10` in 0..1; `mae`, `rmse` in rating units."""
 
     note: str
-    """Where the numbers are from, and what differs (data, candidates, budget)."""
+    """Source of the numbers, and what differs (data, candidates, budget)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparisonConfig:
-    """Everything that defines a comparison beside its data."""
+    """All settings of a comparison; only its data is given apart."""
 
     methods: tuple[MethodConfig, ...]
-    """The rows of the table, in its order."""
+    """Methods, in the order of the table."""
 
     baseline: str = ""
-    """Name of the method that the others are compared with; default: the first."""
+    """Name of the method that all others are compared with; default: the first method."""
 
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Training seeds, at least three different ones: one seed says nothing of the next."""
+    """Training seeds, at least three different ones, to measure the spread over seeds."""
 
     allow_few_seeds: bool = False
-    """Accept fewer than three seeds, for a trial. Tables say so."""
+    """Allow fewer than three seeds, for a trial; tables say so."""
 
     ks: tuple[int, ...] = KS
-    """Cut-offs of the metrics; predicted ratings have none."""
+    """Cut-offs K of the ranking metrics, in ascending order from 1."""
 
     tested: tuple[str, ...] = ()
-    """Metrics (`hit@K` or `ndcg@K`; of ratings, `mae` or `rmse`) in which every method is compared with the baseline,
-    all under one correction. Default: Hit and NDCG at 10, or at the largest cut-off where 10 is none; MAE and RMSE."""
+    """Metrics in which every method is compared with the baseline, all under one correction: `hit@K` or `ndcg@K`; for
+    ratings `mae` or `rmse`. Default: Hit and NDCG at 10 (at the largest cut-off if 10 is none), or MAE and RMSE."""
 
     workers: int = 1
-    """Cells trained at once, > 0, each in a process of its own with one thread."""
+    """Cells trained at the same time, > 0, each in its own process with one thread."""
 
     published: tuple[PublishedConfig, ...] = ()
-    """Rows of papers, marked as such."""
+    """Rows with published numbers, marked in the table."""
 
     protocol: ProtocolConfig = field(default_factory=ProtocolConfig)
     tuning: TuningConfig = field(default_factory=TuningConfig)
@@ -155,7 +157,7 @@ class ComparisonConfig:
         if len(set(self.seeds)) != len(self.seeds) or any(seed < 0 for seed in self.seeds):
             raise ConfigError("seeds", list(self.seeds), "must be different whole numbers from 0", "use [0, 1, 2]")
         if len(self.seeds) < (1 if self.allow_few_seeds else LEAST_SEEDS):
-            rule = f"a comparison needs at least {LEAST_SEEDS} seeds: one seed says nothing of the next"
+            rule = f"a comparison needs at least {LEAST_SEEDS} seeds to measure their spread"
             raise ConfigError("seeds", list(self.seeds), rule, "use [0, 1, 2], or allow_few_seeds: true for a trial")
         if not self.ks or min(self.ks) < 1 or list(self.ks) != sorted(set(self.ks)):
             raise ConfigError("ks", list(self.ks), "must be rising numbers from 1", "use [5, 10, 20]")
@@ -169,21 +171,21 @@ class ComparisonConfig:
         names = [method.label for method in self.methods]
         for place, name in enumerate(names):
             if name in names[:place]:
-                fix = "give one of them a name of its own"
-                raise ConfigError(f"methods[{place}].name", name, "is the name of another row too", fix)
+                fix = "give one of them another name"
+                raise ConfigError(f"methods[{place}].name", name, "is the name of another row", fix)
         if self.baseline and self.baseline not in names:
             raise ConfigError("baseline", self.baseline, "is no row of the table", f"use one of {', '.join(names)}")
         self._check_task()
 
     def _check_task(self) -> None:
-        """Rankings and ratings have no metric in common, and no setting of one means something to the other."""
+        """Refuse a mix of ranking and rating methods, and settings of the other task."""
         first, rate = self.methods[0].method, rating_methods()
         for place, method in enumerate(self.methods):
             if (method.method in rate) != (first in rate):
                 does = (
                     "predicts ratings, and {} does not" if self.task == "ranking" else "predicts no ratings, as {} does"
                 )
-                fix = f"compare them in files of their own; ratings are predicted by {', '.join(rate)}"
+                fix = f"compare them in two files; ratings are predicted by {', '.join(rate)}"
                 raise ConfigError(f"methods[{place}].method", method.method, does.format(first), fix)
         if self.task == "ranking":
             return
@@ -198,14 +200,14 @@ class ComparisonConfig:
 
     def _check_metrics(self) -> None:
         if self.published and self.protocol.negatives is not None:
-            rule = "published rows rank the whole catalog, and this comparison ranks among samples"
+            rule = "published rows rank the whole catalog, this comparison ranks sampled items"
             raise ConfigError("published", len(self.published), rule, "leave them out, or set protocol.negatives=null")
         testable = TESTED_ERRORS if self.task == "rating" else self.metrics
         for place, metric in enumerate(self.tested):
             if metric not in testable:
-                rule = "is no metric that methods are tested by"
+                rule = "is no metric for tests"
                 raise ConfigError(f"tested[{place}]", metric, rule, f"use of {', '.join(testable)}")
-            if metric in self.tested[:place]:  # each is a comparison more that Holm's method corrects for
+            if metric in self.tested[:place]:  # a repeated metric would count twice in Holm's correction
                 raise ConfigError(f"tested[{place}]", metric, "is there already", "name each metric once")
         for place, row in enumerate(self.published):
             for metric in row.values:
@@ -215,48 +217,50 @@ class ComparisonConfig:
 
     @property
     def task(self) -> TaskName:
-        """What all methods of the file do."""
+        """Task of all methods in the file."""
         return "rating" if self.methods[0].method in rating_methods() else "ranking"
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Columns of the table."""
+        """Metrics in the columns of the table."""
         if self.task == "rating":
             return RATING_METRICS
         return tuple(f"{metric}@{k}" for k in self.ks for metric in ("hit", "ndcg"))
 
     @property
     def main_metric(self) -> str:
-        """The metric by which methods are put in order."""
+        """Metric that orders the methods."""
         return "rmse" if self.task == "rating" else f"ndcg@{self.headline}"
 
     @property
     def headline(self) -> int:
-        """The cut-off that stands for all: 10, or the largest where 10 is none."""
+        """The main cut-off: 10, or the largest if 10 is not among the cut-offs."""
         return 10 if 10 in self.ks else max(self.ks)
 
     @property
     def tests(self) -> tuple[str, ...]:
-        """Metrics in which methods are compared with the baseline."""
+        """Metrics in which methods are tested against the baseline."""
         usual = TESTED_ERRORS if self.task == "rating" else (f"hit@{self.headline}", f"ndcg@{self.headline}")
         return self.tested or usual
 
     def metric_key(self, metric: str) -> str:
-        """`hit@10`, or `hit@10/100-sampled` where targets are ranked among samples: no one takes it for the other."""
+        """Name of a metric in results: `hit@10`, or `hit@10/100-sampled` where targets are ranked among 100 sampled
+        items."""
         negatives = self.protocol.negatives
         return metric if negatives is None else f"{metric}/{negatives}-sampled"
 
     @property
     def compared_with(self) -> str:
-        """Name of the method that paired differences are taken from."""
+        """Name of the baseline of the paired differences."""
         return self.baseline or self.methods[0].label
 
 
 def rating_methods() -> tuple[str, ...]:
-    """Names of all that predict ratings: baselines, and arms of methods."""
+    """Names of all baselines and arms that predict ratings."""
     return (*RATING_BASELINES, *(name for name, (method, _) in contestants().items() if method.task == "rating"))
 
 
 def load_comparison(path: Path, overrides: Sequence[str] = ()) -> ComparisonConfig:
-    """The config of a file; `section.field=value` strings win over it. Raises ConfigError by the field's path."""
+    """Load the config of a file; `section.field=value` overrides win over it. Raises ConfigError with the path of the
+    wrong field."""
     return load_config(ComparisonConfig, path, overrides)

@@ -1,12 +1,12 @@
-"""How a method named in a config is fitted: one interface for all, and what methods on a backbone have in common.
+"""The interface by which a comparison fits any method, and its part for methods on a backbone.
 
-Entry points: `Contestant` and `MethodContestant`; which names there are, says `reckon.comparison.registry`. A
-contestant checks settings (`settings_of`), says what is worth tuning (`search`), what its settings depend on beside
-themselves (`identity`), and is fitted in a folder of its own (`fit`). Those that rank are in
-`reckon.comparison.ranking.contestants`, those that predict ratings in `reckon.comparison.rating.contestants`.
+Entry points: `Contestant` and `MethodContestant`; `reckon.comparison.registry` lists the names. A contestant checks
+settings (`settings_of`), gives a search space (`search`) and the identity of its inputs (`identity`), and is fitted in
+its own folder (`fit`). `reckon.comparison.ranking.contestants` and `reckon.comparison.rating.contestants` hold the
+contestants of the two tasks.
 
-The protocol decides seed and masking for all alike, so a config that sets one of them for a method is refused; its
-window is the most that any method may read.
+Seed and masking belong to the protocol; a config that sets one of them for a method is refused. The protocol's window
+limits what any method reads.
 """
 
 from abc import ABC, abstractmethod
@@ -26,8 +26,8 @@ from reckon.models.sentence_encoder import STATIC
 from reckon.runs.read import log_of, manifest_of
 
 OnProgress = Callable[[float], None]
-FOLDER_FIELDS = ("backbone", "encoder", "traces")  # settings that may name a folder
-FACTS = ("parameters", "trainable_parameters", "backbone")  # of a run's manifest, for `metrics.json`
+FOLDER_FIELDS = ("backbone", "encoder", "traces")  # settings whose value may be a folder
+FACTS = ("parameters", "trainable_parameters", "backbone")  # entries of a run's manifest that go into `metrics.json`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,41 +35,41 @@ class Trained(ABC):
     """Result of fitting one contestant."""
 
     log: Sequence[Mapping[str, float]] = ()
-    """What the training logged."""
+    """Logged steps of the training."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """Parameters, backbone."""
 
     @property
     @abstractmethod
     def reasons(self) -> bool:
-        """Whether it writes before it recommends."""
+        """Whether the method writes reasoning before it recommends."""
 
 
 def of_run(run: Path) -> dict[str, Any]:
-    """`log` and `facts` of a finished run directory."""
+    """`log` and `facts` from a finished run directory."""
     manifest = manifest_of(run)
     return {"log": log_of(run), "facts": {name: manifest[name] for name in FACTS}}
 
 
 class Contestant(ABC):
-    """One method, before it is fitted."""
+    """One method of a comparison, before fitting."""
 
     name: str
     task: Task = "ranking"
     constant = False
-    """Whether the same recommendation for everybody is what the method promises."""
+    """Whether the method gives all users the same recommendation by design."""
 
     @abstractmethod
     def settings_of(self, values: Mapping[str, Any], path: str) -> Any:
-        """The method's settings from what a config says. Raises ConfigError by the field's path."""
+        """The method's settings from the values of a config. Raises ConfigError with the path of the wrong field."""
 
     @property
     def search(self) -> Mapping[str, Sequence[Any]]:
-        """Settings worth tuning, each with its values."""
+        """Default search space: settings, each with its values."""
         return {}
 
     def identity(self, settings: Any) -> dict[str, Any]:
-        """Everything beside data, protocol and seed that the outcome follows from, as JSON."""
+        """All inputs of the outcome besides data, protocol and seed, as JSON values."""
         return to_dict(settings)
 
     @abstractmethod
@@ -82,12 +82,12 @@ class Contestant(ABC):
         folder: Path,
         on_progress: OnProgress,
     ) -> Trained:
-        """Train; `folder` is this fit's own, and may hold what an interrupted one left."""
+        """Fit the method. `folder` belongs to this fit and may hold the state of an interrupted one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MethodSettings:
-    """Settings of a method on a backbone: where it starts, its own config, and what only it asks (`Method.options`)."""
+    """Settings of a method on a backbone: the backbone, the method's config, and its options (`Method.options`)."""
 
     backbone: str
     config: Any
@@ -95,7 +95,7 @@ class MethodSettings:
 
 
 class MethodContestant(Contestant):
-    """One arm of a method of `reckon.methods.registry`; a subclass for each task fits it."""
+    """One arm of a method of `reckon.methods.registry`; each task has a subclass."""
 
     def __init__(self, method: Method, arm: str) -> None:
         self.method, self.arm, self.name, self.task = method, arm, method.arms[arm], method.task
@@ -106,7 +106,7 @@ class MethodContestant(Contestant):
 
     @property
     def owned(self) -> tuple[str, ...]:
-        """Settings that are the protocol's, or said by the contestant's name."""
+        """Settings that a config must not set: the protocol or the contestant's name decides them."""
         return ("seed", "arm") if len(self.method.contestants) > 1 else ("seed",)
 
     def settings_of(self, values: Mapping[str, Any], path: str) -> MethodSettings:
@@ -143,8 +143,8 @@ class MethodContestant(Contestant):
     def trained(
         self, dataset: Dataset, settings: MethodSettings, config: Any, run: Path, on_progress: OnProgress
     ) -> Any:
-        """The model, trained in the run directory, gone on with, or loaded where it is whole already."""
-        if (run / "manifest.json").exists():  # the cell stopped before the model was asked
+        """The trained model: trained in the run directory, resumed there, or loaded from it if training is complete."""
+        if (run / "manifest.json").exists():  # the cell stopped after training
             return self.method.load(run)
         return self.method.train(
             config,
@@ -159,19 +159,18 @@ class MethodContestant(Contestant):
 
 
 def refuse_protocol(values: Mapping[str, Any], path: str, owned: Sequence[str]) -> None:
-    """Refuse settings that are the protocol's. Raises ConfigError by the field's path."""
+    """Refuse settings that belong to the protocol. Raises ConfigError with the path of the field."""
     for name in owned:
         section, _, key = name.rpartition(".")
         nested = values.get(section) if section else values
         if name in values or (isinstance(nested, Mapping) and key in nested):
-            rule = "the protocol decides this for all methods alike"
+            rule = "the protocol decides this for all methods"
             fix = "set `seeds` or a field of `protocol`" if key != "arm" else "name the arm as the method"
             raise ConfigError(f"{path}.{name}", values.get(name), rule, fix)
 
 
 def identified(value: Any, name: str = "") -> Any:
-    """Settings in which every folder, of a model or of traces, stands as what it holds: another in its place is
-    noticed."""
+    """Settings with every folder of a model or of traces replaced by a digest of its content."""
     if isinstance(value, Mapping):
         return {key: identified(inner, str(key)) for key, inner in value.items()}
     if name in FOLDER_FIELDS and isinstance(value, str) and value not in (NEW, STATIC) and Path(value).is_dir():

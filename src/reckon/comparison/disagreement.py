@@ -1,6 +1,6 @@
-"""One row as several methods see it: what a page shows where methods disagree.
+"""Rows with different recommendations or predictions of several methods, for display.
 
-Entry points: `Disagreement` for rankings, `RatingDisagreement` for ratings. Which rows are shown is decided in
+Entry points: `Disagreement` for rankings, `RatingDisagreement` for ratings. The rows are chosen in
 `reckon.comparison.ranking.disagreements` and `reckon.comparison.rating.disagreements`.
 """
 
@@ -10,45 +10,45 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What one method made of one row."""
+    """One method's recommendation for one row."""
 
     name: str
     rank: int | None
-    """Of the target; None for a miss."""
+    """Rank of the target; None for a miss."""
     titles: Sequence[str]
     reasoning: str
 
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """One row that methods rank differently. All text may be hostile: the page escapes it."""
+    """One row that methods rank differently. Texts are untrusted; the page escapes them."""
 
     user_id: str
     history: Sequence[str]
     target: str
     seen_in_training: int
-    """How often the target occurs there."""
+    """Training events of the target."""
     views: Sequence[View]
 
 
 @dataclass(frozen=True, slots=True)
 class RatingView:
-    """What one method made of one row of ratings."""
+    """One method's prediction for one row."""
 
     name: str
     predicted: float | None
-    """None where the reply did not parse."""
+    """Predicted rating; None where the reply did not parse."""
     steps: Sequence[tuple[str, str]]
-    """Heading and text of each block of the reply; empty where it has not the form."""
+    """Heading and text of each block of the reply; empty where the reply did not parse."""
     reply: str
-    """All that was written; empty for a method that writes nothing."""
+    """The whole reply; empty for a method without replies."""
     problem: str
-    """Why the reply gave no rating; empty where it did."""
+    """Why the reply has no rating; empty where it has one."""
 
 
 @dataclass(frozen=True, slots=True)
 class RatingDisagreement:
-    """One row that methods rate differently. All text may be hostile: the page escapes it."""
+    """One row that methods rate differently. Texts are untrusted; the page escapes them."""
 
     user_id: str
     history: Sequence[tuple[str, float]]

@@ -1,17 +1,14 @@
-"""Train and compare: from a data set and a config to tables, `metrics.json` and a report.
+"""Run a comparison: from a data set and a config to results.
 
-Entry point: `run_comparison`. The folder it works in holds
+Entry point: `run_comparison`. The folder of a comparison holds
 
     comparison.yaml    the resolved config
-    cells/             one folder per method and seed; a finished one is never trained again
-    trials/            the same of tuning
-    tuning.json        what was tried, what it was worth, what was kept
-    metrics.json       every number of the tables
-    tables/            each table as Markdown, CSV and LaTeX
-    report.html        everything in one page
+    cells/             one folder per method and seed; a finished cell is not trained again trials/            the same
+    for trials of tuning tuning.json        settings tried, their scores, the kept settings metrics.json       all
+    numbers of the tables tables/            each table as Markdown, CSV and LaTeX report.html        the report
 
-Fields and values that a config can get wrong are refused before anything is trained; what a machine lacks (an extra, a
-folder) is the failure of the cells that need it.
+Wrong fields and values of the config are refused before any training. A missing extra or folder fails only the cells
+that need it.
 """
 
 import json
@@ -44,16 +41,16 @@ CONFIG_FILE, TUNING_FILE = "comparison.yaml", "tuning.json"
 
 @dataclass(frozen=True, slots=True)
 class Trials:
-    """What tuning tried for one method."""
+    """Trials of tuning for one method."""
 
     settings: Sequence[Mapping[str, Any]]
     scores: Sequence[float | None]
-    """The task's metric of selection on validation rows; None where a trial failed."""
+    """Selection metric of each trial on validation rows; None where the trial failed."""
     kept: int | None
-    """Place of the best; None where all failed."""
+    """Index of the best trial; None where all failed."""
 
     def to_dict(self, key: str) -> dict[str, Any]:
-        """An entry of `tuning.json`; `key` names the scores."""
+        """An entry of `tuning.json`; `key` is the name of the scores."""
         return {
             "trials": [
                 {"settings": plain_value(dict(settings)), key: score}
@@ -65,26 +62,26 @@ class Trials:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A comparison that has been run: all that tables and report read."""
+    """Results of a comparison, as tables and report read them."""
 
     config: ComparisonConfig
     task: Task
     dataset: Dataset
     rows: Any
-    """Of the task, the same for every method."""
+    """Test rows, of the task's own type."""
     standings: Sequence[Standing]
     differences: Sequence[Difference]
     findings: Sequence[Finding]
-    """About the data; those about methods are in their cells."""
+    """Findings about the data; findings about methods are in their cells."""
     trials: Mapping[str, Trials]
     lists: Mapping[str, Mapping[str, float]]
-    """Metrics of lists of every whole method that ranks."""
+    """Metrics of recommended lists, by name of each complete ranking method."""
     best_possible: Mapping[str, float] | None
     seconds: float
 
     @property
     def whole(self) -> list[Standing]:
-        """Methods of which every seed finished."""
+        """Methods with all seeds finished."""
         return [standing for standing in self.standings if standing.whole]
 
 
@@ -92,16 +89,16 @@ class Comparison:
 def run_comparison(
     data: str | Path, config: ComparisonConfig, out: str | Path, *, runner: Runner = run_cells
 ) -> Comparison:
-    """Train and ask every cell that is not there yet, and put them side by side.
+    """Run all cells that are not finished, and compute the results.
 
     Args:
         data: dataset directory.
         config: methods, seeds, protocol, budget.
-        out: folder of this comparison; may hold an earlier one, whose cells are kept where nothing about them changed.
-        runner: how cells are run; default: each in a process of its own.
+        out: folder of the comparison. Finished cells in it are kept if none of their inputs changed.
+        runner: runs the cells; default: each in its own process.
 
     Raises:
-        ConfigError, DataError: before anything is trained. CheckpointError: `out` is something else's folder.
+        ConfigError, DataError: before any training. CheckpointError: `out` is not empty and holds no comparison.
     """
     out, started = Path(out), time.perf_counter()
     plan = _Plan.make(Path(data), config, out)
@@ -133,23 +130,23 @@ def run_comparison(
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """The config, checked against the data."""
+    """A config that has been checked against the data."""
 
     config: ComparisonConfig
     task: Task
     dataset: Dataset
     rows: Any
     valid: Any
-    """Rows that judge trials; None without tuning."""
-    contestants: Mapping[str, "_Asked"]
+    """Validation rows of the trials; None without tuning."""
+    contestants: Mapping[str, "_ParsedContestant"]
     searches: Mapping[str, Mapping[str, list[Any]]]
     data: Mapping[str, Any]
-    """All of the data set that an outcome can follow from."""
+    """Identity of the data set, for fingerprints."""
     out: Path
 
     @classmethod
     def make(cls, data: Path, config: ComparisonConfig, out: Path) -> "_Plan":
-        """Check all there is to check."""
+        """Load the data and check the whole config against it."""
         task, protocol = TASKS[config.task], config.protocol
         prepared = Dataset.load(data)
         dataset = apply_split(prepared, protocol)
@@ -162,7 +159,7 @@ class _Plan:
         for place, method in enumerate(config.methods):
             path = f"methods[{place}]"
             found = contestant(method.method, f"{path}.method")
-            asked = _Asked(found)
+            asked = _ParsedContestant(found)
             asked.identity(method.settings, f"{path}.settings")
             search = found.search if method.search is None else method.search
             searches[method.label] = check_search(search, f"{path}.search")
@@ -172,7 +169,7 @@ class _Plan:
         return cls(config, task, dataset, rows, valid, contestants, searches, _data_identity(prepared), out)
 
     def cell(self, method: MethodConfig, values: Mapping[str, Any], seed: int, split: str) -> Cell:
-        """One cell, its fingerprint and its place."""
+        """Make one cell with its fingerprint and folder."""
         config = self.config
         rows = self.rows if split == "test" else self.valid
         path = f"methods[{config.methods.index(method)}].settings"
@@ -209,10 +206,10 @@ class _Plan:
         )
 
 
-class _Asked:
-    """A contestant whose settings are parsed once in a plan, however many cells have them.
+class _ParsedContestant:
+    """A contestant that parses equal settings once per plan.
 
-    The process of a cell parses them again: a cell reaches it as JSON.
+    A cell's process parses its settings again, because it gets the cell as JSON.
     """
 
     def __init__(self, contestant: Contestant) -> None:
@@ -220,7 +217,7 @@ class _Asked:
         self._identities: dict[str, dict[str, Any]] = {}
 
     def identity(self, values: Mapping[str, Any], path: str) -> dict[str, Any]:
-        """What an outcome with these settings follows from. Raises ConfigError by the field's path."""
+        """Identity of these settings. Raises ConfigError with the path of the wrong field."""
         key = json.dumps(plain_value(dict(values)), sort_keys=True, default=str)
         if key not in self._identities:
             self._identities[key] = self._contestant.identity(self._contestant.settings_of(values, path))
@@ -228,7 +225,7 @@ class _Asked:
 
 
 def _data_identity(prepared: Dataset) -> dict[str, Any]:
-    """Tables, further tables (notes that a backbone may learn from), words of prompts, scale and split."""
+    """Digests of all tables (notes for pretraining included), with item and action words, scale and split."""
     further = sorted(path for path in prepared.path.glob("*.parquet") if path.name not in prepared.info["files"])
     return {
         "checksum": prepared.checksum,
@@ -240,18 +237,18 @@ def _data_identity(prepared: Dataset) -> dict[str, Any]:
 
 
 def _every_value(values: Mapping[str, Any], search: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
-    """The given settings with each searched value once: a wrong one is refused before anything is trained."""
+    """The given settings with each value of the search space once, to check all values before training."""
     return [dict(values) | {name: option} for name, options in search.items() for option in options]
 
 
 def _check_folder(out: Path) -> None:
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / CONFIG_FILE).exists())):
-        raise CheckpointError(out, "holds something else than a comparison", "choose a new folder with --out")
+        raise CheckpointError(out, "is not empty and holds no comparison", "choose a new folder with --out")
     out.mkdir(parents=True, exist_ok=True)
 
 
 def _tune(plan: _Plan, runner: Runner) -> dict[str, Trials]:
-    """Try settings of every method that has some to tune, on the first seed."""
+    """Run the trials of every method with a search space, with the first seed."""
     config, asked = plan.config, {}
     if plan.valid is None:
         return {}
@@ -268,14 +265,14 @@ def _tune(plan: _Plan, runner: Runner) -> dict[str, Trials]:
 
 
 def _score(cell: Cell) -> float | None:
-    """What a trial was worth; None where it failed."""
+    """Score of a trial; None where it failed."""
     if not cell.finished:
         return None
     return float(json.loads((Path(cell.folder) / CELL_FILE).read_text(encoding="utf-8"))["score"])
 
 
 def _cells(plan: _Plan, trials: Mapping[str, Trials]) -> dict[str, list[Cell]]:
-    """One cell per method and seed; none for a method of which every trial failed."""
+    """One cell per method and seed; none for a method whose trials all failed."""
     cells = {}
     for method in plan.config.methods:
         tried = trials.get(method.label)
@@ -288,7 +285,7 @@ def _cells(plan: _Plan, trials: Mapping[str, Trials]) -> dict[str, list[Cell]]:
 def _standing(plan: _Plan, method: MethodConfig, cells: Sequence[Cell], trials: Mapping[str, Trials]) -> Standing:
     tried, finished, failures = trials.get(method.label), {}, {}
     if not cells:
-        failures = {seed: "every trial of tuning failed" for seed in plan.config.seeds}
+        failures = {seed: "all trials of tuning failed" for seed in plan.config.seeds}
     for cell in cells:
         try:
             if cell.finished:
@@ -302,7 +299,8 @@ def _standing(plan: _Plan, method: MethodConfig, cells: Sequence[Cell], trials: 
 
 
 def _split_findings(plan: _Plan) -> list[Finding]:
-    """Models and traces are made of the data as it was prepared; under another split they may know its test rows."""
+    """A warning where backbones or traces may have been made with another split, whose training rows may be test rows
+    here."""
     made = [method.label for method in plan.config.methods if {"backbone", "traces"} & set(method.settings)]
     prepared = plan.data["prepared"]
     if prepared == plan.dataset.protocol or not made:

@@ -1,7 +1,7 @@
-"""The rows that every method is asked about, and the data set as the protocol splits it.
+"""The test rows of a comparison, and the data set under the protocol's split.
 
-Entry points: `apply_split`, `Rows` made by `rows_of`. Nothing here knows a method: all of them get the same rows, the
-same candidates and the same items left out.
+Entry points: `apply_split`, `Rows` made by `rows_of`. Knows nothing of methods: all get the same rows, candidates and
+excluded items.
 """
 
 import hashlib
@@ -19,50 +19,50 @@ from reckon.data.splits import Split as RowSplit
 from reckon.errors import ConfigError, DataError
 from reckon.models.recommender import RankedExamples, Recommendation
 
-ROW_SEED = 0  # of drawn rows and drawn negatives: they belong to the protocol, not to a training seed
+ROW_SEED = 0  # seed of sampled rows and negatives; independent of training seeds
 LISTS_AT_ONCE = 1 << 22  # items in the lists of one block of sampled ranking
 
 
 class Ranker(Protocol):
-    """A fitted method, as the harness knows it."""
+    """Interface of a fitted ranking method."""
 
     def ranks(self, examples: Examples, k: int, on_batch: Callable[[int], None] | None = None) -> RankedExamples:
-        """Rank of every row's target over the whole catalog, and the k best items."""
+        """Rank of every row's target in the whole catalog, and the k best items."""
 
     def lists(self, examples: Examples) -> list[Recommendation]:
-        """The whole catalog in order for each row, items of the history too."""
+        """The whole ranked catalog for each row, items of the history included."""
 
 
 def apply_split(dataset: Dataset, protocol: ProtocolConfig) -> Dataset:
     """The data set under the protocol's split.
 
     Raises:
-        ConfigError: `given` rows that the data set does not have.
+        ConfigError: the split is `given`, and the data set has no given rows.
     """
     if protocol.split in ("as-prepared", dataset.protocol):
         return dataset
     if protocol.split == "given":
-        fix = "prepare the data with rows of its own, or use temporal or leave-one-out"
+        fix = "prepare the data with given rows, or use temporal or leave-one-out"
         raise ConfigError("protocol.split", "given", "the data set has no given rows", fix)
     return replace(dataset, info=dataset.info | {"split": protocol.split}, rows=None)
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of one split, the same for every method."""
+    """Rows of one split, equal for all methods."""
 
     examples: Examples
     negatives: IntArray | None
     """[U, n] items that each target is ranked among; None: the whole catalog."""
     exclude_seen: bool = True
-    """Whether a target that the user took before is a miss."""
+    """Whether items that the user took before are excluded; such a target is a miss."""
 
     def __len__(self) -> int:
         return len(self.examples)
 
     @cached_property
     def checksum(self) -> str:
-        """Users, targets, whole histories and negatives: equal checksums are equal rows."""
+        """Checksum of users, targets, whole histories and negatives; equal checksums mean equal rows."""
         digest = hashlib.sha256("\n".join(map(str, self.examples.user_ids)).encode())
         digest.update(np.asarray(self.examples.targets, dtype=np.int64).tobytes())
         for row in range(len(self.examples)):
@@ -72,7 +72,7 @@ class Rows:
         return digest.hexdigest()
 
     def within(self, window: int) -> Examples:
-        """The rows with at most `window` events of each history to read."""
+        """The rows with at most the latest `window` events of each history."""
         return replace(self.examples, start=np.maximum(self.examples.start, self.examples.end - window))
 
 
@@ -80,13 +80,13 @@ def rows_of(dataset: Dataset, protocol: ProtocolConfig, split: RowSplit, limit: 
     """Rows of a split under the protocol.
 
     Args:
-        dataset: as `apply_split` gives it.
+        dataset: as returned by `apply_split`.
         protocol: window, masking, negatives.
         split: `test` or `valid`.
-        limit: at most so many rows; None: all.
+        limit: most rows; None: all.
 
     Raises:
-        DataError: there are no such rows, or fewer items than negatives.
+        DataError: the split has no rows. ConfigError: a row has fewer items to draw from than negatives.
     """
     examples = dataset.examples(split, protocol.window)
     if len(examples) == 0:
@@ -100,7 +100,8 @@ def rows_of(dataset: Dataset, protocol: ProtocolConfig, split: RowSplit, limit: 
 
 
 def _draw(examples: Examples, catalog_size: int, count: int, exclude_seen: bool) -> IntArray:
-    """Uniform items for each row, without replacement, never the target nor, where those are left out, the history."""
+    """Items [U, count] drawn uniformly without replacement for each row, without its target and, if excluded, its
+    history."""
     rng = np.random.default_rng(ROW_SEED)
     drawn = np.empty((len(examples), count), dtype=np.int64)
     for row, target in enumerate(examples.targets):
@@ -116,28 +117,29 @@ def _draw(examples: Examples, catalog_size: int, count: int, exclude_seen: bool)
 def rank_rows(
     ranker: Ranker, rows: Rows, window: int, k: int, catalog_size: int, on_batch: Callable[[int], None] | None = None
 ) -> RankedExamples:
-    """Rank every row's target among the protocol's candidates; lists are always of the whole catalog.
+    """Rank every row's target among the protocol's candidates; recommended lists come from the whole catalog.
 
     Args:
         ranker: a fitted method.
-        rows: the same for all.
-        window: events that this method reads, at most the protocol's.
-        k: items of each list to keep.
+        rows: the test rows.
+        window: events that this method reads, at most the protocol's window.
+        k: kept length of each list.
         catalog_size: I; I + 1 is the rank of a miss.
-        on_batch: told how many rows were ranked.
+        on_batch: called with the number of rows ranked since the last call.
     """
     examples = rows.within(window)
     ranked = ranker.ranks(examples, k, on_batch)
     if rows.negatives is not None:
         ranked.ranks = _sampled_ranks(ranker, examples, rows.negatives, catalog_size)
-        if rows.exclude_seen:  # a beam that merely has not found the target is no reason for a miss
+        if rows.exclude_seen:  # an excluded target is a miss; a target outside a beam has a rank among its negatives
             masked = [examples.targets[row] in examples.seen(row) for row in range(len(examples))]
             ranked.ranks[masked] = catalog_size + 1
     return ranked
 
 
 def _sampled_ranks(ranker: Ranker, examples: Examples, negatives: IntArray, catalog_size: int) -> IntArray:
-    """Rank of each target among its negatives, behind its equals. A target that is in no list is a miss: I + 1."""
+    """Rank of each target among its negatives, ties counted against it; I + 1 for a target that the method's list
+    lacks."""
     ranks = np.full(len(examples), catalog_size + 1, dtype=np.int64)
     size = max(1, LISTS_AT_ONCE // catalog_size)
     for start in range(0, len(examples), size):

@@ -1,6 +1,6 @@
-"""What a comparison can name: every baseline, every method, and the two tasks.
+"""The names of a comparison: all baselines, all arms of methods, and the two tasks.
 
-Entry points: `contestant` finds a contestant by its name, `contestants` lists them, `TASKS` holds the tasks.
+Entry points: `contestant` makes a contestant by its name, `contestants` lists the names, `TASKS` holds the tasks.
 """
 
 import difflib
@@ -25,7 +25,7 @@ KINDS: Mapping[TaskName, type[MethodContestant]] = {"ranking": RankingMethod, "r
 
 
 def contestants() -> dict[str, Callable[[], Contestant]]:
-    """What makes each contestant, by its name."""
+    """Factories of the contestants, by name."""
     return {
         **{name: partial(BaselineContestant, baseline) for name, baseline in RANKING_BASELINES.items()},
         Oracle.NAME: partial(BaselineContestant, Oracle),
@@ -35,7 +35,7 @@ def contestants() -> dict[str, Callable[[], Contestant]]:
 
 
 def contestant(name: str, path: str) -> Contestant:
-    """The contestant of that name. Raises ConfigError, by its path in the config, for an unknown one."""
+    """The contestant of that name. Raises ConfigError with its path in the config for an unknown name."""
     found = contestants()
     if name not in found:
         near = difflib.get_close_matches(name, found, n=1)

@@ -1,11 +1,11 @@
-"""What the cells of a comparison say together: means over seeds, differences from the baseline, and what is clear.
+"""Statistics of a comparison: means over seeds, differences from the baseline, significance.
 
 Entry points: `Standing` holds one method's cells; `differences` compares every method with the baseline under Holm's
 correction.
 
-Two kinds of chance are kept apart. The interval is over users: each row's number is first averaged over the seeds, and
-users are resampled. The spread is over seeds: the sample deviation of the seeds' metrics. RMSE over seeds is the root
-of the mean squared error of all rows and seeds.
+The interval is over users: each row's number is averaged over the seeds, then users are resampled. The deviation is
+over seeds: the sample deviation of the metric over seeds. RMSE over seeds is the root of the mean squared error over
+all rows and seeds.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,49 +25,50 @@ from reckon.metrics.significance import LEVEL, enough_resamples
 
 @dataclass(frozen=True, slots=True)
 class SeedMetric:
-    """One metric of one method."""
+    """One metric of one method over its seeds."""
 
     interval: Interval
-    """Over users and seeds; 95 % over users."""
+    """Mean over users and seeds, with a 95 % interval over users."""
     deviation: float
-    """Sample deviation over the seeds."""
+    """Sample standard deviation over the seeds."""
     by_seed: tuple[float, ...]
-    """Each seed's own."""
+    """The metric of each seed."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Standing:
-    """One method of the table."""
+    """One method with all its cells, a row of the table."""
 
     name: str
     method: str
     settings: Mapping[str, Any]
-    """As they were trained: given, or found by tuning."""
+    """Settings of the training: given, or found by tuning."""
     cells: Mapping[int, FinishedCell] = field(default_factory=dict)
-    """By seed; those that finished."""
+    """Finished cells by seed."""
     failures: Mapping[int, str] = field(default_factory=dict)
-    """By seed: what went wrong, in one line."""
+    """Errors of the other cells by seed, in one line."""
     trials: int = 0
-    """Settings that tuning tried."""
+    """Number of settings that tuning tried."""
     _measured: dict[str, SeedMetric] = field(default_factory=dict, repr=False)
 
     @property
     def results(self) -> list[Any]:
-        """Of every finished seed."""
+        """Results of all finished seeds."""
         return [cell.result for cell in self.cells.values()]
 
     @property
     def whole(self) -> bool:
-        """Whether every seed finished: only then the method is compared."""
+        """Whether all seeds finished; otherwise the method is not compared."""
         return bool(self.cells) and not self.failures
 
     def worth(self, metric: str) -> FloatArray:
-        """[U] what each row adds to the metric, averaged over the seeds: its hit, or its error (squared, for RMSE)."""
+        """Numbers [U] of the rows for a metric, averaged over the seeds: a hit, a gain, or an error (squared for
+        RMSE)."""
         values = measure_of(metric).values
         return np.mean([values(result) for result in self.results], axis=0)
 
     def metric(self, metric: str) -> SeedMetric:
-        """One metric over all seeds; measured once, since tables and charts ask for the same."""
+        """One metric over all seeds; computed once and kept."""
         if metric not in self._measured:
             measure = measure_of(metric)
             interval = measure.interval(self.worth(metric), self.results[0].user_ids)
@@ -76,18 +77,19 @@ class Standing:
         return self._measured[metric]
 
     def in_groups(self, metric: str, groups: Groups) -> list[Interval | None]:
-        """The metric over rows and seeds in each group, with its interval; None for too few rows."""
+        """The metric in each group of rows, over all seeds, with its interval; None for too few rows."""
         return intervals_of(self.worth(metric), self.results[0].user_ids, metric, groups)
 
     def mean_of(self, place: str, name: str) -> float | None:
-        """Mean over seeds of a number in the cells' `place` (`seconds`, `rates`); None where no cell has it."""
+        """Mean over seeds of the number `name` in section `place` (`seconds`, `rates`) of the cells; None where no cell
+        has it."""
         values = [cell.about[place][name] for cell in self.cells.values() if name in (cell.about.get(place) or {})]
         return float(np.mean(values)) if values else None
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A method minus the baseline in one metric."""
+    """Difference of a method from the baseline in one metric."""
 
     name: str
     baseline: str
@@ -96,7 +98,7 @@ class Difference:
     corrected: float
     """p-value after Holm's correction over the table."""
     detectable: float
-    """The least true difference that this comparison would find with power 0.8, uncorrected."""
+    """Smallest true difference that this comparison would find with power 0.8, without the correction."""
 
     @property
     def clear(self) -> bool:
@@ -119,12 +121,13 @@ class Difference:
 
 
 def differences(standings: Sequence[Standing], baseline: str, metrics: Sequence[str]) -> list[Difference]:
-    """Every whole method against the baseline, corrected together; none where the baseline itself failed.
+    """Differences of all complete methods from the baseline under one correction; empty where the baseline is not
+    complete.
 
     Args:
         standings: the table.
-        baseline: a name in it.
-        metrics: the correction is over methods times metrics.
+        baseline: name of one of them.
+        metrics: tested metrics; the correction is over methods times metrics.
     """
     known = {standing.name: standing for standing in standings if standing.whole}
     if baseline not in known:

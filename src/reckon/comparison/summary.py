@@ -1,4 +1,4 @@
-"""A comparison in numbers: `metrics.json`, and the sentence that says what everything was measured with.
+"""The numbers of a comparison as `metrics.json`, and the caption of its tables.
 
 Entry points: `metrics_of`, `provenance`.
 """
@@ -12,7 +12,7 @@ CELL_KEYS = ("seed", "fingerprint", "seconds", "findings", "reasoning", "problem
 
 
 def provenance(comparison: Comparison) -> str:
-    """What every table says of itself: data, rows, what was asked about them, seeds, budget."""
+    """Caption of every table: data, split, rows, task, seeds, tuning budget."""
     config = comparison.config
     tuned = f"up to {config.tuning.trials} trials per method" if config.tuning.trials > 1 else "no tuning"
     few = " (fewer than three)" if config.allow_few_seeds and len(config.seeds) < 3 else ""
@@ -26,7 +26,7 @@ def provenance(comparison: Comparison) -> str:
 
 
 def metrics_of(comparison: Comparison) -> dict[str, Any]:
-    """Everything in the tables, for `metrics.json`."""
+    """All numbers of the tables, for `metrics.json`."""
     config = comparison.config
     metrics = [*config.metrics, *(["mrr"] if config.task == "ranking" else [])]
     rows = []

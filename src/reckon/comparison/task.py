@@ -1,8 +1,8 @@
-"""What methods are asked to do, as cells and harness know it: rank items, or predict ratings.
+"""The interface of a task: rank items, or predict ratings.
 
-Entry point: `Task`. `reckon.comparison.ranking.task` and `reckon.comparison.rating.task` are the two; which one a
-comparison has, follows from its methods (`ComparisonConfig.task`). Cells, tuning, statistics, resuming and the tables
-that all comparisons have know no more of it than what is here.
+Entry point: `Task`, implemented in `reckon.comparison.ranking.task` and `reckon.comparison.rating.task`. The methods of
+a comparison decide its task (`ComparisonConfig.task`). Cells, tuning, statistics and the common tables use only this
+interface.
 """
 
 from abc import ABC, abstractmethod
@@ -19,78 +19,78 @@ from reckon.methods.method import Task as TaskName
 
 
 class AnyRows(Protocol):
-    """Rows of one split, the same for every method."""
+    """Rows of one split, equal for all methods."""
 
     def __len__(self) -> int: ...
 
     @property
     def checksum(self) -> str:
-        """Equal checksums are equal rows."""
+        """Checksum; equal checksums mean equal rows."""
 
 
 class AnyResult(Protocol):
-    """What one cell is measured by."""
+    """The result of one cell."""
 
     @property
     def name(self) -> str:
-        """Of the method, as tables call it."""
+        """Name of the method in tables."""
 
     @property
     def user_ids(self) -> Any:
-        """[U] who each row belongs to."""
+        """User of each row: [U]."""
 
     @property
     def rates(self) -> Mapping[str, float]:
-        """What was counted on the way."""
+        """Rates of the result, such as shares of replies."""
 
     def __len__(self) -> int: ...
 
 
 class Task(ABC):
-    """One task. It has no state: everything is passed in.
+    """One task, without state.
 
-    Rows, fitted contestants, recommendations and results are the task's own types, which its subclass names. Who calls
-    a task passes on what it got from the same task, and looks at no more than the protocols above say.
+    Rows, fitted contestants, recommendations and results have types of the task. A caller passes them on to the same
+    task and uses only the protocols above.
     """
 
     name: ClassVar[TaskName]
-    """Also what a fitted method is said to be doing."""
+    """Also the name of the phase after training, in progress lines."""
     selection: ClassVar[str]
-    """Metric of validation rows by which tuning keeps settings."""
+    """Metric on validation rows by which tuning chooses settings."""
 
     # -- the rows -------------------------------------------------------------------------------------------------
 
     @abstractmethod
     def rows(self, dataset: Dataset, protocol: ProtocolConfig, split: RowSplit, limit: int | None) -> AnyRows:
-        """At most `limit` rows of a split under the protocol. Raises DataError where there are none."""
+        """At most `limit` rows of a split under the protocol. Raises DataError where the split has no rows."""
 
     @abstractmethod
     def question(self, dataset: Dataset, rows: Any, protocol: ProtocolConfig) -> str:
-        """What is asked about each row, for the captions of tables."""
+        """What is predicted for each row, for the captions of tables."""
 
     @abstractmethod
     def data_findings(self, dataset: Dataset, rows: Any, protocol: ProtocolConfig) -> list[Finding]:
-        """Leaks that the data itself can hold, whatever the method."""
+        """Checks of the data for leaks, independent of the methods."""
 
     @abstractmethod
     def best_possible(self, dataset: Dataset, rows: Any, config: ComparisonConfig) -> dict[str, float] | None:
-        """Metrics that nothing can beat but by luck, where the process behind the data is known."""
+        """Best possible expected metrics, where the process that generated the data is known; else None."""
 
     # -- one cell -------------------------------------------------------------------------------------------------
 
     @abstractmethod
     def recommend(self, fitted: Any, rows: Any, dataset: Dataset, width: int, on_batch: Callable[[int], None]) -> Any:
-        """Ask a fitted method about every row; `on_batch` is told how many are done."""
+        """Apply a fitted method to every row; `on_batch` is called with the number of rows of each batch."""
 
     @abstractmethod
     def result(
         self, name: str, recommendations: Any, rows: Any, dataset: Dataset, rates: Mapping[str, float]
     ) -> AnyResult:
-        """Recommendations as metrics read them. Raises DataError for recommendations that cannot be."""
+        """Recommendations as a result for metrics. Raises DataError for invalid recommendations."""
 
     @abstractmethod
     def rates(self, fitted: Any, recommendations: Any) -> dict[str, float]:
-        """What was counted of the replies, of methods that write some."""
+        """Rates of the replies; empty for a method without replies."""
 
     @abstractmethod
     def findings(
@@ -102,11 +102,11 @@ class Task(ABC):
         dataset: Dataset,
         protocol: ProtocolConfig,
     ) -> list[Finding]:
-        """Checks of one fitted method. Raises DataError for recommendations that contradict themselves."""
+        """Checks of one fitted method. Raises DataError for contradictory recommendations."""
 
     @abstractmethod
     def details(self, fitted: Any, rows: Any, recommendations: Any, limit: int, seed: int) -> dict[str, Any]:
-        """More for `cell.json`; `limit` bounds the rows of what takes another pass over them."""
+        """Further entries of `cell.json`; `limit` bounds the rows that are ranked or rated again for them."""
 
     @abstractmethod
     def save(self, folder: Path, recommendations: Any, fitted: Any) -> None:
@@ -114,7 +114,7 @@ class Task(ABC):
 
     @abstractmethod
     def load(self, folder: Path, rows: Any, *, wrote: bool) -> Any:
-        """Read what `save` wrote, with the text of replies where the method `wrote` some.
+        """Read what `save` wrote, and the replies if the method `wrote` any.
 
         Raises:
             OSError, ValueError, KeyError, SafetensorError: a file is missing or damaged.
@@ -124,14 +124,14 @@ class Task(ABC):
 
     @abstractmethod
     def refuse_impossible(self, result: Any, config: ComparisonConfig) -> None:
-        """Refuse a result whose metrics cannot be. Raises DataError."""
+        """Refuse a result with impossible metrics. Raises DataError."""
 
     @abstractmethod
     def refuse_published(self, row: PublishedConfig, dataset: Dataset, config: ComparisonConfig) -> None:
-        """The same for somebody else's numbers."""
+        """The same for published numbers."""
 
     def list_numbers(
         self, dataset: Dataset, rows: Any, results: Mapping[str, Sequence[Any]], config: ComparisonConfig
     ) -> dict[str, dict[str, float]]:
-        """What methods recommend, whether right or not, by the method's name; nothing where there is nothing to say."""
+        """Metrics of recommended lists by method name; empty for tasks without lists."""
         return {}

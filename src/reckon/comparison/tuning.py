@@ -1,7 +1,7 @@
-"""The same tuning budget for every method: a random search over its settings, judged on validation rows.
+"""Random search over a method's settings on validation rows, with the same budget for every method.
 
-Entry points: `trials_of` draws the settings, `best_trial` reads what they were worth. The first trial is always the
-settings that the config gives, so tuning cannot make a method worse on the rows that judge it.
+Entry points: `trials_of` draws the settings, `best_trial` chooses the best. The first trial has the given settings, so
+tuning cannot lower the score on the validation rows.
 """
 
 import hashlib
@@ -13,12 +13,13 @@ import numpy as np
 
 from reckon.errors import ConfigError
 
-SEARCH_SEED = 0  # of all random searches: they belong to the comparison, not to a training seed
-ENOUGH = 10_000  # combinations that are listed; more are drawn blindly
+SEARCH_SEED = 0  # seed of all random searches; independent of training seeds
+ENOUGH = 10_000  # a search space of at most this many combinations is enumerated
 
 
 def check_search(search: Mapping[str, Any], path: str) -> dict[str, list[Any]]:
-    """A search space with a list of values for each setting. Raises ConfigError by the field's path."""
+    """Check that a search space has a list of values for each setting. Raises ConfigError with the path of the
+    setting."""
     for name, values in search.items():
         if not isinstance(values, list | tuple) or not values:
             raise ConfigError(f"{path}.{name}", values, "must be a list of values to draw from", "write [a, b, c]")
@@ -31,10 +32,10 @@ def trials_of(
     """At most `count` different settings, the given ones first.
 
     Args:
-        values: as the config gives them.
-        search: settings, each with its values; a setting in it wins over the given one.
-        count: the budget, the same for all methods; 0 is no tuning.
-        name: of the method; draws differ between methods and are the same in every run.
+        values: the given settings.
+        search: search space; its values replace the given ones.
+        count: number of trials; 0 is no tuning.
+        name: name of the method; part of the seed of the draws.
     """
     trials = [dict(values)]
     if not search or count < 2:
@@ -54,7 +55,7 @@ def trials_of(
 
 
 def best_trial(scores: Sequence[float | None], lower_is_better: bool = False) -> int | None:
-    """The place of the best score, the first of equals; None where every trial failed."""
+    """Index of the best score, the first of ties; None where all trials failed."""
     sign = -1 if lower_is_better else 1
     known = [(sign * score, -place) for place, score in enumerate(scores) if score is not None]
     return -max(known)[1] if known else None

@@ -1,10 +1,10 @@
-"""Run cells, some at a time, each in a process of its own: one that dies takes no other with it.
+"""Run cells in parallel, each in its own process.
 
-Entry point: `run_cells`. Cells that are finished are passed over; a failed one leaves its error in its folder and the
-rest goes on. Ctrl-C, or a kill, ends the running processes and leaves every finished cell.
+Entry point: `run_cells`. Finished cells are skipped. A failed cell leaves its error in its folder, and the other cells
+continue. Ctrl-C or a kill ends the running processes and keeps all finished cells.
 
-Processes are forked from a server that has imported PyTorch once and started no threads; where there is no such server
-they are started anew.
+Processes are forked from a server that has imported PyTorch and started no threads; on systems without fork servers
+each process starts anew.
 """
 
 import json
@@ -32,8 +32,8 @@ def run_cells(cells: Sequence[Cell], workers: int) -> None:
     """Run every cell that is not finished.
 
     Args:
-        cells: in the order to begin them.
-        workers: at once.
+        cells: cells in starting order.
+        workers: most processes at the same time.
 
     Raises:
         KeyboardInterrupt: after the running processes have ended.
@@ -61,11 +61,11 @@ def run_cells(cells: Sequence[Cell], workers: int) -> None:
 
 
 class _Running:
-    """A cell in its process."""
+    """A cell that runs in a process."""
 
     def __init__(self, context: Any, cell: Cell, lines: "_Lines") -> None:
         self.cell, self.silent = cell, False
-        (cell.growing / ERROR_FILE).unlink(missing_ok=True)  # an earlier attempt's
+        (cell.growing / ERROR_FILE).unlink(missing_ok=True)  # error of an earlier attempt
         self.connection, theirs = context.Pipe(duplex=False)
         self.process = context.Process(target=work, args=(cell.to_json(), theirs), daemon=True)
         self.process.start()
@@ -73,7 +73,7 @@ class _Running:
         lines.move(cell, "starting")
 
     def hear(self, lines: "_Lines") -> None:
-        """Read what the process says of its progress."""
+        """Read progress messages of the process."""
         try:
             step, share = json.loads(self.connection.recv_bytes())
         except (EOFError, OSError):
@@ -82,25 +82,25 @@ class _Running:
         lines.move(self.cell, f"{step} {share:.0%}")
 
     def ended(self, lines: "_Lines") -> None:
-        """Say how it ended; a process that died without a word gets an error of its own."""
+        """Report the end of the process; a process that died without an error of its own gets one."""
         self.process.join()
         self.connection.close()
         if not self.cell.finished and failure_of(self.cell) is None:
             code = self.process.exitcode
             reason = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
-            report_failure(self.cell, f"the process ended with {reason}, perhaps for want of memory", "")
+            report_failure(self.cell, f"the process ended with {reason}, perhaps for lack of memory", "")
         lines.end(self.cell)
 
     def stop(self) -> None:
-        """End the process; what it has saved so far stays."""
+        """End the process; its saved state stays."""
         self.process.terminate()
         self.process.join()
         self.connection.close()
 
 
 def work(spec: str, connection: Connection) -> None:
-    """The body of a process: one cell, with what it prints in a file of its folder."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us, once it has stopped starting others
+    """Main function of a process: run one cell and redirect its output to a file in the cell's folder."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process after it has stopped starting others
     end_with_parent()
     cell = Cell(**json.loads(spec))
     cell.growing.mkdir(parents=True, exist_ok=True)
@@ -115,7 +115,7 @@ def work(spec: str, connection: Connection) -> None:
 
 
 def end_with_parent() -> None:
-    """End this process when the one that asked for it is killed: nobody would know what it goes on doing."""
+    """End this process when its parent is killed."""
     parent = multiprocessing.parent_process()
 
     def watch() -> None:
@@ -128,7 +128,7 @@ def end_with_parent() -> None:
 
 
 def run_here(cell: Cell, on_phase: Callable[[str, float], None] = lambda phase, share: None) -> None:
-    """Run a cell in this process; an error of any kind becomes the cell's, never a number."""
+    """Run a cell in this process; every error becomes the cell's error."""
     try:
         run_cell(cell, on_phase)
     except ReckonError as error:
@@ -138,7 +138,7 @@ def run_here(cell: Cell, on_phase: Callable[[str, float], None] = lambda phase, 
 
 
 def report_failure(cell: Cell, error: str, trace: str) -> None:
-    """Leave an error in the folder of a cell that is not finished."""
+    """Write an error into the folder of an unfinished cell."""
     cell.growing.mkdir(parents=True, exist_ok=True)
     write_text(cell.growing / ERROR_FILE, json.dumps({"error": error, "traceback": trace}, indent=2))
 
@@ -169,7 +169,8 @@ def _one_thread() -> None:
 
 
 class _Lines:
-    """How many cells are done, and how far each is that runs; without a terminal, one line more for each that ends."""
+    """Progress of the cells: done and total, phase of each running cell; without a terminal, one line per finished
+    cell."""
 
     def __init__(self, running: Phase) -> None:
         self.console, self.running = standard_error(), running
@@ -178,7 +179,7 @@ class _Lines:
     @classmethod
     @contextmanager
     def shown(cls, total: int, done: int) -> "Iterator[_Lines]":
-        """Of `total` cells, of which some are done already."""
+        """Progress of `total` cells, `done` of which are finished."""
         with phase("cells", total=total) as running:
             running.advance(done)
             yield cls(running)

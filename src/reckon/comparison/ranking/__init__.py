@@ -1,1 +1,1 @@
-"""What a comparison of rankings adds to the harness."""
+"""Comparisons of rankings."""

@@ -1,6 +1,6 @@
-"""How a method that ranks is fitted: every baseline, and the methods that reason.
+"""Contestants that rank: every baseline, and the methods that reason.
 
-Entry points: `BaselineContestant`, `RankingMethod`; which names there are, says `reckon.comparison.registry`.
+Entry points: `BaselineContestant`, `RankingMethod`; `reckon.comparison.registry` lists the names.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,13 +29,13 @@ from reckon.models.recommender import RankedExamples, Recommendation
 
 @dataclass(frozen=True, slots=True)
 class Fitted(Trained):
-    """Something that ranks, and what is known of it."""
+    """A fitted ranking method."""
 
     ranker: Ranker
     window: int
-    """Latest events of a history that it reads."""
+    """Latest events of a history that the method reads."""
     model: RankingModel | None = None
-    """The model behind it, where it is one that may reason."""
+    """The RankingModel of a method that may reason; None for a baseline."""
 
     @property
     def reasons(self) -> bool:
@@ -46,7 +46,7 @@ class Fitted(Trained):
 
 
 class RankedBaseline:
-    """A baseline as the harness asks it."""
+    """A baseline as a `Ranker`."""
 
     def __init__(self, baseline: Baseline) -> None:
         self.baseline = baseline
@@ -60,7 +60,7 @@ class RankedBaseline:
 
 
 class BaselineContestant(Contestant):
-    """Any baseline that ranks."""
+    """Contestant of a ranking baseline."""
 
     def __init__(self, baseline: type[Baseline]) -> None:
         self.baseline, self.name = baseline, baseline.NAME
@@ -97,7 +97,7 @@ class BaselineContestant(Contestant):
 
 
 class RankedModel:
-    """A RankingModel as the harness asks it."""
+    """A RankingModel as a `Ranker`."""
 
     def __init__(self, model: RankingModel) -> None:
         self.model = model
@@ -110,7 +110,7 @@ class RankedModel:
 
 
 class RankingMethod(MethodContestant):
-    """One arm of a method that reasons and then ranks."""
+    """Contestant of one arm of a method that reasons and then ranks."""
 
     @property
     def owned(self) -> tuple[str, ...]:

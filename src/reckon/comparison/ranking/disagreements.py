@@ -1,6 +1,6 @@
-"""Rows on which methods disagree most about the ranking.
+"""The rows that methods rank most differently.
 
-Entry points: `disagreements`; `contested_rows` picks the rows for either task.
+Entry points: `disagreements`; `contested_rows` chooses the rows for both tasks.
 """
 
 from collections.abc import Sequence
@@ -12,20 +12,21 @@ from reckon.comparison.statistics import Standing
 from reckon.data import Dataset, Examples
 from reckon.metrics.bootstrap import FloatArray
 
-SHOWN_ITEMS = 3  # of each method's list, in an example
+SHOWN_ITEMS = 3  # shown items of each method's list
 SHOWN_METHODS = 4
 
 
 def disagreements(
     standings: Sequence[Standing], examples: Examples, dataset: Dataset, count: int = 6
 ) -> list[Disagreement]:
-    """Rows on which the reciprocal ranks of at most SHOWN_METHODS methods differ most, each method the winner in turns.
+    """Rows with the largest differences in reciprocal rank between at most SHOWN_METHODS methods; the methods alternate
+    as the best one.
 
     Args:
-        standings: whole ones, the most interesting first; their first seed is shown.
-        examples: the rows, with the histories to show.
-        dataset: their catalog and training counts.
-        count: rows at most.
+        standings: complete ones, most important first; their first seed is shown.
+        examples: the rows, with their histories.
+        dataset: gives titles and training counts.
+        count: most rows.
     """
     shown = list(standings[:SHOWN_METHODS])
     if len(shown) < 2:
@@ -35,7 +36,8 @@ def disagreements(
 
 
 def contested_rows(worth: FloatArray, count: int) -> list[int]:
-    """At most `count` rows where worth [M, U] differs most between the M methods, each of them the winner in turns."""
+    """At most `count` rows with the largest difference of `worth` [M, U] between the M methods, which alternate as the
+    best one."""
     spread, winner = worth.max(axis=0) - worth.min(axis=0), worth.argmax(axis=0)
     order = np.argsort(-spread, kind="stable")
     queues = [[row for row in order if winner[row] == method and spread[row] > 0] for method in range(len(worth))]

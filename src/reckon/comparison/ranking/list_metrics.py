@@ -1,6 +1,7 @@
-"""What methods recommend, whether right or not, as one row of numbers per method.
+"""Metrics of recommended lists for every method of a comparison.
 
-Entry points: `ListInputs.of` gathers once what the metrics need of the data, `ListInputs.numbers` measures a method.
+Entry points: `ListInputs.of` collects the inputs from the data once, `ListInputs.numbers` computes the metrics of a
+method.
 """
 
 from collections.abc import Sequence
@@ -15,24 +16,24 @@ from reckon.metrics import RankingResult, list_summary, mrr
 from reckon.metrics.lists import distinct_users
 from reckon.prompts import item_text
 
-ITEM_WORDS = 64  # of each item's text, in the vectors that diversity is measured with
+ITEM_WORDS = 64  # words of each item's text in the vectors for diversity
 
 
 @dataclass(frozen=True, slots=True)
 class ListInputs:
-    """Training counts, histories and item vectors."""
+    """Inputs of the list metrics: training counts, histories and item vectors."""
 
     counts: IntArray  # [I] training interactions
     user_counts: IntArray  # [I] distinct training users
     users: int
     histories: tuple[IntArray, IntArray]
-    """Items of all rows' whole histories, and the row of each."""
+    """Item indices of all rows' whole histories, joined, and the row of each."""
     vectors: Any
     """[I, words] TF-IDF of the items' texts; None where they have no words."""
 
     @classmethod
     def of(cls, dataset: Dataset, examples: Examples) -> "ListInputs":
-        """Of a data set, and the rows that are recommended to."""
+        """Collect the inputs from a data set and its test rows."""
         training = dataset.is_training_event
         user_counts, users = distinct_users(
             dataset.user_index[training], dataset.events.item_index[training], len(dataset.catalog)
@@ -47,7 +48,7 @@ class ListInputs:
         )
 
     def numbers(self, results: Sequence[RankingResult], k: int, mrr_key: str = "mrr") -> dict[str, float]:
-        """MRR, and every metric of lists at k; the mean over the results of a method's seeds."""
+        """MRR and all list metrics at k, averaged over the results of a method's seeds."""
         made = [
             {mrr_key: mrr(result)}
             | list_summary(

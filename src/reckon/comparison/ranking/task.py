@@ -1,9 +1,9 @@
-"""Ranking: every row has a target, and a method puts the catalog in order.
+"""The ranking task: rank the catalog for every row, which has one target.
 
-Entry point: `RankingTask`. A cell holds beside what every cell holds
+Entry point: `RankingTask`. In addition to the files of every cell, a cell holds
 
     ranks.safetensors   ranks [U], items [U, K], truncated [U], parsed [U], lengths [U]
-    reasonings.parquet  what was written about each row, of methods that reason
+    reasonings.parquet  reasoning of each row, for methods that reason
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -35,7 +35,7 @@ RANKS_FILE, REASONINGS_FILE = "ranks.safetensors", "reasonings.parquet"
 
 
 class RankingTask(Task):
-    """Rank the target of each row."""
+    """Rank the catalog for each row; the metrics are those of the target's rank."""
 
     name = "ranking"
     selection = "ndcg@10"
@@ -54,7 +54,7 @@ class RankingTask(Task):
 
     def best_possible(self, dataset: Dataset, rows: Rows, config: ComparisonConfig) -> dict[str, float] | None:
         if rows.negatives is not None or not config.protocol.exclude_seen:
-            return None  # the simulation's best is that of the whole catalog, without what was taken
+            return None  # the simulation's optimum is for the whole catalog with seen items excluded
         try:
             shop, books = shop_of(dataset)
         except (ReckonError, KeyError):
@@ -105,11 +105,11 @@ class RankingTask(Task):
     def details(
         self, fitted: Fitted, rows: Rows, recommendations: RankedExamples, limit: int, seed: int
     ) -> dict[str, Any]:
-        """How much the reasoning matters, on at most `limit` rows."""
+        """Effect of the reasoning, measured on at most `limit` rows."""
         if fitted.model is None or not fitted.model.reasons or limit == 0:
             return {"reasoning": None}
         if rows.negatives is not None:
-            return {"reasoning": None}  # the arms are ranked over the whole catalog, beside sampled numbers
+            return {"reasoning": None}  # the effect is measured on the whole catalog; sampled metrics do not compare
         examples = rows.within(fitted.window).sample(limit, seed)
         return {"reasoning": reasoning_effect(fitted.model, examples, seed=seed)}
 

@@ -1,1 +1,1 @@
-"""What a comparison of predicted ratings adds to the harness."""
+"""Comparisons of predicted ratings."""

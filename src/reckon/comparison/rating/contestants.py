@@ -1,11 +1,10 @@
-"""How a method that predicts ratings is fitted: the baselines of ratings, and the methods that reason.
+"""Contestants that predict ratings: the rating baselines, and the methods that reason.
 
-Entry points: `RatingBaselineContestant`, `RatingMethod`; which names there are, says
-`reckon.comparison.registry`.
+Entry points: `RatingBaselineContestant`, `RatingMethod`; `reckon.comparison.registry` lists the names.
 
-The protocol decides the seed, and its window is the most ratings of the user, and as many of the item, that a prompt
-may hold. A method may take a folder of traces as a setting; those of another split than the protocol's are refused
-(`reckon.teachers.files`): the test rows may be among them.
+The protocol decides the seed. Its window limits the user's ratings in a prompt, and the item's ratings likewise. A
+folder of traces may be a setting; traces of another split than the protocol's are refused (`reckon.teachers.files`),
+because they may hold test rows.
 """
 
 from collections.abc import Callable, Mapping
@@ -35,19 +34,19 @@ from reckon.methods.reczero.model import RatedExamples
 
 
 class Rater(Protocol):
-    """A fitted method, as the harness knows it."""
+    """Interface of a fitted method that predicts ratings."""
 
     def rate(self, examples: RatingExamples, on_batch: Callable[[int], None] | None = None) -> RatedExamples:
-        """The rating of every row, and the replies it is read from; no row's true rating is read."""
+        """Predicted rating of every row, with the replies; true ratings are not read."""
 
 
 @dataclass(frozen=True, slots=True)
 class FittedRater(Trained):
-    """Something that predicts ratings, and what is known of it."""
+    """A fitted method that predicts ratings."""
 
     rater: Rater
     model: RecZero | None = None
-    """The model behind it, where it writes replies."""
+    """The model of a method that writes replies; None for a baseline."""
 
     @property
     def reasons(self) -> bool:
@@ -58,7 +57,7 @@ class FittedRater(Trained):
 
 
 class RatedBaseline:
-    """A baseline as the harness asks it: it writes nothing."""
+    """A rating baseline as a `Rater`; it writes no replies."""
 
     def __init__(self, baseline: RatingPredictor) -> None:
         self.baseline = baseline
@@ -73,7 +72,7 @@ class RatedBaseline:
 
 
 class RatingBaselineContestant(Contestant):
-    """Any of RATING_BASELINES. They have no settings: what they choose, they choose on the validation rows."""
+    """Contestant of one of RATING_BASELINES. They have no settings; they choose hyperparameters on validation rows."""
 
     task = "rating"
 
@@ -101,7 +100,7 @@ class RatingBaselineContestant(Contestant):
 
 
 class RatedModel:
-    """RecZero as the harness asks it: the most likely reply to each prompt, with the windows of its training."""
+    """RecZero as a `Rater`: the greedy reply to each prompt, with the windows of its training."""
 
     def __init__(self, model: RecZero) -> None:
         self.model = model
@@ -113,7 +112,7 @@ class RatedModel:
 
 
 class RatingMethod(MethodContestant):
-    """One arm of a method that reasons and then predicts a rating."""
+    """Contestant of one arm of a method that reasons and then predicts a rating."""
 
     def fit(
         self,

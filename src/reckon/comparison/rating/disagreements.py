@@ -1,4 +1,4 @@
-"""Rows of ratings on which methods disagree most about how far they are off.
+"""The rows on which the errors of methods differ most.
 
 Entry point: `disagreements`.
 """
@@ -16,19 +16,20 @@ from reckon.evaluation.rating.examples import steps_of
 from reckon.metrics.rating import absolute_errors
 from reckon.prompts.rating import parse_rating
 
-SHOWN_HISTORY = 10  # ratings of the user, in an example
+SHOWN_HISTORY = 10  # shown ratings of the user's history
 
 
 def disagreements(
     standings: Sequence[Standing], examples: RatingExamples, dataset: Dataset, count: int = 6
 ) -> list[RatingDisagreement]:
-    """Rows on which the absolute errors of at most SHOWN_METHODS methods differ most, each the closest in turns.
+    """Rows with the largest differences in absolute error between at most SHOWN_METHODS methods; the methods alternate
+    as the best one.
 
     Args:
-        standings: whole ones, the most interesting first; their first seed is shown.
-        examples: the rows, with what is to be shown of them.
-        dataset: their catalog.
-        count: rows at most.
+        standings: complete ones, most important first; their first seed is shown.
+        examples: the rows, with their histories.
+        dataset: gives the titles.
+        count: most rows.
     """
     shown = list(standings[:SHOWN_METHODS])
     if len(shown) < 2:

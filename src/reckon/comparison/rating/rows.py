@@ -1,8 +1,8 @@
-"""The rows of ratings that every method is asked about: a user, an item, and what is older than the rating.
+"""The test rows of a comparison of ratings: a user, an item, and all older ratings.
 
-Entry points: `RatingRows`, made by `rating_rows_of`. The protocol's window bounds what a prompt may hold
-(`reckon.comparison.rating.contestants`); baselines read everything that is visible, so none loses by reading less. But
-`text` reads reviews, and counts ratings, in the windows that the rows have here, with which it is fitted, too.
+Entry points: `RatingRows`, made by `rating_rows_of`. The protocol's window limits the ratings in a prompt
+(`reckon.comparison.rating.contestants`). Baselines read all visible ratings, except `text`, which reads reviews and
+counts ratings within the windows of these rows, in fitting and in prediction.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from reckon.data.splits import Split as RowSplit
 
 @dataclass(frozen=True)
 class RatingRows:
-    """Rows of one split, the same for every method."""
+    """Rows of one split, equal for all methods."""
 
     examples: RatingExamples
 
@@ -28,9 +28,9 @@ class RatingRows:
 
     @cached_property
     def checksum(self) -> str:
-        """Of users, items, ratings, times and where what is visible of both sides begins and ends in the rating log.
+        """Checksum of users, items, ratings, times, and the visible slices of the rating log of user and item.
 
-        Of the same data, equal checksums are equal rows; the data has a checksum of its own.
+        For one data set, equal checksums mean equal rows; the data has its own checksum.
         """
         examples = self.examples
         digest = hashlib.sha256("\n".join(map(str, examples.user_ids)).encode())
@@ -43,7 +43,7 @@ class RatingRows:
 
 
 def rating_rows_of(dataset: Dataset, split: RowSplit, limit: int | None) -> RatingRows:
-    """Rows of a split, at most `limit` of them; None: all.
+    """Rows of a split, at most `limit`; None: all.
 
     Raises:
         DataError: the data set has no ratings, or none in this split.

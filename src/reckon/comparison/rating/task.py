@@ -1,11 +1,11 @@
-"""Predicting ratings: every row has a user, an item and the rating that was really given.
+"""The rating task: predict the rating of every row, which has a user, an item and a true rating.
 
-Entry point: `RatingTask`. A cell holds beside what every cell holds
+Entry point: `RatingTask`. In addition to the files of every cell, a cell holds
 
     ratings.safetensors   predictions [U] (NaN where the reply did not parse), truncated [U], lengths [U]
-    replies.parquet       reply and problem of each row, of methods that write replies
+    replies.parquet       reply and problem of each row, for methods that write replies
 
-A reply without a rating stays in every mean with its worst possible error (`reckon.metrics.rating`).
+A reply without a rating counts with its largest possible error in every mean (`reckon.metrics.rating`).
 """
 
 from collections.abc import Callable, Mapping
@@ -36,7 +36,7 @@ from reckon.metrics.rating import RatingResult, mae, rmse
 from reckon.simulation.rated_bookshop import best_possible_ratings, rated_shop_of
 
 RATINGS_FILE, REPLIES_FILE = "ratings.safetensors", "replies.parquet"
-ALL = 1_000_000  # ratings of a window that leaves nothing out
+ALL = 1_000_000  # size of a window that holds all ratings
 
 
 class RatingTask(Task):
@@ -55,7 +55,8 @@ class RatingTask(Task):
         return guards.data_findings(dataset, rows.examples)
 
     def best_possible(self, dataset: Dataset, rows: RatingRows, config: ComparisonConfig) -> dict[str, float] | None:
-        """Of one who sees all that is visible, and has learned every book's quality: nobody can know more."""
+        """Error of a Bayes-optimal predictor that reads all visible ratings and knows every book's quality; a lower
+        bound."""
         try:
             shop = rated_shop_of(dataset)
         except (ReckonError, KeyError):
@@ -104,7 +105,7 @@ class RatingTask(Task):
     def details(
         self, fitted: FittedRater, rows: RatingRows, recommendations: RatedExamples, limit: int, seed: int
     ) -> dict[str, Any]:
-        """Replies by what was wrong with them, and how much the reasoning matters on at most `limit` rows."""
+        """Number of replies by problem, and the effect of the reasoning on at most `limit` rows."""
         if fitted.model is None:
             return {}
         problems = dict(problems_of(recommendations).most_common())
