@@ -183,7 +183,7 @@ def test_a_file_is_asked_about_its_own_rows(books, tmp_path):
     summary = make_traces(books, FileTeacher(path), tmp_path / "traces", SETTINGS)
     assert (summary.asked, summary.kept, summary.kept_hinted, summary.unmatched) == (4, 3, 1, 1)
     assert summary.dropped == {"wrong rating": 1}
-    assert "belong to no single training row" in "\n".join(summary.lines())
+    assert "match no training row, or several" in "\n".join(summary.lines())
 
 
 def entry(row, text):
@@ -202,7 +202,7 @@ def test_traces_that_do_not_say_their_split_say_it_when_made_again_and_nothing_i
         asked, about = sum(server.asked.values()), json.loads((out / "traces.json").read_text())
         del about["settings"]["split"]
         (out / "traces.json").write_text(json.dumps(about))
-        with pytest.raises(DataError, match=r"does not say of which split.*repeat the `reckon traces make`"):
+        with pytest.raises(DataError, match=r"does not name the split.*repeat the `reckon traces make`"):
             load_traces(out, split=books.protocol)
         make_traces(books, teacher_at(server), out, SETTINGS)
         assert sum(server.asked.values()) == asked

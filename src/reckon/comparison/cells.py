@@ -3,8 +3,9 @@
 Entry points: `Cell` holds all inputs of the outcome, `run_cell` trains and ranks (or rates) the rows, `read_cell` reads
 a finished cell. The folder of a finished cell holds
 
-    cell.json   settings, fingerprint, seconds, rates, findings; present only when the cell is finished log.json
-    every logged step run/        the run directory, for methods that have one
+    cell.json   settings, fingerprint, seconds, rates, findings; present only when the cell is finished
+    log.json    every logged step
+    run/        the run directory, for methods that have one
 
 and the recommendations, in files that the task defines: `reckon.comparison.ranking.task`,
 `reckon.comparison.rating.task`.

@@ -3,9 +3,12 @@
 Entry point: `run_comparison`. The folder of a comparison holds
 
     comparison.yaml    the resolved config
-    cells/             one folder per method and seed; a finished cell is not trained again trials/            the same
-    for trials of tuning tuning.json        settings tried, their scores, the kept settings metrics.json       all
-    numbers of the tables tables/            each table as Markdown, CSV and LaTeX report.html        the report
+    cells/             one folder per method and seed; a finished cell is not trained again
+    trials/            the same for trials of tuning
+    tuning.json        settings tried, their scores, the kept settings
+    metrics.json       all numbers of the tables
+    tables/            each table as Markdown, CSV and LaTeX
+    report.html        the report
 
 Wrong fields and values of the config are refused before any training. A missing extra or folder fails only the cells
 that need it.
@@ -98,7 +101,8 @@ def run_comparison(
         runner: runs the cells; default: each in its own process.
 
     Raises:
-        ConfigError, DataError: before any training. CheckpointError: `out` is not empty and holds no comparison.
+        ConfigError, DataError: before any training.
+        CheckpointError: `out` is not empty and holds no comparison.
     """
     out, started = Path(out), time.perf_counter()
     plan = _Plan.make(Path(data), config, out)

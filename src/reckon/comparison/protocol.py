@@ -86,7 +86,8 @@ def rows_of(dataset: Dataset, protocol: ProtocolConfig, split: RowSplit, limit: 
         limit: most rows; None: all.
 
     Raises:
-        DataError: the split has no rows. ConfigError: a row has fewer items to draw from than negatives.
+        DataError: the split has no rows.
+        ConfigError: a row has fewer items to draw from than negatives.
     """
     examples = dataset.examples(split, protocol.window)
     if len(examples) == 0:

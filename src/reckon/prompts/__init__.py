@@ -1,4 +1,4 @@
-"""Text in and out of the policy: an example to chat messages, messages to token text, an item to text."""
+"""Prompts and replies: examples to chat messages, messages to token ids, items to text, replies to their parts."""
 
 from reckon.prompts.items import item_text
 from reckon.prompts.render import Message, prompt_ids, render, rendered_ids

@@ -1,8 +1,8 @@
-"""Replies made of tagged blocks, `<name>text</name>`: is each there once, in its order, with nothing outside?
+"""Structure of replies made of tagged blocks, `<name>text</name>`: each block once, in order, with no text outside.
 
-Entry points: `broken_structure`, whose short codes reports count, and `block_texts` for a text that is not broken;
-`shuffled_words` takes the order out of a reply and leaves its form.
-What must stand inside a block is the business of each method's parser. Linear in the length of the text.
+Entry points: `broken_structure` returns a short code of the problem, `block_texts` the blocks of a correct reply,
+`shuffled_words` a reply with shuffled words and unchanged tags. Each method's parser checks the content of the blocks.
+All run in linear time.
 """
 
 import re
@@ -19,13 +19,12 @@ def tags_of(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def broken_structure(text: str, names: Sequence[str]) -> str | None:
-    """What is wrong with the form of a reply; None where each block stands once, in order, with blanks between.
+    """Problem of a reply's structure; None where each block is there once, in order, with only blanks between.
 
-    Checked in this order, tags letter for letter (lower case, no attributes, no other spacing, no HTML escapes):
-    `empty reply`; for each block `missing NAME` without its opening tag, `unclosed NAME` without its closing one,
-    `repeated NAME` where either stands twice, also inside the text of a block; `order` where the blocks do not follow
-    each other as named, or one is inside another; `text outside` where anything but blanks (`str.isspace`) stands
-    before, between or after them.
+    Tags must match letter for letter (lower case, no attributes, no other spacing, no HTML escapes). Codes, in the
+    order of the checks: `empty reply`; for each block `missing NAME` (no opening tag), `unclosed NAME` (no closing
+    tag), `repeated NAME` (a tag occurs twice, also inside a block); `order` (blocks in another order, or nested); `text
+    outside` (characters other than blanks, `str.isspace`, before, between or after the blocks).
     """
     if not text.strip():
         return "empty reply"
@@ -47,18 +46,18 @@ def broken_structure(text: str, names: Sequence[str]) -> str | None:
 
 
 def block_texts(text: str, names: Sequence[str]) -> dict[str, str]:
-    """The text of each block, without the blanks around it. The structure must not be broken."""
+    """Text of each block, without surrounding blanks. `broken_structure(text, names)` must be None."""
     return {name: text[text.index(f"<{name}>") + len(name) + 2 : text.index(f"</{name}>")].strip() for name in names}
 
 
 def shuffled_words(text: str, rng: np.random.Generator) -> str:
-    """The same words in random order: each stretch between two tags on its own, tags and spacing where they were."""
+    """The text with its words in random order, within each stretch between two tags; tags and spacing stay in place."""
     parts = TAG.split(text)
     return "".join(part if TAG.fullmatch(part) else _shuffled(part, rng) for part in parts)
 
 
 def _shuffled(text: str, rng: np.random.Generator) -> str:
-    pieces = re.split(r"(\s+)", text)  # words and the blanks between them, in turns
+    pieces = re.split(r"(\s+)", text)  # words and blanks alternate
     words = [place for place in range(0, len(pieces), 2) if pieces[place]]
     for place, source in zip(words, [pieces[words[n]] for n in rng.permutation(len(words))], strict=True):
         pieces[place] = source

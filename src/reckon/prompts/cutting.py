@@ -1,8 +1,8 @@
-"""Limits on text that a model reads: in words for people's sense of length, in tokens for the model's.
+"""Length limits of prompt text, in words and in tokens.
 
-Entry points: `cut_words` and `word_ends` count words in any script, `cut_tokens` measures with a tokenizer, and
-`PromptTitles` holds a catalog's titles as prompts show them. `least_that_fits` is how every prompt is made to fit its
-budget; `prompt_limit` is that budget for a model with so many positions.
+Entry points: `cut_words` and `word_ends` count words in any script, `cut_tokens` counts tokens, `PromptTitles` holds a
+catalog's shortened titles. `least_that_fits` fits a prompt to its budget; `prompt_limit` is that budget for a model's
+number of positions.
 """
 
 import re
@@ -13,8 +13,8 @@ from reckon.errors import ConfigError
 from reckon.prompts.plain import guarded, plain
 
 UNTITLED = "untitled"
-LONGEST_WORD = 32  # characters; a longer run without blanks counts as several words
-LONGEST_TOKEN = 64  # characters of plain text that one token spells at most
+LONGEST_WORD = 32  # characters of one word; a longer run without blanks counts as several words
+LONGEST_TOKEN = 64  # most characters of plain text in one token
 LEAST_LINE = 32  # tokens of a history line that a prompt must have room for
 # Scripts written without blanks between words: Thai to Myanmar, Khmer, kana, Han, and Han beyond the first plane.
 UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
@@ -23,13 +23,13 @@ WORD = re.compile(rf"[{UNSPACED}]{{1,2}}|[^\s{UNSPACED}]{{1,{LONGEST_WORD}}}")
 
 
 def word_ends(text: str) -> list[int]:
-    """Where each word ends. A word is a run between blanks, of at most LONGEST_WORD characters; in scripts without
-    blanks, two characters."""
+    """End position of each word. A word is a run without blanks of at most LONGEST_WORD characters; in scripts without
+    blanks, two characters are a word."""
     return [word.end() for word in WORD.finditer(text)]
 
 
 def cut_words(text: str, most: int) -> str:
-    """The text up to the end of its word number `most`; empty for 0."""
+    """The first `most` words of the text; empty for 0."""
     if len(text) <= most:
         return text
     end = 0
@@ -41,17 +41,18 @@ def cut_words(text: str, most: int) -> str:
 
 
 def cut_tokens(text: str, most: int, length: Callable[[str], int]) -> str:
-    """The longest beginning of a text that needs at most so many tokens, by halving; what is returned was measured.
+    """The longest beginning of a text with at most `most` tokens, by binary search; the length of the result is
+    measured.
 
     Args:
-        text: any.
-        most: tokens, >= 0.
-        length: tokens of a text, from the tokenizer that will read it, with all that stands around it.
+        text: the text.
+        most: most tokens, >= 0.
+        length: number of tokens of a text in its context, from the model's tokenizer.
     """
     text = text[: (most + 1) * LONGEST_TOKEN]
     if length(text) <= most:
         return text
-    low, high = 0, len(text)  # `low` characters fit, or are none
+    low, high = 0, len(text)  # `low` characters fit, or `low` is 0
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if length(text[:middle].rstrip()) <= most else (low, middle)
@@ -65,15 +66,15 @@ class Titles(Protocol):
 
 
 class PromptTitles(Sequence[str]):
-    """A catalog's titles as prompts show them: plain, within their words and tokens. Each is made on first use."""
+    """A catalog's titles as plain text within limits of words and tokens; each is computed on first use."""
 
     def __init__(self, titles: Sequence[str], tokenizer: Any, words: int, tokens: int) -> None:
         """
         Args:
-            titles: of the catalog, by item index.
-            tokenizer: of the model that reads them.
-            words: that are kept of each, > 0.
-            tokens: that each may need at most, > 0.
+            titles: titles of the catalog, by item index.
+            tokenizer: the model's tokenizer.
+            words: words kept of each title, > 0.
+            tokens: most tokens of each title, > 0.
         """
         self._titles, self._tokenizer, self._words, self._tokens = titles, tokenizer, words, tokens
         self._shown: dict[int, tuple[str, bool]] = {}
@@ -91,7 +92,7 @@ class PromptTitles(Sequence[str]):
         return self._of(index)[0]
 
     def is_cut(self, index: int) -> bool:
-        """Whether a title lost something to its limits."""
+        """Whether a title was shortened."""
         return self._of(index)[1]
 
     def _of(self, index: int) -> tuple[str, bool]:
@@ -103,7 +104,7 @@ class PromptTitles(Sequence[str]):
 
 
 def shortened(text: str, words: int, tokens: int, tokenizer: Any) -> str:
-    """A plain text within its words and tokens; at least one character."""
+    """A plain text within limits of words and tokens; at least one character."""
     kept = cut_words(text, words)
     if len(kept.encode()) <= tokens:  # a token spells at least one byte
         return kept
@@ -111,12 +112,12 @@ def shortened(text: str, words: int, tokens: int, tokenizer: Any) -> str:
 
 
 def token_count(text: str, tokenizer: Any) -> int:
-    """Tokens of a text by itself, without a start token."""
+    """Number of tokens of a text, without a start token."""
     return len(tokenizer.encode(guarded(text, tokenizer), add_special_tokens=False))
 
 
 class Measured(Protocol):
-    """A prompt whose tokens are counted."""
+    """A prompt with token ids."""
 
     @property
     def ids(self) -> list[int]:
@@ -127,15 +128,16 @@ Fitted = TypeVar("Fitted", bound=Measured)
 
 
 def least_that_fits(attempt: Callable[[int], Fitted], levels: int, most: int) -> Fitted:
-    """The first of ever shorter prompts with at most so many tokens, by halving; the shortest where none fits.
+    """The longest of ever shorter prompts that has at most `most` tokens, by binary search; the shortest where none
+    fits.
 
-    A higher level is shorter but for a rare merge of tokens across a cut, which can cost one level too many; what is
-    returned was measured.
+    A higher level has fewer tokens, except for rare merges across a cut, which may cost one level too many. The length
+    of the result is measured.
 
     Args:
-        attempt: the prompt of a level, 0 (whole) to `levels` (shortest).
+        attempt: makes the prompt of a level from 0 (whole) to `levels` (shortest).
         levels: >= 0.
-        most: tokens.
+        most: most tokens.
     """
     best = attempt(0)
     if len(best.ids) <= most or levels == 0:
@@ -156,15 +158,15 @@ def least_that_fits(attempt: Callable[[int], Fitted], levels: int, most: int) ->
 def prompt_limit(
     max_tokens: int, positions: int | None, reply: int, bare: int, reply_setting: str, room: int = LEAST_LINE
 ) -> int:
-    """The most tokens a prompt may have: `max_tokens`, or what the model's positions leave beside a reply.
+    """Most tokens of a prompt: `max_tokens`, or fewer where the model's positions must also hold a reply.
 
     Args:
-        max_tokens: as configured.
-        positions: that the model can tell apart (`max_position_embeddings`); None without a limit.
-        reply: tokens that follow the prompt at most, an appended marker included.
-        bare: tokens of the prompt without a history, which is never cut.
-        reply_setting: full name of the setting that says how long replies are.
-        room: tokens that a prompt needs beside `bare`: one line of a history, or the least of an item.
+        max_tokens: the setting `prompt.max_tokens`.
+        positions: number of positions of the model (`max_position_embeddings`); None: no limit.
+        reply: most tokens after the prompt, an appended marker included.
+        bare: tokens of the prompt without a history, which are never cut.
+        reply_setting: name of the setting for the length of replies.
+        room: least tokens beside `bare`, for one history line or a shortened item.
 
     Raises:
         ConfigError: the instruction and one short history line do not fit.

@@ -1,6 +1,6 @@
-"""A ranking prompt within its budget: the oldest events of the history go first, and what goes is counted.
+"""Ranking prompts within a token budget; the oldest events of the history are dropped first and counted.
 
-Entry point: `fitted_history`. Every method whose prompt shows a history of titles uses it.
+Entry point: `fitted_history`. All prompts with a history of titles use it.
 """
 
 from collections.abc import Callable
@@ -12,34 +12,34 @@ from reckon.prompts.cutting import PromptTitles, Titles, cut_tokens, least_that_
 from reckon.prompts.render import Message, render, rendered_ids
 
 Turns = Callable[[Example, Titles], list[Message]]
-"""The chat turns of an example, with these titles by item index."""
+"""A function from an example and titles by item index to chat turns."""
 
 
 @dataclass(frozen=True, slots=True)
 class FittedHistory:
-    """A prompt that fits its token budget, and what had to be left out for it."""
+    """A prompt within its token budget, and counts of what was cut."""
 
     messages: list[Message]
     ids: list[int]
     """[P] tokens of the rendered prompt; it ends where the reply begins."""
     dropped_events: int
-    """Events of the history, the oldest ones, that the budget left out."""
+    """Number of dropped events, the oldest ones of the history."""
     cut_titles: int
-    """Titles that are shown without their end."""
+    """Number of shortened titles."""
 
 
 def fitted_history(example: Example, titles: PromptTitles, turns: Turns, tokenizer: Any, most: int) -> FittedHistory:
-    """The prompt of an example with as many of its latest events as `most` tokens allow.
+    """The prompt of an example with as many of its latest events as fit into `most` tokens.
 
-    Where the latest event alone does not fit, its title loses its end. A budget of `prompt_limit` in
-    `reckon.prompts.cutting` has room for a part of it.
+    Where the latest event alone does not fit, its title is shortened; a budget of `prompt_limit` always has room for a
+    part of it.
 
     Args:
         example: only its history and time are read.
-        titles: as prompts show them.
+        titles: shortened titles of the catalog.
         turns: the method's prompt.
         tokenizer: a Hugging Face tokenizer; its chat template is used where it has one.
-        most: tokens of the prompt, start token included.
+        most: most tokens of the prompt, start token included.
     """
     history = example.history
 

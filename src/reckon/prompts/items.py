@@ -1,8 +1,7 @@
-"""An item as text, for the item prompt that the rec head's rows are read from.
+"""An item as text, for item prompts and text encoders.
 
-Entry points: `item_text`, and `item_ids` for its tokens within a budget. Fields come in the column order of
-`items.parquet`, so the text is the same on every run and machine; building it from a set or a dict of unknown order
-would change with the hash seed. All text is plain (`reckon.prompts.plain`).
+Entry points: `item_text`, and `item_ids` for its tokens within a budget. Fields are in the column order of
+`items.parquet`, so the text is the same in every run and on every machine. All text is plain (`reckon.prompts.plain`).
 """
 
 import json
@@ -13,16 +12,16 @@ from reckon.prompts.cutting import UNTITLED, cut_tokens, cut_words
 from reckon.prompts.plain import guarded, plain
 
 NOT_TEXT = ("item_id", "title")
-DEEPEST = 8  # levels of a nested value that are read
+DEEPEST = 8  # levels of a nested value that are shown
 
 
 def item_text(record: Mapping[str, Any], max_words: int = 64) -> str:
-    """One item as `title. field: value. …`, the title first, on one line without markup.
+    """An item as one line without markup: `title. field: value. …`.
 
     Args:
         record: the item's columns in file order (`Catalog.record`). Empty values are left out.
-        max_words: words of the other fields that are kept, >= 0 (`reckon.prompts.cutting`); 0 is the title alone,
-            which is cut by tokens only (`item_ids`).
+        max_words: words kept of the fields after the title, >= 0; 0 keeps only the title. Words do not limit the title;
+            tokens do (`item_ids`).
 
     Source: R2ec (arXiv 2505.16994) section 3.1, item prompt.
     """
@@ -40,10 +39,9 @@ def item_text(record: Mapping[str, Any], max_words: int = 64) -> str:
 
 
 def readable(value: Any, depth: int = 0) -> str:
-    """A value as people write it: parts of a list joined by commas, `name: part` of a record; empty for nothing.
+    """A value as text: list elements joined by commas, `name: part` for a record, empty for an empty value.
 
-    A string that is a JSON list or object, as sources write columns that hold lists in some rows and text in others,
-    is read as what it says.
+    A string that holds a JSON list or object is parsed: sources write columns of mixed lists and text that way.
     """
     if value is None or depth > DEEPEST:
         return ""
@@ -72,13 +70,13 @@ def _json_of(text: str) -> list[Any] | dict[str, Any] | None:
 
 
 def item_ids(texts: Sequence[str], tokenizer: Any, end: str, most: int) -> list[list[int]]:
-    """Item texts as token ids that end with `end`, with the tokenizer's own start token where it has one.
+    """Token ids of item texts, each followed by `end`, with the tokenizer's start token if it has one.
 
     Args:
-        texts: of `item_text`.
-        tokenizer: of the model that reads them.
-        end: what follows every text and is never cut, such as a method's marker.
-        most: tokens of each, > 0; a longer text loses its end.
+        texts: texts from `item_text`.
+        tokenizer: the model's tokenizer.
+        end: suffix of every text, never cut, such as a method's marker.
+        most: most tokens of each, > 0; a longer text loses its end.
     """
     safe = [guarded(text, tokenizer) for text in texts]
     ids: list[list[int]] = tokenizer([text + end for text in safe], padding=False, truncation=False)["input_ids"]

@@ -1,8 +1,7 @@
-"""The prompt of baselines that write the next item's title: a user's history, and what is asked for.
+"""The prompt of baselines that write the next item's title.
 
-Entry point: `messages`. Two styles, as in `reckon.prompts.r2ec`: `instruct` for instruction-tuned models and `compact`
-for small backbones, where every instruction token is cost. Times and ratings are left out: these baselines read
-histories of items alone.
+Entry point: `messages`. Two styles, as in `reckon.prompts.r2ec`: `instruct` for instruction-tuned models and `compact`,
+without instructions, for small backbones. Times and ratings are left out, because baselines read item indices only.
 
 Source: BIGRec (arXiv 2308.08434) section 3, instruction tuning on titles, in our own words.
 """
@@ -20,7 +19,7 @@ def messages(titles: Sequence[str], words: Mapping[str, str], style: Style) -> l
 
     Args:
         titles: of the history's items; may be empty.
-        words: what items and actions are called: `item`, `items`, `action` (past tense).
+        words: names of items and actions: `item`, `items`, `action` (past tense).
         style: `compact` or `instruct`.
     """
     words = plain_words(words)
@@ -36,5 +35,5 @@ def messages(titles: Sequence[str], words: Mapping[str, str], style: Style) -> l
 
 
 def shown_title(title: str) -> str:
-    """A title on one line, without markup; a missing one has a name too."""
+    """A title on one line without markup; a placeholder for an empty title."""
     return plain(title) or UNTITLED

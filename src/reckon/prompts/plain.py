@@ -1,15 +1,15 @@
-"""Text from the data as plain text: one line that no tokenizer reads as markup.
+"""Text from the data as plain text, without markup or control tokens.
 
 Entry points: `plain` for one text (a title, a field, a review, a category word), `without_brackets` for text that keeps
-its lines, `guarded` for a whole chat turn or item prompt, with the tokenizer in hand.
+its line breaks, `guarded` for a whole chat turn or item prompt with its tokenizer.
 
-What changes in the text, and nowhere but in what a model reads:
+Only text for models is changed:
 
-- an HTML line break becomes a space; every other angle bracket, and every character that Unicode normalisation makes
-  one of, becomes a parenthesis. So no text holds `<|im_end|>`, `<answer>`, `</think>` or `<start_of_turn>`;
-- our own marks `[pos]` and `[neg]` become `(pos)` and `(neg)`;
+- an HTML line break becomes a space; every other angle bracket, and every character that Unicode normalisation maps to
+one, becomes a parenthesis. So no text holds `<|im_end|>`, `<answer>`, `</think>` or `<start_of_turn>`;
+- the marks `[pos]` and `[neg]` of rating replies become `(pos)` and `(neg)`;
 - a special or added token without angle brackets, such as `[INST]`, gets a space after its first character:
-  `[ INST]`. This is done on the whole turn, since a title `INST` in the brackets of a history line spells one too.
+  `[ INST]`. This step reads the whole turn, because a title `INST` in the brackets of a history line also spells one.
 
 Does not cut text: see `reckon.prompts.cutting`.
 """
@@ -21,11 +21,11 @@ from functools import lru_cache
 from typing import Any
 
 MARKS = ("[pos]", "[neg]")
-"""What our own replies use beside tags."""
+"""Marks in rating replies."""
 
 LINE_BREAK = re.compile(r"<\s{0,3}/?\s{0,3}br\s{0,3}/?\s{0,3}>", re.IGNORECASE)
 MARK = re.compile("|".join(map(re.escape, MARKS)), re.IGNORECASE)
-LOOKALIKES = "≮≯﹤﹥＜＞"  # all others whose compatibility decomposition holds an angle bracket
+LOOKALIKES = "≮≯﹤﹥＜＞"  # all other characters whose compatibility decomposition holds an angle bracket
 PARENTHESES = str.maketrans(
     {char: "(" if "<" in unicodedata.normalize("NFKD", char) else ")" for char in "<>" + LOOKALIKES}
 )
@@ -38,25 +38,25 @@ def plain(text: str | None) -> str:
 
 
 def without_brackets(text: str | None) -> str:
-    """The text with its lines, without markup; empty for None."""
+    """The text without markup, with its line breaks; empty for None."""
     bare = LINE_BREAK.sub(" ", text or "").translate(PARENTHESES)
     return MARK.sub(lambda mark: f"({mark[0][1:-1]})", bare)
 
 
 def plain_words(words: Mapping[str, str]) -> dict[str, str]:
-    """Category words as plain text: a data set names them, so they are text from the data too."""
+    """Item and action words as plain text; they come from the data set."""
     return {name: plain(word) for name, word in words.items()}
 
 
 def guarded(text: str, tokenizer: Any) -> str:
     """The text with every special or added token without angle brackets broken by a space.
 
-    Tokens with angle brackets are left as they are: `plain` has taken them out of the data's text, so what is there is
-    our own. Added tokens that are plain words, which somebody taught a tokenizer as vocabulary, are left too.
+    Tokens with angle brackets stay: `plain` has removed them from the data's text, so those left belong to the prompt.
+    Added tokens that are plain words of the vocabulary stay, too.
 
     Args:
-        text: whole content of a chat turn, or a whole item text.
-        tokenizer: a Hugging Face tokenizer; anything else guards nothing.
+        text: content of a chat turn, or an item text.
+        tokenizer: a Hugging Face tokenizer; for any other object the text is unchanged.
     """
     if not hasattr(tokenizer, "added_tokens_decoder"):
         return text
@@ -66,7 +66,7 @@ def guarded(text: str, tokenizer: Any) -> str:
     text = _broken(text, tokens)
     if normalizer is None:
         return text
-    # Some tokens are looked for in normalised text: `[ｃｌｓ]` may be `[CLS]` to a tokenizer that folds width and case.
+    # Some tokens are matched in normalised text: a tokenizer that folds width and case reads `[ｃｌｓ]` as `[CLS]`.
     return "\n".join(_guarded_line(line, tokens, normalizer) for line in text.split("\n"))
 
 
@@ -78,7 +78,7 @@ def _guarded_line(line: str, tokens: re.Pattern[str], normalizer: Any) -> str:
 
 
 def _broken(text: str, tokens: re.Pattern[str]) -> str:
-    """Every token broken; again, as long as a break makes another one, which ends since tokens are short."""
+    """Break every token, and repeat while a break creates another token."""
     while tokens.search(text):
         text = tokens.sub(lambda found: f"{found[0][0]} {found[0][1:]}" if len(found[0]) > 1 else " ", text)
     return text
@@ -86,7 +86,7 @@ def _broken(text: str, tokens: re.Pattern[str]) -> str:
 
 @lru_cache(maxsize=16)
 def _tokens_to_break(tokenizer: Any) -> tuple[re.Pattern[str] | None, Any]:
-    """Pattern of the tokens that plain text can spell, longest first, and the normaliser that text passes, if any."""
+    """Pattern of the tokens that plain text can spell, longest first, and the tokenizer's normaliser, if any."""
     normalizer = getattr(getattr(tokenizer, "backend_tokenizer", None), "normalizer", None)
     spelled: set[str] = set()
     for token in tokenizer.added_tokens_decoder.values():
@@ -101,7 +101,8 @@ def _tokens_to_break(tokenizer: Any) -> tuple[re.Pattern[str] | None, Any]:
 
 
 def _may_break(token: str, special: bool) -> bool:
-    """Whether plain text can spell the token, and it is not one of our marks or a word of the vocabulary."""
+    """Whether plain text can spell the token, and it is neither a mark of rating replies nor a word of the
+    vocabulary."""
     if not token.strip() or token in MARKS or any(bracket in token for bracket in "<>"):
         return False
     return special or (len(token) > 1 and not token.replace(" ", "").isalnum())

@@ -1,10 +1,10 @@
-"""The R2ec prompt: a user's history, and what the policy is asked to write.
+"""The R2ec prompt: a user's history and the instruction.
 
 Entry point: `messages`. Two styles: `instruct` for instruction-tuned models (the paper's wording in our own words)
-and `compact` for small backbones trained on the data set's own text, where every instruction token is cost.
+and `compact`, without instructions, for small backbones trained on the data set's own text.
 
-The reply is reasoning, then `MARKER`. The rec head reads the hidden state at the marker; item prompts end with the
-same marker, so users and items are always read at the same token.
+The reply is a reasoning, then `MARKER`. The rec head reads the hidden state at the marker. Item prompts end with the
+same marker, so users and items are read at the same token.
 
 Source: R2ec (arXiv 2505.16994), section 3 and appendix (prompt template).
 """
@@ -27,7 +27,7 @@ def messages(example: Example, titles: Titles, words: Mapping[str, str], style: 
     Args:
         example: only its history and time are read; the target never reaches the prompt.
         titles: the catalog's titles by item index.
-        words: what items and actions are called: `item`, `items`, `action` (past tense).
+        words: names of items and actions: `item`, `items`, `action` (past tense).
         style: `instruct` or `compact`.
     """
     words = plain_words(words)
@@ -52,7 +52,7 @@ def event_line(event: Event, titles: Titles, now: int | None) -> str:
 
 
 def time_ago(seconds: int) -> str:
-    """A span in its largest whole unit: `just now`, `5 minutes ago`, …, `2 years ago`."""
+    """A time span in its largest whole unit: `just now`, `5 minutes ago`, …, `2 years ago`."""
     for unit, name in ((YEAR, "year"), (MONTH, "month"), (DAY, "day"), (HOUR, "hour"), (MINUTE, "minute")):
         if seconds >= unit:
             count = seconds // unit

@@ -1,8 +1,9 @@
-"""The rating prompt: what a user and others rated before, the item, and a reply in four tagged blocks.
+"""The rating prompt (earlier ratings of the user and of the item, the item, the instruction) and its reply of four
+tagged blocks.
 
-Entry points: `rating_messages` for the whole prompt, `fitted_prompt` for one within a token budget, `parse_rating` for
-what the policy wrote. Two styles, as in `reckon.prompts.r2ec`: `instruct` is RecZero's instruction in our own words,
-`compact` is for small backbones, where every token costs.
+Entry points: `rating_messages` for the whole prompt, `fitted_prompt` for a prompt within a token budget, `parse_rating`
+for the reply. Two styles, as in `reckon.prompts.r2ec`: `instruct` is RecZero's instruction in our own words, `compact`
+is for small backbones.
 
 The reply is exactly
 
@@ -10,7 +11,7 @@ The reply is exactly
 
 Text from the data cannot act as markup (`reckon.prompts.plain`), and a review is one line.
 
-Does not know how replies are sampled or what they earn.
+Knows nothing of sampling and rewards.
 
 Source: RecZero (arXiv 2510.23077) section 3, prompt template.
 """
@@ -35,19 +36,19 @@ REPLY_END = "</rate>"
 GOOD, BAD = MARKS
 REVIEW_WORDS, ITEM_WORDS, TITLE_WORDS = 64, 64, 32
 ITEM_TOKENS, TITLE_TOKENS = 512, 128
-LEAST_ITEM = 2  # characters of the item that no budget takes
-LEAST_ITEM_TOKENS = 16  # of those: item and title, four bytes a character
+LEAST_ITEM = 2  # least characters of the item's text
+LEAST_ITEM_TOKENS = 16  # their tokens: item text and title, four bytes per character
 NOTHING = "nothing yet"
 
 TAGS = tags_of(BLOCKS)
-# Plain ASCII digits: no sign but a minus, no exponent, no leading zero, nothing left out on either side of the point.
-# The lengths are bounded so that a block of a million digits costs nothing.
+# ASCII digits, optional minus, no exponent, no leading zero, digits on both sides of the point. Bounded lengths keep
+# the match fast on long blocks.
 NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,8})(\.[0-9]{1,15})?")
 LETTER_OR_DIGIT = re.compile(r"[^\W_]")
 
 
 class Items(Protocol):
-    """What is read of a `Catalog`."""
+    """The part of a `Catalog` that prompts read."""
 
     @property
     def titles(self) -> Sequence[str]:
@@ -59,56 +60,56 @@ class Items(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ParsedRating:
-    """What a reply says. Exactly one of `rating` and `problem` is None."""
+    """A parsed reply. Exactly one of `rating` and `problem` is None."""
 
     rating: float | None
     """The predicted rating, on the scale."""
     problem: str | None
-    """Why there is none: a short code that reports count, such as `missing match` or `off scale`."""
+    """Why there is no rating: a short code for counts, such as `missing match` or `off scale`."""
     blocks: dict[str, str]
-    """The text of each block by its name, without the blanks around it; empty where the structure is broken."""
+    """Text of each block by name, without surrounding blanks; empty where the structure is broken."""
 
 
 @dataclass(frozen=True, slots=True)
 class FittedPrompt:
-    """A prompt that fits its token budget, and what had to be left out for it."""
+    """A prompt within its token budget, and counts of what was cut."""
 
     messages: list[Message]
     text: str
     """The rendered prompt; it ends where the reply begins."""
     ids: list[int]
-    """[P] tokens of `text`, with the tokenizer's start token where its template writes none."""
+    """[P] token ids of `text`, with the tokenizer's start token where the chat template has none."""
     dropped_reviews: int
-    """Earlier ratings, by the user or by others, that the budget left out."""
+    """Number of dropped earlier ratings, of the user or of others."""
     cut_texts: int
-    """Earlier ratings that are shown with fewer words of their review than without a budget."""
+    """Number of earlier ratings with a shortened review."""
     cut_titles: int = 0
-    """Titles, of earlier ratings and of the item, that are shown without their end."""
+    """Number of shortened titles, of earlier ratings and of the item."""
 
 
 def parse_rating(text: str, scale: Scale) -> ParsedRating:
-    """Read a reply strictly: it either has the one right form, or it has no rating.
+    """Parse a reply strictly: a reply without the exact form has no rating.
 
-    The rules, in the order in which they are checked, each with the problem it reports:
-    - something other than blanks is there: `empty reply`;
-    - each block's opening and closing tag stands exactly once, letter for letter (lower case, no attributes, no
-      other spacing, no HTML escapes): `missing NAME` without the opening tag, `unclosed NAME` without the closing one,
-      `repeated NAME` where either stands twice, also inside the text of a block;
-    - the blocks follow each other in the order of `BLOCKS`, none inside another: `order`;
-    - only blanks stand before, between and after them: `text outside`;
-    - each block holds a letter or digit, in `analyze item` besides its marks: `empty NAME`;
+    The rules in the order of the checks, with the problem of a violation:
+    - the reply holds something other than blanks: `empty reply`;
+    - each block's opening and closing tag occurs exactly once, letter for letter (lower case, no attributes, no other
+      spacing, no HTML escapes): `missing NAME` without the opening tag, `unclosed NAME` without the closing one,
+      `repeated NAME` where either occurs twice, also inside a block;
+    - the blocks are in the order of `BLOCKS`, not nested: `order`;
+    - only blanks are before, between and after the blocks: `text outside`;
+    - each block holds a letter or digit, `analyze item` one besides its marks: `empty NAME`;
     - `analyze item` holds `[pos]` and after it `[neg]`: `no [pos]`, `no [neg]`, `[neg] before [pos]`;
     - `rate` is a plain ASCII decimal number, blanks around it aside: `not a number` for `4/5`, `4.5 stars`, `4,5`,
       `nan`, `1e3`, `+4`, `4.`, `.5`, `04`, other scripts' digits, and for numbers beyond 9 digits or 15 decimals;
-    - the number lies within the scale: `off scale`. Any value in between counts, 4.3 on a scale of 1 to 5 too:
-      it is graded and measured by its distance from the truth.
+    - the number lies within the scale: `off scale`. Values between the steps are valid, such as 4.3 on a scale of 1 to
+      5.
 
-    Blanks are what `str.isspace` says, so line ends of any kind are; a null byte is not. A truncated reply
-    is unclosed somewhere and has no rating. Linear in the length of the text.
+    Blanks are characters of `str.isspace`, line ends included. A truncated reply has an unclosed block and no rating.
+    Runs in linear time.
 
     Args:
         text: the whole reply, without the end-of-text token.
-        scale: what the rating must lie on.
+        scale: range of valid ratings.
     """
     problem = broken_structure(text, BLOCKS)
     if problem:
@@ -154,13 +155,13 @@ def rating_messages(
     Args:
         example: its histories, means and item are read; the target rating never reaches the prompt.
         catalog: titles and columns of the items.
-        words: what items and actions are called: `item`, `items`, `action` (past tense).
-        scale: named in the instruction of `instruct`.
+        words: names of items and actions: `item`, `items`, `action` (past tense).
+        scale: shown in the instruction of style `instruct`.
         style: `instruct` shows summary and text of a review; `compact` the summary, or the text where there is none.
-        review_words: words of each review that are kept, >= 0; 0 shows the ratings alone.
-        item_review_words: those of each review by others; None: as many.
-        item_words: words of the item's other columns after its title, >= 0.
-        title_words: words of each title in the history that are kept, > 0; the item's own title is not cut here.
+        review_words: words kept of each review, >= 0; 0 shows only the ratings.
+        item_review_words: words kept of each review by others, >= 0; None: `review_words`.
+        item_words: words kept of the item's other columns after its title, >= 0.
+        title_words: words kept of each title in the history, > 0; the item's own title is not cut here.
     """
     others_words = review_words if item_review_words is None else item_review_words
     parts = _parts(example, catalog, words, scale, style, review_words, others_words, item_words, title_words)
@@ -183,18 +184,18 @@ def fitted_prompt(
     item_tokens: int = ITEM_TOKENS,
     title_tokens: int = TITLE_TOKENS,
 ) -> FittedPrompt:
-    """The prompt of `rating_messages`, with as much of the reviews as `max_tokens` allows.
+    """The prompt of `rating_messages`, shortened to `max_tokens`.
 
-    What is given up, in this order and only as far as needed: words of all reviews alike, down to the ratings alone;
-    then others' ratings of the item, the oldest first; then the user's own, the oldest first; then the end of what is
-    known of the item, down to LEAST_ITEM characters. The means and the instruction are never cut. `nothing yet` is said
-    only where there is nothing, not where all was dropped.
+    Shortening goes only as far as needed, in this order: fewer words of all reviews, down to none; others' ratings of
+    the item are dropped, oldest first; the user's ratings are dropped, oldest first; the item's text is cut to no less
+    than LEAST_ITEM characters. The means and the instruction are never cut. `nothing yet` appears only where there are
+    no earlier ratings, not where all were dropped.
 
     Args:
         tokenizer: a Hugging Face tokenizer; its chat template is used where it has one.
-        max_tokens: the most tokens the prompt may have, start token included.
-        item_tokens, title_tokens: the most tokens of the item's text, and of each title, > 0.
-        example, catalog, words, scale, style, review_words, item_review_words, item_words, title_words: as in
+        max_tokens: most tokens of the prompt, start token included.
+        item_tokens, title_tokens: most tokens of the item's text, and of each title, > 0. example, catalog, words,
+        scale, style, review_words, item_review_words, item_words, title_words: as in
             `rating_messages`.
 
     Raises:
@@ -207,8 +208,8 @@ def fitted_prompt(
     earlier, of_item = len(parts.user) + len(parts.others), max(len(parts.item), len(parts.title))
 
     def attempt(level: int) -> FittedPrompt:
-        """Everything at level 0; each further level gives up one word of all reviews, then one earlier rating, then one
-        character of the item's text and title."""
+        """The prompt of a level: level 0 is whole; each further level drops one word of all reviews, then one earlier
+        rating, then one character of the item's text and title."""
         kept_words = max(longest - level, 0)
         dropped = min(max(level - longest, 0), earlier)
         dropped_others = min(dropped, len(parts.others))
@@ -239,11 +240,12 @@ def fitted_prompt(
 
 
 def bare_tokens(words: Mapping[str, str], scale: Scale, tokenizer: Any, style: Style, *, histories: bool) -> int:
-    """Tokens of the longest prompt from which nothing more can be given up, its item's LEAST_ITEM characters aside.
+    """Tokens of the longest prompt that cannot be shortened further, without the item's LEAST_ITEM characters.
 
     Args:
         words, scale, tokenizer, style: as in `fitted_prompt`.
-        histories: whether means come with earlier ratings, which a budget drops, or stand where none are shown.
+        histories: True for means with earlier ratings that the budget may drop; False for means without earlier
+            ratings.
     """
     nobody = RatingExample("", 0, (), (), None, None, scale.highest, None)
     known = replace(nobody, user_mean=scale.highest, item_mean=scale.highest)
@@ -255,7 +257,7 @@ def bare_tokens(words: Mapping[str, str], scale: Scale, tokenizer: Any, style: S
 
 
 class _Nameless:
-    """A catalog whose one item has no text."""
+    """A catalog of one item without text."""
 
     titles = ("-",)
 
@@ -266,12 +268,12 @@ class _Nameless:
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """One earlier rating: `[title] 4` or `4`, and the words of its review."""
+    """One line of an earlier rating: `[title] 4` or `4`, with its review."""
 
     title: str | None
     rating: float
     review: str
-    ends: list[int]  # of the words of the review that may be shown
+    ends: list[int]  # end positions of the review's words
     cut_title: bool = False
 
     def shown(self, words: int) -> str:
@@ -282,21 +284,21 @@ class _Line:
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """Everything a prompt may show, as clean text."""
+    """All parts of a prompt as plain text."""
 
     style: Style
     words: Mapping[str, str]
     scale: Scale
     title: str
     whole_title: str
-    item: str  # the title and what else is known of it
+    item: str  # the title and the other columns
     user: list[_Line]
     others: list[_Line]
     user_mean: float | None
     item_mean: float | None
 
     def within(self, tokenizer: Any, item_tokens: int, title_tokens: int) -> "_Parts":
-        """The same with every title and the item's text within so many tokens."""
+        """The parts with all titles and the item's text within limits of tokens."""
 
         def line(one: _Line) -> _Line:
             title = shortened(one.title, len(one.title), title_tokens, tokenizer) if one.title else one.title
@@ -310,11 +312,11 @@ class _Parts:
         )
 
     def beginning(self, characters: int) -> "_Parts":
-        """The same with so many characters of the item's text and title."""
+        """The parts with the first `characters` of the item's text and title."""
         return replace(self, title=self.title[:characters].rstrip(), item=self.item[:characters].rstrip())
 
     def messages(self, review_words: int, user: int, others: int) -> list[Message]:
-        """The prompt with the latest `user` and `others` ratings and so many words of each review."""
+        """The prompt with the latest `user` and `others` ratings and `review_words` words of each review."""
         user_lines = _shown(self.user, user, review_words)
         other_lines = _shown(self.others, others, review_words)
         write = self._compact if self.style == "compact" else self._instruct

@@ -1,7 +1,7 @@
-"""Chat messages to the text a model reads, with the tokenizer's chat template where it has one.
+"""Chat messages to prompt text, with the tokenizer's chat template if it has one.
 
-Entry point: `render`. Without a template the messages follow each other as paragraphs and the reply begins on a
-line of its own, which is what a small backbone made by `reckon backbone new` is pretrained on.
+Entry point: `render`. Without a template the messages are joined as paragraphs and the reply begins on a new line, as
+in the pretraining texts of `reckon backbone new`.
 """
 
 from typing import Any, Literal, TypedDict
@@ -17,7 +17,7 @@ class Message(TypedDict):
 
 
 def render(messages: list[Message], tokenizer: Any) -> str:
-    """The prompt as one string that ends where the reply begins; no turn spells a special token of the tokenizer."""
+    """The prompt as one string that ends where the reply begins; special tokens in the turns' text are broken up."""
     turns = [Message(role=turn["role"], content=guarded(turn["content"], tokenizer)) for turn in messages]
     if getattr(tokenizer, "chat_template", None):
         return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
@@ -25,10 +25,10 @@ def render(messages: list[Message], tokenizer: Any) -> str:
 
 
 def rendered_ids(text: str, tokenizer: Any) -> list[int]:
-    """A rendered prompt as token ids, with the tokenizer's start token unless a chat template has written it."""
+    """Token ids of a rendered prompt, with the tokenizer's start token unless the chat template has one."""
     return list(tokenizer.encode(text, add_special_tokens=not getattr(tokenizer, "chat_template", None)))
 
 
 def prompt_ids(messages: list[Message], tokenizer: Any) -> list[int]:
-    """The prompt as token ids that end where the reply begins."""
+    """Token ids of the prompt, which end where the reply begins."""
     return rendered_ids(render(messages, tokenizer), tokenizer)

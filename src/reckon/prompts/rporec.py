@@ -1,10 +1,10 @@
-"""The RPORec prompts and replies: a history to chat messages, `<think>…</think><answer>…</answer>` back to its parts.
+"""The RPORec prompt and its reply, `<think>…</think><answer>…</answer>`.
 
-Entry points: `messages` for the policy, `summary_messages` for the frozen summariser, `parse_reply` for what the
-policy wrote, `history_text` for what the Rechead reads beside it. Text is the only interface between the language
-model and the Rechead: the answer is a guess at the next item, its title and what else is known of it, in free words.
+Entry points: `messages` for the policy, `summary_messages` for the frozen summariser, `parse_reply` for the policy's
+reply, `history_text` for the history as the Rechead reads it. Text is the only interface between the language model and
+the Rechead: the answer describes the expected next item in free words.
 
-Two styles: `instruct` for instruction-tuned models, `compact` for small backbones, where every token is cost.
+Two styles: `instruct` for instruction-tuned models, `compact`, without instructions, for small backbones.
 
 Source: RPORec (arXiv 2605.21967).
 """
@@ -28,24 +28,26 @@ NOTHING = "nothing yet"
 
 @dataclass(frozen=True, slots=True)
 class ParsedReply:
-    """What a reply says. `problem` is None exactly where the reply has the one right form."""
+    """A parsed reply. `problem` is None if and only if the reply has the right form."""
 
     reasoning: str
-    """y: the text of the think block. Of a broken reply, what follows its first `<think>` (or all of it), to be shown;
-    nothing is trained or ranked on that."""
+    """y: the text of the think block. For a broken reply, the text after its first `<think>` (or the whole reply), for
+    display only."""
     answer: str
-    """z: the text of the answer block; empty where the reply is broken."""
+    """z: the text of the answer block; empty for a broken reply."""
     problem: str | None
-    """A short code that reports count: one of `reckon.prompts.blocks`, `empty think` or `empty answer`."""
+    """A short code for counts: one of `reckon.prompts.blocks`, `empty think` or `empty answer`."""
     outside: int
-    """L_out: characters outside the blocks, blanks included; of a broken reply, outside those that are closed."""
+    """L_out: characters outside the blocks, blanks included; in a broken reply, characters outside its closed
+    blocks."""
 
 
 def parse_reply(text: str) -> ParsedReply:
-    """Read a reply strictly: reasoning once, then the answer once, both with a letter or digit, nothing else around.
+    """Parse a reply strictly: one think block, then one answer block, each with a letter or digit, and only blanks
+    around them.
 
     Args:
-        text: the whole reply, without the end-of-text token. A truncated one is unclosed somewhere, so it is broken.
+        text: the whole reply, without the end-of-text token. A truncated reply has an unclosed block, so it is broken.
     """
     problem, outside = broken_structure(text, BLOCKS), outside_characters(text)
     if problem is None:
@@ -58,7 +60,7 @@ def parse_reply(text: str) -> ParsedReply:
 
 
 def outside_characters(text: str) -> int:
-    """Characters that no closed block `<think>…</think>` or `<answer>…</answer>` covers, blanks included."""
+    """Number of characters outside all closed blocks `<think>…</think>` and `<answer>…</answer>`, blanks included."""
     outside, place = 0, 0
     opening = {name: text.find(f"<{name}>") for name in BLOCKS}
     while found := [(start, name) for name, start in opening.items() if start >= 0]:
@@ -86,7 +88,7 @@ def messages(example: Example, titles: Titles, words: Mapping[str, str], style: 
     Args:
         example: only its history and time are read; the target never reaches the prompt.
         titles: the catalog's titles by item index.
-        words: what items and actions are called: `item`, `items`, `action` (past tense).
+        words: names of items and actions: `item`, `items`, `action` (past tense).
         style: `instruct` or `compact`.
     """
     words = plain_words(words)
@@ -104,8 +106,8 @@ def messages(example: Example, titles: Titles, words: Mapping[str, str], style: 
 
 
 def summary_messages(reasoning: str, style: Style = "instruct") -> list[Message]:
-    """One user turn that asks for a summary of a reasoning. Whoever wrote that quotes text from the data, and control
-    tokens that a reply may hold are text here too."""
+    """One user turn that asks for a summary of a reasoning. The reasoning is untrusted text: it quotes the data and may
+    hold control tokens."""
     reasoning = without_brackets(reasoning)
     if style == "compact":
         return [{"role": "user", "content": f"reasoning:\n{reasoning}\nsummary:"}]
@@ -118,5 +120,5 @@ def summary_messages(reasoning: str, style: Style = "instruct") -> list[Message]
 
 
 def history_text(example: Example, titles: Titles) -> str:
-    """x as the Rechead reads it: the titles of the history, oldest first; empty where there is none."""
+    """x, the history as the Rechead reads it: titles, oldest first; empty for an empty history."""
     return "; ".join(plain(titles[event.item_index]) for event in example.history)

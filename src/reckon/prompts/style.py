@@ -1,4 +1,4 @@
-"""What all prompts share: their style, and the section of settings that says what a ranking prompt holds.
+"""The style of prompts, and the settings of ranking prompts.
 
 Entry points: `Style`, `PromptConfig`.
 """
@@ -14,29 +14,29 @@ Style = Literal["instruct", "compact"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptConfig:
-    """What the model reads. Section `prompt`."""
+    """Settings of ranking prompts. Section `prompt`."""
 
     style: Style = "instruct"
     """`instruct` for instruction-tuned models, `compact` for small backbones made by `reckon backbone new`."""
 
     window: int = 20
-    """Events of the history in the prompt, the latest ones, > 0."""
+    """Most events of the history in the prompt, the latest ones, > 0."""
 
     title_words: int = 32
-    """Words of each history title that are kept, > 0. In scripts without blanks two characters are a word."""
+    """Words kept of each title in the history, > 0. In scripts without blanks two characters are a word."""
 
     title_tokens: int = 128
-    """Tokens of each history title that are kept, > 0."""
+    """Tokens kept of each title in the history, > 0."""
 
     item_words: int = 64
-    """Words of an item prompt after its title, >= 0; 0 is the title alone."""
+    """Words of an item prompt after its title, >= 0; 0 keeps only the title."""
 
     item_tokens: int = 512
-    """Tokens of an item prompt with its title, > 0; a longer one loses its end."""
+    """Most tokens of an item prompt with its title, > 0; a longer prompt loses its end."""
 
     max_tokens: int = 2048
-    """Tokens of the whole prompt, > 0; fewer where the model's positions leave fewer beside a reply. Beyond it the
-    oldest events of the history are left out. What was cut is counted."""
+    """Most tokens of the prompt, > 0; fewer where the model's positions leave fewer beside a reply. A longer prompt
+    loses the oldest events of its history. Cuts are counted."""
 
     def __post_init__(self) -> None:
         positive = {name: 1 for name in ("window", "title_words", "title_tokens", "item_tokens", "max_tokens")}

@@ -6,10 +6,11 @@ Bayes-optimal predictor. `reckon.simulation.notes` writes an ideal teacher's not
 192 books: 12 genres x 8 moods x 2, with the titles of `reckon.simulation.bookshop`, which hint at the mood. All
 quantities are drawn independently:
 
-    reader   likes two moods, dislikes two others, reads no other mood, all equally likely; leniency -1, 0 or 1 book
-    quality -1, 0 or 1 choice   any unread book of the reader's four moods, all equally likely rating   3 + (TASTE if
-    the mood is liked, else -TASTE) + quality + leniency + noise, clipped to 1..5 review   a word on the quality, right
-    with probability WORD_ACCURACY, and the mood: `gripping calm`
+    reader   likes two moods, dislikes two others, reads no other mood, all equally likely; leniency -1, 0 or 1
+    book     quality -1, 0 or 1
+    choice   any unread book of the reader's four moods, all equally likely
+    rating   3 + (TASTE if the mood is liked, else -TASTE) + quality + leniency + noise, clipped to 1..5
+    review   a word on the quality, right with probability WORD_ACCURACY, and the mood: `gripping calm`
 
 Taste has the largest share of the variance (1 of 1.9 before clipping; quality 0.4, leniency 0.3). It depends on user
 and mood together, so no sum of a user bias and an item bias predicts it. A model that reads titles can predict it from

@@ -1,1 +1,1 @@
-"""Teachers: who is asked for reasoning, how patiently, and the traces that are kept."""
+"""Teachers: models or files that write reasoning, requests to them, and the traces that are kept."""

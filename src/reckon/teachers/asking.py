@@ -1,6 +1,6 @@
-"""Ask a teacher patiently: pace requests, wait after a failure, try again a bounded number of times.
+"""Requests to a teacher: rate limit, waiting times after failures, bounded retries.
 
-Entry point: `Asker.ask`, called from several threads. Does not know what makes a reply good.
+Entry point: `Asker.ask`, called from several threads. Does not judge replies.
 """
 
 import random
@@ -12,30 +12,30 @@ from typing import Any
 from reckon.errors import ConfigError
 from reckon.teachers.teachers import HINTED, Finish, Question, Teacher, TeacherFailure
 
-LONGEST_HOLD = 600.0  # seconds; a server that asks for more is treated as gone
+LONGEST_HOLD = 600.0  # seconds; a server that asks for a longer wait counts as unavailable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """How often and how fast a teacher is asked. Nothing here changes what it replies."""
+    """Settings of requests to a teacher. None of them changes a reply."""
 
     parallel: int = 8
-    """Questions at one time, >= 1."""
+    """Requests at the same time, >= 1."""
 
     requests_per_minute: float | None = None
-    """The most requests per minute over all threads, > 0; None for no limit."""
+    """Most requests per minute over all threads, > 0; None: no limit."""
 
     retries: int = 5
-    """Further requests after one that failed, >= 0."""
+    """Most retries of a failed request, >= 0."""
 
     first_wait: float = 1.0
-    """Seconds before the first retry, > 0; each further wait doubles, up to `longest_wait`."""
+    """Seconds before the first retry, > 0; the wait doubles with each retry, up to `longest_wait`."""
 
     longest_wait: float = 60.0
-    """Seconds, >= first_wait. A Retry-After of the server may be longer."""
+    """Longest wait before a retry in seconds, >= first_wait. A Retry-After of the server may be longer."""
 
     give_up_after: int = 20
-    """Rows that fail one after the other before the run stops, >= 1: the teacher is gone, not the rows bad."""
+    """Number of consecutive failed rows after which the run stops, >= 1."""
 
     def __post_init__(self) -> None:
         for name, least in (("parallel", 1), ("retries", 0), ("give_up_after", 1)):
@@ -51,7 +51,7 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of asking one row once: a reply, or the kind of failure that outlasted the retries."""
+    """Outcome of one question: a reply, or the kind of failure that remained after all retries."""
 
     row: int
     attempt: int
@@ -70,18 +70,18 @@ class Answer:
 
 
 class Stopped(Exception):
-    """The run is stopping; the question was left unanswered."""
+    """The run is stopping; the question got no answer."""
 
 
 class Asker:
-    """One teacher, asked by many threads under one pace."""
+    """Sends questions of many threads to one teacher under one rate limit."""
 
     def __init__(self, teacher: Teacher, patience: Patience, seed: int, stopping: threading.Event) -> None:
         self.teacher, self.patience, self.seed, self.stopping = teacher, patience, seed, stopping
         self._pace = Pace(patience.requests_per_minute, stopping)
 
     def ask(self, question: Question) -> Answer:
-        """The answer to one question. Raises TeacherRefused, or Stopped when the run is stopping."""
+        """Answer one question. Raises TeacherRefused, or Stopped when the run is stopping."""
         attempt = question.attempt
         jitter = random.Random(f"{self.seed} {question.row} {attempt}")
         for retry in range(self.patience.retries + 1):
@@ -95,7 +95,7 @@ class Asker:
                         question.row, attempt, failure=failure.kind, detail=failure.detail, requests=retry + 1
                     )
                 if failure.retry_after is not None:
-                    self._pace.hold(hold)  # the limit is the key's, so every thread waits
+                    self._pace.hold(hold)  # rate limits apply to the key, so all threads wait
                 self._sleep(waiting_time(self.patience, retry, failure.retry_after, jitter))
             else:
                 tokens = reply.prompt_tokens, reply.completion_tokens
@@ -108,7 +108,7 @@ class Asker:
 
 
 class Pace:
-    """Spaces the requests of all threads evenly, and holds all of them back when the server asks for it."""
+    """Spaces the requests of all threads evenly, and delays all of them when the server asks for it."""
 
     def __init__(self, per_minute: float | None, stopping: threading.Event) -> None:
         self._gap = 60 / per_minute if per_minute else 0.0  # seconds
@@ -117,7 +117,7 @@ class Pace:
         self._next = self._held_until = 0.0
 
     def wait(self) -> None:
-        """Return when a request may be sent. Raises Stopped when the run is stopping."""
+        """Wait until a request may be sent. Raises Stopped when the run is stopping."""
         with self._lock:
             turn = max(time.monotonic(), self._next, self._held_until)
             self._next = turn + self._gap
@@ -128,17 +128,17 @@ class Pace:
             raise Stopped
 
     def hold(self, seconds: float) -> None:
-        """Send nothing for this long."""
+        """Delay all requests by this many seconds."""
         with self._lock:
             self._held_until = max(self._held_until, time.monotonic() + seconds)
 
 
 def waiting_time(patience: Patience, retry: int, asked_for: float | None, jitter: Any) -> float:
-    """Seconds before the next try: what the server asked for, else exponential; jitter keeps threads apart.
+    """Seconds before the next retry: exponential backoff with jitter, at least what the server asked for.
 
     Args:
         retry: 0 after the first failure.
-        asked_for: the server's Retry-After, never undercut.
+        asked_for: the server's Retry-After in seconds; a lower bound.
         jitter: a `random.Random`.
     """
     grown = min(patience.longest_wait, patience.first_wait * 2.0 ** min(retry, 60))

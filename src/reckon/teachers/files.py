@@ -1,8 +1,8 @@
-"""Finished traces on disk: what was kept, what was dropped and why, and what it cost.
+"""Files of finished traces: kept replies, dropped rows with reasons, counts and cost.
 
     traces.parquet     kept: row, user_id, item_id, time, rating (true), prompt (messages as JSON), reply, predicted,
                        attempt, hinted, prompt_tokens, completion_tokens
-    dropped.parquet    the others: row, user_id, item_id, time, rating, reason, detail, reply (the last), attempt
+    dropped.parquet    dropped rows: row, user_id, item_id, time, rating, reason, detail, reply (the last), attempt
     traces.json        settings, teacher, data checksum, split, counts, tokens, cost, checksums of the two; written last
 
 Entry points: `write_traces`, `load_traces`. Each file is written whole or not at all.
@@ -61,7 +61,7 @@ class Trace:
     """One kept reply of a teacher."""
 
     row: int
-    """Row of `rating_examples(dataset, "train")`."""
+    """Row number in `rating_examples(dataset, "train")`."""
     user_id: str
     item_id: str
     time: int | None
@@ -76,29 +76,29 @@ class Trace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceSummary:
-    """What came of a run. Tokens are of answers that count them; `uncounted` is how many did not."""
+    """Counts of a run. Tokens are summed over answers that report them; `uncounted` answers do not."""
 
     asked: int
     """Rows."""
     kept: int
     kept_hinted: int
-    """Of `kept`, those that needed the hint."""
+    """Kept rows that needed the hint."""
     unchecked: int
-    """Of `kept_hinted`, those whose reasoning was not read again."""
+    """Kept hinted rows whose reasoning the teacher did not read again."""
     dropped: dict[str, int]
-    """Rows by reason, most frequent first."""
+    """Dropped rows by reason, most frequent first."""
     requests: int
-    """Requests sent, retries included, as far as an answer or a failure was written down."""
+    """Requests sent, retries included, of all questions in the journal."""
     prompt_tokens: int
     completion_tokens: int
     uncounted: int
     cost: float | None
     """In the currency of the prices; None without prices."""
     unmatched: int
-    """Replies of a file that belong to no training row, or to several."""
+    """Replies of a file that match no training row, or several."""
 
     def lines(self) -> list[str]:
-        """The summary for a person."""
+        """The summary as lines of text."""
         dropped = sum(self.dropped.values())
         lines = [f"kept {self.kept} of {self.asked} rows ({self.kept_hinted} of them after a hint), dropped {dropped}"]
         if self.unchecked:
@@ -109,7 +109,7 @@ class TraceSummary:
         if self.cost is not None:
             lines.append(f"cost {self.cost:.2f}" + (" or more" if self.uncounted else ""))
         if self.unmatched:
-            lines.append(f"{self.unmatched} replies of the file belong to no single training row")
+            lines.append(f"{self.unmatched} replies of the file match no training row, or several")
         return lines
 
 
@@ -126,7 +126,7 @@ def write_traces(
     summary: TraceSummary,
     settings: Mapping[str, Any],
 ) -> None:
-    """Write the three files, the one that makes the others valid last."""
+    """Write the three files, `traces.json` last."""
     tables = {
         KEPT_FILE: pa.Table.from_pylist(kept, KEPT_SCHEMA),
         DROPPED_FILE: pa.Table.from_pylist(dropped, DROPPED_SCHEMA),
@@ -145,12 +145,12 @@ def write_traces(
 
 
 def load_traces(path: str | Path, *, data_checksum: str | None = None, split: str | None = None) -> list[Trace]:
-    """The kept traces of a finished run, in the order of their rows.
+    """Load the kept traces of a finished run, in the order of their rows.
 
     Args:
         path: the directory made by `reckon traces make`.
-        data_checksum: `Dataset.checksum` that they must belong to; None takes any.
-        split: `Dataset.protocol` whose training rows they must be; None takes any.
+        data_checksum: `Dataset.checksum` of the traces' data; None accepts any.
+        split: `Dataset.protocol` of the traces' training rows; None accepts any.
 
     Raises:
         DataError: the run is not finished, its files are damaged, or they belong to other data or another split.
@@ -182,21 +182,22 @@ def load_traces(path: str | Path, *, data_checksum: str | None = None, split: st
 
 
 def _refuse_other_split(path: Path, made_of: str | None, split: str) -> None:
-    """The data's checksum is the same whatever the split, and training rows of one are test rows of another."""
+    """Refuse traces of another split: the data's checksum does not depend on the split, and training rows of one split
+    may be test rows of another."""
     if made_of is None:
-        fix = "repeat the `reckon traces make` that it was made with: it asks nothing again"
-        raise DataError(str(path), "does not say of which split its rows are", fix)
+        fix = "repeat the `reckon traces make` command that made it; no question is asked again"
+        raise DataError(str(path), "does not name the split of its rows", fix)
     if made_of != split:
         problem = f"holds training rows of the {made_of} split, which may be test rows of the {split} split"
         raise DataError(str(path), problem, f"make traces of the data prepared with the {split} split")
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """`traces.json` of a finished run. Raises DataError."""
+    """Read `traces.json` of a finished run. Raises DataError where it is missing or damaged."""
     try:
         manifest: Any = json.loads((path / SUMMARY_FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        fix = "repeat the `reckon traces make` that it was begun with"
+        fix = "repeat the `reckon traces make` command that started it"
         raise DataError(str(path), f"holds no finished traces ({SUMMARY_FILE} is missing)", fix) from None
     except ValueError as error:
         raise DataError(str(path / SUMMARY_FILE), f"is not JSON ({error})", "repeat `reckon traces make`") from None

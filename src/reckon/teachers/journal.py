@@ -1,12 +1,10 @@
-"""The journal of a run that asks a teacher: one line per answer, appended as soon as the answer is there.
+"""The journal of a run that asks a teacher: one line per answer, appended when the answer arrives.
 
-Entry point: `Journal`. The first line holds what decides the replies (data, rows, prompts, teacher); a run with
-other settings cannot go on from it. A killed run leaves at most one half-written line at the end, which is discarded.
-Where a row was asked again after a failure, its later line counts.
-
-Who opens it holds its folder (`reckon.locks`): two runs would otherwise mix their lines.
-
-A line survives the end of the process; a power cut may lose the last seconds, which are then asked again.
+Entry point: `Journal`. The first line holds the settings that decide the replies (data, rows, prompts, teacher); a run
+with other settings is refused. A killed run leaves at most one partial line at the end, which is discarded. If a row
+has several lines for one attempt, the last one counts. An open journal holds a lock on its folder (`reckon.locks`), so
+two runs cannot mix their lines. A line survives the end of the process; a power failure may lose the last seconds,
+which are then asked again.
 """
 
 import json
@@ -21,22 +19,22 @@ from reckon.errors import DataError
 from reckon.teachers.asking import Answer
 
 FORMAT = 1
-LATER = {"split"}  # settings that the first journals do not have; their prompts tell
+LATER = {"split"}  # settings that early journals lack
 FIELDS = frozenset(field.name for field in fields(Answer))
 
 
 class Journal:
-    """Answers by (row, attempt), kept in step with the file. Use it as a context manager."""
+    """Answers by (row, attempt), in memory and in the file. A context manager."""
 
     def __init__(self, path: Path, settings: Mapping[str, Any], *, ask_failed_again: bool = False) -> None:
-        """Open or begin a journal.
+        """Open a journal, or start one.
 
         Args:
-            settings: what decides the replies, as flat JSON.
-            ask_failed_again: forget answers that are failures.
+            settings: the settings that decide the replies, as flat JSON.
+            ask_failed_again: ignore earlier failures, so that their rows are asked again.
 
         Raises:
-            DataError: it belongs to other settings, or is damaged.
+            DataError: the journal has other settings, or is damaged.
         """
         self.path, self.settings = path, json.loads(json.dumps(settings))
         self.answers: dict[tuple[int, int], Answer] = {}
@@ -55,7 +53,7 @@ class Journal:
         self._file.close()
 
     def add(self, answer: Answer) -> None:
-        """Write one answer down before anything else happens with it."""
+        """Store one answer in memory and append it to the file."""
         self._append(asdict(answer))
         self.answers[answer.row, answer.attempt] = answer
 
@@ -64,9 +62,9 @@ class Journal:
         self._file.flush()
 
     def _read(self, ask_failed_again: bool) -> None:
-        """Load the lines that are there, or write the first."""
+        """Read the existing lines, or write the first line."""
         self._file.seek(0)
-        records, whole = [], 0  # whole: bytes up to the end of the last good line
+        records, whole = [], 0  # whole: bytes up to the end of the last complete line
         for number, line in enumerate(self._file, start=1):
             try:
                 if not line.endswith(b"\n"):
@@ -86,14 +84,14 @@ class Journal:
         self._check(records[0])
         for number, record in enumerate(records[1:], start=2):
             if not isinstance(record, dict) or set(record) != FIELDS:
-                raise DataError(f"{self.path} line {number}", "is no answer", "choose another directory")
+                raise DataError(f"{self.path} line {number}", "is not an answer", "choose another directory")
             answer = Answer(**record)
             self.answers[answer.row, answer.attempt] = answer
         if ask_failed_again:
             self.answers = {key: answer for key, answer in self.answers.items() if answer.failure is None}
 
     def _check(self, head: Any) -> None:
-        """Refuse to go on from a journal of other settings."""
+        """Refuse a journal of other settings."""
         if not isinstance(head, dict) or head.get("journal") != FORMAT or not isinstance(head.get("settings"), dict):
             raise DataError(str(self.path), "is not a journal of traces", "choose another directory")
         before = head["settings"]

@@ -1,7 +1,7 @@
-"""What a reasoning says about the rating before its `<rate>` block: whether it gives the hint away, or contradicts it.
+"""Statements about the rating in a reasoning before its `<rate>` block: mentions of the hint, and stated ratings.
 
-Entry points: `mentions_hint`, `stated_ratings`. Both read text alone; neither knows whether the reasoning is sound. The
-teacher's second reading (`reckon.teachers.rules.check_messages`) is for that.
+Entry points: `mentions_hint`, `stated_ratings`. Both match text patterns and do not judge the argument; the teacher's
+second reading does (`reckon.teachers.rules.check_messages`).
 
 Source: ours; RecZero (arXiv 2510.23077) names no check of hinted reasoning.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 HINT_PHRASES = (
     r"(true|actual|real|correct|known|provided|supplied|hinted|target) rating",
-    r"(the|a|this|your|given|as) hint(ed|s)?\b(?! of)",  # "a hint of jazz" gives nothing away
+    r"(the|a|this|your|given|as) hint(ed|s)?\b(?! of)",  # "a hint of jazz" is no leak
     r"hint(s|ed)? (says|said|that|is|was|at the rating)",
     r"as (was )?(given|told|stated in the hint)",
     r"rating (that |which )?(was|is|has been) (given|provided|known|revealed|told)",
@@ -20,7 +20,7 @@ HINT_PHRASES = (
     r"ground[- ]truth",
     r"(really|actually|in fact) (rated|gave)",
 )
-"""What no reasoning may say after a hint: regular expressions over its text in lower case, blanks made single."""
+"""Regular expressions of phrases that reveal the hint, for text in lower case with single spaces."""
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 _HINT = re.compile("|".join(rf"\b(?:{phrase})" for phrase in HINT_PHRASES))
@@ -31,14 +31,14 @@ _NOUN = r"(?:answer|verdict|prediction|conclusion|rating|score|mark|grade)"
 _ELSEWHERE = ("average", "mean", "median", "usual", "typical", "overall", "last", "past", "earlier")
 _OF_OTHERS = "".join(rf"(?<!\b{word} )" for word in _ELSEWHERE)
 _THIS = r"(?:it|this|this (?:one|item|book|album|film|movie|product))"
-# Said of the rating in question, whatever other ratings the prompt holds.
+# Statements about the rating to predict, independent of other ratings in the prompt.
 _OF_THIS = (
     rf"{_OF_OTHERS}\b{_NOUN} (?:here )?{_IS} {_FILLER}{_VALUE}",
     rf"\b(?:give|gives|gave|rate|rates|rated|deserves|earns|gets|call) {_THIS} {_FILLER}{_VALUE}",
     rf"\b(?:so|hence|thus|therefore|means|settle on|settles on|leads to|points to|adds up to) {_FILLER}{_VALUE}"
     r"(?= (?:star|point|out of)|[.,;!]|$)",
 )
-# Said of some rating: of this one, unless the prompt shows such a rating.
+# Statements about some rating: the one to predict, unless the prompt shows a rating of that value.
 _OF_SOME = (
     rf"\b{_VALUE}[- ](?:stars?|points?)\b",
     rf"\b{_VALUE} (?:out of|/) ?\d",
@@ -51,20 +51,21 @@ _PATTERNS = [(re.compile(pattern), True) for pattern in _OF_THIS] + [(re.compile
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A rating that a text states."""
+    """A rating stated in a text."""
 
     rating: float
     of_this: bool
-    """True where it can only be the rating in question; False where it may be one that the prompt shows."""
+    """True where the statement can only be about the rating to predict; False where it may be about a rating in the
+    prompt."""
 
 
 def mentions_hint(reasoning: str) -> bool:
-    """Whether the text says that the rating was known."""
+    """Whether the text reveals that the rating was known."""
     return _HINT.search(_plain(reasoning)) is not None
 
 
 def stated_ratings(reasoning: str) -> Iterator[Statement]:
-    """Every rating that the text states, in digits or in words."""
+    """All ratings stated in the text, in digits or in words."""
     text = _plain(reasoning)
     for pattern, of_this in _PATTERNS:
         for match in pattern.finditer(text):

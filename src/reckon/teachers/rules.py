@@ -1,20 +1,20 @@
-"""Which replies of a teacher become traces, and what it is asked the second and the third time.
+"""Rules for traces: which replies are kept, and the prompts with a hint and for the second reading.
 
 Entry points: `judge`, `hinted_messages`, `check_messages`, `judge_check`.
 
-The rule. A trace is kept if its reply parses (`parse_rating`) and its rating is right: after snapping both to the
-scale's step it equals the true one; on a scale without steps it lies within a hundredth of the scale's range. Any
-other row is asked once more with the true rating as a hint. That reply must parse and be right too, and its reasoning
-must support the rating on its own:
+A trace is kept if its reply parses (`parse_rating`) and its rating is right: equal to the true rating after rounding
+both to the scale's step, or, on a scale without steps, within a hundredth of the scale's range. Any other row is asked
+once more with the true rating as a hint. The second reply must also parse and be right, and its reasoning must support
+the rating:
 
-1. No block but `rate` gives away that the rating was known, or states it, unless the prompt shows such a rating
-   (`reckon.teachers.leaks`); none states another one.
-2. The teacher reads the reasoning again, without its `<rate>` block and without the prompt, and must come to the same
-   rating.
+1. No block but `rate` reveals that the rating was known, states the true rating (unless the prompt shows a rating of
+that value), or states another rating (`reckon.teachers.leaks`).
+2. The teacher reads the reasoning again, without the `<rate>` block and without the prompt, and must predict the same
+rating.
 
-A row is dropped for its last reason.
+A dropped row has the reason of its last reply.
 
-Source: RecZero (arXiv 2510.23077), RecOne's cold start; the checks of the reasoning are ours, the paper names none.
+Source: RecZero (arXiv 2510.23077), RecOne's cold start. The checks of the reasoning are ours; the paper names none.
 """
 
 import re
@@ -27,18 +27,18 @@ from reckon.prompts.render import Message
 from reckon.teachers.asking import Answer
 from reckon.teachers.leaks import mentions_hint, stated_ratings
 
-TOLERANCE = 0.01  # of the range, on a scale without steps
+TOLERANCE = 0.01  # share of the range, on a scale without steps
 _RATE = re.compile(rf"<rate>\s*({NUMBER.pattern})\s*{REPLY_END}")
 _THINKING = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether an answer is kept. `reason` is a stable phrase for reports, None for a kept one."""
+    """Decision on an answer. `reason` is a stable phrase for reports, None if the answer is kept."""
 
     reason: str | None
     rating: float | None = None
-    """What the reply predicts, where it parses."""
+    """Predicted rating; None where the reply did not parse."""
 
     @property
     def kept(self) -> bool:
@@ -46,16 +46,16 @@ class Verdict:
 
 
 def judge(answer: Answer, truth: float, scale: Scale, shown: Collection[float] = ()) -> Verdict:
-    """Whether an answer becomes a trace.
+    """Decide whether an answer becomes a trace.
 
     Reasons: `failed: KIND` (no reply after all retries), `refused`, `truncated` (out of tokens), `empty`,
     `unparseable: PROBLEM` (see `parse_rating`), `wrong rating`, `hint leaked`, `contradicts its rating`.
 
     Args:
-        answer: to a question with or without a hint.
+        answer: the answer to a question with or without a hint.
         truth: the true rating.
         scale: of the ratings.
-        shown: ratings that the prompt shows; a reasoning may speak of them.
+        shown: ratings in the prompt; a reasoning may state them.
     """
     if answer.failure is not None:
         return Verdict(f"failed: {answer.failure}")
@@ -74,7 +74,7 @@ def judge(answer: Answer, truth: float, scale: Scale, shown: Collection[float] =
 
 
 def is_right(rating: float, truth: float, scale: Scale) -> bool:
-    """Whether a predicted rating counts as the true one."""
+    """Whether a predicted rating equals the true one, within the rules above."""
     if scale.step is None:
         return abs(rating - truth) <= TOLERANCE * scale.range
     return scale.nearest(rating) == scale.nearest(truth)
@@ -83,10 +83,10 @@ def is_right(rating: float, truth: float, scale: Scale) -> bool:
 def problem_of_reasoning(
     blocks: Mapping[str, str], truth: float, scale: Scale, shown: Collection[float] = ()
 ) -> str | None:
-    """Why the words of a hinted reasoning do not support its rating on their own.
+    """Problem of a hinted reasoning that does not support its rating.
 
     Returns:
-        `hint leaked`, `contradicts its rating`, or None where nothing speaks against it.
+        `hint leaked`, `contradicts its rating`, or None for no problem.
     """
     reasoning = " \n ".join(text for name, text in blocks.items() if name != "rate")
     if mentions_hint(reasoning):
@@ -102,7 +102,8 @@ def problem_of_reasoning(
 
 
 def check_messages(reply: str, scale: Scale) -> list[Message]:
-    """The teacher's second reading: the reasoning of a reply alone, and the question which rating it leads to."""
+    """Prompt of the second reading: the reasoning of a reply without its rating, and the question which rating
+    follows."""
     reasoning = reply.partition("<rate>")[0].strip()
     return [
         {
@@ -114,7 +115,7 @@ def check_messages(reply: str, scale: Scale) -> list[Message]:
 
 
 def judge_check(answer: Answer, truth: float, scale: Scale) -> Verdict:
-    """What the second reading makes of a hinted trace: kept, or why not.
+    """Decision on a hinted trace after the second reading.
 
     Reasons: `check failed: KIND` (no reply after all retries), `check unreadable`, `reasoning leads elsewhere`.
     """
@@ -128,13 +129,13 @@ def judge_check(answer: Answer, truth: float, scale: Scale) -> Verdict:
 
 
 def written(text: str) -> str:
-    """The reply without the private thinking that some models put in front of it, and without blanks around it."""
+    """The reply without the thinking block that some models write first, and without surrounding blanks."""
     thinking = _THINKING.match(text)
     return text[thinking.end() if thinking else 0 :].strip()
 
 
 def hinted_messages(messages: list[Message], truth: float) -> list[Message]:
-    """The same question with the true rating; the reply is asked to argue from what the prompt shows."""
+    """The same prompt with the true rating as a hint, which the reply must not mention."""
     hint = (
         f"\n\nHint: the user's rating was {truth:g}. Write the reasoning that leads there from what is shown above, in "
         f"the form asked for, ending with <rate>{truth:g}{REPLY_END}. Argue as if you did not know the rating: do not "

@@ -1,7 +1,7 @@
-"""A run of questions: what is still to be asked, the threads that ask it, the journal that remembers.
+"""A run of questions to a teacher: open questions, threads, and the journal.
 
-Entry point: `TraceRun.ask_all`. The journal is the only state: what is to be asked next, and what a row came to,
-follow from it. A first Ctrl-C waits for the answers on their way and writes them down; a second one stops at once.
+Entry point: `TraceRun.ask_all`. The journal is the only state: open questions and decisions follow from it. The first
+Ctrl-C waits for pending answers and writes them to the journal; the second stops at once.
 """
 
 import queue
@@ -20,27 +20,27 @@ from reckon.teachers.journal import Journal
 from reckon.teachers.rules import Verdict, check_messages, hinted_messages, judge, judge_check
 from reckon.teachers.teachers import CHECK, HINTED, PLAIN, Question, Teacher
 
-GRACE = 60.0  # seconds that a stopping run waits for answers it has already asked for
-POLL = 0.2  # seconds between looks at whether to stop
+GRACE = 60.0  # seconds that a stopping run waits for pending answers
+POLL = 0.2  # seconds between checks for a stop
 
 
 @dataclass(frozen=True, slots=True)
 class TraceRow:
-    """One training row to be asked."""
+    """One training row with its question."""
 
     question: Question
     rating: float
     """The true rating."""
     shown: frozenset[float] = frozenset()
-    """Ratings that the prompt shows."""
+    """Ratings in the prompt."""
 
 
 class TracesInterrupted(KeyboardInterrupt):
-    """Ctrl-C, after every answer that came was written down."""
+    """Ctrl-C, after all received answers were written to the journal."""
 
 
 class TraceRun:
-    """Rows, their answers so far, and the threads that ask for the rest."""
+    """The rows of a run, their answers so far, and the threads that ask the open questions."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class TraceRun:
         *,
         check: bool = True,
     ) -> None:
-        """`check`: whether the teacher reads hinted reasoning again before it is kept."""
+        """`check`: whether the teacher reads hinted reasoning again before a trace is kept."""
         self.check = check
         self.rows = {row.question.row: row for row in rows}
         self.scale, self.teacher, self.journal, self.patience = scale, teacher, journal, patience
@@ -63,7 +63,7 @@ class TraceRun:
         self._failed_in_a_row = 0
 
     def next_question(self, row: TraceRow) -> Question | None:
-        """What is still to be asked about a row; None when it is settled."""
+        """Next question about a row; None when the row is settled."""
         number, answers = row.question.row, self.journal.answers
         first, second = answers.get((number, PLAIN)), answers.get((number, HINTED))
         if first is None:
@@ -80,7 +80,7 @@ class TraceRun:
         return following if self.teacher.answers(following) else None
 
     def verdict(self, row: TraceRow) -> tuple[Answer, Verdict]:
-        """The last reply about a settled row, and what it is worth after its second reading, where it had one."""
+        """Last answer about a settled row, and the decision on it after a second reading, if there was one."""
         number, answers = row.question.row, self.journal.answers
         answer = answers.get((number, HINTED)) or answers[number, PLAIN]
         verdict, reading = self._judged(row, answer), answers.get((number, CHECK))
@@ -90,7 +90,7 @@ class TraceRun:
         return answer, verdict
 
     def is_unchecked(self, row: TraceRow) -> bool:
-        """Whether a kept trace was hinted and has not been read again: the teacher cannot, or need not."""
+        """Whether a kept trace was hinted and had no second reading."""
         answer, verdict = self.verdict(row)
         return verdict.kept and answer.hinted and not (self.check and (answer.row, CHECK) in self.journal.answers)
 
@@ -98,12 +98,11 @@ class TraceRun:
         return judge(answer, row.rating, self.scale, row.shown)
 
     def ask_all(self, show: Callable[[], None] = lambda: None) -> None:
-        """Ask until every row is settled; `show` is called whenever something has changed.
+        """Ask until every row is settled; `show` is called after every change.
 
         Raises:
             TeacherRefused: from the teacher.
-            ReckonError: too many rows failed one after the other.
-            TracesInterrupted: Ctrl-C.
+            ReckonError: `give_up_after` consecutive rows failed. TracesInterrupted: Ctrl-C.
         """
         waiting: deque[Question] = deque()
         for row in self.rows.values():
@@ -139,7 +138,7 @@ class TraceRun:
                 raise TracesInterrupted("Answers so far are kept; run the same command to go on")
 
     def _take(self, answer: Answer) -> Question | None:
-        """Write an answer down; return what is to be asked next about its row."""
+        """Write an answer to the journal; returns the next question about its row, if any."""
         self.journal.add(answer)
         row = self.rows[answer.row]
         question = self.next_question(row)
@@ -148,8 +147,8 @@ class TraceRun:
         self._failed_in_a_row = self._failed_in_a_row + 1 if answer.failure else 0
         if self._failed_in_a_row >= self.patience.give_up_after:
             raise ReckonError(
-                f"the teacher failed on {self._failed_in_a_row} rows one after the other; the last: {answer.failure} "
-                f"({answer.detail}). Fix: repair that, then run the same command with --ask-failed-again."
+                f"the teacher failed on {self._failed_in_a_row} consecutive rows; last failure: {answer.failure} "
+                f"({answer.detail}). Fix: remove the cause, then run the same command with --ask-failed-again."
             )
         return question
 
@@ -160,26 +159,26 @@ class TraceRun:
             self.dropped += 1
 
     def _drain(self, pool: "_Pool", show: Callable[[], None]) -> None:
-        """Ask nothing more, but write down answers that are on their way: they are paid for."""
+        """Ask no further questions, but write pending answers to the journal: they are paid for."""
         self.stopping.set()
         end = time.monotonic() + GRACE
         while pool.busy and time.monotonic() < end:
             show()
             try:
                 answer = pool.get(POLL)
-            except ReckonError:  # the same refusal, from another thread
+            except ReckonError:  # the same refusal from another thread
                 continue
             if answer is not None:
                 self.journal.add(answer)
 
     def tokens(self) -> tuple[int, int]:
-        """Prompt and completion tokens of all answers that count them."""
+        """Prompt and completion tokens of all answers that report them."""
         answers = self.journal.answers.values()
         return sum(a.prompt_tokens or 0 for a in answers), sum(a.completion_tokens or 0 for a in answers)
 
 
 class _Pool:
-    """Threads that answer questions. Daemons: one that hangs in a request cannot keep the process alive."""
+    """Daemon threads that ask questions; a thread that hangs in a request does not keep the process alive."""
 
     def __init__(self, ask: Callable[[Question], Answer], threads: int) -> None:
         self.threads, self.busy = threads, 0
@@ -190,12 +189,12 @@ class _Pool:
             threading.Thread(target=self._work, daemon=True).start()
 
     def put(self, question: Question) -> None:
-        """Hand out one question."""
+        """Queue one question."""
         self.busy += 1
         self._questions.put(question)
 
     def get(self, seconds: float) -> Answer | None:
-        """The next answer, or None: none came in time, or a question was given back. Raises what a thread raised."""
+        """The next answer; None if none came in time or a question was returned. Raises the exception of a thread."""
         try:
             result = self._results.get(timeout=seconds)
         except queue.Empty:
@@ -208,7 +207,7 @@ class _Pool:
         return result
 
     def close(self) -> None:
-        """Let idle threads end."""
+        """End the idle threads."""
         for _ in range(self.threads):
             self._questions.put(None)
 
@@ -216,13 +215,13 @@ class _Pool:
         while (question := self._questions.get()) is not None:
             try:
                 self._results.put(self._ask(question))
-            except BaseException as error:  # raised again in the thread that asked
+            except BaseException as error:  # raised again in the main thread
                 self._results.put(error)
 
 
 @contextmanager
 def _ctrl_c(stopping: threading.Event) -> Iterator[None]:
-    """The first Ctrl-C asks the run to stop; the second is Python's own, also while the run waits."""
+    """The first Ctrl-C sets `stopping`; the second raises KeyboardInterrupt, also while the run waits."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,12 +1,11 @@
-"""Teachers: whoever writes the reasoning that RecOne learns from.
+"""Teachers: sources of the reasoning that RecOne is fine-tuned on.
 
 Entry points: `OpenAITeacher` (any OpenAI-compatible endpoint, through the official client), `LocalTeacher` (a Hugging
-Face model in this process) and `FileTeacher` (replies made elsewhere). Each answers one question at a time; those
-that may be asked from several threads say so with `most_parallel`.
+Face model in this process) and `FileTeacher` (replies from a file). `ask` answers one question; `most_parallel` limits
+the number of threads that call it.
 
-A teacher that cannot answer raises `TeacherFailure`, which says whether asking again may help, or `TeacherRefused`
-when no question can be answered. Waiting and asking again is `reckon.teachers.asking`, judging
-`reckon.teachers.rules`.
+A teacher that cannot answer a question raises `TeacherFailure`, with a flag for retries; one that cannot answer any
+question raises `TeacherRefused`. `reckon.teachers.asking` retries, `reckon.teachers.rules` judges.
 
 Source: RecZero (arXiv 2510.23077), RecOne's cold start.
 """
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from openai import APIStatusError
 
 Finish = Literal["stop", "length", "refused"]
-PLAIN, HINTED, CHECK = 1, 2, 3  # what a row is asked, in this order
+PLAIN, HINTED, CHECK = 1, 2, 3  # attempts at one row, in this order
 KEY_VARIABLE = "OPENAI_API_KEY"
 URL_VARIABLE = "OPENAI_BASE_URL"
 OPENAI_URL = "https://api.openai.com/v1"
@@ -39,26 +38,26 @@ OPENAI_URL = "https://api.openai.com/v1"
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a teacher is asked about one training row."""
+    """A question to a teacher about one training row."""
 
     row: int
-    """Row of `rating_examples(dataset, "train")`."""
+    """Row number in `rating_examples(dataset, "train")`."""
     user_id: str
     item_id: str
     time: int | None
     messages: list[Message]
     attempt: int = PLAIN
-    """PLAIN; HINTED, where the messages name the true rating; CHECK, where they hold a reasoning to be read again."""
+    """PLAIN; HINTED: the messages hold the true rating; CHECK: the messages hold a reasoning for the second reading."""
 
     @property
     def hinted(self) -> bool:
-        """Whether the messages name the true rating."""
+        """Whether the messages hold the true rating."""
         return self.attempt == HINTED
 
 
 @dataclass(frozen=True, slots=True)
 class TeacherReply:
-    """What a teacher wrote. Tokens are None where it does not count them."""
+    """Reply of a teacher. Token counts are None where the teacher does not report them."""
 
     text: str
     prompt_tokens: int | None = None
@@ -75,24 +74,24 @@ class TeacherFailure(Exception):
 
 
 class TeacherRefused(ReckonError):
-    """The teacher answers nobody: wrong key, unknown model, no credit. Asking on would drop every row."""
+    """The teacher cannot answer any question: wrong key, unknown model, no credit."""
 
 
 class Teacher(Protocol):
-    """Whoever answers questions."""
+    """Interface of a teacher."""
 
     most_parallel: int | None
-    """The most questions at one time; None for any number."""
+    """Most questions at the same time; None: no limit."""
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What decides its replies, as JSON: stored with the traces, and compared when a run is resumed."""
+        """Settings that decide the replies, as JSON; stored with the traces and compared when a run is resumed."""
 
     def answers(self, question: Question) -> bool:
-        """Whether there is any use in asking this."""
+        """Whether the teacher can answer this question."""
 
     def ask(self, question: Question) -> TeacherReply:
-        """One reply. Raises TeacherFailure or TeacherRefused."""
+        """Answer a question. Raises TeacherFailure or TeacherRefused."""
 
 
 class OpenAITeacher:
@@ -111,11 +110,12 @@ class OpenAITeacher:
     ) -> None:
         """
         Args:
-            model: the endpoint's name of the model.
+            model: name of the model at the endpoint.
             base_url: e.g. `http://localhost:8000/v1`; default: OPENAI_BASE_URL, else OpenAI's own.
-            max_tokens: of a reply, >= 1. Sent as `max_completion_tokens` to OpenAI, as `max_tokens` to others.
-            temperature: >= 0; None leaves it to the endpoint (some models accept no other).
-            timeout: seconds without a byte after which a request has failed, > 0.
+            max_tokens: most tokens of a reply, >= 1. Sent as `max_completion_tokens` to OpenAI, as `max_tokens` to
+                other endpoints.
+            temperature: sampling temperature, >= 0; None sends none (some models accept only their default).
+            timeout: seconds without data after which a request fails, > 0.
 
         Raises:
             ConfigError: OpenAI's own endpoint without a key in OPENAI_API_KEY, or a setting breaks its rule.
@@ -135,7 +135,8 @@ class OpenAITeacher:
         self.model, self.url = model, url
         self._limit = {"max_completion_tokens" if url == OPENAI_URL else "max_tokens": max_tokens}
         self._sampling = {} if temperature is None else {"temperature": temperature}
-        # Retries are ours: they must know the rate limit, stop on Ctrl-C and cover answers that are cut short.
+        # The client's retries are off: `Asker` retries, within the rate limit, until Ctrl-C, and also after truncated
+        # bodies.
         self._client: Any = OpenAI(api_key=self._key or "none", base_url=url, timeout=timeout, max_retries=0)
 
     @property
@@ -165,7 +166,7 @@ class OpenAITeacher:
             raise TeacherFailure("connection", str(error.__cause__ or error)) from None
         except openai.APIStatusError as error:
             raise self._status_failure(error) from None
-        except ValueError as error:  # a body cut short is no JSON
+        except ValueError as error:  # a truncated body is not JSON
             raise TeacherFailure("bad answer", str(error)) from None
 
     def _status_failure(self, error: "APIStatusError") -> Exception:
@@ -192,7 +193,7 @@ class OpenAITeacher:
 
 
 def reply_of(body: Any) -> TeacherReply:
-    """The reply in a chat completion; TeacherFailure("bad answer") where there is none."""
+    """The reply in a chat completion. Raises TeacherFailure("bad answer") where there is none."""
     try:
         choice = body["choices"][0]
         message = choice["message"]
@@ -208,13 +209,13 @@ def reply_of(body: Any) -> TeacherReply:
     refused = reason == "content_filter" or (refusal and not text)
     finish: Finish = "refused" if refused else "length" if reason == "length" else "stop"
     prompt_tokens, completion_tokens = (count if type(count) is int and count >= 0 else None for count in tokens)
-    # A lone surrogate is legal in JSON and in no file.
+    # JSON may hold a lone surrogate; UTF-8 files cannot.
     clean = (text or "").encode("utf-8", "replace").decode("utf-8")
     return TeacherReply(clean, prompt_tokens, completion_tokens, finish)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that a `Retry-After` header (number or date) or `retry-after-ms` asks to wait; None without one."""
+    """Seconds to wait according to a `Retry-After` (number or date) or `retry-after-ms` header; None without one."""
     for name, unit in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
         try:
             return max(0.0, float(headers[name]) * unit)
@@ -227,7 +228,8 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 class LocalTeacher:
-    """A Hugging Face model in this process, one question at a time. For speed, serve it and use OpenAITeacher."""
+    """A Hugging Face model in this process, one question at a time. Serving the model and using OpenAITeacher is
+    faster."""
 
     most_parallel: int | None = 1
 
@@ -243,10 +245,10 @@ class LocalTeacher:
         """
         Args:
             model: a hub id, or a folder of a causal language model.
-            max_tokens: of a reply, >= 1.
-            temperature: >= 0; None is 0.7. 0 takes the most likely token.
-            seed: a reply follows from it, the row and whether there is a hint.
-            reply_end: where a reply is over, as the method that learns from it writes one.
+            max_tokens: most tokens of a reply, >= 1.
+            temperature: sampling temperature, >= 0; None is 0.7; 0 is greedy.
+            seed: of the sampling; a reply depends on it, on the row and on the attempt.
+            reply_end: text that ends a reply, as in the method that is fine-tuned on it.
 
         Raises:
             CheckpointError: there is no such model.
@@ -293,15 +295,15 @@ class LocalTeacher:
 
 
 class FileTeacher:
-    """Replies made elsewhere: JSON lines with `user_id`, `item_id`, `reply`, and optional `timestamp` (seconds, to
-    tell two ratings of one item apart) and `hinted_reply` (written with the true rating known)."""
+    """Replies from a file of JSON lines with `user_id`, `item_id`, `reply`, and optionally `timestamp` (seconds since
+    1970, to distinguish two ratings of one item) and `hinted_reply` (written with the true rating known)."""
 
     most_parallel: int | None = 1
 
     def __init__(self, path: str | Path) -> None:
         """
         Raises:
-            DataError: a line is no such object, or two lines are about the same row.
+            DataError: a line is not such an object, or two lines are about the same row.
         """
         self.path = Path(path)
         self._replies: dict[tuple[str, str, int | None], dict[str, Any]] = {}
@@ -321,14 +323,15 @@ class FileTeacher:
 
     @property
     def users(self) -> set[str]:
-        """user_id of every reply."""
+        """User ids of all replies."""
         return {user for user, _, _ in self._replies}
 
     def __len__(self) -> int:
         return len(self._replies)
 
     def key(self, user_id: str, item_id: str, time: int | None) -> tuple[str, str, int | None] | None:
-        """Which reply is about this rating: the one of its time, else the one without a time; None for none."""
+        """Key of the reply about this rating: the one of its time, else the one without a time; None if there is
+        none."""
         for moment in (time, None):
             if (found := (user_id, item_id, moment)) in self._replies:
                 return found
@@ -345,7 +348,7 @@ class FileTeacher:
 
     def _text(self, question: Question) -> str | None:
         found = self.key(question.user_id, question.item_id, question.time)
-        if found is None or question.attempt == CHECK:  # a file reads nothing again
+        if found is None or question.attempt == CHECK:  # a file has no second reading
             return None
         return self._replies[found].get("hinted_reply" if question.hinted else "reply")
 
@@ -374,7 +377,7 @@ class FileTeacher:
 
 
 def check_sampling(max_tokens: int, temperature: float | None) -> None:
-    """ConfigError where a reply could not be sampled so."""
+    """Raises ConfigError for sampling settings out of range."""
     if max_tokens < 1:
         raise ConfigError("--max-tokens", max_tokens, "must be at least 1", "use 2048")
     if temperature is not None and not temperature >= 0:
@@ -382,6 +385,6 @@ def check_sampling(max_tokens: int, temperature: float | None) -> None:
 
 
 def _public(url: str) -> str:
-    """The URL without a name, password or query, which may be secrets."""
+    """The URL without user name, password and query, which may be secrets."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))

@@ -1,8 +1,8 @@
-"""Make RecOne's traces: ask a teacher about training rows, keep what is right, ask again with a hint, drop the rest.
+"""Make RecOne's traces: ask a teacher about training rows, keep right replies, retry with a hint, drop the rest.
 
-Entry point: `make_traces`, behind `reckon traces make`. Rows are drawn under the seed and asked from several threads;
-every answer goes into the journal first, so a run that is killed goes on where it stopped when it is repeated with the
-same settings. Every row ends once, kept or dropped: a function of the journal alone.
+Entry point: `make_traces`, behind `reckon traces make`. Rows are drawn with the seed and asked from several threads.
+Every answer goes into the journal first, so the same command continues a killed run. The journal alone decides which
+rows are kept or dropped.
 
 Source: RecZero (arXiv 2510.23077), RecOne: about 1,000 rows, right traces kept, the others asked again with the truth.
 """
@@ -38,16 +38,16 @@ JOURNAL_FILE = "journal.jsonl"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceSettings:
-    """What a teacher is asked about."""
+    """Settings of `make_traces`: rows, prompts, requests, prices."""
 
     rows: int = 1000
     """Training rows, >= 1, drawn without replacement; all if there are fewer. RecOne takes about 1,000."""
 
     seed: int = 0
-    """Draws the rows, and the jitter of waiting times."""
+    """Seed of the sampled rows and of the jitter of waiting times."""
 
     style: Style = "instruct"
-    """Style of the prompt. A teacher that was not trained here needs `instruct`."""
+    """Style of the prompt. A teacher that Reckon did not train needs `instruct`."""
 
     window: int = 10
     """Ratings of the user in a prompt, >= 0."""
@@ -62,16 +62,16 @@ class TraceSettings:
     """Words of the item's other columns in a prompt, >= 0."""
 
     check: bool = True
-    """Whether the teacher reads hinted reasoning again, without its rating, and must come to that rating: one more
-    question for each hinted trace."""
+    """Whether the teacher reads every hinted reasoning again without its rating and must predict that rating; one
+    further question per hinted trace."""
 
     patience: Patience = field(default_factory=Patience)
 
     ask_failed_again: bool = False
-    """When going on: ask rows again that failed after all retries."""
+    """Whether a resumed run asks again about rows that failed after all retries."""
 
     price_in: float | None = None
-    """Cost of a million prompt tokens, >= 0; None does not count cost."""
+    """Cost of a million prompt tokens, >= 0; None: no cost is computed."""
 
     price_out: float | None = None
     """Cost of a million completion tokens, >= 0."""
@@ -85,7 +85,7 @@ class TraceSettings:
                 raise ConfigError(_option(name), getattr(self, name), "must not be negative", "leave it out")
 
     def cost(self, prompt_tokens: int, completion_tokens: int) -> float | None:
-        """What so many tokens cost; None without prices."""
+        """Cost of these numbers of tokens; None without prices."""
         if self.price_in is None and self.price_out is None:
             return None
         return (prompt_tokens * (self.price_in or 0.0) + completion_tokens * (self.price_out or 0.0)) / 1e6
@@ -100,23 +100,23 @@ def make_traces(
     *,
     console: Console | None = None,
 ) -> TraceSummary:
-    """Ask a teacher about training rows and write the traces to a directory; repeat it to go on after a stop.
+    """Ask a teacher about training rows and write the traces to a directory. Call it again to continue after a stop.
 
     Args:
         dataset: with ratings; only training rows are asked about.
-        teacher: who is asked.
-        out: the directory to make, or that of a run to go on with.
+        teacher: the teacher.
+        out: the directory to make, or the directory of a run to continue.
         settings: rows, prompt, patience, prices.
-        console: where a progress bar is drawn if it is a terminal; standard error by default.
+        console: console of the progress bar, if it is a terminal; default: standard error.
 
     Returns:
         Counts, tokens and cost; also in `traces.json`.
 
     Raises:
-        DataError: the data has no ratings, or `out` belongs to other settings or data, or holds something else.
-        TeacherRefused: wrong key, unknown model, no credit. Answers so far stay in the journal.
-        ReckonError: `give_up_after` rows failed one after the other.
-        TracesInterrupted: Ctrl-C (see `trace_run`). Answers so far stay in the journal.
+        DataError: the data has no ratings, or `out` has other settings or data, or is not empty and holds no traces.
+        TeacherRefused: wrong key, unknown model, no credit. Answers so far stay in the journal. ReckonError:
+        `give_up_after` consecutive rows failed. TracesInterrupted: Ctrl-C (see `trace_run`). Answers so far stay in the
+        journal.
     """
     out, settings = Path(out), settings or TraceSettings()
     _check_out(out)
@@ -135,9 +135,9 @@ def make_traces(
 
 
 def trace_rows(dataset: Dataset, teacher: Teacher, settings: TraceSettings) -> tuple[list[TraceRow], int]:
-    """The rows to ask, in their order, and how many replies of a file belong to none of them.
+    """The rows to ask, in order, and the number of replies of a file that match none of them.
 
-    Rows are drawn under the seed from all training rows; for a FileTeacher, from those that it has a reply for.
+    Rows are drawn with the seed from all training rows; for a FileTeacher, from the rows that it has replies for.
 
     Raises:
         DataError: the data has no ratings, or a file has a reply for no training row.
@@ -172,13 +172,13 @@ def trace_rows(dataset: Dataset, teacher: Teacher, settings: TraceSettings) -> t
 
 
 def _shown(example: RatingExample) -> frozenset[float]:
-    """Ratings that the prompt of an example shows: the user's, the item's, and both means."""
+    """Ratings in the prompt of an example: those of the user, those of the item, and both means."""
     means = (mean for mean in (example.user_mean, example.item_mean) if mean is not None)
     return frozenset([*(one.rating for one in (*example.user_history, *example.item_history)), *means])
 
 
 def _rows_in_file(examples: RatingExamples, teacher: FileTeacher) -> IntArray:
-    """Rows with a reply of their own. One without a timestamp that fits several rows is used for none of them."""
+    """Rows with a reply. A reply without a timestamp that matches several rows is used for none."""
     dataset = examples.dataset
     users = [index for index, user in enumerate(dataset.user_ids) if str(user) in teacher.users]
     found: dict[tuple[str, str, int | None], list[int]] = {}
@@ -192,7 +192,7 @@ def _rows_in_file(examples: RatingExamples, teacher: FileTeacher) -> IntArray:
 
 
 def _records(run: TraceRun) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Every row once: as a record of the kept, or of the dropped."""
+    """Records of the kept and of the dropped rows; every row is in one of them."""
     kept: list[dict[str, Any]] = []
     dropped: list[dict[str, Any]] = []
     for row in run.rows.values():
@@ -246,13 +246,13 @@ def _summary(
 
 
 def _asked(settings: TraceSettings) -> dict[str, Any]:
-    """What decides which questions are asked."""
+    """Settings that decide the questions."""
     names = ("rows", "seed", "style", "window", "item_window", "review_words", "item_words")
     return {name: getattr(settings, name) for name in names}
 
 
 def _fingerprint(rows: Sequence[TraceRow]) -> str:
-    """sha256 over rows and prompts: another version of Reckon may word them differently."""
+    """sha256 of rows and prompts, because another version of Reckon may word prompts differently."""
     digest = hashlib.sha256()
     for row in rows:
         digest.update(json.dumps([row.question.row, row.rating, row.question.messages]).encode())
@@ -260,12 +260,16 @@ def _fingerprint(rows: Sequence[TraceRow]) -> str:
 
 
 def _check_out(out: Path) -> None:
-    """A directory that is not there yet, is empty, or holds a journal to go on with."""
+    """Refuse a directory that is not empty and holds no journal to continue."""
     if out.is_file():
         raise DataError(str(out), "is a file", "name a directory")
     if not out.is_dir() or (out / JOURNAL_FILE).exists() or not any(out.iterdir()):
         return
-    problem = f"holds traces without their {JOURNAL_FILE}" if (out / SUMMARY_FILE).exists() else "holds something else"
+    problem = (
+        f"holds traces without their {JOURNAL_FILE}"
+        if (out / SUMMARY_FILE).exists()
+        else "is not empty and holds no traces"
+    )
     raise DataError(str(out), problem, "choose another --out")
 
 
@@ -275,7 +279,7 @@ def _option(name: str) -> str:
 
 @contextmanager
 def _meter(run: TraceRun, settings: TraceSettings, console: Console | None) -> Iterator[Callable[[], None]]:
-    """Shows what was kept, dropped and spent; yields what looks again."""
+    """Show progress and cost; yields a function that updates them."""
     with phase("asking", total=len(run.rows), console=console) as asking:
 
         def show() -> None:

@@ -375,7 +375,7 @@ def test_traces_of_another_split_than_the_protocols_are_refused(data, tmp_path):
     manifest = json.loads((tmp_path / "t" / "traces.json").read_text())
     del manifest["settings"]["split"]  # as they were once written
     (tmp_path / "t" / "traces.json").write_text(json.dumps(manifest))
-    refused("does not say of which split .* repeat the `reckon traces make`")
+    refused("does not name the split .* repeat the `reckon traces make`")
 
 
 def test_data_without_ratings_is_refused_before_anything_is_trained(tmp_path):

@@ -165,7 +165,8 @@ class TitleWriter:
         """Fine-tune a backbone on the training rows.
 
         Raises:
-            DataError: all items have the same title. CheckpointError: there is no such backbone.
+            DataError: all items have the same title.
+            CheckpointError: there is no such backbone.
         """
         require_one_process()
         if len(set(map(shown_title, dataset.catalog.titles))) < 2:
