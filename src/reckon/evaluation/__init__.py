@@ -1,4 +1,4 @@
-"""Evaluations: ask finished runs about held-out rows, and return results; `reckon.reports` shows them."""
+"""Evaluation of finished runs on held-out rows; returns results, which `reckon.reports` shows."""
 
 from reckon.evaluation.compare import compare_runs
 from reckon.evaluation.pairs import Pair

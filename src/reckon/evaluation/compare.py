@@ -1,7 +1,7 @@
-"""Finished runs side by side, whatever their method: behind `reckon compare RUN RUN …`.
+"""Comparison of finished runs of any method, behind `reckon compare RUN RUN …`.
 
-Entry point: `compare_runs`. Every run ranks (or rates) the same rows; the last is compared with each before it, row by
-row. Baselines stand above them.
+Entry point: `compare_runs`. All runs rank (or rate) the same rows; the last run is compared with each of the others,
+row by row. Baselines are added.
 """
 
 from collections.abc import Sequence
@@ -23,18 +23,18 @@ def compare_runs(
     batch_size: int = 64,
     data: str | Path | None = None,
 ) -> Evaluation | RatingEvaluation:
-    """Evaluate the last run beside the others; no run's reasoning is left out for a further row.
+    """Evaluate the last run beside the others, without the further row of its weights without reasoning.
 
     Args:
         runs: run directories on the same data, of the same task; the last is compared with each of the others.
         split: `test` or `valid`.
-        ks: cut-offs, of runs that rank.
-        batch_size: prompts at a time.
-        data: the dataset directory, where it has moved since training.
+        ks: cut-offs K, for runs that rank.
+        batch_size: prompts per batch.
+        data: the dataset directory, if it has moved since training.
 
     Raises:
         ConfigError: fewer than two runs.
-        CheckpointError: a run is not finished, is given twice, has another task or other data than the last.
+        CheckpointError: a run is not finished, is given twice, or has another task or other data than the last run.
     """
     paths = [Path(run) for run in runs]
     if len(paths) < 2:

@@ -1,8 +1,8 @@
-"""Rows in groups: where a mean over all rows hides for whom a method works.
+"""Metrics in groups of rows, such as rows with short and with long histories.
 
-Entry points: `groups_of` sorts rows by given bounds, `terciles` into three groups of like size; `intervals_of` takes a
-metric in each group; `grouped` does so for every result. What rows are sorted by is in
-`reckon.evaluation.ranking.groups` and `reckon.evaluation.rating.groups`.
+Entry points: `groups_of` groups rows by given bounds, `terciles` into three groups of similar size; `intervals_of`
+computes a metric in each group, `grouped` for several results. `reckon.evaluation.ranking.groups` and
+`reckon.evaluation.rating.groups` compute the values that group rows.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,18 +18,18 @@ from reckon.metrics.measures import measure_of
 
 LENGTHS = ((0, 0), (1, 2), (3, 5), (6, 10), (11, 20), (21, 50), (51, None))
 POPULARITY = ((0, 0), (1, 2), (3, 5), (6, 10), (11, 20), (21, 50), (51, 200), (201, None))
-LEAST_ROWS = 10  # of a group with a number of its own; fewer say nothing
+LEAST_ROWS = 10  # least rows of a group for which a metric is computed
 RESAMPLES = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """Rows sorted into groups."""
+    """A partition of rows into groups."""
 
     labels: tuple[str, ...]
-    """With the number of rows on a line of its own."""
+    """Name of each group, with its number of rows on a second line."""
     of_row: IntArray
-    """[U] place in `labels`."""
+    """[U] group of each row, as an index of `labels`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,11 @@ class GroupedMetric:
     """One metric of several results in the same groups of rows."""
 
     by: str
-    """What the rows are sorted by."""
+    """The value that groups the rows."""
     metric: str
     labels: tuple[str, ...]
     means: Mapping[str, Sequence[Interval | None]]
-    """By the result's name: one interval per group, None for fewer than LEAST_ROWS rows."""
+    """Intervals by the result's name: one per group, None for fewer than LEAST_ROWS rows."""
 
     def to_dict(self) -> dict[str, Any]:
         """An entry of `groups` in `metrics.json`."""
@@ -54,7 +54,7 @@ class GroupedMetric:
 
 
 def groups_of(values: IntArray, bounds: Sequence[tuple[int, int | None]]) -> Groups:
-    """Rows by the bounds their value lies in; bounds without rows are left out."""
+    """Group rows by the bounds of their values [U]; bounds without rows are left out."""
     place = np.full(len(values), -1, dtype=np.int64)
     labels: list[str] = []
     for low, high in bounds:
@@ -67,22 +67,23 @@ def groups_of(values: IntArray, bounds: Sequence[tuple[int, int | None]]) -> Gro
 
 
 def terciles(values: IntArray) -> Groups:
-    """Rows in at most three groups of like size, low values first; equal values [U] stay together."""
+    """Group rows by their values [U] into at most three groups of similar size, low values first; equal values stay
+    together."""
     ends = [int(end) for end in np.quantile(values, (1 / 3, 2 / 3, 1), method="inverted_cdf")]
     starts = [int(values.min()), ends[0] + 1, ends[1] + 1]
-    # A group is named by the values it really holds: 4–9, where no row has 2 or 3.
+    # A group's name has its lowest and highest present value: 4–9 where no row has 2 or 3.
     held = [values[(values >= start) & (values <= end)] for start, end in zip(starts, ends, strict=True)]
     return groups_of(values, [(int(one.min()), int(one.max())) for one in held if len(one)])
 
 
 def intervals_of(values: FloatArray, users: Any, metric: str, groups: Groups) -> list[Interval | None]:
-    """The metric in each group with its 95 % interval over users; None for fewer than LEAST_ROWS rows.
+    """Metric of each group with its 95 % interval over users; None for fewer than LEAST_ROWS rows.
 
     Args:
-        values: [U] the rows' numbers, as `reckon.metrics.measures` takes them.
-        users: [U] who each row belongs to.
-        metric: its name.
-        groups: of the same rows.
+        values: [U] numbers of the rows for `reckon.metrics.measures`.
+        users: [U] user of each row.
+        metric: name of the metric.
+        groups: groups of the same rows.
     """
     measure, users, found = measure_of(metric), np.asarray(users), list[Interval | None]()
     for group in range(len(groups.labels)):
@@ -93,12 +94,12 @@ def intervals_of(values: FloatArray, users: Any, metric: str, groups: Groups) ->
 
 
 def grouped(results: Sequence[Any], metric: str, asked: Mapping[str, IntArray]) -> list[GroupedMetric]:
-    """One metric of every result in terciles of each of the given values.
+    """One metric of every result, in terciles of each of the given values.
 
     Args:
         results: rankings or ratings of the same rows.
-        metric: its name.
-        asked: [U] a number per row, by what it is.
+        metric: name of the metric.
+        asked: values [U] that group the rows, by name.
     """
     found = []
     for by, values in asked.items():

@@ -1,7 +1,7 @@
-"""Paired differences between results over the same rows.
+"""Paired differences between results on the same rows.
 
-Entry points: `compare` for rankings, `find_result`; `Pair` is one difference in any metric of either task. Those of
-ratings are made by `reckon.evaluation.rating.measure`.
+Entry points: `compare` for rankings, `find_result`; `Pair` is one difference in a metric of either task.
+`reckon.evaluation.rating.measure` computes those of ratings.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from reckon.metrics import PairedDifference, RankingResult, paired_difference
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One paired difference: `name` minus `baseline` in one metric, over the same rows."""
+    """One paired difference: `name` minus `baseline` in one metric, on the same rows."""
 
     name: str
     baseline: str
@@ -23,7 +23,7 @@ class Pair:
 
     @property
     def clear(self) -> bool:
-        """Whether the 95 % interval leaves zero out."""
+        """Whether the 95 % interval excludes zero."""
         return self.paired.lo > 0 or self.paired.hi < 0
 
     def to_dict(self) -> dict[str, Any]:
@@ -42,11 +42,11 @@ class Pair:
 def compare(
     results: Sequence[RankingResult], baseline_name: str, metrics: Sequence[str] = ("hit@5", "ndcg@10")
 ) -> list[Pair]:
-    """Paired difference of every other result from the one called `baseline_name`, in the order of the results.
+    """Paired differences of all other results from the result named `baseline_name`, in the order of the results.
 
     Raises:
         ConfigError: no result has that name.
-        DataError: a result holds other rows than the baseline.
+        DataError: a result has other rows than the baseline.
     """
     baseline = find_result(results, baseline_name)
     return [
@@ -58,7 +58,7 @@ def compare(
 
 
 def find_result(results: Sequence[RankingResult], name: str) -> RankingResult:
-    """The result of that name; an unknown name is an error that lists the names there are."""
+    """The result of that name. Raises ConfigError, with the known names, for an unknown one."""
     for result in results:
         if result.name == name:
             return result

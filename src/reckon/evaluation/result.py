@@ -1,7 +1,7 @@
-"""What every evaluation holds, whatever the task: differences, findings, groups of rows, what was evaluated.
+"""The common part of the evaluations of both tasks: differences, findings, groups of rows, provenance.
 
 Entry points: `AnyEvaluation`, the base of `Evaluation` and `RatingEvaluation`; `About` and `SampledGroup`, its parts.
-Nothing here is a page or a file: `reckon.reports` shows it.
+`reckon.reports` shows them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,12 +12,12 @@ from reckon.evaluation.groups import GroupedMetric
 from reckon.evaluation.guards.finding import Finding
 from reckon.evaluation.pairs import Pair
 
-FIRST_ROWS, WORST_ROWS = 6, 4  # rows shown as examples: the first of the split, and those that came out worst
+FIRST_ROWS, WORST_ROWS = 6, 4  # rows shown as examples: the first of the split, and those with the worst results
 
 
 @dataclass(frozen=True, slots=True)
 class SampledReply:
-    """One trajectory of a group. The text may be hostile: whoever shows it escapes it."""
+    """One trajectory of a group. Its text is untrusted; callers escape it."""
 
     text: str
     reward: float
@@ -29,7 +29,7 @@ class SampledReply:
 
 @dataclass(frozen=True, slots=True)
 class SampledGroup:
-    """The replies that were sampled for one prompt in training."""
+    """The trajectories of one prompt in training."""
 
     step: int
     user_id: str
@@ -39,42 +39,42 @@ class SampledGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class About:
-    """What was evaluated, and what it takes to do it again."""
+    """Provenance of an evaluation: run, data, commands."""
 
     method: str
-    """As people call it."""
+    """Title of the method."""
     run: str
     """The run's folder."""
     data: str
     """The data set's folder."""
     source: str
-    """Where the data came from."""
+    """Source of the data set."""
     split: Split
     rows: int
     catalog_size: int
     commands: Sequence[str]
-    """Of the command line: the training, where it can be said, and the evaluation."""
+    """Commands that repeat the training, if known, and the evaluation."""
     facts: Mapping[str, str]
-    """Manifest and resolved config of the run."""
+    """Entries of the run's manifest and resolved config."""
     histories: Mapping[str, Sequence[Mapping[str, float]]]
-    """Every logged step and validation of each run, by its name in the tables."""
+    """Logged steps and validations of each run, by its name in tables."""
     group: SampledGroup | None
-    """Of the training; None where no trajectories were kept."""
+    """A group of the training; None if no trajectories were kept."""
     seconds: float
-    """Wall time of the evaluation."""
+    """Wall time of the evaluation in seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnyEvaluation:
-    """Results over the same rows. The last one is what the evaluation is about."""
+    """Results on the same rows. The last result is that of the evaluated run."""
 
     pairs: Sequence[Pair] = ()
     """Paired differences."""
     best_possible: Mapping[str, float] | None = None
-    """Metric names to values, where the best that can be expected is known."""
+    """Best possible expected metrics by name; None where unknown."""
     findings: Mapping[str, Sequence[Finding]] = field(default_factory=dict)
-    """What guards say of the data, and of each run by its name."""
+    """Findings of the guards, on the data and on each run by its name."""
     groups: Sequence[GroupedMetric] = ()
-    """Results for terciles of the rows."""
+    """Metrics in terciles of the rows."""
     about: About | None = None
-    """None for results that are in memory alone."""
+    """Provenance; None for results of models in memory."""

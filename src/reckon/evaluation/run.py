@@ -1,6 +1,6 @@
-"""Evaluate a finished run of either task: results, and nothing written.
+"""Evaluate a finished run of either task; writes no files.
 
-Entry point: `evaluate`. `reckon.reports.write.write_evaluation` puts what it returns into files.
+Entry point: `evaluate`. `reckon.reports.write.write_evaluation` writes its result to files.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,22 +25,22 @@ def evaluate(
     baselines: bool = True,
     best_possible: Mapping[str, float] | None = None,
 ) -> Evaluation | RatingEvaluation:
-    """Ask a finished run about every row of a split, beside baselines and other runs.
+    """Evaluate a finished run on every row of a split, beside baselines and other runs.
 
-    Rankings stand beside popularity, each run of `beside`, and, where the run reasons, the same weights without their
-    reasoning. Ratings stand beside the rating baselines and each run of `beside`; with `samples`, a second row of each
-    run is the mean of so many sampled replies.
+    The other rows of a ranking evaluation are popularity, each run of `beside` and, if the run reasons, its weights
+    without reasoning. The other rows of a rating evaluation are the rating baselines and each run of `beside`; with
+    `samples` > 1, each run has a second row for the mean of sampled replies.
 
     Args:
         run: run directory of `reckon train`.
         split: `test` or `valid`.
-        ks: cut-offs, of a run that ranks.
-        samples: k replies per row, of a run that predicts ratings; 1 is the most likely one.
-        batch_size: prompts at a time.
+        ks: cut-offs K, for a run that ranks.
+        samples: replies per row, for a run that predicts ratings; 1 is the greedy reply.
+        batch_size: prompts per batch.
         beside: further finished runs on the same data.
-        data: the dataset directory, where it has moved since training.
-        baselines: fit and show the baselines of ratings.
-        best_possible: metrics to values, where the best that can be expected is known.
+        data: the dataset directory, if it has moved since training.
+        baselines: whether to fit and include the rating baselines.
+        best_possible: best possible expected metrics by name, where known.
 
     Raises:
         CheckpointError: a run is not finished, has another task, or was trained on other data or another split.

@@ -1,6 +1,6 @@
-"""The runs of an evaluation: named apart, on one data set, each loaded once.
+"""The runs of an evaluation: unique names, one data set, each run loaded once.
 
-Entry point: `Runs.open`. `Runs.about` says what was evaluated.
+Entry point: `Runs.open`. `Runs.about` returns the provenance.
 """
 
 import shlex
@@ -20,7 +20,7 @@ from reckon.runs.read import check_trained_on, dataset_of, facts_of, histories_o
 
 
 class Trained(Protocol):
-    """A model that knows where its data was."""
+    """A trained model with the path of its data set."""
 
     data_path: Path | None
 
@@ -30,14 +30,14 @@ ModelT = TypeVar("ModelT", bound=Trained)
 
 @dataclass(frozen=True, slots=True)
 class Runs(Generic[ModelT]):
-    """A run to evaluate, and those beside it."""
+    """The run to evaluate, and the runs beside it."""
 
     path: Path
-    """Of the run that the evaluation is about."""
+    """Directory of the evaluated run."""
     named: dict[str, Path]
-    """In the order of tables; the run itself is the last."""
+    """Directories by name, in the order of tables; the evaluated run is last."""
     model: ModelT
-    """Of the run itself."""
+    """Model of the evaluated run."""
     dataset: Dataset
     load: Callable[[Path], ModelT]
 
@@ -45,7 +45,7 @@ class Runs(Generic[ModelT]):
     def open(
         cls, run: Path, beside: Sequence[str | Path], data: str | Path | None, load: Callable[[Path], ModelT]
     ) -> "Runs[ModelT]":
-        """Load the run and its data, and check that all runs were trained on it.
+        """Load the run and its data, and check that all runs were trained on that data.
 
         Raises:
             CheckpointError: a run is not finished, is given twice, or was trained on other data or another split.
@@ -59,16 +59,17 @@ class Runs(Generic[ModelT]):
 
     @property
     def name(self) -> str:
-        """Of the run itself, in tables."""
+        """Name of the evaluated run in tables."""
         return name_of(self.path)
 
     def models(self) -> Iterator[tuple[str, ModelT]]:
-        """Every model by its name, those beside loaded one at a time; the run's own last."""
+        """All models with their names; the others are loaded one at a time, the evaluated run's model comes last."""
         for name, path in self.named.items():
             yield name, self.model if path == self.path else self.load(path)
 
     def about(self, split: Split, rows: int, options: Sequence[str], seconds: float) -> About:
-        """What an evaluation of these runs was; `options` are those of the command beside `--split` and `--beside`."""
+        """Provenance of an evaluation of these runs; `options` are options of its command besides `--split` and
+        `--beside`."""
         manifest = manifest_of(self.path)
         beside = [part for path in self.named.values() if path != self.path for part in ("--beside", str(path))]
         asked = ["reckon", "evaluate", str(self.path), "--split", split, *options, *beside, "--data"]
@@ -90,7 +91,7 @@ class Runs(Generic[ModelT]):
     def _training(self, manifest: dict[str, str]) -> list[str]:
         method = manifest["method"]
         if method not in METHODS or METHODS[method].options:
-            return []  # it started from more (traces, another run) than the manifest names
+            return []  # it used inputs (traces, another run) that the manifest does not name
         options = {
             "--data": self.dataset.path,
             "--backbone": manifest["backbone"],
@@ -102,14 +103,14 @@ class Runs(Generic[ModelT]):
 
 
 def sampled_group(run: Path) -> SampledGroup | None:
-    """The first group of the last step whose trajectories a run kept; None where it kept none."""
+    """The first group of the last step with kept trajectories; None if the run kept none."""
     parts = sorted((run / "trajectories").glob("part-*.parquet"))
     if not parts:
         return None
     rows = pq.read_table(parts[-1]).to_pylist()
     last = max(row["step"] for row in rows)
     rows = [row for row in rows if row["step"] == last]
-    # Rows of a group follow each other, and share user and target.
+    # Rows of a group are contiguous and share user and target.
     keys = [key for key in ("user_id", "target", "item_id") if key in rows[0]]
     group = [row for row in rows if all(row[key] == rows[0][key] for key in keys)]
     mean = sum(row["reward"] for row in group) / len(group)

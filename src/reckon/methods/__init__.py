@@ -1,1 +1,1 @@
-"""The methods: each reads like its paper's algorithm box, built from the rooms below."""
+"""The methods: R2ec, RPORec, RecZero and RecOne, and their registry."""

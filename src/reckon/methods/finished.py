@@ -1,4 +1,4 @@
-"""What a finished run is, whatever its method: its task, and its name in tables.
+"""The task and the table name of a finished run of any method.
 
 Entry points: `task_of`, `name_of`, `names_of`. Loads no model; `reckon.methods.registry.load_ranking_model` does.
 """
@@ -13,19 +13,20 @@ from reckon.runs.read import manifest_of
 
 
 def task_of(run: Path) -> Task:
-    """What a trained model does: rank the catalog, or predict ratings. Raises CheckpointError where there is none."""
+    """Task of a finished run: rank the catalog, or predict ratings. Raises CheckpointError where there is no finished
+    run."""
     return method_of(run).task
 
 
 def title_of(run: Path) -> str:
-    """The run's method, as people call it."""
+    """Title of the run's method."""
     name = manifest_of(run)["method"]
     return METHODS[name].title if name in METHODS else str(name)
 
 
 def name_of(run: Path) -> str:
-    """The run's method and arm, as tables call them; with the stage, where that says how far a method of several stages
-    has come. A method or arm that this version does not know keeps the name in the manifest."""
+    """Name of the run's method and arm in tables, with the stage for a method trained in stages. A method or arm
+    unknown to this version keeps its name from the manifest."""
     manifest = manifest_of(run)
     arms = METHODS[manifest["method"]].arms if manifest["method"] in METHODS else {}
     name = arms.get(manifest["arm"], manifest["arm"])
@@ -33,9 +34,9 @@ def name_of(run: Path) -> str:
 
 
 def names_of(run: Path, beside: Sequence[Path] = ()) -> dict[str, Path]:
-    """Names that tell runs apart, in the order of tables: those of `beside`, then the run itself, which keeps its own.
+    """Runs by unique names, in the order of tables: those of `beside`, then the run itself, which keeps its name.
 
-    Of two runs of one name the other is called by its directory too: `reczero (seed-1)`.
+    A run with a name already in use gets its directory's name added: `reczero (seed-1)`.
 
     Raises:
         CheckpointError: a run is not finished, is given twice, or has another task than the first.

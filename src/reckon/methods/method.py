@@ -1,8 +1,8 @@
-"""What Reckon knows of a method before anything of it is imported.
+"""The description of a method: the entry of the registry.
 
-Entry points: `Method`, whose entries are in `reckon.methods.registry`, and `Option`, for what only one method asks.
-Imports neither torch nor a data library: the command line is made from these entries and must answer at once. What is
-heavy stands as an import path, `module:name`, and is imported when it is asked for.
+Entry points: `Method`, with instances in `reckon.methods.registry`, and `Option`, a training argument of one method.
+Imports neither torch nor a data library, because the command line is built from these entries and must start fast.
+Heavy parts are import paths, `module:name`, imported on first use.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,37 +16,37 @@ from reckon.errors import ConfigError
 Task = Literal["ranking", "rating"]
 PresetName = Literal["paper", "as_released", "small"]
 PRESETS: tuple[PresetName, ...] = get_args(PresetName)
-WHOLE = "full"  # the arm that is the whole method
+WHOLE = "full"  # name of the arm without ablation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """An argument of a method's `train` beside those of every method."""
+    """An argument of one method's `train`, in addition to the arguments of all methods."""
 
     name: str
-    """As `train` takes it; `--name` on the command line."""
+    """Argument name of `train`; `--name` on the command line."""
     help: str
     kind: type = str
-    """str, int or Path."""
+    """Type of the value: str, int or Path."""
     default: Any = None
     required: bool = False
     choices: tuple[str, ...] = ()
-    """All that may be given; empty: anything."""
+    """Allowed values; empty: any value."""
     least: int | None = None
-    """Of whole numbers."""
+    """Least allowed value of an int."""
     metavar: str | None = None
     compared: bool = False
-    """Whether it is a setting of the method in a comparison too."""
+    """Whether a comparison's config may set it, too."""
     fix: str = "leave it out"
-    """What to do where it is missing or wrong."""
+    """Fix in errors about a missing or wrong value."""
 
     @property
     def flag(self) -> str:
-        """As the command line spells it."""
+        """Name on the command line."""
         return f"--{self.name.replace('_', '-')}"
 
     def checked(self, value: Any, field: str, method: str) -> Any:
-        """The value as a comparison's file gives it. Raises ConfigError by the field's path."""
+        """Check a value from a comparison's config. Raises ConfigError with the path of the field."""
         if value is None and not self.required:
             return self.default
         plain = str if self.kind is Path else self.kind
@@ -60,47 +60,48 @@ class Option:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Method:
-    """A method: what the command line, comparisons, evaluation and pages ask about it."""
+    """All that the command line, comparisons, evaluation and pages need of a method."""
 
     name: str
-    """As commands and configs call it."""
+    """Name in commands and configs."""
     title: str
-    """As people call it."""
+    """Title, such as `R2ec`."""
     task: Task
     summary: str
-    """One sentence, for `--help`."""
+    """One sentence for `--help`."""
     arms: Mapping[str, str]
-    """The whole method (`full`) and its ablations, each with its name in tables."""
+    """Names in tables of the whole method (`full`) and of its ablations, by arm."""
     arms_help: str
     contestants: tuple[str, ...] = (WHOLE,)
-    """Arms that a comparison can name, by their names in tables."""
+    """Arms that a comparison can name."""
     presets: tuple[PresetName, ...] = PRESETS
     search: Mapping[str, Sequence[Any]] = field(default_factory=dict)
-    """Settings worth tuning, each with its values."""
+    """Default search space: settings, each with its values."""
     masking: str | None = None
-    """Of methods that rank: the section whose `exclude_seen` a comparison's protocol decides."""
+    """Section with the setting `exclude_seen`, which a comparison's protocol decides; None for methods that predict
+    ratings."""
     options: tuple[Option, ...] = ()
     examples: tuple[str, ...]
-    """Options of command lines shown under `--help`, without `reckon train NAME`."""
+    """Example command lines for `--help`, without `reckon train NAME`."""
     config_example: str = ""
-    """The same for `reckon config NAME`."""
+    """An example for the help of `reckon config NAME`."""
     backbone_task: str
-    """Task of `reckon backbone new` whose prompts the method reads."""
+    """Task of `reckon backbone new` for this method's prompts."""
     saved_as: str
-    """File that marks the folder of a saved model."""
+    """File that every saved model of this method has."""
     settings_file: str = "config.yaml"
-    """File of a run directory that holds the settings the run began with."""
+    """File with the settings of a run, in its run directory."""
     reply_end: str | None = None
-    """Import path of the text that ends a reply, of methods for which a teacher may write replies."""
+    """Import path of the text that ends a reply, for methods whose replies a teacher can write."""
     teacher_help: str = ""
-    """What such a teacher writes."""
+    """Help text for the teacher's options."""
     config_path: str
     """Import path of the config class: a frozen dataclass with fields `arm`, `seed` and `prompt`."""
     preset_path: str
     """Import path of `preset(name, arm) -> config`."""
     train_path: str
     """Import path of `train(config, dataset, backbone, out, *, resume, progress, on_progress, **options) -> model`. It
-    trains into a run directory; `resume=None` goes on where there is something to go on from, and starts otherwise."""
+    trains into a run directory; `resume=None` resumes an existing run and starts a new one otherwise."""
     model_path: str
     """Import path of the class whose `from_pretrained(run)` loads what `train` saved."""
 
@@ -111,7 +112,7 @@ class Method:
 
     @property
     def continues(self) -> bool:
-        """Whether training may go on from a finished run (`start`) in place of a backbone."""
+        """Whether training can start from a finished run (`start`) in place of a backbone."""
         return any(option.name == "start" for option in self.options)
 
     @property
@@ -122,25 +123,25 @@ class Method:
 
     @property
     def model(self) -> Any:
-        """The model's class."""
+        """The class of the model."""
         return imported(self.model_path)
 
     def preset(self, name: str, arm: str = WHOLE) -> Any:
-        """A named set of constants. Raises ConfigError for an unknown name."""
+        """A preset of settings by name. Raises ConfigError for an unknown name."""
         return imported(self.preset_path)(name, arm)
 
     @property
     def train(self) -> Callable[..., Any]:
-        """The function that trains; see `train_path`."""
+        """The training function; see `train_path`."""
         train: Callable[..., Any] = imported(self.train_path)
         return train
 
     def load(self, run: Path) -> Any:
-        """The model of a finished run."""
+        """Load the model of a finished run."""
         return self.model.from_pretrained(run)
 
 
 def imported(path: str) -> Any:
-    """What an import path `module:name` names."""
+    """Import the object of an import path `module:name`."""
     module, _, name = path.partition(":")
     return getattr(import_module(module), name)

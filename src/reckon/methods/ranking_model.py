@@ -1,10 +1,9 @@
-"""What every method that reasons and then ranks the catalog does alike: answer, move its catalog, be stored.
+"""The base class of methods that reason and then rank the catalog: ranks, lists, catalog changes, storage.
 
-Entry point: `RankingModel`, which a method subclasses. It says how a batch of histories is read (`reading`: user
-vectors, and what was written on the way), how items become rows of the item table (`encode`), and what beside the
-backbone is stored. Ranking, lists, new and removed items, and the folder of a saved model are here.
+Entry point: `RankingModel`. A subclass defines how a batch of histories is read (`reading`: user vectors and
+reasonings), how items become rows of the item table (`encode`), and further parts to store.
 
-Evaluation, reports and `reckon recommend` know methods by this class alone.
+Evaluation, reports and `reckon recommend` use ranking methods only through this class.
 """
 
 import json
@@ -38,37 +37,37 @@ from reckon.runs.saved_catalog import COUNT_COLUMN, ITEMS_FILE, TABLE_FILE
 
 History = IntArray | Sequence[int] | Sequence[Event]
 PRIOR_SMOOTHING = 1.0  # pseudo-count of every item in the popularity prior
-READERS_AT_ONCE = 64  # prompts in one inference batch
+READERS_AT_ONCE = 64  # prompts per inference batch
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A batch of n histories, read."""
+    """The model's reading of n histories."""
 
-    queries: Tensor  # [n, D] whose product with the item table is the score
+    queries: Tensor  # [n, D] user vectors, whose product with the item table is the score
     reasonings: list[str | None]
-    """What was written about each; None without reasoning."""
+    """Reasoning about each history; None without reasoning."""
     truncated: list[bool]
-    """True where the model did not end its reply itself."""
+    """True where the reply is truncated."""
     lengths: list[int]
     """Sampled reply tokens; 0 without reasoning."""
     parsed: list[bool] | None = None
-    """True where the reply has the right form; None for methods whose replies need none."""
+    """True where the reply parsed; None for methods whose replies need no parsing."""
     prompts: Sequence[FittedHistory] = ()
-    """What the language model read of each; empty where it read nothing, or elsewhere."""
+    """Prompts; empty where the language model read none."""
 
     @classmethod
     def silent(cls, queries: Tensor, prompts: Sequence[FittedHistory] = ()) -> "Reading":
-        """A reading without a word written."""
+        """A reading without reasoning."""
         n = len(queries)
         return cls(queries, [None] * n, [False] * n, [0] * n, prompts=prompts)
 
 
 class RankingModel(ABC):
-    """A recommender that reads a history, reasons where it does, and ranks the catalog."""
+    """A recommender that reads a history, may write a reasoning, and ranks the catalog."""
 
     METHOD: str
-    """Its name in `reckon.methods.registry`; `METHOD.json` marks the folder of a saved model."""
+    """Name in `reckon.methods.registry`; a saved model has a file of this name with the ending `.json`."""
 
     def __init__(
         self,
@@ -84,28 +83,28 @@ class RankingModel(ABC):
         self._set_catalog(catalog, counts)
         self._table = table
 
-    # -- what a method says -------------------------------------------------------------------------------------
+    # -- defined by subclasses -------------------------------------------------------------------------------------
 
     @abstractmethod
     def reading(self, examples: Sequence[Example], on_token: Callable[[Tensor], None] | None = None) -> Reading:
-        """Read histories, writing the most likely reasoning; `on_token` as in `SharedPrefixEngine.sample`."""
+        """Read histories with greedy reasoning; `on_token` as in `SharedPrefixEngine.sample`."""
 
     @abstractmethod
     def turns(self, example: Example, titles: Titles) -> list[Message]:
-        """The chat turns of one history, with these titles by item index."""
+        """Chat turns of one example, with titles by item index."""
 
     @property
     @abstractmethod
     def reply_tokens(self) -> int:
-        """The most tokens that follow a prompt, an appended marker included."""
+        """Most tokens after a prompt, an appended marker included."""
 
     @abstractmethod
     def written(self, examples: Sequence[Example]) -> list[str]:
-        """The most likely reply to each history, whole; for models that reason."""
+        """Greedy reply to each prompt, as text; for models that reason."""
 
     @abstractmethod
     def reading_written(self, examples: Sequence[Example], replies: Sequence[str]) -> Reading:
-        """As `reading`, with replies that are given, whoever wrote them: nothing is sampled."""
+        """As `reading`, with given replies of any origin; nothing is sampled."""
 
     @abstractmethod
     def encode(self, catalog: Catalog) -> Tensor:
@@ -113,11 +112,11 @@ class RankingModel(ABC):
 
     @abstractmethod
     def shown(self, written: list[int], ended: bool) -> str:
-        """What a person may see of a reply while it grows: each text must begin with the one before."""
+        """The part of a partial reply to display; the text of each call must begin with that of the call before."""
 
     @abstractmethod
     def without_reasoning(self) -> "RankingModel | None":
-        """The same weights ranking by the history alone; None where they do so anyway."""
+        """A model of the same weights without reasoning; None if this model does not reason."""
 
     @property
     @abstractmethod
@@ -127,17 +126,17 @@ class RankingModel(ABC):
     @property
     @abstractmethod
     def exclude_seen(self) -> bool:
-        """Whether items of the history cannot be recommended, as trained."""
+        """Whether items of the history are excluded, as in training."""
 
     @property
     @abstractmethod
     def popularity_prior(self) -> float:
-        """Weight of log training frequency in every score."""
+        """Weight of the log training frequency in every score."""
 
     # -- prompts ------------------------------------------------------------------------------------------------
 
     def set_prompt_limit(self) -> None:
-        """Find out how long prompts may be; once the model is whole.
+        """Compute the token limit of prompts; called once the model is complete.
 
         Raises:
             ConfigError: prompt and reply do not fit the model's positions, or `prompt.max_tokens`.
@@ -151,33 +150,33 @@ class RankingModel(ABC):
             len(rendered_ids(render(bare, tokenizer), tokenizer)),
             "rollout.max_completion_length",
         )
-        """The most tokens of a prompt: `prompt.max_tokens`, or what the model's positions leave."""
+        """Most tokens of a prompt: `prompt.max_tokens`, or fewer where the model's positions leave fewer."""
 
     def fitted(self, example: Example) -> FittedHistory:
-        """The prompt of one history within the token budget, the same wherever the model is used."""
+        """Prompt of one example within the token budget."""
         return fitted_history(example, self.titles, self.turns, self.backbone.tokenizer, self.prompt_limit)
 
     def prompt_ids(self, example: Example) -> list[int]:
-        """The prompt of one history as token ids."""
+        """Token ids of one example's prompt."""
         return self.fitted(example).ids
 
     # -- items --------------------------------------------------------------------------------------------------
 
     @property
     def prompt(self) -> PromptConfig:
-        """What the model reads."""
+        """Settings of the prompt."""
         return self.config.prompt
 
     @property
     def table(self) -> ItemTable:
-        """The item table; encoded on first use."""
+        """The item table, encoded on first use."""
         if self._table is None:
             self.refresh_items()
         assert self._table is not None
         return self._table
 
     def refresh_items(self) -> None:
-        """Encode every item with the model as it is now."""
+        """Encode all items with the present weights."""
         self._table = ItemTable(self.catalog.ids, self.encode(self.catalog))
 
     @property
@@ -187,14 +186,15 @@ class RankingModel(ABC):
 
     @property
     def bias(self) -> Tensor | None:
-        """[I] added to every user's scores; None without a popularity prior."""
+        """Bias [I] of every user's scores; None without a popularity prior."""
         return self.popularity_prior * self.log_prior if self.popularity_prior > 0 else None
 
     def seen(self, examples: Sequence[Example]) -> list[IntArray] | None:
-        """Item indices each user cannot be recommended; None where repeats are allowed."""
+        """Excluded item indices of each user; None where repeats are allowed."""
         return [example.seen for example in examples] if self.exclude_seen else None
 
-    # -- answering ----------------------------------------------------------------------------------------------
+    # -- ranking and recommending
+    # ----------------------------------------------------------------------------------------------
 
     def ranks(
         self,
@@ -204,7 +204,7 @@ class RankingModel(ABC):
         batch_size: int = READERS_AT_ONCE,
         on_batch: Callable[[int], None] | None = None,
     ) -> RankedExamples:
-        """Rank of every row's target over the whole catalog, with the reply that led to it."""
+        """Rank of every row's target in the whole catalog, with the k best items and the replies."""
         order = np.argsort(examples.end - examples.start, kind="stable")  # similar lengths pad little
         result = RankedExamples.empty(len(examples), k)
         for start in range(0, len(order), batch_size):
@@ -232,20 +232,20 @@ class RankingModel(ABC):
     def recommend(
         self, histories: Sequence[History], k: int = 10, exclude_seen: bool | None = None
     ) -> list[Recommendation]:
-        """Reason about each history, then rank the catalog.
+        """The k best items for each history, with the reasoning.
 
         Args:
-            histories: oldest first; may be empty. Item indices, or `Event`s with times and ratings: a model that was
-                trained on data with them reads them, and item indices alone leave them out of its prompt.
-            k: items to return, at least 1. Fewer come back where the catalog has fewer.
-            exclude_seen: leave items of the history out; default: as trained.
+            histories: events, oldest first; may be empty. Either item indices or `Event`s. A model trained on data with
+                times and ratings reads them from `Event`s; with item indices its prompt lacks them.
+            k: length of each list, at least 1; shorter where fewer items are left.
+            exclude_seen: whether to exclude items of the history; default: as in training.
         """
         return self.recommend_examples([self.example_of(history) for history in histories], k, exclude_seen)
 
     def recommend_examples(
         self, examples: Sequence[Example], k: int = 10, exclude_seen: bool | None = None
     ) -> list[Recommendation]:
-        """As `recommend`, for rows of a data set: their times and ratings are part of the prompt."""
+        """As `recommend`, for rows of a data set, with their times and ratings in the prompt."""
         answers: list[Recommendation] = []
         for start in range(0, len(examples), READERS_AT_ONCE):
             batch = examples[start : start + READERS_AT_ONCE]
@@ -260,7 +260,7 @@ class RankingModel(ABC):
         *,
         on_text: Callable[[str], None],
     ) -> Recommendation:
-        """As `recommend_examples` for one row; `on_text` gets the reasoning piece by piece while it is written."""
+        """As `recommend_examples` for one row; `on_text` is called with each new piece of the reasoning."""
         written: list[int] = []
         so_far = ""
 
@@ -272,7 +272,7 @@ class RankingModel(ABC):
 
         def on_token(tokens: Tensor) -> None:
             written.append(int(tokens[0]))
-            # A character spelled by several tokens waits for its end.
+            # A character of several tokens is shown when it is complete.
             settled = self.shown(written, False)
             show("" if settled.endswith("\ufffd") else settled)
 
@@ -283,7 +283,7 @@ class RankingModel(ABC):
     def listed(
         self, examples: Sequence[Example], read: Reading, k: int, exclude_seen: bool | None
     ) -> list[Recommendation]:
-        """The k best items of each reading."""
+        """Lists of the k best items for a reading."""
         exclude = self.exclude_seen if exclude_seen is None else exclude_seen
         seen = [example.seen for example in examples] if exclude else None
         lists = best_items(read.queries, self.table, k, self.bias, seen)
@@ -293,11 +293,12 @@ class RankingModel(ABC):
         ]
 
     def example_of(self, history: History, now: int | None = None) -> Example:
-        """A history, oldest first, as an example without a target.
+        """An example from a history, oldest first, without a target.
 
         Args:
-            history: item indices; or `Event`s, whose times and ratings stand in the prompt as they did in training.
-            now: seconds since 1970 that "3 days ago" counts from; default: the latest time of the history.
+            history: item indices, or `Event`s, whose times and ratings are shown in the prompt as in training.
+            now: present time in seconds since 1970, the reference of "3 days ago"; default: the latest time of the
+                history.
 
         Raises:
             DataError: an item index is not of this catalog.
@@ -316,7 +317,7 @@ class RankingModel(ABC):
         return Example("", tuple(events[-self.prompt.window :]), -1, now, seen)
 
     def example_of_user(self, dataset: Dataset, user_id: str) -> Example:
-        """Everything known of a user of a data set, with items as this model's catalog numbers them.
+        """An example with a data set user's whole history, in item indices of this model's catalog.
 
         Raises:
             DataError: there is no such user, or an item of the history is not in the model's catalog.
@@ -330,16 +331,16 @@ class RankingModel(ABC):
         )
         return replace(example, history=events, earlier=self.catalog.indices([ids[item] for item in example.seen]))
 
-    # -- the catalog moves --------------------------------------------------------------------------------------
+    # -- changes of the catalog --------------------------------------------------------------------------------------
 
     def put_items(self, items: pa.Table) -> None:
-        """Add items, or replace those whose id is known; one encoding each, no training.
+        """Add items, or replace items of the same id. Encodes each item once; nothing is trained.
 
         Args:
-            items: `item_id`, `title` and the catalog's other columns; a column that is absent becomes null.
+            items: `item_id`, `title` and the catalog's other columns; absent columns become null.
 
         Raises:
-            DataError: no id or title, or an id twice. The catalog stays as it was.
+            DataError: an id or title is missing, or an id occurs twice. The catalog is then unchanged.
         """
         for name in ("item_id", "title"):
             if name not in items.column_names or items[name].null_count:
@@ -356,19 +357,19 @@ class RankingModel(ABC):
         self._follow_table(pa.concat_tables([known, fresh.table]))
 
     def remove_items(self, item_ids: Sequence[str]) -> None:
-        """Take items out of the catalog; nothing is trained."""
+        """Remove items from the catalog; nothing is trained."""
         self.table.remove(item_ids)
         self._follow_table(self.catalog.table)
 
     def _follow_table(self, items: pa.Table) -> None:
-        """Make the catalog of the items that the table now holds; of two rows with one id the later one counts."""
+        """Rebuild the catalog for the items of the item table; of two rows with one id the later one counts."""
         rows = {item_id: row for row, item_id in enumerate(items["item_id"].to_pylist())}
         catalog = Catalog(items.take(pa.array([rows[item_id] for item_id in self.table.item_ids], pa.int64())))
         counts = dict(zip(self.catalog.ids, self.counts, strict=True))
         self._set_catalog(catalog, np.array([counts.get(item_id, 0) for item_id in catalog.ids]))
 
     def _set_catalog(self, catalog: Catalog, counts: IntArray) -> None:
-        """Take a catalog, with its titles as histories show them."""
+        """Set the catalog and its shortened titles for histories."""
         self.catalog, self.counts = catalog, counts
         prompt = self.prompt
         self.titles = PromptTitles(catalog.titles, self.backbone.tokenizer, prompt.title_words, prompt.title_tokens)
@@ -376,8 +377,8 @@ class RankingModel(ABC):
     # -- storage ------------------------------------------------------------------------------------------------
 
     def save_pretrained(self, path: str | Path) -> None:
-        """Write weights and tokenizer (`model/`), `item_table.safetensors`, `items.parquet`, `config.yaml` and
-        `METHOD.json`, which comes last: a folder with it is whole."""
+        """Write weights and tokenizer (`model/`), `item_table.safetensors`, `items.parquet`, `config.yaml` and, last,
+        `METHOD.json`: a folder that holds `METHOD.json` is whole."""
         path = Path(path)
         path.mkdir(parents=True, exist_ok=True)
         self.backbone.model.save_pretrained(path / "model")
@@ -392,21 +393,21 @@ class RankingModel(ABC):
         meta = {"method": self.METHOD, "words": self.words, "data": data}
         write_text(path / f"{self.METHOD}.json", json.dumps(meta, indent=2))
 
-    def _save_parts(self, path: Path) -> None:  # noqa: B027  # R2ec has nothing more
-        """Write what a method has beside backbone, item table and settings."""
+    def _save_parts(self, path: Path) -> None:  # noqa: B027  # R2ec has no further parts
+        """Write further parts of a method besides backbone, item table and settings."""
 
     @classmethod
     @abstractmethod
     def from_pretrained(cls, path: str | Path, device: str | torch.device | None = None) -> Self:
-        """Load what `save_pretrained` or a finished run wrote.
+        """Load a model from a folder of `save_pretrained`, or from a finished run.
 
         Raises:
-            CheckpointError: a part is missing, damaged, or the item table belongs to another catalog.
+            CheckpointError: a part is missing or damaged, or the item table belongs to another catalog.
         """
 
 
 def log_prior(counts: IntArray) -> Tensor:
-    """[I] log training frequency of items counted so often, smoothed."""
+    """Smoothed log training frequency [I] of items with these counts [I]."""
     smoothed = torch.from_numpy(np.asarray(counts, dtype=np.float32)) + PRIOR_SMOOTHING
     return (smoothed / smoothed.sum()).log()
 
@@ -424,6 +425,6 @@ def best_items(
     items, scores = top_k(queries, table.vectors, k, bias=bias, exclude=seen)
     lists = []
     for row, values in zip(items.tolist(), scores.tolist(), strict=True):
-        found = [item for item in row if item >= 0]  # what is missing is missing at the end
+        found = [item for item in row if item >= 0]  # -1 fills the end of a short list
         lists.append((found, [table.item_ids[item] for item in found], values[: len(found)]))
     return lists

@@ -1,8 +1,8 @@
-"""Every method that can be trained, and how to find one: by its name, by its name in a comparison, by a finished run.
+"""The registry of methods, with look-ups by name, by name in a comparison, and by finished run.
 
 Entry points: `METHODS`, `method_named`, `contestants`, `method_of`,
-`load_ranking_model`, `load_rating_model`. A method is one folder and
-one entry here. Nothing else asks which method it has; what differs between methods is a field of `Method`.
+`load_ranking_model`, `load_rating_model`. A method is one folder and one entry here. All differences between methods
+are fields of `Method`; no other module tests for a method's name.
 """
 
 import difflib
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from reckon.methods.ranking_model import RankingModel
     from reckon.methods.reczero import RecZero
 
-RATES = (1e-4, 3e-4, 1e-3)  # learning rates worth trying
+RATES = (1e-4, 3e-4, 1e-3)  # learning rates of the default search spaces
 RATING_ARMS_HELP = "The whole method, or another reward."
 
 R2EC = Method(
     name="r2ec",
     title="R²ec",
     task="ranking",
-    summary="Train R2ec with RecPO: one model that writes its reasoning and ranks the catalog from where it ends.",
+    summary="Train R2ec with RecPO: one model that writes a reasoning and ranks the catalog from its end.",
     arms={
         WHOLE: "r2ec",
         "no-reasoning": "no-reasoning",
@@ -31,7 +31,7 @@ R2EC = Method(
         "no-ranking-reward": "no-ranking-reward",
         "no-similarity-reward": "no-similarity-reward",
     },
-    arms_help="The whole method, or one of its parts left out.",
+    arms_help="The whole method, or an ablation.",
     contestants=(WHOLE, "no-reasoning", "supervised"),
     search={"training.learning_rate": RATES},
     masking="head",
@@ -49,7 +49,7 @@ RPOREC = Method(
     name="rporec",
     title="RPORec",
     task="ranking",
-    summary="Train RPORec: a language model that reasons in text, and a small Rechead that retrieves by what it wrote.",
+    summary="Train RPORec: a language model that reasons in text, and a small Rechead that ranks by the text.",
     arms={WHOLE: "rporec", "history-only": "history-only"},
     arms_help="The whole method, or the Rechead on the history alone.",
     contestants=(WHOLE, "history-only"),
@@ -60,16 +60,16 @@ RPOREC = Method(
             name="start",
             kind=Path,
             metavar="RUN",
-            help="Go on from a finished RPORec run: its model, Rechead and settings.",
+            help="Start from a finished RPORec run: its model, Rechead and settings.",
         ),
         Option(
             name="stage",
             default="both",
             choices=("both", "rechead", "reasoning"),
-            help="rechead: Stage I, the Rechead on reasoning written once; reasoning: Stage II, the language model "
-            "reinforced by the Rechead of --start; both: in turns.",
+            help="rechead: Stage I, train the Rechead on replies written once; reasoning: Stage II, reinforce the "
+            "language model with the Rechead of --start; both: alternate.",
         ),
-        Option(name="rounds", kind=int, default=1, least=1, compared=True, help="How often both stages take turns."),
+        Option(name="rounds", kind=int, default=1, least=1, compared=True, help="Number of rounds of both stages."),
     ),
     examples=(
         "--data data/shop --backbone Qwen/Qwen2.5-0.5B-Instruct --out runs/shop",
@@ -80,7 +80,7 @@ RPOREC = Method(
     backbone_task="rporec",
     saved_as="rporec.json",
     reply_end="reckon.prompts.rporec:REPLY_END",
-    teacher_help="Who writes the reasoning of the first Stage I; default: the model itself.",
+    teacher_help="Writer of the replies of the first Stage I; default: the model itself.",
     config_path="reckon.methods.rporec.config:RPORecConfig",
     preset_path="reckon.methods.rporec.config:preset",
     train_path="reckon.methods.rporec.rounds:train",
@@ -91,7 +91,7 @@ RECZERO = Method(
     name="reczero",
     title="RecZero",
     task="rating",
-    summary="Train RecZero: a model that predicts a rating after four steps of reasoning, by reinforcement alone.",
+    summary="Train RecZero: a model that reasons in four steps and predicts a rating, by reinforcement learning alone.",
     arms={WHOLE: "reczero", "exact-answer": "exact-answer", "no-format": "no-format"},
     arms_help=RATING_ARMS_HELP,
     search={"training.learning_rate": RATES},
@@ -109,7 +109,7 @@ RECONE = Method(
     name="recone",
     title="RecOne",
     task="rating",
-    summary="Train RecOne: fine-tune on a teacher's traces, then reinforce as RecZero does.",
+    summary="Train RecOne: fine-tune on a teacher's traces, then train as RecZero.",
     arms={WHOLE: "recone", "exact-answer": "exact-answer", "no-format": "no-format"},
     arms_help=RATING_ARMS_HELP,
     search={"training.learning_rate": RATES},
@@ -127,7 +127,7 @@ RECONE = Method(
     examples=("--data data/music --backbone Qwen/Qwen2.5-0.5B-Instruct --traces traces/music --out runs/music-one",),
     config_example="--preset small",
     backbone_task="rating",
-    saved_as="reczero.json",  # what is saved is a RecZero
+    saved_as="reczero.json",  # a RecOne is saved as a RecZero
     settings_file="recone.yaml",
     config_path="reckon.methods.recone.config:RecOneConfig",
     preset_path="reckon.methods.recone.config:preset",
@@ -148,14 +148,14 @@ def method_named(name: str) -> Method:
 
 
 def contestants() -> dict[str, tuple[Method, str]]:
-    """What a comparison can name: a method and one of its arms, by its name in tables."""
+    """Names in tables of all arms that a comparison can train, each with its method and arm."""
     return {method.arms[arm]: (method, arm) for method in METHODS.values() for arm in method.contestants}
 
 
 def method_of(run: Path) -> Method:
-    """A method that loads the model of a finished run.
+    """The method that loads the model of a finished run.
 
-    Methods that save the same model, as RecOne saves a RecZero, are told apart by the manifest alone (`name_of`).
+    RecOne saves a RecZero; only the manifest distinguishes the two (`name_of`).
 
     Raises:
         CheckpointError: there is no finished run.
@@ -167,13 +167,15 @@ def method_of(run: Path) -> Method:
 
 
 def load_ranking_model(run: Path) -> "RankingModel":
-    """The recommender of a finished run. Raises CheckpointError where there is none, or a part is damaged."""
+    """Load the recommender of a finished run. Raises CheckpointError where the run is not finished or a part is
+    damaged."""
     model: RankingModel = _loaded(run, "ranking", "ranks")
     return model
 
 
 def load_rating_model(run: Path) -> "RecZero":
-    """The rating predictor of a finished run. Raises CheckpointError where there is none, or a part is damaged."""
+    """Load the rating predictor of a finished run. Raises CheckpointError where the run is not finished or a part is
+    damaged."""
     model: RecZero = _loaded(run, "rating", "predicts ratings")
     return model
 

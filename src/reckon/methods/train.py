@@ -1,6 +1,6 @@
-"""From a dataset directory and a backbone to a run directory, whatever the method: behind `reckon train METHOD`.
+"""Training of any method from a dataset directory to a run directory, behind `reckon train METHOD`.
 
-Entry point: `train_run`. What a method does between settings and model is its own `train`, which comparisons call too.
+Entry point: `train_run`. It resolves settings and calls the method's own `train`, as comparisons do.
 """
 
 from collections.abc import Sequence
@@ -36,20 +36,20 @@ def train_run(
     """Train a method into a run directory; returns the model.
 
     Args:
-        name: of the method, as in `reckon.methods.registry`.
+        name: name of the method in `reckon.methods.registry`.
         data: dataset directory.
         out: run directory.
         backbone: hub id or folder of a causal language model.
-        config_file: YAML over the preset.
-        preset, arm: where the settings start; default: those of the run `start` where the method can go on from one,
-            else `paper` and `full`.
+        config_file: YAML file of settings, which win over the preset.
+        preset, arm: initial settings; default: the settings of the run `start`, if one is given, else `paper` and
+            `full`.
         overrides: `section.field=value` strings; they win over the file.
-        resume: go on where the run stopped, with the settings it began with.
+        resume: continue where the run stopped, with the settings of its start.
         seed: wins over the config's seed.
-        options: what only this method asks (`Method.options`).
+        options: options of this method (`Method.options`).
 
     Raises:
-        ConfigError: a setting is wrong, there is nothing to train, or several processes were launched.
+        ConfigError: a setting is wrong, backbone and `start` are both missing, or several processes were launched.
         DataError: the data set does not fit the method.
         CheckpointError: `out` holds a run already, or there is nothing to resume.
     """
@@ -65,7 +65,7 @@ def train_run(
 
 
 def _first_settings(method: Method, preset: str | None, arm: str | None, start: str | Path | None) -> Any:
-    """Where the settings start, before a file and overrides change them."""
+    """Initial settings, before a file and overrides change them."""
     if start is None or preset is not None:
         return method.preset(preset or "paper", arm or WHOLE)
     config: Any = config_of(Path(start), method.config)

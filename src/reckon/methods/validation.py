@@ -1,7 +1,7 @@
-"""What training a method that ranks has in common: its rows, and how a model that moves is judged on the way.
+"""Training rows and validation of methods that rank.
 
-Entry points: `training_rows` and `validate`. The best model of a run is the one with the highest SELECTION_METRIC on a
-fixed sample of validation rows.
+Entry points: `training_rows` and `validate`. The best state of a run has the highest SELECTION_METRIC on a fixed sample
+of validation rows.
 """
 
 import logging
@@ -21,7 +21,7 @@ SELECTION_METRIC = f"ndcg@{CUTOFF}"
 
 
 def training_rows(model: RankingModel, dataset: Dataset) -> tuple[Examples, Examples]:
-    """Training rows, and the fixed sample of validation rows. Test rows are not touched.
+    """Training rows, and the fixed sample of validation rows. Test rows are not read.
 
     Raises:
         ConfigError: a batch holds more rows than there are.
@@ -36,7 +36,7 @@ def training_rows(model: RankingModel, dataset: Dataset) -> tuple[Examples, Exam
 
 
 def prompt_metrics(model: RankingModel, prompt: FittedHistory) -> dict[str, float]:
-    """What a prompt lost to its budget, as a trainer reports it; with the limit where it is the model's own."""
+    """Counts of cuts in a prompt, as training metrics; with the token limit if the model's positions set it."""
     metrics = {"prompt__dropped_events": prompt.dropped_events, "prompt__cut_titles": prompt.cut_titles}
     if model.prompt_limit < model.prompt.max_tokens:
         metrics["prompt__context_limit"] = model.prompt_limit
@@ -44,10 +44,10 @@ def prompt_metrics(model: RankingModel, prompt: FittedHistory) -> dict[str, floa
 
 
 def reachable(examples: Examples, *, exclude_seen: bool) -> Examples:
-    """Training rows without those whose target cannot be recommended: their own history holds it.
+    """Training rows whose target is not excluded by their own history.
 
-    Such a row can neither be rewarded nor trained on. How many there were is told, and what to set where repeats are
-    meant.
+    A row with an excluded target has no reward and no loss. A warning gives the number of such rows and the setting
+    that allows repeats.
     """
     if not exclude_seen:
         return examples
@@ -64,7 +64,7 @@ def reachable(examples: Examples, *, exclude_seen: bool) -> Examples:
 
 
 def validate(model: RankingModel, validation: Examples, prefix: str) -> dict[str, float]:
-    """NDCG and Hit at CUTOFF of the most likely replies, and what was counted of them; names as a Trainer logs them."""
+    """NDCG and Hit at CUTOFF of the greedy replies, and rates of the replies; names as in a Trainer's log."""
     with phase("validating", total=len(validation)) as validating:
         ranked = model.ranks(validation, on_batch=validating.advance)
     metrics = {

@@ -1,1 +1,1 @@
-"""Guards: what every evaluation and every comparison is checked for."""
+"""Guards: checks of every evaluation and every comparison."""

@@ -1,7 +1,7 @@
-"""What one check says, and the checks that do not depend on the task.
+"""Findings of checks, and the checks that both tasks share.
 
-Entry points: `Finding`; `training_before_test` and `id_order` look at the data, `training_findings` at what a training
-logged. Those of one task are in `reckon.evaluation.guards.ranking` and `reckon.evaluation.guards.rating`.
+Entry points: `Finding`; `training_before_test` and `id_order` check the data, `training_findings` checks a training
+log. The checks of one task are in `reckon.evaluation.guards.ranking` and `reckon.evaluation.guards.rating`.
 """
 
 import re
@@ -17,47 +17,47 @@ from reckon.data.examples import IntArray
 
 BoolArray = npt.NDArray[np.bool_]
 Level = Literal["ok", "note", "warning"]
-PROBED_ROWS = 64  # asked again with other targets, and whose prompts are read
-CONSTANT_SHARE = 0.9  # of rows or places from which the output is the same for everybody
-SILENT_SHARE = 0.5  # of groups without advantage, of replies cut off or unreadable
-ORDER = 0.3  # absolute rank correlation from which ids tell when an item first appeared
+PROBED_ROWS = 64  # rows that are ranked or rated again with other targets, and whose prompts are checked
+CONSTANT_SHARE = 0.9  # share of rows or list places from which an output counts as constant
+SILENT_SHARE = 0.5  # share of groups without advantage, or of truncated or unreadable replies, that gives a warning
+ORDER = 0.3  # absolute rank correlation of an item order with first appearance that gives a warning
 ROUNDING = 1e-9
 DIGITS = re.compile(r"(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check says."""
+    """Result of one check."""
 
     check: str
     level: Level
     text: str
 
     def to_dict(self) -> dict[str, str]:
-        """As `cell.json` and `metrics.json` hold it."""
+        """The finding as an entry of `cell.json` and `metrics.json`."""
         return {"check": self.check, "level": self.level, "text": self.text}
 
 
 def training_before_test(dataset: Dataset, tested: IntArray | None) -> Finding:
-    """Whether training events are younger than the first of the targets' times [U]."""
+    """Check whether training events are later than the first of the targets' times [U]."""
     check, time = "training events after test targets", dataset.events.time
     if time is None or tested is None:
-        return Finding(check, "note", "cannot be seen: the rows have no times")
+        return Finding(check, "note", "cannot be checked: the rows have no times")
     share = float((time[dataset.is_training_event] > tested.min()).mean())
     if share == 0:
         return Finding(check, "ok", "training ends before the first test target")
-    text = f"{share:.1%} of the training events are younger than the first test target"
+    text = f"{share:.1%} of the training events are later than the first test target"
     usual = dataset.protocol == "leave-one-out"
     return Finding(check, "note" if usual else "warning", text + (", as leave-one-out has it" if usual else ""))
 
 
 def row_order(dataset: Dataset) -> Finding:
-    """Whether the order of the catalog tells when an item first appeared."""
+    """Check whether the order of the catalog correlates with the items' first appearance."""
     return _order("order of the catalog", np.arange(len(dataset.catalog)), dataset, "ties between scores would tell")
 
 
 def id_order(dataset: Dataset) -> Finding:
-    """Whether the ids' natural order tells when an item first appeared."""
+    """Check whether the natural order of the item ids correlates with the items' first appearance."""
     ids = dataset.catalog.ids
     natural = sorted(range(len(ids)), key=lambda item: [_part(part) for part in DIGITS.split(ids[item])])
     places = np.empty(len(ids), dtype=np.int64)
@@ -75,7 +75,7 @@ def _order(check: str, places: IntArray, dataset: Dataset, why: str) -> Finding:
 
     events = dataset.events
     if events.time is None:
-        return Finding(check, "note", "cannot be held against time: the data set has none")
+        return Finding(check, "note", "cannot be checked: the data set has no times")
     first = np.full(len(dataset.catalog), np.iinfo(np.int64).max)
     np.minimum.at(first, events.item_index, events.time)
     known = first < np.iinfo(np.int64).max
@@ -87,7 +87,8 @@ def _order(check: str, places: IntArray, dataset: Dataset, why: str) -> Finding:
 
 
 def training_findings(log: Sequence[Mapping[str, float]], replies: tuple[BoolArray, BoolArray] | None) -> list[Finding]:
-    """Runs that learned nothing: from the log, and from which replies were truncated and which parsed, if any."""
+    """Check whether a run learned something, from its log and from the shares of truncated and of parsed replies, if
+    any."""
     silent = [entry["advantage/zero_groups"] for entry in log if "advantage/zero_groups" in entry]
     late = silent[len(silent) // 2 :]
     shares = [("groups without advantage", float(np.mean(late)), "of the later groups taught nothing")] if late else []

@@ -1,7 +1,7 @@
-"""What rankings are checked for: leaks, lists that contradict their ranks, methods that read the target.
+"""Checks of rankings: leaks, lists that contradict their ranks, methods that read the target.
 
 Entry points: `data_findings` once per data set, `method_findings` for each method after its ranking,
-`refuse_impossible` for every number before it is shown. A finding is shown; an impossible number is an error.
+`refuse_impossible` for every metric before it is shown. A finding is reported; an impossible number raises.
 """
 
 import re
@@ -31,18 +31,18 @@ from reckon.metrics.lists import exposure
 from reckon.models.recommender import RankedExamples
 
 Rank = Callable[[Examples, int], RankedExamples]
-"""Ranks the target of every row, and keeps the k best items."""
+"""A function of (rows, k): the rank of every row's target, and the k best items."""
 
 # -- the data -------------------------------------------------------------------------------------------------------
 
 
 def data_findings(dataset: Dataset, examples: Examples, *, exclude_seen: bool) -> list[Finding]:
-    """Leaks that the data itself can hold, whatever the method.
+    """Checks of the data for leaks, independent of the method.
 
     Args:
         dataset: with its training events.
-        examples: the rows that methods are asked about.
-        exclude_seen: whether items of the history cannot be recommended.
+        examples: the test rows.
+        exclude_seen: whether items of the history are excluded.
     """
     return [
         _future_events(examples),
@@ -55,10 +55,10 @@ def data_findings(dataset: Dataset, examples: Examples, *, exclude_seen: bool) -
 
 
 def _future_events(examples: Examples) -> Finding:
-    """Whether any event of a history is younger than its target."""
+    """Check whether any event of a history is later than its target."""
     check = "future events in histories"
     if examples.events.time is None or examples.times is None:
-        return Finding(check, "note", "cannot be seen: the rows have no times")
+        return Finding(check, "note", "cannot be checked: the rows have no times")
     late = 0
     for row in range(len(examples)):
         times = examples.events.time[examples.first[row] : examples.end[row]]
@@ -69,7 +69,7 @@ def _future_events(examples: Examples) -> Finding:
 
 
 def _targets_in_training(dataset: Dataset, examples: Examples) -> Finding:
-    """Test targets that are training interactions of the same user, and no repeat of something in the history."""
+    """Check for test targets that are training interactions of the same user and are not in the history."""
     check = "test targets in training"
     training = dataset.is_training_event
     users = dataset.user_ids[dataset.user_index[training]]
@@ -113,17 +113,17 @@ def method_findings(
 
     Args:
         rank: the method; some rows are ranked again.
-        examples: the rows, with the histories that the method reads.
-        ranked: what it made of them.
+        examples: the rows, with histories as the method reads them.
+        ranked: the method's ranks and lists of these rows.
         catalog_size: I.
-        exclude_seen: whether items of the history cannot be recommended.
-        sampled: whether the ranks are among sampled items; lists are always of the whole catalog.
-        constant: whether the same list for everybody is what the method promises.
-        model: the model behind it, where it is one with prompts.
-        log: what its training logged.
+        exclude_seen: whether items of the history are excluded.
+        sampled: whether the ranks are among sampled items; lists come from the whole catalog in either case.
+        constant: whether the method gives all users the same list by design.
+        model: the RankingModel, for a method with prompts.
+        log: logged steps of its training.
 
     Raises:
-        DataError: lists that contradict the ranks, or that hold what cannot be recommended.
+        DataError: lists that contradict the ranks, or that hold excluded items.
     """
     _refuse_contradictions(examples, ranked, exclude_seen, sampled)
     findings = [_targets_unread(rank, examples)]
@@ -131,18 +131,19 @@ def method_findings(
         findings.append(_target_in_prompt(model, examples))
     share = shared_share(ranked.items, catalog_size)
     if share >= CONSTANT_SHARE and not constant:
-        text = f"as few items as one list has fill {share:.0%} of all places"
+        text = f"{share:.0%} of all list places hold the same few items"
         findings.append(Finding("constant output", "warning", text))
     replies = (ranked.truncated, ranked.parsed) if model is not None and model.reasons else None
     return findings + training_findings(log, replies)
 
 
 def shared_share(lists: IntArray, catalog_size: int) -> float:
-    """Share of all places in the lists that the K most shown items fill, K the lists' width: 1 where all are alike."""
+    """Share of all list places that the K most shown items fill, for lists of K items; 1 where all lists hold the same
+    items."""
     shown = exposure(lists, catalog_size, lists.shape[1])
     width = min(lists.shape[1], catalog_size)
     if shown.sum() == 0 or catalog_size <= 3 * width:
-        return 0.0  # in so small a catalog all lists look alike
+        return 0.0  # in a catalog this small all lists are similar
     return float(np.sort(shown)[-width:].sum() / shown.sum())
 
 
@@ -151,20 +152,20 @@ def _refuse_contradictions(examples: Examples, ranked: RankedExamples, exclude_s
     ordered = np.sort(lists, axis=1)
     twice = ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).any(axis=1)  # [U]
     if twice.any():
-        raise DataError(f"list of row {int(twice.argmax())}", "names an item twice", "mend the method's top-k")
+        raise DataError(f"list of row {int(twice.argmax())}", "names an item twice", "correct the method's top-k")
     found = (lists == examples.targets[:, None]).any(axis=1)
     lost = (ranked.ranks <= (lists >= 0).sum(axis=1)) & ~found
     if lost.any() and not sampled:
         row = int(lost.argmax())
-        problem = f"lacks its target, whose rank is {ranked.ranks[row]}"
-        raise DataError(f"list of row {row}", problem, "mend the method's ranks")
+        problem = f"lacks its target at rank {ranked.ranks[row]}"
+        raise DataError(f"list of row {row}", problem, "correct the method's ranks")
     for row in range(len(lists)) if exclude_seen else ():
         if not set(examples.seen(row).tolist()).isdisjoint(lists[row].tolist()):
-            raise DataError(f"list of row {row}", "holds an item of the history", "mend the method's masking")
+            raise DataError(f"list of row {row}", "holds an item of the history", "correct the method's masking")
 
 
 def _targets_unread(rank: Rank, examples: Examples) -> Finding:
-    """Rank some rows again with each other's targets: the lists must stay as they are."""
+    """Rank some rows again with exchanged targets; their lists must not change."""
     examples = examples.sample(PROBED_ROWS, 0)
     turned = replace(examples, targets=np.roll(examples.targets, 1))
     before, after = (rank(asked, 10).items for asked in (examples, turned))
@@ -176,7 +177,7 @@ def _targets_unread(rank: Rank, examples: Examples) -> Finding:
 
 
 def _target_in_prompt(model: RankingModel, examples: Examples) -> Finding:
-    """Titles of targets in the prompts of rows whose history does not hold them."""
+    """Check for target titles in the prompts of rows whose history does not hold them."""
     check = "target in prompt"
     examples = examples.sample(PROBED_ROWS, 0)
     found = 0
@@ -195,10 +196,10 @@ def _target_in_prompt(model: RankingModel, examples: Examples) -> Finding:
 
 
 def refuse_impossible(result: RankingResult, ks: Sequence[int]) -> None:
-    """Refuse a result whose metrics lie outside 0..1 or contradict each other.
+    """Refuse a result with metrics outside 0..1 or metrics that contradict each other.
 
     Raises:
-        DataError: names the metric; such a number is never shown.
+        DataError: an impossible metric, by name.
     """
     refuse_impossible_values(
         result.name,
@@ -209,7 +210,7 @@ def refuse_impossible(result: RankingResult, ks: Sequence[int]) -> None:
 
 
 def refuse_impossible_values(name: str, values: Mapping[str, float], ks: Sequence[int], mrr_value: float = 0.0) -> None:
-    """As `refuse_impossible`, for numbers that are there already (a published table, say)."""
+    """As `refuse_impossible`, for given numbers such as published ones."""
     for metric, value in {**values, "mrr": mrr_value}.items():
         if not 0 <= value <= 1 + ROUNDING:  # NaN fails this too
             raise DataError(f"{name}: {metric} = {value}", "lies outside 0..1", "look at the ranks of this method")

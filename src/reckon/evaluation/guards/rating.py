@@ -1,6 +1,6 @@
-"""What predicted ratings are checked for: leaks, predictions that read the true rating, errors that cannot be.
+"""Checks of predicted ratings: leaks, predictions that read the true rating, impossible errors.
 
-Entry points: `data_findings` once per data set, `method_findings` for each method after it was asked,
+Entry points: `data_findings` once per data set, `method_findings` for each method after its predictions,
 `refuse_unexplained` and `refuse_impossible_errors` for every number before it is shown.
 """
 
@@ -26,8 +26,8 @@ from reckon.methods.reczero import RecZero
 from reckon.methods.reczero.model import RatedExamples
 
 Rate = Callable[[RatingExamples], RatedExamples]
-"""Predicts the rating of every row; reads no true rating."""
-DECIMALS = 6  # of predictions: those that differ by rounding are one
+"""A function of rows: the predicted rating of every row; it must not read true ratings."""
+DECIMALS = 6  # predictions are compared after rounding
 
 
 def data_findings(dataset: Dataset, examples: RatingExamples) -> list[Finding]:
@@ -41,14 +41,14 @@ def data_findings(dataset: Dataset, examples: RatingExamples) -> list[Finding]:
 
 
 def _future_events(dataset: Dataset, examples: RatingExamples) -> Finding:
-    """Whether any rating in a history, of the user or of the item, is not strictly older than the row's own."""
+    """Check whether any rating in a history, of the user or of the item, is not strictly older than the row's own."""
     check, log = "future events in histories", dataset.rating_log
     if log.time is None or examples.times is None:
-        return Finding(check, "note", "cannot be seen: the ratings have no times")
+        return Finding(check, "note", "cannot be checked: the ratings have no times")
     late = np.zeros(len(examples), dtype=bool)
     for grouping, runs in ((log.by_user, examples.visible_of_user), (log.by_item, examples.visible_of_item)):
         start, end = runs[:, 0], runs[:, 1]
-        newest = log.time[grouping.order[np.maximum(end, 1) - 1]]  # a run is in the order of time
+        newest = log.time[grouping.order[np.maximum(end, 1) - 1]]  # ratings of a slice are in the order of time
         late |= (end > start) & (newest >= examples.times)
     if late.any():
         text = f"{int(late.sum()):,} of {len(examples):,} rows show a rating that is not older than their own"
@@ -75,12 +75,12 @@ def method_findings(
     """Checks of one fitted method.
 
     Args:
-        rate: the method; some rows are asked about again.
+        rate: the method; some rows are rated again.
         examples: the rows.
-        rated: what it made of them.
-        constant: whether the same rating for every row is what the method promises.
-        model: the model behind it, where it writes replies.
-        log: what its training logged.
+        rated: the method's predictions for these rows.
+        constant: whether the method predicts the same rating for every row by design.
+        model: the model of a method that writes replies.
+        log: logged steps of its training.
     """
     findings = [_truth_unread(rate, examples)]
     if model is not None:
@@ -93,7 +93,7 @@ def method_findings(
 
 
 def most_frequent(recommendations: RatedExamples) -> tuple[float, float]:
-    """The prediction that most rows have, and their share; NaN and 0 where there is none."""
+    """The most frequent prediction and its share of the rows; NaN and 0 without predictions."""
     known = recommendations.predictions[~np.isnan(recommendations.predictions)]
     if not len(known):
         return float("nan"), 0.0
@@ -102,14 +102,14 @@ def most_frequent(recommendations: RatedExamples) -> tuple[float, float]:
 
 
 def _exchanged(examples: RatingExamples) -> tuple[RatingExamples, RatingExamples]:
-    """Some rows, and the same rows with their true ratings turned upside down."""
+    """Some rows, and the same rows with true ratings mirrored on the scale."""
     asked = examples.sample(PROBED_ROWS, 0)
     ratings = asked.ratings
     return asked, replace(asked, ratings=ratings.max() + ratings.min() - ratings)
 
 
 def _truth_unread(rate: Rate, examples: RatingExamples) -> Finding:
-    """Predict some rows again with other true ratings: the predictions must stay as they are."""
+    """Predict some rows again with other true ratings; the predictions must not change."""
     check = "predictions depend on the true rating"
     asked, exchanged = _exchanged(examples)
     before, after = (rate(rows).predictions for rows in (asked, exchanged))
@@ -121,7 +121,7 @@ def _truth_unread(rate: Rate, examples: RatingExamples) -> Finding:
 
 
 def _truth_in_prompt(model: RecZero, examples: RatingExamples) -> Finding:
-    """Make the prompts of some rows again with other true ratings: they must stay as they are."""
+    """Render the prompts of some rows again with other true ratings; they must not change."""
     prompt = model.config.prompt
     read = replace(examples, window=prompt.window, item_window=prompt.item_window)
     asked, exchanged = _exchanged(read)
@@ -135,19 +135,19 @@ def _truth_in_prompt(model: RecZero, examples: RatingExamples) -> Finding:
 
 
 def refuse_unexplained(name: str, recommendations: RatedExamples) -> None:
-    """Refuse a row without a rating that no unreadable reply explains: NaN is for those alone.
+    """Refuse a NaN prediction of a row whose replies could be read.
 
     Raises:
-        DataError: names the row.
+        DataError: such a row, by number.
     """
     silent = np.isnan(recommendations.predictions) & np.array([not problem for problem in recommendations.problems])
     if silent.any():
         row = int(silent.argmax())
-        raise DataError(f"{name}: prediction of row {row}", "is NaN, and no reply was unreadable", "mend the method")
+        raise DataError(f"{name}: prediction of row {row}", "is NaN, and no reply was unreadable", "correct the method")
 
 
 def refuse_impossible_errors(name: str, values: Mapping[str, float], scale: Scale) -> None:
-    """Refuse errors that no ratings on the scale can have: outside 0 to its range, or an RMSE below the MAE.
+    """Refuse impossible errors: outside 0 .. range of the scale, or an RMSE below the MAE.
 
     Raises:
         DataError: names the metric; such a number is never shown.

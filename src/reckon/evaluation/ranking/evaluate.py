@@ -1,7 +1,7 @@
-"""Evaluate a run that ranks: the whole catalog for every row of a split, beside popularity and simpler arms.
+"""Evaluate a run that ranks: the whole catalog for every row of a split, beside popularity and other runs.
 
-Entry points: `evaluate_ranking` for a run directory, `ranking_result` for one recommender that is in memory.
-Test rows are read here and in `reckon.evaluation.rating.evaluate`, nowhere else.
+Entry points: `evaluate_ranking` for a run directory, `ranking_result` for a recommender in memory. Only this module and
+`reckon.evaluation.rating.evaluate` read test rows.
 """
 
 import time
@@ -28,21 +28,21 @@ from reckon.models.recommender import RankedExamples
 from reckon.progress import phase
 from reckon.runs.read import log_of
 
-HEADLINE = 10  # K of the numbers that head a page, where it was asked for
-NO_REASONING = "no-reasoning"  # the arm that a headline compares with, where it is there
+HEADLINE = 10  # K of the headline metrics, if it is among the cut-offs
+NO_REASONING = "no-reasoning"  # the arm that the headline compares with, if present
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation(AnyEvaluation):
-    """Rankings of the same rows."""
+    """Results of an evaluation of rankings on the same rows."""
 
     results: Sequence[RankingResult]
     """In the order of the table."""
     cutoffs: Sequence[int] = CUTOFFS
     examples: Sequence[ExampleUser] = ()
-    """The first rows of the split, whatever came of them."""
+    """The first rows of the split."""
     worst: Sequence[ExampleUser] = ()
-    """The rows whose target was ranked lowest."""
+    """The rows with the worst ranks of the target."""
 
     def __post_init__(self) -> None:
         if not self.results:
@@ -52,28 +52,29 @@ class Evaluation(AnyEvaluation):
 
     @property
     def main(self) -> RankingResult:
-        """What the evaluation is about."""
+        """The evaluated run's result."""
         return self.results[-1]
 
     @property
     def headline(self) -> str:
-        """The metric that heads a page; always among the paired ones."""
+        """The headline metric; paired differences always include it."""
         return f"hit@{headline_cutoff(self.cutoffs)}"
 
     @property
     def compared_with(self) -> str | None:
-        """The result that a headline compares with: the arm without reasoning, else the one before; None alone."""
+        """Name of the result that the headline compares with: the arm without reasoning, else the previous result; None
+        for a single result."""
         names = [result.name for result in self.results[:-1]]
         return NO_REASONING if NO_REASONING in names else names[-1] if names else None
 
 
 def headline_cutoff(cutoffs: Sequence[int]) -> int:
-    """HEADLINE, or the largest cut-off where that was not asked for."""
+    """HEADLINE, or the largest cut-off if HEADLINE is not among them."""
     return HEADLINE if HEADLINE in cutoffs else max(cutoffs)
 
 
 def paired_metrics(cutoffs: Sequence[int]) -> list[str]:
-    """Hit and NDCG at the smallest cut-off and at that of the headline."""
+    """Hit and NDCG at the smallest cut-off and at the headline cut-off."""
     return [f"{name}@{k}" for k in sorted({min(cutoffs), headline_cutoff(cutoffs)}) for name in ("hit", "ndcg")]
 
 
@@ -88,7 +89,7 @@ def evaluate_ranking(
     best_possible: Mapping[str, float] | None = None,
     without_reasoning: bool = True,
 ) -> Evaluation:
-    """As `reckon.evaluation.run.evaluate`; `without_reasoning` adds the run's own weights without their reasoning."""
+    """As `reckon.evaluation.run.evaluate`; `without_reasoning` adds a row of the run's weights without reasoning."""
     started = time.perf_counter()
     if not ks:
         raise ConfigError("ks", [], "metrics need a cut-off", "give 5, 10 or 20, say")
@@ -100,9 +101,9 @@ def evaluate_ranking(
     findings = {"data": guards.data_findings(dataset, examples, exclude_seen=main.exclude_seen)}
     for name, model in _models(runs, without_reasoning):
         if model.exclude_seen != main.exclude_seen:
-            problem = f"may recommend what {run} may not, or the other way round"
+            problem = f"has another exclude_seen than {run}"
             raise CheckpointError(runs.named[name], problem, "compare runs of the same exclude_seen")
-        rows = rows_of(dataset, model, split)  # the same rows, each model with the window it was trained on
+        rows = rows_of(dataset, model, split)  # the same rows, with the window of each model's training
         result, ranked = ranking_result(name, model, rows, widest, batch_size=batch_size)
         guards.refuse_impossible(result, sorted(ks))
         results.append(result)
@@ -128,7 +129,7 @@ def evaluate_ranking(
 
 
 def rows_of(dataset: Dataset, model: RankingModel, split: Split) -> Examples:
-    """Rows of a split with the histories that a model reads. Raises DataError where there are none."""
+    """Rows of a split with histories as the model reads them. Raises DataError where the split has no rows."""
     examples = dataset.examples(split, model.prompt.window)
     if len(examples) == 0:
         raise DataError(str(dataset.path), f"has no {split} rows", "prepare the data with such rows, or choose --split")
@@ -136,7 +137,7 @@ def rows_of(dataset: Dataset, model: RankingModel, split: Split) -> Examples:
 
 
 def _models(runs: Runs[RankingModel], without_reasoning: bool) -> Iterator[tuple[str, RankingModel]]:
-    """The runs beside; the run's own weights without their reasoning; the run itself."""
+    """The other runs' models, the run's weights without reasoning, then the run's model, each with its name."""
     for name, model in runs.models():
         if without_reasoning and model is runs.model and (plain := model.without_reasoning()) is not None:
             yield f"{name}, reasoning left out", plain
@@ -152,7 +153,8 @@ def _findings(model: RankingModel, rows: Examples, ranked: RankedExamples, run: 
 def ranking_result(
     name: str, model: RankingModel, examples: Examples, k: int = max(CUTOFFS), *, batch_size: int = 64
 ) -> tuple[RankingResult, RankedExamples]:
-    """Rank every row with a progress bar and keep its k best items; what was counted on the way comes as rates."""
+    """Rank every row with a progress bar. Returns the result, with rates, and the ranked rows with their k best
+    items."""
     started = time.perf_counter()
     with phase(f"ranking: {name}", total=len(examples)) as ranking:
         ranked = model.ranks(examples, k, batch_size=batch_size, on_batch=ranking.advance)
@@ -167,7 +169,7 @@ def ranking_result(
 
 
 def prompt_rates(ranked: RankedExamples) -> dict[str, float]:
-    """Events left out and titles cut, per prompt; each only where there were any."""
+    """Mean number of dropped events and of shortened titles per prompt, each only if above 0."""
     counts = {"dropped_events": ranked.dropped_events, "cut_titles": ranked.cut_titles}
     return {name: float(values.mean()) for name, values in counts.items() if values.any()}
 
@@ -175,5 +177,5 @@ def prompt_rates(ranked: RankedExamples) -> dict[str, float]:
 def result_of(
     name: str, ranked: RankedExamples, examples: Examples, catalog: Catalog, rates: Mapping[str, float] | None = None
 ) -> RankingResult:
-    """Ranked rows as a result that metrics and comparisons read."""
+    """Ranked rows as a RankingResult."""
     return RankingResult(name, ranked.ranks, len(catalog), ranked.items, examples.user_ids, rates or {})

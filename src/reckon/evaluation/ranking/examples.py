@@ -1,6 +1,6 @@
-"""Single users as a person reads them: history, reasoning, recommendation, and what they really took.
+"""Examples of single rows for display: history, reasoning, recommendation, target.
 
-Entry points: `first_users` and `worst_users`, which show what the ranking of all rows kept; nothing is asked again.
+Entry points: `first_users` and `worst_users`; both use the ranked rows, without another pass of the model.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,30 +18,30 @@ SHOWN_ITEMS = 5
 
 @dataclass(frozen=True, slots=True)
 class ExampleUser:
-    """What one user was shown. All text may be hostile: the page escapes it."""
+    """One row for display. Texts are untrusted; the page escapes them."""
 
     user_id: str
     history: Sequence[str]
     """Titles, oldest first."""
     reasoning: str
-    """What the policy wrote; empty for a method that does not reason."""
+    """The policy's reasoning; empty for a method that does not reason."""
     items: Sequence[str]
     """Titles, best first."""
     target: str
-    """Title of the item the user really took next."""
+    """Title of the target."""
     rank: int | None
-    """Of the target in the whole catalog, from 1; None where it cannot be recommended."""
+    """Rank of the target in the whole catalog, from 1; None for an excluded target."""
     truncated: bool = False
     """Whether the reply ran out of budget."""
 
 
 def first_users(model: RankingModel, examples: Examples, ranked: RankedExamples) -> list[ExampleUser]:
-    """The first rows of the split, whatever came of them: picked ones would flatter the model."""
+    """The first rows of the split, not selected by their results."""
     return _shown(model, examples, ranked, range(min(FIRST_ROWS, len(examples))))
 
 
 def worst_users(model: RankingModel, examples: Examples, ranked: RankedExamples) -> list[ExampleUser]:
-    """The rows whose target is ranked lowest, of equals the earlier; the first rows, shown already, are left out."""
+    """The rows with the worst ranks of the target, the earlier of ties, without the rows of `first_users`."""
     order = np.argsort(-ranked.ranks, kind="stable")
     return _shown(model, examples, ranked, [int(row) for row in order if row >= FIRST_ROWS][:WORST_ROWS])
 

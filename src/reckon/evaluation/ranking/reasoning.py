@@ -1,9 +1,9 @@
-"""How much the reasoning of a model matters: the same rows ranked with its own, another's, shuffled and no reasoning.
+"""Effect of a model's reasoning on rankings: the same rows with its own, another user's, shuffled and no reasoning.
 
-Entry point: `reasoning_effect`. A reasoning that helps only by being there would do as well when it is another
-user's; one that helps only by its words would do as well shuffled.
+Entry point: `reasoning_effect`. If only the presence of a reasoning helps, another user's reasoning gives the same
+metrics. If only its words help, shuffled words give the same metrics.
 
-The replies are written once, and every arm but the last reads text that is given to it in the same way.
+Replies are written once; every arm except `none` reads given text in the same way.
 """
 
 from collections.abc import Sequence
@@ -28,27 +28,27 @@ ROWS_AT_ONCE = 64
 def reasoning_effect(
     model: RankingModel, examples: Examples, *, seed: int = 0, metrics: Sequence[str] = METRICS
 ) -> dict[str, Any]:
-    """Metrics of the same rows under each arm, and how far each falls behind the own reasoning.
+    """Metrics of the same rows in each arm, and each arm's difference from the model's own reasoning.
 
     Args:
         model: one that reasons.
         examples: at least two rows.
-        seed: who gets whose reasoning, and the order of shuffled words.
+        seed: of the exchange of reasonings and of the shuffled words.
         metrics: `hit@K`, `ndcg@K` or `mrr`.
 
     Returns:
-        `rows`, and `arms`: for each of ARMS, per metric, `mean`, `ci` and, but for `own`, `drop` (own minus arm,
-        paired) with `drop_ci` and `drop_p`. Where all rows are one user's, nobody has another user's reasoning, and
-        that arm is left out.
+        `rows`, and `arms`: for each of ARMS, per metric, `mean`, `ci` and, except for `own`, `drop` (own minus arm,
+        paired) with `drop_ci` and `drop_p`. The arm with another user's reasoning is left out if all rows belong to one
+        user.
 
     Raises:
         ConfigError: the model does not reason. DataError: fewer than two rows.
     """
     plain = model.without_reasoning()
     if plain is None:
-        raise ConfigError("model", model.METHOD, "writes no reasoning, so none can matter", "ask a model that reasons")
+        raise ConfigError("model", model.METHOD, "writes no reasoning", "give a model that reasons")
     if len(examples) < 2:
-        raise DataError("rows", "are fewer than two, so nobody has another's reasoning", "give more rows")
+        raise DataError("rows", "are fewer than two, so no reasoning can be exchanged", "give more rows")
     rng = np.random.default_rng(seed)
     rows = [*examples]
     own = [reply for block in _blocks(rows) for reply in model.written(block)]
@@ -68,18 +68,18 @@ def reasoning_effect(
 
 
 def others(user_ids: Sequence[Any] | np.ndarray, rng: np.random.Generator) -> list[int] | None:
-    """[R] for each row, a row of another user; None where there is one user only.
+    """For each of R rows, the number of a row of another user; None if all rows belong to one user.
 
-    No row is taken twice, so that all arms but the last read the same texts. Where more than half of the rows are one
-    user's that cannot be: those that are left over draw from the rows of all others.
+    No row is used twice, so that all arms except `none` read the same texts. If one user has more than half of the
+    rows, that is impossible, and the remaining rows draw from the rows of all other users.
     """
     order = rng.permutation(len(user_ids))
     _, first, user = np.unique(np.asarray(user_ids)[order], return_index=True, return_inverse=True)
     if len(first) < 2:
         return None
-    side_by_side = np.argsort(first[user], kind="stable")  # the rows of a user, users in random order
+    side_by_side = np.argsort(first[user], kind="stable")  # rows grouped by user, users in random order
     order, user = order[side_by_side], user[side_by_side]
-    step = int(np.bincount(user).max())  # no user has more rows, so nobody meets a row of its own before the end
+    step = int(np.bincount(user).max())  # most rows of one user; a shift by it leaves every user's own rows
     source = np.roll(np.arange(len(order)), step)
     own = user[source] == user
     if own.any():

@@ -1,7 +1,7 @@
 """Evaluate a run that predicts ratings: every row of a split, beside the rating baselines and other runs.
 
-Entry points: `evaluate_ratings` for a run directory, `rating_result` for one predictor that is in memory,
-`baseline_results` for the baselines. Test rows are read here and in `reckon.evaluation.ranking.evaluate`, nowhere else.
+Entry points: `evaluate_ratings` for a run directory, `rating_result` for a predictor in memory, `baseline_results` for
+the baselines. Only this module and `reckon.evaluation.ranking.evaluate` read test rows.
 """
 
 import time
@@ -34,16 +34,17 @@ from reckon.training.loop import quiet_transformers
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RatingEvaluation(AnyEvaluation):
-    """Predictors of ratings over the same rows; paired differences are of each row of the run from every row before."""
+    """Results of an evaluation of ratings on the same rows. Paired differences are between the table rows of the run
+    and every row before them."""
 
     rows: Sequence[RatingRow]
     """In the order of the table."""
     notes: Sequence[str] = ()
-    """What was left out, and why."""
+    """Notes on rows that were left out."""
     examples: Sequence[ShownRating] = ()
     """The first rows of the split, whatever came of them."""
     worst: Sequence[ShownRating] = ()
-    """The rows that were rated furthest from the truth."""
+    """The rows with the largest errors."""
 
     def __post_init__(self) -> None:
         if not self.rows:
@@ -56,13 +57,13 @@ class RatingEvaluation(AnyEvaluation):
 
     @property
     def best_baseline(self) -> RatingRow | None:
-        """The row of least MAE among those that write no replies; None where there are none beside the main one."""
+        """The row with the lowest MAE among predictors without replies; None if there is none."""
         baselines = [row for row in self.rows[:-1] if not row.writes]
         return min(baselines, key=lambda row: row.summary["mae"], default=None)
 
     @property
     def results(self) -> list[RatingResult]:
-        """The predictions behind the rows."""
+        """Results of the rows."""
         return [row.result for row in self.rows]
 
 
@@ -77,7 +78,7 @@ def evaluate_ratings(
     baselines: bool = True,
     best_possible: Mapping[str, float] | None = None,
 ) -> RatingEvaluation:
-    """As `reckon.evaluation.run.evaluate`. A baseline whose extra is not installed is left out, with a note."""
+    """As `reckon.evaluation.run.evaluate`. A baseline with a missing extra is left out, with a note."""
     started = time.perf_counter()
     if samples < 1:
         raise ConfigError("samples", samples, "a prediction needs at least one reply", "use 1 or more")
@@ -88,14 +89,14 @@ def evaluate_ratings(
     results, notes = baseline_results(dataset, split) if baselines else ([], [])
     rows = [measure(result) for result in results]
     findings = {"data": guards.data_findings(dataset, rating_examples(dataset, split))}
-    for name, model in runs.models():  # one model in memory beside the run's own, which comes last
+    for name, model in runs.models():  # besides the run's own model, which comes last, one model at a time is in memory
         rated = _rate(name, model, dataset, split, samples, batch_size)
         rows += rated.rows
         log = log_of(runs.named[name])
         findings[name] = guards.method_findings(model.rate, rated.examples, rated.likely, model=model, log=log)
     for row in rows:
         guards.refuse_impossible_errors(row.name, {name: row.summary[name] for name in METRICS}, row.result.scale)
-    first = len(rows) - len(rated.rows)  # of the run's own rows
+    first = len(rows) - len(rated.rows)  # index of the run's first row
     examples = rated.examples
     asked = {"ratings of the user": known_ratings(examples), "ratings of the item": item_ratings(examples)}
     options = ["--samples", str(samples)] if samples > 1 else []
@@ -114,19 +115,19 @@ def evaluate_ratings(
 
 @dataclass(frozen=True, slots=True)
 class _Rated:
-    """One model over the rows of a split."""
+    """Predictions of one model for the rows of a split."""
 
     examples: RatingExamples
     likely: RatedExamples
-    """The most likely reply to each."""
+    """Greedy replies."""
     sampled: RatedExamples | None
-    """Several replies to each; None where one is all that was asked for."""
+    """Sampled replies; None for `samples` = 1."""
     rows: Sequence[RatingRow]
-    """Of the table: one, or two where replies were sampled."""
+    """Rows of the table: one, or two if replies were sampled."""
 
 
 def _rate(name: str, model: RecZero, dataset: Dataset, split: Split, samples: int, batch_size: int) -> _Rated:
-    """The most likely replies, and the sampled ones where they are wanted, to prompts as the model was trained on."""
+    """Rate a split by greedy and, if `samples` > 1, by sampled replies, with the windows of the model's training."""
     prompt = model.config.prompt
     examples = rating_examples(dataset, split, prompt.window, prompt.item_window)
     result, likely = rating_result(name, model, examples, batch_size=batch_size)
@@ -145,11 +146,11 @@ def _load(run: Path) -> RecZero:
 def rating_result(
     name: str, model: RecZero, examples: RatingExamples, *, samples: int = 1, batch_size: int = 64
 ) -> tuple[RatingResult, RatedExamples]:
-    """Rate every row with a progress bar; what was counted on the way comes as rates.
+    """Rate every row with a progress bar. Returns the result, with rates, and the rated rows.
 
     Args:
-        name: of the run; the mean of several samples adds `, mean of k` to it.
-        samples: k replies per row; 1 is the most likely one.
+        name: name of the run; `, mean of k` is added for k > 1 samples.
+        samples: k replies per row; 1 is the greedy reply.
         model, examples, batch_size: as in `RecZero.rate`.
     """
     name, started = name if samples == 1 else f"{name}, mean of {samples}", time.perf_counter()
@@ -168,12 +169,12 @@ def rating_result(
 
 
 def problems_of(rated: RatedExamples) -> Counter[str]:
-    """Replies by what was wrong with them."""
+    """Number of replies by problem."""
     return Counter(problem for problem in rated.problems if problem)
 
 
 def baseline_results(dataset: Dataset, split: Split) -> tuple[list[RatingResult], list[str]]:
-    """Every rating baseline, fitted and applied to a split; and a note for each that could not be."""
+    """Results of all rating baselines on a split, and a note on each baseline with a missing extra."""
     examples, scale = rating_examples(dataset, split), rating_scale(dataset)
     results, notes = [], []
     with phase("baselines", total=len(RATING_BASELINES)) as fitting:

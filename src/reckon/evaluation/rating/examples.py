@@ -1,8 +1,8 @@
-"""One prediction as a person reads it: what was known, what the policy wrote, what came of it.
+"""Examples of single predictions for display: histories, reply, prediction, truth.
 
-Entry points: `first_rows` and `worst_rows` of an evaluation; `ShownRating`, made by `shown_rating` from an example and
-the reply to it; `steps_of` names the blocks of a reply. Shown by the report and by `reckon recommend --rate`, which
-both keep other people's text from acting.
+Entry points: `first_rows` and `worst_rows` of an evaluation; `shown_rating` makes a `ShownRating` from an example and
+its reply; `steps_of` names the blocks of a reply. The report and `reckon recommend --rate` show them and escape their
+text.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +19,7 @@ from reckon.prompts.rating import BAD, BLOCKS, GOOD, parse_rating
 
 @dataclass(frozen=True, slots=True)
 class ShownRating:
-    """A row with its reply. All text may be hostile: whoever shows it escapes it."""
+    """One row with its reply, for display. Texts are untrusted; callers escape them."""
 
     user_id: str
     item: str
@@ -31,22 +31,22 @@ class ShownRating:
     user_mean: float | None
     item_mean: float | None
     steps: Sequence[tuple[str, str]]
-    """Heading and text of each block; empty where the reply has not the four blocks."""
+    """Heading and text of each block; empty where the reply lacks the four blocks."""
     reply: str
-    """All that the policy wrote."""
+    """The whole reply."""
     predicted: float | None
-    """None where the reply does not parse."""
+    """Predicted rating; None where the reply did not parse."""
     problem: str
-    """Why it does not; empty where it does."""
+    """Why the reply did not parse; empty where it did."""
     truncated: bool
     """Whether the reply ran out of budget."""
     truth: float | None = None
-    """The rating the user really gave; None where nobody knows."""
+    """The true rating; None where it is unknown."""
     note: str = ""
 
     @property
     def error(self) -> float | None:
-        """Distance of the prediction from the truth; None without one of them."""
+        """Absolute error; None without a prediction or a true rating."""
         if self.predicted is None or self.truth is None:
             return None
         return abs(self.predicted - self.truth)
@@ -55,7 +55,7 @@ class ShownRating:
 def shown_rating(
     model: RecZero, example: RatingExample, reply: str, *, truncated: bool = False, note: str = ""
 ) -> ShownRating:
-    """Lay out one example and the reply to its prompt."""
+    """One example and its reply, for display."""
     parsed, titles = parse_rating(reply, model.scale), model.catalog.titles
     return ShownRating(
         user_id=example.user_id,
@@ -75,7 +75,7 @@ def shown_rating(
 
 
 def steps_of(blocks: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Heading and text of each block, what speaks for and against the item apart; blocks without text are left out."""
+    """Heading and text of each block, with pros and cons of the item apart; empty blocks are left out."""
     if not blocks:
         return []
     user, item, match, rate = (blocks[name] for name in BLOCKS)
@@ -93,7 +93,7 @@ def _review(rated: Rated) -> str:
 
 
 def mean_and_spread(mean: float, spread: float) -> str:
-    """Several replies' prediction in words: `mean 4.25, spread 0.5`, or that there is none."""
+    """Prediction of several replies as text: `mean 4.25, spread 0.5`, or that there is none."""
     if np.isnan(mean):
         return "none gave a rating"
     return f"mean {mean:.2f}, spread {spread:.2f}" if not np.isnan(spread) else f"mean {mean:.2f}, from a single rating"
@@ -102,12 +102,12 @@ def mean_and_spread(mean: float, spread: float) -> str:
 def first_rows(
     model: RecZero, examples: RatingExamples, likely: RatedExamples, sampled: RatedExamples | None = None
 ) -> list[ShownRating]:
-    """The first rows of the split with their most likely reply, whatever came of them: picked ones would flatter.
+    """The first rows of the split with their greedy reply, not selected by their results.
 
     Args:
-        model, examples: what predicted, and the rows.
-        likely: one reply per row.
-        sampled: several; their mean and spread are then told beside the reply.
+        model, examples: the predictor and the rows.
+        likely: greedy replies, one per row.
+        sampled: sampled replies, whose mean and spread are noted beside the reply; None: none.
     """
     return _shown(model, examples, likely, sampled, range(min(FIRST_ROWS, len(examples))))
 
@@ -115,9 +115,9 @@ def first_rows(
 def worst_rows(
     model: RecZero, examples: RatingExamples, likely: RatedExamples, sampled: RatedExamples | None = None
 ) -> list[ShownRating]:
-    """The rows furthest from the truth, of equals the earlier; the first rows, shown already, are left out.
+    """The rows with the largest errors, the earlier of ties, without the rows of `first_rows`.
 
-    A reply without a rating has its worst possible error, as everywhere.
+    A reply without a rating has the row's largest possible error.
     """
     errors = np.abs(likely.predictions - examples.ratings)
     errors = np.where(np.isnan(errors), model.scale.worst_error(examples.ratings), errors)

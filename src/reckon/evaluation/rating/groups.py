@@ -1,7 +1,7 @@
-"""What rows of ratings are sorted by: how much is known of the user and of the item, and the rating itself.
+"""Values that group rows of ratings: number of visible ratings of the user and of the item, and the true rating.
 
 Entry points: `known_ratings` and `item_ratings`, one number per row; `by_known_ratings`, `by_item_ratings` and
-`by_true_rating` sort by fixed bounds.
+`by_true_rating` group rows by fixed bounds.
 """
 
 from itertools import pairwise
@@ -13,33 +13,33 @@ from reckon.data.ratings import RatingExamples
 from reckon.data.scale import Scale
 from reckon.evaluation.groups import LENGTHS, POPULARITY, Groups, groups_of
 
-FEW = 11  # values of a scale that are taken one by one, as 0 to 10
-PARTS = 5  # of a scale with many values, or with any value in between
+FEW = 11  # most values of a scale with one group per value, as 0 to 10
+PARTS = 5  # groups of any other scale
 
 
 def known_ratings(examples: RatingExamples) -> IntArray:
-    """[R] ratings of the user that are visible."""
+    """[R] number of visible ratings of the user."""
     return np.asarray(examples.visible_of_user[:, 1] - examples.visible_of_user[:, 0])
 
 
 def item_ratings(examples: RatingExamples) -> IntArray:
-    """[R] ratings of the item by others that are visible; 0 is an item that nobody is known to have rated."""
+    """[R] number of visible ratings of the item by others."""
     start, end, own = examples.visible_of_item.T
     return np.maximum(end - start - own, 0)
 
 
 def by_known_ratings(examples: RatingExamples) -> Groups:
-    """Rows by how many ratings of the user are visible."""
+    """Groups of rows by the number of visible ratings of the user."""
     return groups_of(known_ratings(examples), LENGTHS)
 
 
 def by_item_ratings(examples: RatingExamples) -> Groups:
-    """Rows by how many ratings of the item by others are visible."""
+    """Groups of rows by the number of visible ratings of the item by others."""
     return groups_of(item_ratings(examples), POPULARITY)
 
 
 def by_true_rating(examples: RatingExamples, scale: Scale) -> Groups:
-    """Rows by the rating that was given, or by PARTS equal parts of a scale with many values."""
+    """Groups of rows by true rating: by value on a scale of few values, else by PARTS equal parts of the scale."""
     if few_values(scale):
         values = np.array(scale.values())
         place = np.abs(examples.ratings[:, None] - values).argmin(axis=1)
@@ -54,5 +54,5 @@ def by_true_rating(examples: RatingExamples, scale: Scale) -> Groups:
 
 
 def few_values(scale: Scale) -> bool:
-    """Whether the values of a scale are few enough to be taken one by one."""
+    """Whether a scale has at most FEW values."""
     return scale.step is not None and len(scale.values()) <= FEW

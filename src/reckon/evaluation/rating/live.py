@@ -1,7 +1,7 @@
-"""Predict one rating now: what a trained run thinks that somebody will give an item.
+"""Predict one rating that has not been given yet, with a trained run.
 
-Entry points: `rate_now`, behind `reckon recommend RUN --rate ITEM`; `parse_ratings` reads typed ratings. Everything the
-data set knows is shown to the run, the latest ratings included; nothing is written.
+Entry points: `rate_now`, behind `reckon recommend RUN --rate ITEM`; `parse_ratings` reads typed ratings. The prompt
+shows all of the data set's ratings, the latest included. Writes no files.
 """
 
 import difflib
@@ -22,28 +22,28 @@ from reckon.methods.registry import load_rating_model
 from reckon.runs.read import dataset_of
 from reckon.training.loop import quiet_transformers
 
-# `title=4; title=4.5`. A title may hold both signs: it ends at the first `=number` before a semicolon or the end.
+# `title=4; title=4.5`. A title may hold `=` and `;`: it ends at the first `=number` before a semicolon or the end.
 TYPED = re.compile(r"\s*(.+?)\s*=\s*(-?[0-9]{1,9}(?:\.[0-9]{1,9})?)\s*(?:;|\Z)", re.DOTALL)
 NEAR_USERS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class RatingNow:
-    """A prediction with its reasoning."""
+    """One prediction with its reasoning."""
 
     shown: ShownRating
-    """The first reply, and what it was written from."""
+    """The example with the first reply."""
     prediction: float | None
-    """Mean of the replies that parsed; None where none did."""
+    """Mean rating of the replies that parsed; None if none did."""
     spread: float | None
-    """Standard deviation of the replies that parsed; None where fewer than two did."""
+    """Standard deviation of the ratings that parsed; None if fewer than two did."""
     parsed: int
-    """Replies that parsed."""
+    """Number of replies that parsed."""
     samples: int
-    """Replies that were asked for; 1 is the most likely one."""
+    """Number of replies; 1 is the greedy reply."""
     scale: Scale
     own: float | None
-    """What the user gave this very item already, where that is in the prompt."""
+    """The user's earlier rating of the same item, if the prompt shows it."""
 
 
 def rate_now(
@@ -55,19 +55,19 @@ def rate_now(
     samples: int = 1,
     data: str | Path | None = None,
 ) -> RatingNow:
-    """Predict a rating that nobody has given yet.
+    """Predict a rating that has not been given yet.
 
     Args:
         run: run directory of a method that predicts ratings.
         item: title or id of the item.
-        user: a user of the run's data set; or
-        history: somebody else's ratings, typed as `title=4; title=5`, oldest first.
-        samples: k sampled replies whose mean is the prediction; 1 takes the most likely reply.
+        user: id of a user of the run's data set. Give either this or `history`.
+        history: ratings of another person, as `title=4; title=5`, oldest first.
+        samples: number of sampled replies, whose mean is the prediction; 1 uses the greedy reply.
         data: the dataset directory, where it has moved since training.
 
     Raises:
         CheckpointError: the run is not finished, ranks items, or was trained on other data.
-        DataError: no such item or user; the nearest ones are named.
+        DataError: no such item or user; the message names the nearest ones.
     """
     run = Path(run)
     if task_of(run) != "rating":
@@ -107,7 +107,7 @@ def _example(model: RecZero, dataset: Dataset, item: int, user: str | None, hist
 
 
 def find_item(catalog: Catalog, text: str) -> int:
-    """Item index of a title or id. Raises DataError, with the nearest titles, for one that the catalog lacks."""
+    """Item index of a title or item id. Raises DataError, with the nearest titles, for an unknown one."""
     found = parse_history(catalog, text)
     if len(found) > 1:
         raise DataError(f"item {text!r}", f"names {len(found)} items", "give one title or item id")
@@ -115,10 +115,10 @@ def find_item(catalog: Catalog, text: str) -> int:
 
 
 def parse_ratings(catalog: Catalog, text: str, scale: Scale) -> list[tuple[int, float]]:
-    """Item index and rating of each of `title=4; title=5`, oldest first; an item id works as a title does.
+    """Item index and rating of each part of `title=4; title=5`, oldest first; item ids are accepted for titles.
 
     Raises:
-        DataError: no rating at all, something that is not `title=rating`, an unknown title, or a rating off the scale.
+        DataError: no rating, a part that is not `title=rating`, an unknown title, or a rating off the scale.
     """
     typed, place = [], 0
     while text[place:].strip():
@@ -136,7 +136,7 @@ def parse_ratings(catalog: Catalog, text: str, scale: Scale) -> list[tuple[int, 
 
 
 def check_user(dataset: Dataset, user: str) -> None:
-    """Refuse an unknown user, naming the nearest ids."""
+    """Raises DataError, with the nearest ids, for an unknown user."""
     try:
         dataset.find_user(user)
     except DataError:

@@ -1,8 +1,8 @@
-"""How much the reasoning behind a rating matters: the same rows with the model's own, another's, shuffled and no text.
+"""Effect of a model's reasoning on ratings: the same rows with its own, another user's, shuffled and no reasoning.
 
-Entry point: `reasoning_effect`, the counterpart of `reckon.evaluation.ranking.reasoning` for ratings. What
-stands before `<rate>` in a reply is the reasoning. Every arm gives the model a prompt, a reasoning and `<rate>`, and
-lets it write the number, so that the arms differ in the reasoning alone; `none` gives it no text.
+Entry point: `reasoning_effect`, the counterpart of `reckon.evaluation.ranking.reasoning` for ratings. The reasoning is
+the part of a reply before `<rate>`. In every arm the model reads the prompt, a reasoning and `<rate>`, and writes the
+number, so the arms differ only in the reasoning; `none` has an empty one.
 """
 
 from collections.abc import Sequence
@@ -23,31 +23,31 @@ from reckon.prompts.rating import NUMBER, REPLY_END
 from reckon.rollout import SamplingConfig
 
 OPENING = "<rate>"
-ANSWER_TOKENS = 16  # for a number and the closing tag
+ANSWER_TOKENS = 16  # tokens for a number and the closing tag
 
 
 def reasoning_effect(
     model: RecZero, examples: RatingExamples, replies: Sequence[str], *, seed: int = 0
 ) -> dict[str, Any]:
-    """MAE and RMSE of the same rows under each arm, and how far each is from the own reasoning.
+    """MAE and RMSE of the same rows in each arm, and each arm's difference from the model's own reasoning.
 
     Args:
-        model: what wrote the replies.
+        model: the model that wrote the replies.
         examples: at least two rows, with the windows of its prompts.
-        replies: what it wrote about each row.
+        replies: its reply for each row.
         seed: who gets whose reasoning, and the order of shuffled words.
 
     Returns:
-        `rows`, and `arms`: for each of ARMS, per metric, `mean`, `ci` and, but for `own`, `drop` (own minus arm,
-        paired; below 0 where the own is better) with `drop_ci` and `drop_p`. A number that cannot be read has its worst
-        error, as everywhere; the `mean` of `parse_rate` is the share of rows whose number could be read. Where all rows
-        are one user's, nobody has another user's reasoning, and that arm is left out.
+        `rows`, and `arms`: for each of ARMS, per metric, `mean`, `ci` and, except for `own`, `drop` (own minus arm,
+        paired; below 0 where the own reasoning is better) with `drop_ci` and `drop_p`. An unreadable number has the
+        row's largest possible error; `parse_rate` is the share of readable numbers. The arm with another user's
+        reasoning is left out if all rows belong to one user.
 
     Raises:
         DataError: fewer than two rows.
     """
     if len(examples) < 2:
-        raise DataError("rows", "are fewer than two, so nobody has another's reasoning", "give more rows")
+        raise DataError("rows", "are fewer than two, so no reasoning can be exchanged", "give more rows")
     rng = np.random.default_rng(seed)
     own = [reply.partition(OPENING)[0] for reply in replies]
     texts = {ARMS[0]: own}
@@ -64,7 +64,7 @@ def reasoning_effect(
 
 
 def _ratings(model: RecZero, examples: RatingExamples, texts: Sequence[str]) -> FloatArray:
-    """[R] the number that the model writes after each prompt, the given text and the opening tag; NaN for none."""
+    """[R] number that the model writes after each prompt, the given text and the opening tag; NaN for none."""
     sampling = SamplingConfig(temperature=0, max_completion_length=ANSWER_TOKENS)
     tokenizer, found = model.backbone.tokenizer, []
     for start in range(0, len(examples), ROWS_AT_ONCE):
@@ -77,7 +77,7 @@ def _ratings(model: RecZero, examples: RatingExamples, texts: Sequence[str]) -> 
 
 
 def stated_number(written: str, scale: Scale) -> float:
-    """What stands before the closing tag, by the rules of `parse_rating`; NaN where it is no number on the scale."""
+    """The number before the closing tag, by the rules of `parse_rating`; NaN where there is no number on the scale."""
     text, closed, _ = written.partition(REPLY_END)
     if not closed or not NUMBER.fullmatch(text.strip()):
         return float("nan")

@@ -1,7 +1,7 @@
 """Settings of R2ec and its presets.
 
-Entry points: `R2ecConfig` and `preset`. `paper` is what arXiv 2505.16994 states, `as_released` what the authors'
-public code ran with where it differs, `small` what a small backbone trained from scratch needs on two CPU cores.
+Entry points: `R2ecConfig` and `preset`. `paper` is what arXiv 2505.16994 states, `as_released` has the values of the
+authors' public code where they differ, `small` suits a small backbone trained from scratch on two CPU cores.
 """
 
 from dataclasses import dataclass, field, replace
@@ -20,24 +20,24 @@ Arm = Literal["full", "no-reasoning", "supervised", "no-ranking-reward", "no-sim
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadConfig:
-    """How hidden states score items. Section `head`."""
+    """Scores of items from hidden states. Section `head`."""
 
     tau: float = 0.02
     """Temperature of the scores, > 0: s(u, v) = cosine / tau."""
 
     popularity_prior: float = 0.0
-    """Weight of log training frequency added to every score, >= 0; 0 is off, as in the paper. With sampled
-    negatives the matching sampling correction is subtracted in training, so popularity is not divided out."""
+    """Weight of the log training frequency in every score, >= 0; 0 is off, as in the paper. Training with sampled
+    negatives subtracts the sampling correction, so that it does not cancel the prior."""
 
     negatives: Literal["in-batch", "catalog"] = "in-batch"
-    """Items in the denominator of the item loss, all encoded with gradient: the batch's targets, or every item
-    (`catalog`, where it fits)."""
+    """Items in the denominator of the item loss, all encoded with gradient: the batch's targets (`in-batch`), or all
+    items (`catalog`, if memory allows)."""
 
     sampled_negatives: int = 0
-    """Further items drawn uniformly beside the in-batch ones, >= 0, with the sampling correction."""
+    """Uniformly drawn items in addition to the in-batch items, >= 0, with the sampling correction."""
 
     exclude_seen: bool = True
-    """Items of the history cannot be recommended, as in the paper. Data with repeat purchases needs False."""
+    """Whether items of the history are excluded, as in the paper. Data with repeat purchases needs False."""
 
     def __post_init__(self) -> None:
         if self.tau <= 0:
@@ -50,7 +50,7 @@ class HeadConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecPOConfig(GRPOSettings):
-    """The policy objective: that of every method, the fused reward and the item term. Section `recpo`."""
+    """The policy objective, with the fused reward and the item term. Section `recpo`."""
 
     SECTION: ClassVar[str] = "recpo"
 
@@ -58,8 +58,8 @@ class RecPOConfig(GRPOSettings):
     """Trajectories per prompt (G), at least 2: an advantage compares within a group."""
 
     beta: float = 0.0
-    """Weight of the KL term against the policy that training began with, >= 0; 0 as in the paper. It keeps replies
-    readable while the item term moves token vectors that the language head shares."""
+    """Weight of the KL term against the starting policy, >= 0; 0 as in the paper. The term keeps replies readable while
+    the item term changes token vectors that the language head shares."""
 
     reward_beta: float = 0.05
     """Share of the similarity reward in the fused reward, in [0, 1]."""
@@ -68,10 +68,10 @@ class RecPOConfig(GRPOSettings):
     """K of the ranking reward NDCG@K, > 0."""
 
     item_trajectories: int = 1
-    """How many best trajectories of a group carry the item term, 1 .. num_generations."""
+    """Number of best trajectories per group with an item term, 1 .. num_generations."""
 
     item_weight: float = 1.0
-    """Weight of the item term beside the token term, >= 0."""
+    """Weight of the item term relative to the token term, >= 0."""
 
     def __post_init__(self) -> None:
         GRPOSettings.__post_init__(self)
@@ -92,16 +92,16 @@ class RecPOConfig(GRPOSettings):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class R2ecTrainingConfig(TrainingConfig):
-    """Optimisation, and when items are encoded again. Section `training`."""
+    """Optimisation, and refreshes of the item table. Section `training`."""
 
     item_refresh_steps: int = 0
-    """Updates between re-encodings of the whole item table; 0 leaves it to validations and to `item_drift`. The rows
-    of a batch's items are re-encoded after every update in any case."""
+    """Updates between re-encodings of the whole item table, >= 0; with 0, only validations and `item_drift` cause them.
+    The rows of a batch's items are re-encoded after every update."""
 
     item_drift: float = 0.5
-    """The whole table is encoded again once its rows are this stale, > 0; inf never does it, as the paper says nothing
-    of it. Staleness is the mean distance, divided by `head.tau`, between rows of the last whole encoding and the same
-    rows encoded anew: the most a score can be off by. It is measured on rows that are re-encoded anyway, and logged as
+    """Staleness above which the whole item table is re-encoded, > 0; inf: never (the paper does not mention it).
+    Staleness is the mean distance between rows of the last whole encoding and the same rows encoded anew, divided by
+    `head.tau`: an upper bound of the mean error of a score. It is measured on the batch's rows and logged as
     `items/drift`."""
 
     def __post_init__(self) -> None:
@@ -115,14 +115,14 @@ class R2ecTrainingConfig(TrainingConfig):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class R2ecConfig:
-    """Everything that defines an R2ec run beside its data and backbone."""
+    """All settings of an R2ec run besides data and backbone."""
 
     arm: Arm = "full"
-    """`full`, or an ablation: `no-reasoning` (prompt, marker, rank), `supervised` (the most likely reasoning, then the
-    item loss alone: no reward, no policy gradient), `no-ranking-reward`, `no-similarity-reward`."""
+    """`full`, or an ablation: `no-reasoning` (the marker follows the prompt), `supervised` (greedy reasoning and the
+    item loss only, without reward and policy gradient), `no-ranking-reward`, `no-similarity-reward`."""
 
     seed: int = 0
-    """Everything random follows from it."""
+    """Seed of all random draws."""
 
     prompt: PromptConfig = field(default_factory=PromptConfig)
     head: HeadConfig = field(default_factory=HeadConfig)
@@ -134,7 +134,7 @@ class R2ecConfig:
     def __post_init__(self) -> None:
         check_precision(self.training, self.lora)
         if self.reasons and self.rollout.temperature == 0:
-            raise ConfigError("rollout.temperature", 0, "greedy replies of a group are all the same", "use 1.0 or more")
+            raise ConfigError("rollout.temperature", 0, "greedy replies of a group are all equal", "use 1.0 or more")
 
     @property
     def reasons(self) -> bool:
@@ -143,17 +143,17 @@ class R2ecConfig:
 
     @property
     def reinforces(self) -> bool:
-        """Whether the reasoning is trained by reward."""
+        """Whether the reasoning is trained with rewards."""
         return self.reasons and self.arm != "supervised"
 
     @property
     def reward_share(self) -> float:
-        """beta of the fused reward; the ablation arms keep one part alone."""
+        """beta of the fused reward; the reward ablations set it to 0 or 1."""
         return {"no-ranking-reward": 1.0, "no-similarity-reward": 0.0}.get(self.arm, self.recpo.reward_beta)
 
 
 def preset(name: PresetName, arm: Arm = "full") -> R2ecConfig:
-    """A named set of constants.
+    """A preset of settings by name.
 
     Source: R2ec (arXiv 2505.16994) appendix; `as_released`: the authors' public code.
     """

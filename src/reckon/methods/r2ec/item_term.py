@@ -1,16 +1,16 @@
-"""The recommending action: log-probability of the target among items, for RecPO and for the no-reasoning arm.
+"""The item term: log-probability of the target among items, for RecPO and for the arms without policy gradient.
 
-Entry point: `ItemTerm`. The items of an update (the batch's targets, uniformly drawn others, or the whole catalog) are
-encoded once without gradient; forward passes read those rows through a leaf. At the end of the update the items are
-encoded again with gradient, a chunk at a time, and each chunk sends the gradient that its rows have collected through
-the encoder. So memory is that of one chunk, whatever the catalog, and splitting a batch into micro-batches changes
-memory and nothing else.
+Entry point: `ItemTerm`. The items of an update are the batch's targets plus uniformly drawn items, or the whole
+catalog. They are encoded once without gradient into a leaf tensor, which all forward passes of the update read. At the
+end of the update they are encoded again with gradient, chunk by chunk, and each chunk backpropagates the gradient
+collected on its rows. So peak memory depends on the chunk, not on the catalog, and micro-batches change memory, not
+results.
 
-One rule for what a user took before, here and in the reward: where `exclude_seen` is on, an item of the history scores
--inf. A row whose target is such an item can neither be rewarded nor trained on; `training_rows` leaves it out.
+Masking is the same here and in the reward: with `exclude_seen`, items of the history have score -inf. A row whose
+target is in its history has no loss and no reward; `training_rows` leaves it out.
 
-Trap: rows of a stale table as further negatives. Fresh rows and users drift together away from stale rows, since the
-target is always fresh; Hit@10 fell from 0.144 to 0.052 in 60 steps. Every row that is scored here is fresh.
+Trap: rows of a stale item table as further negatives. The target's row is always fresh, so fresh rows and users drift
+away from stale rows together; Hit@10 fell from 0.144 to 0.052 in 60 steps. All rows scored here are fresh.
 
 Source: R2ec (arXiv 2505.16994) section 3.2; the sampling correction: Yi et al., RecSys 2019.
 """
@@ -27,28 +27,28 @@ from reckon.models.backbone import Backbone
 from reckon.models.rec_head import encode_items, encode_rows, length_batches, user_vectors
 from reckon.models.scoring import item_scores, seen_among
 
-CHUNK_TOKENS = 2048  # padded tokens of one chunk that is encoded with gradient
+CHUNK_TOKENS = 2048  # padded tokens of one chunk encoded with gradient
 
 
 class ItemTerm:
-    """Target log-probabilities over the batch's items, a sample, or the whole catalog."""
+    """Log-probabilities of targets among the items of an update."""
 
     def __init__(
         self, backbone: Backbone, head: HeadConfig, item_prompts: Sequence[Sequence[int]], log_prior: Tensor
     ) -> None:
         self.backbone, self.head, self.item_prompts = backbone, head, item_prompts
         self.log_prior = log_prior  # [I] log training frequency
-        self._columns = torch.empty(0, dtype=torch.long)  # [m] item indices that are scored, ascending
-        self._correction: Tensor | None = None  # [m] log of the chance that an item is scored as a negative
-        self._leaf = torch.empty(0)  # [m, D] what the losses read
+        self._columns = torch.empty(0, dtype=torch.long)  # [m] indices of the scored items, ascending
+        self._correction: Tensor | None = None  # [m] log-probability that an item is scored as a negative
+        self._leaf = torch.empty(0)  # [m, D] rows that the losses read
 
     @property
     def columns(self) -> Tensor:
-        """[m] item indices scored in this update, ascending; empty before the first."""
+        """[m] indices of the items scored in this update, ascending; empty before the first update."""
         return self._columns
 
     def begin(self, examples: Sequence[Example], generator: torch.Generator) -> None:
-        """Choose the items of this update and encode each once; so a target is never its own negative."""
+        """Choose the items of this update and encode each once, so that a target is not its own negative."""
         device, total = self.log_prior.device, len(self.item_prompts)
         targets = torch.tensor([example.target for example in examples], device=device)
         if self.head.negatives == "catalog":
@@ -60,7 +60,7 @@ class ItemTerm:
         self._leaf = self._encode().requires_grad_()
 
     def finish(self) -> None:
-        """Send the gradient that the rows collected through the encoder, a chunk of items at a time."""
+        """Backpropagate the gradient collected on the rows through the encoder, chunk by chunk."""
         if self._leaf.grad is not None:
             prompts = self._prompts()
             for batch in length_batches(prompts, CHUNK_TOKENS):
@@ -69,10 +69,10 @@ class ItemTerm:
         self._leaf = torch.empty(0)
 
     def refresh(self, vectors: Tensor) -> Tensor:
-        """Put this update's rows, as the updated model encodes them, into the item table's vectors [I, D].
+        """Encode this update's items with the updated model and write the rows into the item table's vectors [I, D].
 
         Returns:
-            [m] how far each row has moved from where the table had it: the length of the difference of unit vectors.
+            [m] distance of each new row from the table's previous row: the length of the difference of unit vectors.
         """
         fresh = self._encode()
         moved = (fresh - vectors[self._columns]).norm(dim=1)
@@ -80,9 +80,9 @@ class ItemTerm:
         return moved
 
     def target_logprobs(self, hidden: Tensor, examples: Sequence[Example]) -> Tensor:
-        """log pi(v+ | x, o): hidden states at the marker [n, D] of n examples (one row each) to [n].
+        """log pi(v+ | x, o) of the targets: [n], from hidden states at the marker [n, D], one per example.
 
-        -inf for a target that the user cannot be recommended.
+        -inf for an excluded target.
         """
         columns = self._columns
         targets = torch.tensor([example.target for example in examples], device=hidden.device)
@@ -95,7 +95,7 @@ class ItemTerm:
             seen = seen_among(columns, [example.seen for example in examples])  # [n, m]
             logits = logits.masked_fill(seen, -torch.inf)
         own = logits.gather(1, position)[:, 0]  # [n]
-        # A user who took every item has no distribution at all: -inf for the target, too, and not NaN.
+        # For a user who took all scored items, all scores are -inf; the result is -inf, not NaN.
         return torch.where(own.isneginf(), own, own - logits.logsumexp(dim=-1))
 
     def _prompts(self) -> list[Sequence[int]]:
@@ -106,10 +106,10 @@ class ItemTerm:
         return encode_items(self.backbone, self._prompts())
 
     def _log_inclusion(self, batch_size: int) -> Tensor:
-        """[I] log of the chance that an item is among the targets of the batch's other rows or the uniform draws.
+        """[I] log-probability that an item is among the targets of the batch's other rows or the uniform draws.
 
-        Dividing each negative's share of the softmax by it makes the denominator an unbiased estimate of the one
-        over the whole catalog. Without it, in-batch negatives divide popularity out of the scores.
+        Dividing each negative's term in the denominator by this probability makes the denominator an unbiased estimate
+        of the sum over the whole catalog. Without the correction, in-batch negatives remove popularity from the scores.
         """
         log_absent = (batch_size - 1) * torch.log1p(-self.log_prior.exp().clamp_max(1 - 1e-6))
         log_absent = log_absent + self.head.sampled_negatives * math.log1p(-1 / max(2, len(self.log_prior)))

@@ -1,4 +1,5 @@
-"""R2ec: one language model with two heads. It writes its reasoning, then ranks the catalog from where it ends.
+"""R2ec: one language model with a language head, which writes the reasoning, and a rec head, which ranks the catalog
+from the hidden state at the reasoning's end.
 
 Entry points: `R2ec.from_backbone`, `fit`, `recommend`, `save_pretrained`, `from_pretrained`.
 
@@ -41,7 +42,7 @@ from reckon.training.arguments import backbone_to_train
 
 
 class R2ecModel(RankingModel):
-    """A recommender that reasons, then ranks."""
+    """An R2ec without training: reasoning, ranking, storage."""
 
     METHOD = "r2ec"
     config: R2ecConfig
@@ -66,7 +67,7 @@ class R2ecModel(RankingModel):
 
         Args:
             backbone: hub id or folder of a causal language model, or a loaded one.
-            dataset: its catalog becomes the item table, its training counts the popularity prior.
+            dataset: gives the catalog of the item table, and the training counts of the popularity prior.
             config: settings; default: the `paper` preset.
         """
         config = config or preset("paper")
@@ -99,7 +100,7 @@ class R2ecModel(RankingModel):
         return encode_items(self.backbone, self._item_prompts(catalog))
 
     def refresh_items(self) -> None:
-        """Encode every item with the model as it is now; a large catalog shows a bar."""
+        """Encode all items with the present weights; a large catalog shows a progress bar."""
         prompts = self.item_prompts
         with phase("encoding items", total=len(prompts)) as encoding:
             self._table = ItemTable(self.catalog.ids, encode_items(self.backbone, prompts, encoding.advance))
@@ -116,7 +117,7 @@ class R2ecModel(RankingModel):
         return (self.config.rollout.max_completion_length if self.reasons else 0) + len(self.engine.marker.ids)
 
     def fitted(self, example: Example) -> FittedHistory:
-        """The prompt within the token budget; without reasoning it ends with the marker."""
+        """The prompt of an example within the token budget; without reasoning it ends with the marker."""
         prompt = super().fitted(example)
         return prompt if self.reasons else replace(prompt, ids=prompt.ids + self.engine.marker.ids)
 
@@ -127,7 +128,8 @@ class R2ecModel(RankingModel):
         generator: torch.Generator | None = None,
         on_token: Callable[[Tensor], None] | None = None,
     ) -> tuple[Tensor, Rollouts | None]:
-        """States at the marker [n, D], and the replies where the model reasons (greedy unless `sampling` is given)."""
+        """Hidden states at the marker [n, D], and the replies of a model that reasons (greedy unless `sampling` is
+        given)."""
         return self._read([self.prompt_ids(example) for example in examples], sampling, generator, on_token)
 
     def _read(
@@ -165,7 +167,8 @@ class R2ecModel(RankingModel):
         ]
 
     def reading_written(self, examples: Sequence[Example], replies: Sequence[str]) -> Reading:
-        """The state at the marker, put under each given text; the text's tokens may be others than were sampled."""
+        """Read given replies: the hidden state at the marker appended to each text. Tokenising a text may give other
+        tokens than were sampled."""
         tokens = [self.backbone.tokenizer.encode(text, add_special_tokens=False) for text in replies]
         prompts = [
             self.prompt_ids(example) + reply + self.engine.marker.ids
@@ -177,11 +180,11 @@ class R2ecModel(RankingModel):
         return Reading(self.queries(hidden), [*replies], [False] * n, [len(reply) for reply in tokens])
 
     def queries(self, hidden: Tensor) -> Tensor:
-        """States at the marker to vectors whose product with the item table is the score."""
+        """Hidden states at the marker [n, D] to user vectors [n, D], whose product with the item table is the score."""
         return user_vectors(hidden) / self.config.head.tau
 
     def reasonings(self, rollouts: Rollouts) -> list[str]:
-        """The text of each reply before its marker."""
+        """Text of each reply before its marker."""
         return [
             self._text(ids[:length].tolist()).strip()
             for ids, length in zip(rollouts.reply_ids, rollouts.lengths, strict=True)
@@ -189,22 +192,23 @@ class R2ecModel(RankingModel):
 
     def shown(self, written: list[int], ended: bool) -> str:
         settled = self._text(written)
-        if not ended:  # a marker that is still growing waits for its end
+        if not ended:  # a partial marker at the end is not shown
             for length in range(len(MARKER) - 1, 0, -1):
                 settled = settled.removesuffix(MARKER[:length])
         return settled
 
     def _text(self, reply: list[int]) -> str:
-        """What was written before the marker, without end-of-turn tokens."""
+        """Text of a reply before the marker, without end-of-turn tokens."""
         return str(self.backbone.tokenizer.decode(reply, skip_special_tokens=True)).split(MARKER)[0]
 
     @property
     def item_prompts(self) -> list[list[int]]:
-        """Token ids of each item as the backbone reads it; made on first need."""
+        """Token ids of each item prompt; computed on first use."""
         return self._item_prompts(self.catalog)
 
     def _item_prompts(self, catalog: Catalog) -> list[list[int]]:
-        """Prompts of a catalog's items; a text is tokenised once, whatever catalog it comes back in."""
+        """Token ids of the item prompts of a catalog; each text is tokenised once, also if it returns in another
+        catalog."""
         texts = [item_text(catalog.record(i), self.prompt.item_words) for i in range(len(catalog))]
         fresh = list(dict.fromkeys(text for text in texts if text not in self._tokenised))
         if fresh:
@@ -212,7 +216,7 @@ class R2ecModel(RankingModel):
         return [self._tokenised[text] for text in texts]
 
     def item_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Item texts as the backbone reads them, each within its tokens and ending with the marker."""
+        """Token ids of item texts, each within its token budget and ending with the marker."""
         most = min(self.prompt.item_tokens, self.backbone.positions or self.prompt.item_tokens)
         return item_ids(texts, self.backbone.tokenizer, MARKER, most)
 

@@ -1,7 +1,7 @@
-"""Training R2ec: RecPO for the arms that reason, the item loss alone for the one that does not.
+"""Training of R2ec: RecPO for the arms with rewards, the item loss alone for `no-reasoning` and `supervised`.
 
-Entry point: `fit`. Both trainers share checkpoints, validation (NDCG@10 over a fixed sample, the best kept), the item
-table that is refreshed as the model moves, and the run directory.
+Entry point: `fit`. Both trainers share checkpoints, validation (NDCG@10 on a fixed sample; the best state is kept),
+refreshes of the item table, and the run directory.
 
 Source: R2ec (arXiv 2505.16994) section 3.2.
 """
@@ -39,19 +39,19 @@ STALENESS_FILE = "item_staleness.safetensors"
 
 
 class _R2ecTrainer(StepTrainer):
-    """What both arms share: the item term, the item table in checkpoints, validation."""
+    """The common part of both trainers: item term, item table in checkpoints, validation."""
 
     recommender: R2ecModel
     validation: Examples
     item_term: ItemTerm
     trajectories: TrajectoryLog
     as_encoded: Tensor
-    """[I] True for rows that stand as the last encoding of the whole table left them."""
+    """[I] True for rows that have not changed since the last encoding of the whole table."""
     drift: float
-    """Mean distance of such rows from where they would be now, divided by tau; see `item_drift`."""
+    """Mean distance of such rows from their present encoding, divided by tau; see `item_drift`."""
 
     def attach(self, recommender: R2ecModel, validation: Examples, trajectories: TrajectoryLog) -> None:
-        """Give the trainer its recommender and its fixed validation sample; validating the start encodes the items."""
+        """Set the recommender and the fixed validation sample. The validation of the start encodes the items."""
         self.recommender, self.validation, self.trajectories = recommender, validation, trajectories
         self.item_term = ItemTerm(
             recommender.backbone, recommender.config.head, recommender.item_prompts, recommender.log_prior
@@ -62,19 +62,19 @@ class _R2ecTrainer(StepTrainer):
         return self.optimizer
 
     def prompt_ids(self, example: Example) -> list[int]:
-        """The prompt of one row; what it lost to its budget is reported."""
+        """Token ids of one row's prompt; cuts by the token budget are reported."""
         prompt = self.recommender.fitted(example)
         self.report(**prompt_metrics(self.recommender, prompt))
         return prompt.ids
 
     def refresh_table(self) -> None:
-        """Re-encode every item."""
+        """Encode all items again."""
         self.recommender.refresh_items()
         self.as_encoded = torch.ones(len(self.recommender.table), dtype=torch.bool, device=self.args.device)
         self.drift = 0.0
 
     def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
-        """NDCG@10 and Hit@10 of the fixed validation sample, over a freshly encoded table."""
+        """NDCG@10 and Hit@10 on the fixed validation sample, with a freshly encoded item table."""
         self.refresh_table()
         metrics = validate(self.recommender, self.validation, metric_key_prefix)
         self.log(metrics)
@@ -82,17 +82,18 @@ class _R2ecTrainer(StepTrainer):
         return metrics
 
     def after_update(self) -> None:
-        """The model has moved. Nothing to do where the table is read by validation alone, which encodes it anew."""
+        """Called after every optimiser step. Does nothing here: only validation reads the item table, after encoding it
+        again."""
 
     def save_extra(self, folder: Path) -> None:
-        """The table as it stands: rows of recent batches are newer than the rest, and rewards read them."""
+        """Save the item table: rewards read it, and rows of recent batches are newer than the others."""
         self.recommender.table.save(folder / TABLE_FILE)
         staleness = {"as_encoded": self.as_encoded.to(torch.uint8).cpu(), "drift": torch.tensor(self.drift).double()}
         save_file(staleness, folder / STALENESS_FILE)
-        self.trajectories.flush(self.state.global_step)  # a run killed later goes on from here and writes the rest
+        self.trajectories.flush(self.state.global_step)  # a resumed run continues here and writes later steps again
 
     def load_extra(self, folder: Path) -> None:
-        """The saved table, bit for bit; re-encoding would give other last bits than the run that went on."""
+        """Load the saved item table bit for bit; encoding it again could differ in the last bits."""
         stored = ItemTable.load(folder / TABLE_FILE, self.recommender.catalog.ids)
         stored.vectors = stored.vectors.to(self.recommender.backbone.device)
         self.recommender.take_table(stored)
@@ -101,15 +102,15 @@ class _R2ecTrainer(StepTrainer):
 
 
 class RecPOTrainer(_R2ecTrainer, PolicyTrainer):
-    """RecPO: groups of reasonings, rewarded by where the target ranks, and the best one's recommending action."""
+    """RecPO: groups of reasonings, rewarded by the target's rank, and the item term of the best trajectory."""
 
     def after_update(self) -> None:
-        """The model has moved: re-encode the batch's rows, and the whole table where it is stale or it is its turn."""
+        """Encode the batch's rows again, and the whole item table if it is stale or due."""
         training, tau = self.recommender.config.training, self.recommender.config.head.tau
         moved, columns = self.item_term.refresh(self.recommender.table.vectors), self.item_term.columns
         old = self.as_encoded[columns]
         self.as_encoded[columns] = False
-        # Rows that nothing has touched since the whole table was encoded tell best how stale it is.
+        # Staleness is measured on rows that have not changed since the last whole encoding.
         self.drift = float((moved[old] if bool(old.any()) else moved).mean()) / tau
         self.report(items__drift=self.drift)
         every = training.item_refresh_steps
@@ -117,7 +118,7 @@ class RecPOTrainer(_R2ecTrainer, PolicyTrainer):
             self.refresh_table()
 
     def score(self, rollouts: Rollouts, examples: Sequence[Example]) -> Tensor:
-        """Fused reward of each trajectory: rank and probability of the target over the whole catalog. [N]"""
+        """Fused reward of each trajectory: [N], from the target's rank and probability in the whole catalog."""
         config, size = self.recommender.config, rollouts.group_size
         rows = [example for example in examples for _ in range(size)]
         ranks, probabilities = target_columns(self.recommender, rollouts.hidden, rows)
@@ -146,7 +147,7 @@ class RecPOTrainer(_R2ecTrainer, PolicyTrainer):
         self.item_term.begin(examples, self.step_generator())
 
     def extra_loss(self, hidden: Tensor, examples: Sequence[Example], advantages: Tensor) -> Tensor:
-        """-l_eps(r_rec, A) of each group's best trajectories; one update per rollout, so r_rec is 1 in value."""
+        """-l_eps(r_rec, A) of each group's best trajectories; with one update per rollout, r_rec is 1 in value."""
         recpo = self.recommender.config.recpo
         best = best_of_group(advantages, recpo.item_trajectories).flatten()  # [n]
         rows = [example for example in examples for _ in range(recpo.num_generations)]
@@ -167,20 +168,20 @@ class RecPOTrainer(_R2ecTrainer, PolicyTrainer):
 
 
 class ItemTrainer(_R2ecTrainer):
-    """The arms without a policy gradient: the target's log-probability at the marker is the only loss.
+    """Trainer of the arms without a policy gradient: the loss is -log of the target's probability at the marker.
 
-    Without reasoning the marker follows the prompt; in the arm `supervised`, the model's most likely reasoning.
+    The marker follows the prompt in the arm `no-reasoning`, and the greedy reasoning in the arm `supervised`.
     """
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         """One update: encode the batch's items, read the users, minimise -log pi(v+ | x)."""
         examples, backbone = inputs["examples"], self.recommender.backbone
         prompts = self.sequences(examples)
-        backbone.train_without_dropout()  # items are read twice: once for the loss, once for its gradient
+        backbone.train_without_dropout()  # items are encoded twice, for the loss and for its gradient
         self.item_term.begin(examples, self.step_generator())
         total = torch.zeros((), device=self.args.device)
         size = self.recommender.config.training.micro_batch_size
-        order = sorted(range(len(examples)), key=lambda row: len(prompts[row]))  # similar lengths pad little
+        order = sorted(range(len(examples)), key=lambda row: len(prompts[row]))  # similar lengths need little padding
         for start in range(0, len(examples), size):
             chosen = order[start : start + size]
             rows = [examples[row] for row in chosen]
@@ -192,7 +193,7 @@ class ItemTrainer(_R2ecTrainer):
         return total / self.current_gradient_accumulation_steps
 
     def sequences(self, examples: Sequence[Example]) -> list[list[int]]:
-        """Token ids up to and with the marker: of the prompt, and of the reasoning where the arm has one."""
+        """Token ids of the prompt, of the reasoning if the arm has one, and of the marker."""
         prompts = [self.prompt_ids(example) for example in examples]
         if not self.recommender.reasons:
             return prompts
@@ -205,7 +206,7 @@ class ItemTrainer(_R2ecTrainer):
 
 
 class _AfterUpdate(TrainerCallback):
-    """Tells the trainer that the optimiser has moved the model, before anything is logged, judged or saved."""
+    """Calls `after_update` after every optimiser step, before logging, validation and checkpoints."""
 
     def __init__(self, trainer: _R2ecTrainer) -> None:
         self.trainer = trainer
@@ -215,7 +216,7 @@ class _AfterUpdate(TrainerCallback):
 
 
 def target_columns(recommender: R2ecModel, hidden: Tensor, examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
-    """What rewards ask of the rec head: rank [n] and softmax probability [n] of each target over the catalog."""
+    """Reward columns from the rec head: rank [n] and softmax probability [n] of each target over the catalog."""
     targets = torch.tensor([example.target for example in examples], device=hidden.device)
     ranks, probabilities = torch.empty_like(targets), hidden.new_empty(len(targets), dtype=torch.float32)
     blocks = score_blocks(
@@ -225,7 +226,7 @@ def target_columns(recommender: R2ecModel, hidden: Tensor, examples: Sequence[Ex
         ranks[rows] = block_ranks(scores, targets[rows])
         own = scores.gather(1, targets[rows, None])[:, 0]  # [n]
         chance = torch.exp(own - scores.logsumexp(dim=1))
-        probabilities[rows] = torch.where(own == -torch.inf, 0.0, chance)  # one who owns all has no chance of anything
+        probabilities[rows] = torch.where(own == -torch.inf, 0.0, chance)  # all items excluded: probability 0
     return ranks, probabilities
 
 
@@ -243,9 +244,9 @@ def fit(
 
     Args:
         recommender: from `R2ec.from_backbone`; its config says which arm.
-        dataset: training rows and validation rows; test rows are not touched.
+        dataset: training and validation rows; test rows are not read.
         out: run directory. It must be new, or hold a run to `resume`.
-        resume: go on from the newest whole checkpoint, bit for bit.
+        resume: continue from the latest whole checkpoint, bit for bit.
         progress: show a progress bar.
         callbacks: further transformers callbacks, e.g. a tracker.
 
@@ -291,10 +292,10 @@ def fit(
 
 
 class R2ec(R2ecModel):
-    """R2ec, which can be trained: the class that `reckon.methods.r2ec` offers."""
+    """R2ec with training; exported by `reckon.methods.r2ec`."""
 
     def fit(self, dataset: Dataset, out: str | Path, *, resume: bool = False) -> Self:
-        """Train in place, with RecPO or (without reasoning) the item loss alone, and write a run directory."""
+        """Train in place, by RecPO or by the item loss alone, and write a run directory."""
         fit(self, dataset, Path(out), resume=resume)
         return self
 
@@ -309,13 +310,13 @@ def train(
     progress: bool = True,
     on_progress: Callable[[float], None] | None = None,
 ) -> R2ec:
-    """Train a new R2ec into a run directory; what the registry calls.
+    """Train a new R2ec into a run directory; called through the registry.
 
     Args:
-        config, dataset, backbone, out: settings, data, a causal language model, and where to write.
-        resume: go on from the newest whole checkpoint; None: where there is one.
+        config, dataset, backbone, out: settings, data, causal language model, run directory.
+        resume: continue from the latest whole checkpoint; None: only if there is one.
         progress: show a progress bar.
-        on_progress: told which share of the updates is done, 0 to 1.
+        on_progress: called with the share of updates done, 0 to 1.
     """
     model = R2ec.from_backbone(backbone, dataset, config)
     resume = last_checkpoint(out) is not None if resume is None else resume

@@ -1,4 +1,4 @@
-"""Settings of RecOne and its presets: RecZero's, and those of the fine-tuning on traces.
+"""Settings of RecOne and its presets: the settings of RecZero, and of the fine-tuning on traces.
 
 Entry points: `RecOneConfig` and `preset`.
 """
@@ -30,22 +30,24 @@ class SFTSettings(OptimizerConfig):
     """Traces per update, a multiple of micro_batch_size. The loss is the mean over their reply tokens."""
 
     micro_batch_size: int = 8
-    """Traces per forward pass. Changes memory and nothing else."""
+    """Traces per forward pass, >= 1; changes memory, not results."""
 
     num_epochs: float = 3.0
     """Passes over the traces, > 0, unless max_steps is set."""
 
     max_prompt_tokens: int | None = None
-    """A trace with a longer prompt is left out and counted; null: the model's context is the only limit."""
+    """Most tokens of a trace's prompt; a longer trace is left out and counted. null: only the model's context is a
+    limit."""
 
     max_reply_tokens: int | None = None
-    """A trace with a longer reply, end token included, is left out and counted; null: as above."""
+    """Most tokens of a trace's reply, end token included; a longer trace is left out and counted. null: only the
+    model's context is a limit."""
 
     save_steps: int = 0
-    """Updates between checkpoints to resume from, >= 0; 0 saves one on Ctrl-C only."""
+    """Updates between checkpoints, >= 0; 0 saves one only on Ctrl-C."""
 
     lora: LoraSettings = field(default_factory=LoraSettings)
-    """Adapters to train instead of all weights; they are merged into the folder that is written."""
+    """Adapters to train in place of all weights; they are merged into the written model."""
 
     def __post_init__(self) -> None:
         OptimizerConfig.__post_init__(self)
@@ -57,18 +59,18 @@ class SFTSettings(OptimizerConfig):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecOneConfig(RecZeroConfig):
-    """Everything that defines a RecOne run beside its data, backbone and traces: RecZero's settings, and `sft`."""
+    """All settings of a RecOne run besides data, backbone and traces: the settings of RecZero, and `sft`."""
 
     sft: SFTSettings = field(default_factory=SFTSettings)
 
     @property
     def reinforcement(self) -> RecZeroConfig:
-        """The second stage."""
+        """Settings of the second stage."""
         return RecZeroConfig(**_reczero_fields(self))
 
 
 def preset(name: PresetName, arm: Arm = "full") -> RecOneConfig:
-    """RecZero's constants of that name, and fine-tuning for models of that size."""
+    """RecZero's preset of that name, with fine-tuning settings for models of that size."""
     sizes = {
         "small": SFTSettings(learning_rate=1e-3, warmup_steps=10, num_epochs=10, batch_size=32, micro_batch_size=32)
     }

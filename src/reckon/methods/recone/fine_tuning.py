@@ -1,10 +1,9 @@
 """RecOne's cold start: supervised fine-tuning on a teacher's kept traces, before RecZero's RL.
 
-Entry point: `sft`. The loss is on the reply and its end token alone, with TRL's SFTTrainer. A prompt is tokenised by
-itself and so is the reply, as the rollout engine sees them: SFT teaches what RL then samples. A trace is used whole or
-not at all: one that does not fit the token limits is left out and counted.
+Entry point: `sft`. The loss is on the reply and its end token, with TRL's SFTTrainer. Prompt and reply are tokenised
+separately, as in the rollouts of RL. A trace beyond the token limits is left out and counted; traces are never cut.
 
-Writes an ordinary Hugging Face folder, whole or not at all, with `recone_sft.json` (settings, counts, losses) in it.
+Writes a Hugging Face folder, whole or not at all, with `recone_sft.json` (settings, counts, losses).
 
 Source: RecZero (arXiv 2510.23077), RecOne.
 """
@@ -41,15 +40,15 @@ BEGUN_FILE = "begun.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SFTReport:
-    """What a fine-tuning did."""
+    """Report of a fine-tuning."""
 
     path: Path
     traces: int
     used: int
     left_out: dict[str, int]
-    """Traces that do not fit, by reason: `prompt too long`, `reply too long`, `longer than the context`."""
+    """Number of traces left out, by reason: `prompt too long`, `reply too long`, `longer than the context`."""
     losses: list[float]
-    """Of each update: mean negative log-likelihood per reply token, in nats."""
+    """Loss of each update: mean negative log-likelihood per reply token, in nats."""
     seconds: float
 
 
@@ -75,19 +74,19 @@ def sft(
         traces: the directory of the traces.
         out: the model folder to make; must not exist, or be empty.
         settings: optimisation and limits.
-        prompt_of: token ids of a trace's prompt as the policy will read it in RL. A policy whose prompts have another
-            style or budget than the teacher's needs this; default: the teacher's prompt, rendered for this model.
-        data_checksum: `Dataset.checksum` that the traces must belong to; None takes any.
-        split: `Dataset.protocol` whose training rows the traces must be; None takes any.
-        seed: order of the traces, dropout, adapters.
-        resume: go on from the last checkpoint in `OUT.training`, which a finished run removes.
+        prompt_of: returns the token ids of a trace's prompt as the policy reads it in RL, needed where its style or
+            budget differs from the teacher's; default: the teacher's prompt, rendered for this model.
+        data_checksum: `Dataset.checksum` of the traces' data; None accepts any.
+        split: `Dataset.protocol` of the traces' training rows; None accepts any.
+        seed: of the order of traces, of dropout and of adapters.
+        resume: continue from the last checkpoint in `OUT.training`, a folder that a finished run removes.
         progress: show a progress bar.
         callbacks: further transformers callbacks.
 
     Raises:
         MissingExtraError: TRL is not installed.
-        DataError: no finished traces, none that fits, or `out` is in the way.
-        CheckpointError: nothing to resume, or something that would be lost, or of other settings.
+        DataError: there are no finished traces, no trace fits the limits, or `out` exists and is not empty.
+        CheckpointError: there is nothing to resume, or `OUT.training` has unfinished or different training.
         Interrupted: Ctrl-C, after a checkpoint was saved.
     """
     require_one_process()
@@ -120,7 +119,7 @@ def sft(
 
 
 def work_folder(out: Path) -> Path:
-    """Where the checkpoints of an unfinished fine-tuning into `out` are."""
+    """Folder of the checkpoints of an unfinished fine-tuning into `out`."""
     return out.parent / f"{out.name}.training"
 
 
@@ -130,7 +129,8 @@ def tokenize(
     settings: SFTSettings,
     prompt_of: Callable[[Trace], Sequence[int]] | None = None,
 ) -> tuple[list[dict[str, list[int]]], dict[str, int]]:
-    """Traces as `input_ids` and `completion_mask` (1 on the reply and its end token), and those left out."""
+    """Traces as `input_ids` and `completion_mask` (1 on the reply and its end token), and counts of traces left out, by
+    reason."""
     tokenizer = backbone.tokenizer
     context = getattr(backbone.config, "max_position_embeddings", None)
     rows: list[dict[str, list[int]]] = []
@@ -167,7 +167,7 @@ def sft_trainer(
     from trl.trainer.sft_trainer import SFTTrainer
 
     class Trainer(_TraceTrainer, SFTTrainer):
-        """TRL is an extra, so the class that has both parents exists only here."""
+        """TRL is an extra, so a class derived from its trainer is defined inside this function."""
 
     with _no_bars(datasets):
         trainer = Trainer(
@@ -183,13 +183,13 @@ def sft_trainer(
 
 
 class _TraceTrainer(CheckpointedTrainer):
-    """What differs from TRL's own trainer; comes before it in the order of its parents."""
+    """Differences from TRL's trainer; must come before it in the order of base classes."""
 
     backbone: Backbone
     settings: SFTSettings
 
     def attach(self, backbone: Backbone, settings: SFTSettings) -> None:
-        """Say what is trained and how fast; before `train`."""
+        """Set backbone and settings; called before `train`."""
         self.backbone, self.settings = backbone, settings
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
@@ -206,10 +206,10 @@ class _TraceTrainer(CheckpointedTrainer):
         return loss
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
-        """None: a checkpoint is no publication."""
+        """Write no model card for a checkpoint."""
 
     def _send_telemetry(self) -> None:
-        """Nothing: TRL would tell its makers that it ran."""
+        """Send nothing; TRL would report its use."""
 
 
 def _arguments(settings: SFTSettings, work: Path, device: torch.device, seed: int, progress: bool) -> Any:
@@ -221,7 +221,7 @@ def _arguments(settings: SFTSettings, work: Path, device: torch.device, seed: in
         arguments = SFTConfig(
             **common_arguments(settings, seed, work, device, progress),
             completion_only_loss=True,
-            max_length=None,  # TRL would cut the reply, and with it the rating
+            max_length=None,  # TRL would cut replies, and with them the rating
             packing=False,
             per_device_train_batch_size=settings.micro_batch_size,
             gradient_accumulation_steps=settings.batch_size // settings.micro_batch_size,
@@ -230,7 +230,7 @@ def _arguments(settings: SFTSettings, work: Path, device: torch.device, seed: in
             save_steps=max(1, settings.save_steps),
             save_total_limit=1,
             bf16=False,  # the weights' own dtype decides
-            gradient_checkpointing=False,  # load_backbone has switched it on where it is wanted
+            gradient_checkpointing=False,  # load_backbone switches it on if configured
             report_to="none",
         )
     use_one_device(arguments)
@@ -247,7 +247,7 @@ def _run(trainer: Any, work: Path, start: Path | None) -> None:
 
 
 def _save(backbone: Backbone, out: Path, settings: SFTSettings, seed: int, report: SFTReport) -> None:
-    """Write the model folder; adapters are merged, so that any program can load it."""
+    """Write the model folder, with adapters merged."""
     model = backbone.model.merge_and_unload() if hasattr(backbone.model, "peft_config") else backbone.model
     record = {"settings": asdict(settings), "seed": seed, **asdict(report), "path": str(report.path)}
     with new_directory(out) as folder, quiet_transformers():
@@ -264,7 +264,7 @@ def _begun(backbone: str | Path, traces: Sequence[Trace], settings: SFTSettings,
 
 
 def _starting_point(work: Path, resume: bool, begun: dict[str, Any]) -> Path | None:
-    """The checkpoint to go on from; None for a fresh start, which notes what it was begun with."""
+    """Checkpoint to resume from; None for a new fine-tuning, whose settings are then written."""
     checkpoint = last_checkpoint(work)
     if resume:
         if checkpoint is None:
@@ -282,7 +282,7 @@ def _starting_point(work: Path, resume: bool, begun: dict[str, Any]) -> Path | N
 
 @contextmanager
 def _no_bars(datasets: Any) -> Iterator[None]:
-    """No bar for every pass over the data."""
+    """Switch off the progress bars of `datasets`."""
     bars = datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
     try:

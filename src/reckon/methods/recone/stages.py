@@ -1,7 +1,7 @@
-"""RecOne: RecZero with a cold start. Fine-tune on a teacher's traces, then reinforce.
+"""RecOne in two stages: fine-tuning on a teacher's traces, then RecZero's reinforcement learning.
 
-Entry point: `train`, behind `reckon train recone`. The traces come from `reckon traces make`. Beside what RecZero
-leaves in a run directory there are `recone.yaml`, the settings of both stages, and `sft/`, the fine-tuned model.
+Entry point: `train`, behind `reckon train recone`. The traces come from `reckon traces make`. In addition to the files
+of a RecZero run, the run directory holds `recone.yaml`, the settings of both stages, and `sft/`, the fine-tuned model.
 
 Source: RecZero (arXiv 2510.23077), RecOne.
 """
@@ -40,18 +40,18 @@ def train(
     progress: bool = True,
     on_progress: Callable[[float], None] | None = None,
 ) -> RecZero:
-    """Fine-tune on traces, then train as RecZero; the fine-tuned model stays in `OUT/sft`.
+    """Fine-tune on traces, then train as RecZero; the fine-tuned model is kept in `OUT/sft`.
 
     Args:
         config: settings of both stages.
-        dataset: whose training rows the traces are of.
+        dataset: data set of the traces.
         backbone: hub id or folder of a causal language model.
         out: run directory.
         traces: directory of `reckon traces make` on the same data.
-        resume: go on where the run stopped, in either stage; None: where it was begun. A stage that left no checkpoint
-            begins anew.
+        resume: continue where the run stopped, in either stage; None: only if the run was started. A stage without a
+            checkpoint starts again.
         progress: show progress bars.
-        on_progress: told which share of the updates is done, 0 to 1; each stage counts half.
+        on_progress: called with the share of updates done, 0 to 1; each stage counts half.
 
     Raises:
         MissingExtraError: TRL is not installed.
@@ -65,13 +65,13 @@ def train(
     if not resume:
         if is_tuned:
             raise CheckpointError(out, "already holds a run", "continue it with --resume, or choose another directory")
-        starting_point(out, False, dataset.identity)  # refuses another run before hours of fine-tuning, not after
+        starting_point(out, False, dataset.identity)  # refuses another run before the fine-tuning
         save_config(config, out / CONFIG_FILE)
     elif (out / BEGUN_FILE).exists():
         refuse_other(out, dataset.identity)
     if not is_tuned:
-        # A kill before the first checkpoint leaves the settings alone: the stage begins anew. Without them nothing was
-        # begun, and `sft` refuses.
+        # A kill before the first checkpoint leaves only the settings, and the stage starts again. Without settings
+        # there is nothing to resume, and `sft` raises.
         anew = last_checkpoint(work_folder(tuned)) is None and (out / CONFIG_FILE).exists()
         _fine_tune(
             config, dataset, backbone, traces, tuned, resume and not anew, progress, lambda share: tell(share / 2)
@@ -93,7 +93,7 @@ def _fine_tune(
     progress: bool,
     on_progress: Callable[[float], None],
 ) -> None:
-    """The first stage, with prompts as the second one reads them: the teacher may have read longer ones."""
+    """The first stage, with the prompts of the second stage, which may be shorter than the teacher's."""
     examples = rating_examples(dataset, "train", config.prompt.window, config.prompt.item_window)
     reader = RecZero.from_backbone(load_backbone(backbone), dataset, config.reinforcement)
 

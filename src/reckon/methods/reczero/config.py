@@ -1,8 +1,8 @@
 """Settings of RecZero and its presets.
 
-Entry points: `RecZeroConfig` and `preset`. `paper` is what arXiv 2510.23077 states, `as_released` what the authors'
-public code ran with where it differs, `small` what a small backbone trained from scratch needs on two CPU cores.
-RecOne has the same settings: its second stage is RecZero.
+Entry points: `RecZeroConfig` and `preset`. `paper` is what arXiv 2510.23077 states, `as_released` has the values of the
+authors' public code where they differ, `small` suits a small backbone trained from scratch on two CPU cores. The second
+stage of RecOne has the same settings.
 """
 
 from dataclasses import dataclass, field, replace
@@ -21,39 +21,39 @@ Arm = Literal["full", "exact-answer", "no-format"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RatingPromptConfig:
-    """What the model reads. Section `prompt`."""
+    """Settings of rating prompts. Section `prompt`."""
 
     style: Style = "instruct"
     """`instruct` for instruction-tuned models, `compact` for small backbones made by `reckon backbone new`."""
 
     window: int = 10
-    """Earlier ratings of the user in the prompt, the latest ones, >= 0."""
+    """Most earlier ratings of the user in the prompt, the latest ones, >= 0."""
 
     item_window: int = 10
-    """Earlier ratings of the item by others in the prompt, the latest ones, >= 0."""
+    """Most earlier ratings of the item by others in the prompt, the latest ones, >= 0."""
 
     title_words: int = 32
-    """Words of each history title that are kept, > 0. In scripts without blanks two characters are a word. The item's
-    own title is cut by tokens alone."""
+    """Words kept of each title in the history, > 0. In scripts without blanks two characters are a word. Only tokens
+    limit the item's own title."""
 
     title_tokens: int = 128
-    """Tokens of each title that are kept, > 0."""
+    """Tokens kept of each title, > 0."""
 
     review_words: int = 64
-    """Words of each review that are kept, >= 0; 0 shows the ratings alone."""
+    """Words kept of each review, >= 0; 0 shows only the ratings."""
 
     item_review_words: int | None = None
-    """Words of each review by others that are kept, >= 0; null keeps `review_words`."""
+    """Words kept of each review by others, >= 0; null is `review_words`."""
 
     item_words: int = 64
-    """Words of the item's other columns after its title, >= 0."""
+    """Words kept of the item's other columns after its title, >= 0."""
 
     item_tokens: int = 512
-    """Tokens of the item's text with its title, > 0; a longer one loses its end."""
+    """Most tokens of the item's text with its title, > 0; a longer text loses its end."""
 
     max_tokens: int = 2048
-    """Tokens of the whole prompt, > 0; fewer where the model's positions leave fewer beside a reply. Beyond it reviews
-    are shortened, then the oldest ratings left out, then the end of the item's text. What was cut is counted."""
+    """Most tokens of the prompt, > 0; fewer where the model's positions leave fewer beside a reply. A longer prompt
+    loses words of reviews, then the oldest ratings, then the end of the item's text. Cuts are counted."""
 
     def __post_init__(self) -> None:
         least = {
@@ -67,14 +67,14 @@ class RatingPromptConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecZeroConfig:
-    """Everything that defines a RecZero run beside its data and backbone."""
+    """All settings of a RecZero run besides data and backbone."""
 
     arm: Arm = "full"
     """`full`, or an ablation: `exact-answer` (only the exact rating earns the answer reward), `no-format` (no format
     reward)."""
 
     seed: int = 0
-    """Everything random follows from it."""
+    """Seed of all random draws."""
 
     prompt: RatingPromptConfig = field(default_factory=RatingPromptConfig)
     rollout: SamplingConfig = field(default_factory=SamplingConfig)
@@ -87,11 +87,11 @@ class RecZeroConfig:
     def __post_init__(self) -> None:
         check_precision(self.training, self.lora)
         if self.rollout.temperature == 0:
-            raise ConfigError("rollout.temperature", 0, "greedy replies of a group are all the same", "use 1.0")
+            raise ConfigError("rollout.temperature", 0, "greedy replies of a group are all equal", "use 1.0")
 
 
 def preset(name: PresetName, arm: Arm = "full") -> RecZeroConfig:
-    """A named set of constants.
+    """A preset of settings by name.
 
     Source: RecZero (arXiv 2510.23077) section 4.1; `as_released`: the authors' public code adds a KL term of 0.001.
     """

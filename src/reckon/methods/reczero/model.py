@@ -1,4 +1,4 @@
-"""RecZero: a language model that predicts a rating after reasoning in four fixed steps.
+"""RecZero: a language model that reasons in fixed steps and then predicts a rating.
 
 Entry points: `RecZero.from_backbone`, `fit`, `rate`, `predict`, `save_pretrained`, `from_pretrained`.
 
@@ -46,32 +46,32 @@ from reckon.rollout import Rollouts, SamplingConfig, SharedPrefixEngine
 from reckon.runs.read import config_of
 from reckon.training.arguments import backbone_to_train
 
-PROMPTS_AT_ONCE = 64  # in one inference batch
+PROMPTS_AT_ONCE = 64  # prompts per inference batch
 META_FILE = "reczero.json"
 
 
 @dataclass(frozen=True, slots=True)
 class RatedExamples:
-    """What prediction keeps of R rows with k replies each."""
+    """Predictions for R rows with k replies each."""
 
     predictions: FloatArray
-    """[R] mean of the ratings that parsed; NaN where none did."""
+    """[R] mean rating of the replies that parsed; NaN where none did."""
     spread: FloatArray
     """[R] standard deviation of the ratings that parsed, in rating units; NaN where fewer than two did."""
     replies: list[str]
-    """R texts: the first reply of each row."""
+    """First reply of each of the R rows."""
     problems: list[str]
-    """R * k short codes of what was wrong with each reply, empty where it parsed."""
+    """Problem of each of the R * k replies, a short code; empty where the reply parsed."""
     lengths: np.ndarray
     """[R * k] reply tokens."""
     truncated: np.ndarray
     """[R * k] True where the reply ran out of budget."""
     prompts: Sequence[FittedPrompt] = ()
-    """R counts of what prompts lost to their budget, without the prompts; empty where replies came from elsewhere."""
+    """Counts of cuts in the R prompts, without their texts; empty where the replies were given."""
 
     @property
     def prompt_rates(self) -> dict[str, float]:
-        """Ratings left out, reviews and titles cut, per prompt; each only where there were any."""
+        """Mean number of dropped ratings, shortened reviews and shortened titles per prompt, each only if above 0."""
         counts = {
             "dropped_reviews": [prompt.dropped_reviews for prompt in self.prompts],
             "cut_texts": [prompt.cut_texts for prompt in self.prompts],
@@ -86,7 +86,7 @@ class RatedExamples:
 
 
 class RecZeroModel:
-    """A rating predictor that reasons first."""
+    """A RecZero without training: prompts, predictions, storage."""
 
     def __init__(
         self, backbone: Backbone, catalog: Catalog, words: dict[str, str], scale: Scale, config: RecZeroConfig
@@ -95,7 +95,8 @@ class RecZeroModel:
         self.engine = SharedPrefixEngine(backbone, REPLY_END, appends_marker=False)
         self.data_path: Path | None = None
         self.prompt_limit = self._prompt_limit()
-        """The most tokens of a prompt: `prompt.max_tokens`, or what the model's positions leave beside a reply."""
+        """Most tokens of a prompt: `prompt.max_tokens`, or fewer where the model's positions leave fewer beside a
+        reply."""
 
     @classmethod
     def from_backbone(
@@ -105,7 +106,7 @@ class RecZeroModel:
 
         Args:
             backbone: hub id or folder of a causal language model, or a loaded one.
-            dataset: its catalog and its scale of ratings become the model's.
+            dataset: gives the model's catalog and scale of ratings.
             config: settings; default: the `paper` preset.
 
         Raises:
@@ -151,7 +152,7 @@ class RecZeroModel:
         )
 
     def replies(self, rollouts: Rollouts) -> list[str]:
-        """The text of each reply, without end-of-turn tokens."""
+        """Text of each reply, without end-of-turn tokens."""
         return [
             str(self.backbone.tokenizer.decode(ids[:length].tolist(), skip_special_tokens=True))
             for ids, length in zip(rollouts.reply_ids, rollouts.lengths.tolist(), strict=True)
@@ -172,12 +173,12 @@ class RecZeroModel:
 
         Args:
             examples: R rows; their true ratings are not read.
-            samples: k replies per row. 1 is the most likely reply, token by token. With more, replies are sampled as in
-                training and the prediction is their mean, which minimises the squared error; their spread is how
-                unsure the model is.
-            seed: of the sampled replies; what is drawn depends on the order of the rows and on `batch_size`, too.
-            batch_size: rows at a time. The most likely replies do not depend on it.
-            on_batch: called with the number of rows done, for progress.
+            samples: k replies per row. 1 is the greedy reply. For k > 1, replies are sampled as in training; the
+                prediction is their mean, which minimises the expected squared error, and `spread` is their standard
+                deviation.
+            seed: of the sampled replies, which also depend on the order of the rows and on `batch_size`.
+            batch_size: rows per batch; greedy replies do not depend on it.
+            on_batch: called with the number of rows of each batch.
         """
         if samples < 1:
             raise ConfigError("samples", samples, "a prediction needs at least one reply", "use 1 or more")
@@ -193,7 +194,7 @@ class RecZeroModel:
         for start in range(0, len(examples), batch_size):
             batch = [examples[row] for row in range(start, min(start + batch_size, len(examples)))]
             prompts = [self.prompt(example) for example in batch]
-            read += [replace(prompt, messages=[], text="", ids=[]) for prompt in prompts]  # their counts alone are kept
+            read += [replace(prompt, messages=[], text="", ids=[]) for prompt in prompts]  # keep only the counts
             ids = [prompt.ids for prompt in prompts]
             rollouts = self.engine.sample(ids, sampling, num_generations=samples, generator=generator)
             written = self.replies(rollouts)
@@ -228,7 +229,7 @@ class RecZeroModel:
 
     @classmethod
     def from_pretrained(cls, path: str | Path, device: str | torch.device | None = None) -> Self:
-        """Load what `save_pretrained` or a finished run wrote.
+        """Load a model from a folder of `save_pretrained`, or from a finished run.
 
         Raises:
             CheckpointError: a part is missing or damaged.
@@ -256,7 +257,7 @@ class RecZeroModel:
 
 
 def _mean_and_spread(ratings: Sequence[float | None], samples: int) -> tuple[FloatArray, FloatArray]:
-    """[R] mean and [R] sample standard deviation of each row's k ratings, over those that are there."""
+    """Mean [R] and sample standard deviation [R] of each row's k ratings, without None."""
     table = np.array([np.nan if rating is None else rating for rating in ratings]).reshape(-1, samples)
     known = np.isfinite(table)
     count = known.sum(axis=1)

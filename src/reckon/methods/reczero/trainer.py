@@ -1,8 +1,8 @@
-"""Training RecZero: groups of reasonings, rewarded for their form and for the rating they end with.
+"""Training of RecZero: GRPO with format and answer rewards.
 
-Entry point: `fit`. The run directory, checkpoints, validation and early stopping are those of every method; the best
-model is the one with the lowest MAE on a fixed sample of validation rows, an unparseable reply counting as the worst
-error on the scale.
+Entry point: `fit`. Run directory, checkpoints, validation and early stopping are those of all methods. The best state
+has the lowest MAE on a fixed sample of validation rows; a reply that does not parse has the row's largest possible
+error.
 
 Source: RecZero (arXiv 2510.23077) section 3.
 """
@@ -48,7 +48,7 @@ class RecZeroTrainer(PolicyTrainer):
     reward: RewardFunction
 
     def attach(self, predictor: RecZeroModel, validation: RatingExamples, trajectories: TrajectoryLog) -> None:
-        """Give the trainer its predictor and its fixed validation sample."""
+        """Set the predictor and the fixed validation sample."""
         self.predictor, self.validation, self.trajectories = predictor, validation, trajectories
         arm = predictor.config.arm
         self.reward = rating_reward(
@@ -73,7 +73,7 @@ class RecZeroTrainer(PolicyTrainer):
         return prompt.ids
 
     def score(self, rollouts: Rollouts, examples: Sequence[RatingExample]) -> Tensor:
-        """Format and answer reward of each trajectory. [N]"""
+        """Format plus answer reward of each trajectory: [N]."""
         rows = [example for example in examples for _ in range(rollouts.group_size)]
         replies = self.predictor.replies(rollouts)
         truths = [example.rating for example in rows]
@@ -87,7 +87,8 @@ class RecZeroTrainer(PolicyTrainer):
             item_id=[self.predictor.catalog.ids[example.item_index] for example in rows],
             rating=truths,
             reply=replies,
-            # Never None: a part of nothing else would have a column of no type, and would not join the other parts.
+            # Never None: a file with only None would have a column without type, which other files cannot be joined
+            # with.
             predicted=[np.nan if one.rating is None else one.rating for one in parsed],
             problem=[one.problem or "" for one in parsed],
             reward=rewards,
@@ -95,7 +96,7 @@ class RecZeroTrainer(PolicyTrainer):
         return torch.tensor(rewards, device=rollouts.hidden.device)
 
     def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
-        """MAE, RMSE and parse rate of the most likely replies to the fixed validation sample."""
+        """MAE, RMSE and parse rate of the greedy replies to the fixed validation sample."""
         with phase("validating", total=len(self.validation)) as validating:
             rated = self.predictor.rate(self.validation, on_batch=validating.advance)
         result = RatingResult("validation", rated.predictions, self.validation.ratings, self.predictor.scale)
@@ -111,7 +112,7 @@ class RecZeroTrainer(PolicyTrainer):
         return metrics
 
     def save_extra(self, folder: Path) -> None:
-        self.trajectories.flush(self.state.global_step)  # a run killed later goes on from here and writes the rest
+        self.trajectories.flush(self.state.global_step)  # a resumed run continues here and writes later steps again
 
 
 @locked()
@@ -129,12 +130,12 @@ def fit(
 
     Args:
         predictor: from `RecZero.from_backbone`.
-        dataset: training rows and validation rows; test rows are not touched.
+        dataset: training and validation rows; test rows are not read.
         out: run directory. It must be new, or hold a run to `resume`.
-        resume: go on from the newest whole checkpoint, bit for bit.
+        resume: continue from the latest whole checkpoint, bit for bit.
         progress: show a progress bar.
         callbacks: further transformers callbacks, e.g. a tracker.
-        method: `reczero`, or `recone` where the backbone was started from a teacher's traces.
+        method: `reczero`, or `recone` for a backbone fine-tuned on a teacher's traces.
 
     Raises:
         CheckpointError: the directory holds a run already, or there is nothing to resume.
@@ -185,7 +186,7 @@ def fit(
 
 
 class RecZero(RecZeroModel):
-    """RecZero, which can be trained: the class that `reckon.methods.reczero` offers."""
+    """RecZero with training; exported by `reckon.methods.reczero`."""
 
     def fit(self, dataset: Dataset, out: str | Path, *, resume: bool = False) -> Self:
         """Train in place by reinforcement learning, and write a run directory."""
@@ -203,13 +204,13 @@ def train(
     progress: bool = True,
     on_progress: Callable[[float], None] | None = None,
 ) -> RecZero:
-    """Train a new RecZero into a run directory; what the registry calls.
+    """Train a new RecZero into a run directory; called through the registry.
 
     Args:
-        config, dataset, backbone, out: settings, data, a causal language model, and where to write.
-        resume: go on from the newest whole checkpoint; None: where there is one.
+        config, dataset, backbone, out: settings, data, causal language model, run directory.
+        resume: continue from the latest whole checkpoint; None: only if there is one.
         progress: show a progress bar.
-        on_progress: told which share of the updates is done, 0 to 1.
+        on_progress: called with the share of updates done, 0 to 1.
     """
     model = RecZero.from_backbone(backbone, dataset, config)
     resume = last_checkpoint(out) is not None if resume is None else resume

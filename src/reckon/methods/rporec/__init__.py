@@ -1,4 +1,4 @@
-"""RPORec: a language model that reasons in text, and a Rechead that retrieves by what it wrote."""
+"""RPORec: a language model that reasons in text, and a Rechead that ranks by the text."""
 
 from reckon.methods.rporec.rounds import RPORec
 

@@ -2,7 +2,7 @@
 
 Entry points: `RPORecConfig` and `preset`. The paper (arXiv 2605.21967) gives no values for the reward weights, gamma,
 delta and the number of negatives; where it is silent, `paper` takes those of the authors' public code, so today `paper`
-and `as_released` are the same. `small` is what a small backbone trained from scratch needs on two CPU cores.
+and `as_released` are the same. `small` suits a small backbone trained from scratch on two CPU cores.
 """
 
 from dataclasses import dataclass, field, replace
@@ -28,22 +28,23 @@ class RecheadConfig(RecheadShape):
     """The Rechead, its sentence encoder and its scores. Section `rechead`."""
 
     encoder: str = STATIC
-    """`static`, made of the catalog's own words, or a hub id or folder of sentence-transformers (extra `encoders`)."""
+    """`static` (word vectors from the catalog's text), or a hub id or folder of sentence-transformers (extra
+    `encoders`)."""
 
     width: int = 256
-    """Width of the static encoder, a multiple of 8; a library model has its own."""
+    """Width of the static encoder, a multiple of 8; a sentence-transformers model has its own."""
 
     half_life: float = 20.0
-    """Static encoder: words from the end of a text after which a word counts half, > 0."""
+    """Static encoder: distance in words from the end of a text at which a word's weight halves, > 0."""
 
     tau: float = 1.0
     """Temperature of the scores, > 0: s(u, v) = <h_u, h_v> / tau; 1 as in the paper."""
 
     popularity_prior: float = 0.0
-    """Weight of log training frequency added to every score, >= 0; 0 is off, as in the paper."""
+    """Weight of the log training frequency in every score, >= 0; 0 is off, as in the paper."""
 
     exclude_seen: bool = True
-    """Items of the history cannot be recommended. Data with repeat purchases needs False."""
+    """Whether items of the history are excluded. Data with repeat purchases needs False."""
 
     def __post_init__(self) -> None:
         RecheadShape.__post_init__(self)
@@ -58,7 +59,7 @@ class RPOSettings(GRPOSettings):
     """The policy objective of Stage II. Section `grpo`; names as in TRL's GRPOConfig."""
 
     top_entropy: float = 0.2
-    """Share of the batch's reply tokens, those of highest entropy, that get a gradient (rho), in (0, 1]."""
+    """Share of the batch's reply tokens that get a gradient, those of highest entropy (rho), in (0, 1]."""
 
     def __post_init__(self) -> None:
         GRPOSettings.__post_init__(self)
@@ -68,13 +69,13 @@ class RPOSettings(GRPOSettings):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RPORecConfig:
-    """Everything that defines an RPORec run beside its data and backbone."""
+    """All settings of an RPORec run besides data and backbone."""
 
     arm: Arm = "full"
-    """`full`, or `history-only`: the Rechead reads the history alone, and the language model writes nothing."""
+    """`full`, or `history-only`: the Rechead reads only the history, and the language model is not used."""
 
     seed: int = 0
-    """Everything random follows from it."""
+    """Seed of all random draws."""
 
     prompt: PromptConfig = field(default_factory=PromptConfig)
     rechead: RecheadConfig = field(default_factory=RecheadConfig)
@@ -88,16 +89,16 @@ class RPORecConfig:
     def __post_init__(self) -> None:
         check_precision(self.training, self.lora)
         if self.rollout.temperature == 0:
-            raise ConfigError("rollout.temperature", 0, "greedy replies of a group are all the same", "use 1.0 or more")
+            raise ConfigError("rollout.temperature", 0, "greedy replies of a group are all equal", "use 1.0 or more")
 
     @property
     def reasons(self) -> bool:
-        """Whether the Rechead reads what the language model writes."""
+        """Whether the language model writes replies for the Rechead."""
         return self.arm != "history-only"
 
 
 def preset(name: PresetName, arm: Arm = "full") -> RPORecConfig:
-    """A named set of constants.
+    """A preset of settings by name.
 
     Source: RPORec (arXiv 2605.21967) and, where it gives no value, the authors' public code.
     """

@@ -1,4 +1,4 @@
-"""RPORec: a language model that reasons in text, and a small Rechead that retrieves from what it wrote.
+"""RPORec: a language model that reasons in text, and a small Rechead that ranks by history and reply.
 
 Entry points: `RPORec.from_backbone`, `fit`, `reason`, `recommend`, `save_pretrained`, `from_pretrained`.
 
@@ -10,7 +10,7 @@ Entry points: `RPORec.from_backbone`, `fit`, `reason`, `recommend`, `save_pretra
     model.fit(dataset, out="run")
     print(model.recommend([[3, 17, 5]], k=10)[0].reasoning)
 
-The language model never sees an item vector, and the Rechead never sees a hidden state: either can be exchanged.
+The language model reads no item vectors and the Rechead reads no hidden states, so either can be replaced.
 
 Source: RPORec (arXiv 2605.21967).
 """
@@ -50,7 +50,7 @@ THINK, THOUGHT = f"<{BLOCKS[0]}>", f"</{BLOCKS[0]}>"
 
 
 class RPORecModel(RankingModel):
-    """A recommender that reasons in text, then retrieves."""
+    """An RPORec without training: reasoning, ranking, storage."""
 
     METHOD = "rporec"
     config: RPORecConfig
@@ -75,11 +75,11 @@ class RPORecModel(RankingModel):
     def from_backbone(
         cls, backbone: str | Path | Backbone, dataset: Dataset, config: RPORecConfig | None = None
     ) -> Self:
-        """An RPORec whose Rechead is untrained: it ranks by the plain sentence vectors.
+        """An RPORec with an untrained Rechead, which ranks by the sentence vectors of the history.
 
         Args:
             backbone: hub id or folder of a causal language model, or a loaded one.
-            dataset: its catalog becomes the item table, its training counts the popularity prior.
+            dataset: gives the catalog of the item table, and the training counts of the popularity prior.
             config: settings; default: the `paper` preset.
         """
         config = config or preset("paper")
@@ -93,7 +93,7 @@ class RPORecModel(RankingModel):
         model.data_path = dataset.path
         return model
 
-    # -- what a ranking model says ------------------------------------------------------------------------------
+    # -- the interface of RankingModel ------------------------------------------------------------------------------
 
     @property
     def reasons(self) -> bool:
@@ -135,7 +135,7 @@ class RPORecModel(RankingModel):
         return self.reading_of(examples, [Reply(text, 0, False) for text in replies])
 
     def reading_of(self, examples: Sequence[Example], replies: Sequence[Reply]) -> Reading:
-        """As `reading`, with replies that are there already: the language model is not touched."""
+        """As `reading`, with given replies; the language model is not used."""
         parsed = [reply.parsed for reply in replies]
         return Reading(
             self.queries(examples, replies),
@@ -160,7 +160,7 @@ class RPORecModel(RankingModel):
         sampling: SamplingConfig | None = None,
         generator: torch.Generator | None = None,
     ) -> list[Reply]:
-        """One reply for each history, the most likely one token by token unless `sampling` is given."""
+        """One reply to each prompt, greedy unless `sampling` is given."""
         return self._reason([self.prompt_ids(example) for example in examples], sampling, generator)
 
     def _reason(
@@ -174,7 +174,7 @@ class RPORecModel(RankingModel):
         return self.replies(self.engine.sample(prompts, sampling or greedy, generator=generator, on_token=on_token))
 
     def replies(self, rollouts: Rollouts) -> list[Reply]:
-        """The text of each trajectory, as the parser reads it."""
+        """Reply of each trajectory, as text for the parser."""
         return [
             Reply(written_text(self.backbone, ids[:length].tolist()), length, cut)
             for ids, length, cut in zip(
@@ -191,14 +191,15 @@ class RPORecModel(RankingModel):
         text = text.partition(THINK)[2].lstrip()
         for tag in (THOUGHT, f"<{BLOCKS[1]}>"):
             text = text.partition(tag)[0]
-            for length in range(len(tag) - 1, 0, -1):  # a tag that is still growing waits for its end
+            for length in range(len(tag) - 1, 0, -1):  # a partial tag at the end is not shown
                 text = text.removesuffix(tag[:length])
         return text.rstrip()
 
     # -- the Rechead --------------------------------------------------------------------------------------------
 
     def texts(self, examples: Sequence[Example], replies: Sequence[Reply]) -> tuple[Tensor, Tensor]:
-        """What the Rechead reads: sentence vectors of history, reasoning and answer [n, 3, D]; which parse [n]."""
+        """Inputs of the Rechead: sentence vectors of history, reasoning and answer [n, 3, D], and which replies parsed
+        [n]."""
         parsed = [reply.parsed for reply in replies]
         right = [parts.problem is None for parts in parsed]
         histories = [history_text(example, self.titles) for example in examples]
@@ -209,18 +210,18 @@ class RPORecModel(RankingModel):
         return vectors.transpose(0, 1).contiguous().to(device), torch.tensor(right, dtype=torch.bool, device=device)
 
     def queries(self, examples: Sequence[Example], replies: Sequence[Reply]) -> Tensor:
-        """h_u / tau [n, D], whose product with the item table is the score; no gradient."""
+        """User vectors h_u / tau [n, D], whose product with the item table is the score; no gradient."""
         return user_vectors(self.rechead, *self.texts(examples, replies), self.config.rechead.tau)
 
     @property
     def scorer(self) -> Scorer:
-        """How user vectors become scores."""
+        """The scorer of user vectors."""
         return Scorer(self.table.vectors, self.config.rechead.tau, self.bias)
 
     # -- storage ------------------------------------------------------------------------------------------------
 
     def restore(self, path: Path) -> None:
-        """Take the weights, Rechead and item table of a run of this very model; its own settings stay.
+        """Load weights, Rechead and item table from a run of this model; the settings stay.
 
         Raises:
             CheckpointError: a part is missing or damaged.
@@ -258,14 +259,14 @@ NOTHING_WRITTEN = Reply("", 0, False)
 
 
 def item_texts(catalog: Catalog, words: int) -> list[str]:
-    """Every item as the sentence encoder reads it."""
+    """Text of every item for the sentence encoder."""
     return [item_text(catalog.record(index), words) for index in range(len(catalog))]
 
 
 def written_text(backbone: Backbone, ids: Sequence[int]) -> str:
-    """A reply as text, with its tags: some tokenizers hold them as special tokens, which decoding may leave out.
+    """A reply as text, with its tags, which some tokenizers hold as special tokens and drop in decoding.
 
-    The end-of-turn token and padding are no text of the reply; any other special token is, and breaks its form.
+    End-of-turn tokens and padding are left out; any other special token stays and breaks the reply's format.
     """
     tokenizer = backbone.tokenizer
     configured = backbone.config.eos_token_id
@@ -278,14 +279,14 @@ def written_text(backbone: Backbone, ids: Sequence[int]) -> str:
 
 
 def new_rechead(config: RecheadConfig, width: int, seed: int) -> Rechead:
-    """An untrained Rechead, a function of the seed."""
+    """An untrained Rechead with weights from the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Rechead(width, config)
 
 
 def load_rechead(path: Path, config: RecheadConfig, width: int) -> Rechead:
-    """The Rechead of a saved model. Raises CheckpointError where it is missing or of another shape."""
+    """Load the Rechead of a saved model. Raises CheckpointError where it is missing or has another shape."""
     rechead = new_rechead(config, width, 0)
     try:
         rechead.load_state_dict(load_file(path / RECHEAD_FILE))

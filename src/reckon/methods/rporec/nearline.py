@@ -1,8 +1,8 @@
-"""RPORec as it runs in production: reasoning is written before anybody asks, and a request is one look-up.
+"""Nearline serving of RPORec: replies are written in advance, and a request is one look-up.
 
-Entry points: `reason_all`, behind `reckon reason`, fills a store with reasoning, answer and user vector of every user;
-`Nearline` recommends from it. It loads the item table and no language model, and gives the lists that the model itself
-would give for the same reasoning.
+Entry points: `reason_all`, behind `reckon reason`, fills a store with reply and user vector of every user; `Nearline`
+recommends from the store. It loads the item table without the language model, and returns the same lists as the model
+for the same replies.
 
 Source: RPORec (arXiv 2605.21967), deployment.
 """
@@ -31,17 +31,17 @@ from reckon.models.recommender import Recommendation
 from reckon.runs.read import config_of, dataset_of, manifest_of
 from reckon.runs.saved_catalog import SavedCatalog
 
-USERS_AT_ONCE = 64  # prompts in one batch
+USERS_AT_ONCE = 64  # prompts per batch
 
 
 @dataclass(frozen=True, slots=True)
 class ReasonedUsers:
-    """What `reason_all` did."""
+    """Counts of `reason_all`."""
 
     users: int
-    """Users of the data set, or of the part that was asked for."""
+    """Users of the data set, or of the requested part."""
     written: int
-    """Those that were not in the store before."""
+    """Users added to the store."""
 
 
 def reason_all(
@@ -53,22 +53,22 @@ def reason_all(
     part: tuple[int, int] = (1, 1),
     on_batch: Callable[[int, int], None] = lambda rows, total: None,
 ) -> ReasonedUsers:
-    """Write reasoning, answer and user vector of every user of a run's data set into a store.
+    """Write reply and user vector of every user of a run's data set into a store.
 
-    Users that are there already are left as they are, so a run that was killed is repeated to go on.
+    Users in the store are skipped, so a repeated call continues a killed one.
 
     Args:
         run: a finished RPORec run.
-        store: the SQLite file; made if absent.
-        data: the dataset directory, where it has moved since training.
-        batch_size: prompts at a time; a batch is one transaction.
-        part: (i, n) takes every n-th user, beginning with the i-th: n processes may fill one store.
+        store: the SQLite file; created if absent.
+        data: the dataset directory, if it has moved since training.
+        batch_size: prompts per batch; a batch is one transaction.
+        part: (i, n) selects every n-th user from the i-th on, so that n processes can fill one store.
         on_batch: called with the users done since the last call and their total.
 
     Raises:
         CheckpointError: the run is not finished, or was trained on other data.
-        ConfigError: the run writes no reasoning, or `part` is none.
-        DataError: the store is of another run.
+        ConfigError: the run writes no reasoning, or `part` is invalid.
+        DataError: the store belongs to another run.
         BusyError: another process writes this part.
     """
     with folder_lock(store, part=f"{part[0]}-of-{part[1]}"):
@@ -103,7 +103,7 @@ def _reason_all(
 
 
 def users_of(dataset: Dataset, part: tuple[int, int] = (1, 1)) -> list[str]:
-    """Ids of everybody of whom anything is known, sorted; every n-th, beginning with the i-th."""
+    """Sorted ids of all users with events; every n-th from the i-th on."""
     first, step = part
     if not 1 <= first <= step:
         raise ConfigError("--part", f"{first}/{step}", "must be i/n with 1 <= i <= n", "use 1/2 and 2/2, say")
@@ -114,7 +114,7 @@ def users_of(dataset: Dataset, part: tuple[int, int] = (1, 1)) -> list[str]:
 
 
 def store_identity(run: Path) -> dict[str, Any]:
-    """What a store's vectors depend on, read without loading the language model: its training, settings, Rechead."""
+    """Identity of the store's vectors (training, settings, Rechead), read without loading the language model."""
     digest = hashlib.sha256(json.dumps(manifest_of(run), sort_keys=True).encode())
     for name in ("config.yaml", RECHEAD_FILE):
         try:
@@ -126,7 +126,7 @@ def store_identity(run: Path) -> dict[str, Any]:
 
 
 class Nearline:
-    """Recommends from a store. Use it as a context manager."""
+    """Recommends from a store. A context manager."""
 
     def __init__(
         self, catalog: Catalog, table: ItemTable, bias: Tensor | None, exclude_seen: bool, store: ReplyStore
@@ -135,11 +135,11 @@ class Nearline:
 
     @classmethod
     def open(cls, run: str | Path, store: str | Path) -> "Nearline":
-        """Serve a finished run from a store that `reason_all` has filled for it.
+        """Open the store that `reason_all` filled for a finished run.
 
         Raises:
-            CheckpointError: the run is not a finished one of RPORec.
-            DataError: there is no such store, or it is of another run.
+            CheckpointError: the run is not a finished run of RPORec.
+            DataError: there is no such store, or it belongs to another run.
         """
         run = Path(run)
         saved, config = SavedCatalog.load(run, RPORecModel.METHOD), config_of(run, RPORecConfig)
@@ -160,23 +160,23 @@ class Nearline:
         self.store.__exit__(*exception)
 
     def recommend(self, user_id: str, k: int = 10, exclude_seen: bool | None = None) -> Recommendation:
-        """The k best items of a user: one look-up, one product with the item table.
+        """The k best items of a user, by one look-up and one product with the item table.
 
         Raises:
-            DataError: the store holds no reasoning about this user.
+            DataError: the store has no reply for this user.
         """
         return self.recommend_with_history(user_id, k, exclude_seen)[0]
 
     def recommend_with_history(
         self, user_id: str, k: int = 10, exclude_seen: bool | None = None
     ) -> tuple[Recommendation, list[int]]:
-        """As `recommend`, with the item indices of the history that was reasoned about, oldest first."""
+        """As `recommend`, with the item indices of the history that the reply is about, oldest first."""
         row = self.store.get(user_id)
         if row is None or row.vector is None:
             raise DataError(
                 f"user {user_id!r}", f"has no reasoning in {self.store.path}", "run `reckon reason` again for new users"
             )
-        # An item may have left the catalog since.
+        # An item may have been removed from the catalog since.
         history = [self.table.row(item_id) for item_id in row.seen or () if item_id in self.table]
         exclude = self.exclude_seen if exclude_seen is None else exclude_seen
         query = torch.from_numpy(row.vector.copy())[None]

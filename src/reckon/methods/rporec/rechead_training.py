@@ -1,8 +1,8 @@
-"""Stage I of RPORec: train the Rechead on texts that are there, the language model being out of it.
+"""Training of the Rechead in Stage I of RPORec, on given replies and without the language model.
 
-Entry point: `train_rechead`. Sentence vectors are computed before, so an epoch over thousands of rows takes seconds on
-a CPU and nothing needs a checkpoint. Cross-entropy of the target among itself and sampled negatives; after each epoch
-the whole catalog is ranked for the validation rows, and the best epoch is kept.
+Entry point: `train_rechead`. Sentence vectors are precomputed, so an epoch over thousands of rows takes seconds on a
+CPU, without checkpoints. The loss is the cross-entropy of the target among itself and sampled negatives. After each
+epoch the whole catalog is ranked for the validation rows; the best epoch is kept.
 
 Source: RPORec (arXiv 2605.21967), Stage I.
 """
@@ -27,15 +27,15 @@ SELECTION_METRIC = "ndcg@10"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageOneConfig:
-    """Training of the Rechead. Section `stage_one`."""
+    """Settings of Stage I. Section `stage_one`."""
 
     temperature: float = 0.0
-    """Of the replies that are written for training rows, >= 0; 0 takes the most likely one, which is what users and
-    validation rows get in any case. On the bookshop a Rechead trained on replies of temperature 1, right half as often,
-    reached a third of the NDCG."""
+    """Sampling temperature of the replies for training rows, >= 0; 0 is greedy, as for users and validation rows. On
+    the bookshop, replies of temperature 1 were right half as often, and a Rechead trained on them reached a third of
+    the NDCG."""
 
     learning_rate: float = 1e-3
-    """Of AdamW, > 0."""
+    """Learning rate of AdamW, > 0."""
 
     weight_decay: float = 0.01
     """AdamW's decoupled weight decay, >= 0."""
@@ -44,20 +44,20 @@ class StageOneConfig:
     """Rows per update, >= 1."""
 
     negatives: int = 49
-    """Items drawn uniformly for each row beside its target (k), >= 0; 0 takes the whole catalog."""
+    """Uniformly drawn negatives per row (k), >= 0; 0 uses the whole catalog."""
 
     max_epochs: int = 50
-    """Passes over the training rows at most, >= 1."""
+    """Most passes over the training rows, >= 1."""
 
     patience: int = 5
-    """Epochs without a better validation NDCG@10 than all before, after which training stops, >= 1. The best epoch is
-    kept; where none is better than the start, which retrieves by the plain sentence vectors, that is."""
+    """Training stops after this many epochs without a better validation NDCG@10, >= 1. The best state is kept: the best
+    epoch, or the start, which ranks by the sentence vectors."""
 
     train_size: int = 0
-    """Training rows at most, drawn under the seed, >= 0; 0 takes all. Each of them gets a reply, once."""
+    """Most training rows, drawn with the seed, >= 0; 0 uses all. Each row gets one reply."""
 
     validation_size: int = 2000
-    """Validation rows in the fixed sample that early stopping looks at, >= 1."""
+    """Most validation rows of the fixed sample for early stopping, >= 1."""
 
     def __post_init__(self) -> None:
         least = {"batch_size": 1, "negatives": 0, "max_epochs": 1, "patience": 1, "train_size": 0, "validation_size": 1}
@@ -75,13 +75,13 @@ class StageOneConfig:
 
 @dataclass(frozen=True, slots=True)
 class RecheadRows:
-    """R rows as the Rechead reads them."""
+    """R rows as inputs of the Rechead."""
 
     texts: Tensor  # [R, 3, D] sentence vectors of history, reasoning and answer
-    parsed: Tensor  # [R] True where the reply has the right form
+    parsed: Tensor  # [R] True where the reply parsed
     targets: Tensor  # [R] item indices
     seen: Sequence[IntArray] | None
-    """Item indices that each row's user cannot be recommended; None where repeats are allowed."""
+    """Excluded item indices of each row; None where repeats are allowed."""
 
     def __post_init__(self) -> None:
         if not len(self.texts) == len(self.parsed) == len(self.targets):
@@ -93,7 +93,7 @@ class RecheadRows:
 
 @dataclass(frozen=True, slots=True)
 class Scorer:
-    """What turns user vectors into scores: s(u, v) = <h_u, h_v> / tau + bias."""
+    """Scores of user vectors: s(u, v) = <h_u, h_v> / tau + bias."""
 
     items: Tensor  # [I, D] frozen
     tau: float
@@ -109,14 +109,14 @@ def train_rechead(
     seed: int,
     on_epoch: Callable[[int], None] = lambda epoch: None,
 ) -> list[dict[str, Any]]:
-    """Train in place; the Rechead ends with the weights of its best epoch.
+    """Train the Rechead in place; it ends with the weights of its best epoch.
 
     Args:
-        seed: of order, negatives and dropout.
-        on_epoch: called with 1 after every epoch, for progress.
+        seed: of the order of rows, of negatives and of dropout.
+        on_epoch: called with 1 after every epoch.
 
     Returns:
-        One record per epoch, and one for the start: `loss` (nats per row), `eval_ndcg@10`, `eval_hit@10`, `step`.
+        One record for the start and one per epoch: `loss` (nats per row), `eval_ndcg@10`, `eval_hit@10`, `step`.
 
     Raises:
         ReckonError: the loss is not finite.
@@ -158,10 +158,10 @@ def train_rechead(
 def batch_loss(
     rechead: Rechead, scorer: Scorer, rows_of: RecheadRows, rows: Tensor, negatives: int, generator: torch.Generator
 ) -> Tensor:
-    """Mean of -log p(v+) over rows [n], among the target and the negatives.
+    """Mean over rows [n] of -log p(v+), with p over the target and the negatives: a scalar.
 
-    A negative that is the target again, or that this user cannot be recommended, takes no part; nor may the target be
-    such an item (`reckon.methods.validation.reachable`).
+    Negatives that equal the target or are excluded for the user are masked. The target itself must not be excluded
+    (`reckon.methods.validation.reachable`).
     """
     users = rechead(rows_of.texts[rows], rows_of.parsed[rows])  # [n, D]
     targets, total = rows_of.targets[rows], len(scorer.items)
@@ -185,7 +185,7 @@ def batch_loss(
 
 
 def user_vectors(rechead: Rechead, texts: Tensor, parsed: Tensor, tau: float, rows_at_once: int = 4096) -> Tensor:
-    """h_u / tau of every row, without gradient: [R, D]."""
+    """User vectors h_u / tau of all rows, without gradient: [R, D]."""
     rechead.eval()
     with torch.no_grad():
         parts = [
@@ -196,7 +196,7 @@ def user_vectors(rechead: Rechead, texts: Tensor, parsed: Tensor, tau: float, ro
 
 
 def validate(rechead: Rechead, scorer: Scorer, rows: RecheadRows) -> dict[str, float]:
-    """NDCG@10 and Hit@10 over the whole catalog. Denominator: all rows."""
+    """NDCG@10 and Hit@10 in the whole catalog. Denominator: all rows."""
     users = user_vectors(rechead, rows.texts, rows.parsed, scorer.tau)
     ranks = target_ranks(users, scorer.items, rows.targets, bias=scorer.bias, exclude=rows.seen)
     return {

@@ -1,7 +1,7 @@
-"""Who writes replies for Stage I of RPORec and for `reckon reason`, and how they come into a store, once each.
+"""Writers of replies for Stage I of RPORec and for `reckon reason`, which fill a reply store.
 
-Entry point: `write_missing`. `PolicyWriter` is the language model itself, a batch of prompts at a time; `TeacherWriter`
-asks a teacher from several threads. After a kill the same call goes on with what is missing.
+Entry point: `write_missing`. `PolicyWriter` samples from the language model in batches; `TeacherWriter` asks a teacher
+from several threads. After a kill, the same call writes the missing replies.
 """
 
 import hashlib
@@ -24,22 +24,22 @@ Keyed = tuple[str, Example]
 
 
 class ReplyWriter(Protocol):
-    """Whoever writes replies."""
+    """Interface of a writer of replies."""
 
     def write(self, rows: Sequence[Keyed]) -> list[StoredReply]:
-        """Replies for a batch; a row that got none is left out."""
+        """Replies for a batch; rows without a reply are left out."""
 
 
 class PolicyWriter:
-    """The language model itself."""
+    """Writes replies with the language model."""
 
     def __init__(self, model: RPORecModel, *, temperature: float = 0.0, with_vectors: bool = False) -> None:
         """
         Args:
-            model: who writes.
-            temperature: of sampling; 0 writes the most likely replies. What is drawn follows from the model's seed and
-                the key of a batch's first row.
-            with_vectors: also keep what the Rechead makes of each reply, and the history it is about.
+            model: the writing model.
+            temperature: sampling temperature, >= 0; 0 is greedy. Draws follow from the model's seed and the key of a
+                batch's first row.
+            with_vectors: whether to store the user vector and the history of each reply, too.
         """
         self.model, self.temperature, self.with_vectors = model, temperature, with_vectors
 
@@ -60,17 +60,17 @@ class PolicyWriter:
 
 
 class TeacherWriter:
-    """A teacher, asked with the same prompts as the policy would be."""
+    """Writes replies with a teacher, which gets the prompts of the policy."""
 
     def __init__(
         self, teacher: Teacher, model: RPORecModel, catalog: Catalog, patience: Patience | None = None, seed: int = 0
     ) -> None:
         """
         Args:
-            teacher: who is asked.
-            model: its titles, words and prompt settings are those of the questions.
-            catalog: of the data set, for the item ids that a file of replies knows rows by.
-            patience: how often and how fast the teacher is asked.
+            teacher: the teacher.
+            model: gives titles, words and prompt settings of the questions.
+            catalog: catalog of the data set, for the item ids in a file of replies.
+            patience: settings of the requests.
             seed: of the jitter of waiting times.
         """
         self.teacher, self.model, self.catalog = teacher, model, catalog
@@ -79,7 +79,7 @@ class TeacherWriter:
         self._failed_in_a_row = 0
 
     def write(self, rows: Sequence[Keyed]) -> list[StoredReply]:
-        """Raises ReckonError where `give_up_after` rows failed one after the other, and TeacherRefused."""
+        """Raises ReckonError after `give_up_after` consecutive failed rows, and TeacherRefused."""
         threads = min(self.patience.parallel, self.teacher.most_parallel or len(rows), len(rows))
         with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
             answers = list(pool.map(self._asker.ask, [self._question(n, row) for n, row in enumerate(rows)]))
@@ -93,8 +93,8 @@ class TeacherWriter:
         self._failed_in_a_row = self._failed_in_a_row + 1 if answer.failure else 0
         if self._failed_in_a_row >= self.patience.give_up_after:
             raise ReckonError(
-                f"the teacher failed on {self._failed_in_a_row} rows one after the other; the last: {answer.failure} "
-                f"({answer.detail}). Fix: repair that, then run the same command again; answers so far are kept."
+                f"the teacher failed on {self._failed_in_a_row} consecutive rows; last failure: {answer.failure} "
+                f"({answer.detail}). Fix: remove the cause, then run the same command again; answers so far are kept."
             )
         return answer.failure is None
 
@@ -113,16 +113,17 @@ def write_missing(
     batch_size: int,
     on_batch: Callable[[int], None] = lambda rows: None,
 ) -> int:
-    """Write what the store lacks, a batch at a time, each in one transaction; returns how many were written.
+    """Write the missing replies into the store, one batch per transaction; returns the number written.
 
     Args:
-        rows: key and history of each.
-        batch_size: rows at a time; what a kill loses at most.
-        on_batch: called with the number of rows done since the last call, those that were there before included.
+        rows: rows with their keys.
+        batch_size: rows per batch; a kill loses at most one batch.
+        on_batch: called with the number of rows done since the last call, rows already in the store included.
     """
     missing = set(store.missing([key for key, _ in rows]))
     on_batch(len(rows) - len(missing))
-    # Similar lengths pad little. Stable, so that a run that goes on makes the batches that are left in the same order.
+    # Similar lengths need little padding. The sort is stable, so a resumed run makes the remaining batches in the same
+    # order.
     todo = sorted((row for row in rows if row[0] in missing), key=lambda row: len(row[1].history))
     written = 0
     for start in range(0, len(todo), batch_size):

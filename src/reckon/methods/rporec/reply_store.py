@@ -1,10 +1,10 @@
-"""Replies of a language model, kept in an SQLite file under keys of one's own: what was written is never written twice.
+"""A key-value store of replies in an SQLite file; each key is written once.
 
-Entry point: `ReplyStore`. Stage I of RPORec keeps one reply per training row in it, `reckon reason` one per user, with
-the user's vector. A batch is one transaction, so a kill leaves whole batches; whoever opens the file again asks for
-what is `missing`. A key that is there already is never overwritten. Several processes may write one file.
+Entry point: `ReplyStore`. Stage I of RPORec stores one reply per training row, `reckon reason` one per user, with the
+user vector. A batch is one transaction, so a kill leaves whole batches; `missing` returns the keys that are left.
+Existing keys are never overwritten. Several processes may write to one file.
 
-The file says what its replies depend on (model, data, settings); another model is refused, not mixed in.
+The file holds the identity of its replies (model, data, settings); another identity is refused.
 """
 
 import json
@@ -24,8 +24,8 @@ from reckon.errors import DataError
 from reckon.prompts.rporec import ParsedReply, parse_reply
 
 FORMAT = 1
-PATIENCE = 60.0  # seconds that a writer waits for another process
-KEYS_AT_ONCE = 500  # of one query; SQLite allows 999 parameters at least
+PATIENCE = 60.0  # seconds to wait for another process's write
+KEYS_AT_ONCE = 500  # keys per query; SQLite allows at least 999 parameters
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS replies (
@@ -41,13 +41,13 @@ CREATE TABLE IF NOT EXISTS replies (
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the language model wrote about one history."""
+    """A reply about one history."""
 
     text: str
     tokens: int
-    """Sampled tokens, the end-of-turn token included; 0 where nobody counted."""
+    """Sampled tokens, the end-of-turn token included; 0 if unknown."""
     truncated: bool
-    """True where it ran out of budget."""
+    """True where the token budget ran out."""
 
     @property
     def parsed(self) -> ParsedReply:
@@ -57,28 +57,28 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class StoredReply:
-    """One row of the store."""
+    """One entry of the store."""
 
     key: str
     reply: Reply
     vector: FloatArray | None = None
-    """[D] float32, what it means for the Rechead; None where only the text is kept."""
+    """[D] float32, the Rechead's user vector; None if only the text is stored."""
     seen: tuple[str, ...] | None = None
-    """Item ids of the history it was written about."""
+    """Item ids of the history that the reply is about."""
 
 
 class ReplyStore:
-    """A key-value file of replies. Use it as a context manager."""
+    """The store. A context manager."""
 
     def __init__(self, path: str | Path, identity: Mapping[str, Any] | None) -> None:
-        """Open a store, or begin one.
+        """Open a store, or create one.
 
         Args:
             path: the SQLite file.
-            identity: what the replies depend on, as flat JSON; None opens an existing store to read it.
+            identity: identity of the replies, as flat JSON; None opens an existing store for reading.
 
         Raises:
-            DataError: the file is no store, is damaged, belongs to another identity, or is not there to be read.
+            DataError: the file is not a store, is damaged, has another identity, or does not exist (identity None).
         """
         self.path = Path(path)
         if identity is None and not self.path.is_file():
@@ -112,10 +112,10 @@ class ReplyStore:
         self._refuse_other(identity)
 
     def _refuse_strangers(self) -> None:
-        """An SQLite file of somebody else's must not get tables of ours."""
+        """Refuse an SQLite file with other tables than those of a store."""
         tables = {name for (name,) in self._database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if tables - {"about", "replies"}:  # one of ours may be missing while another writer makes them
-            raise DataError(str(self.path), "is a database, but no store of replies", "name another file")
+        if tables - {"about", "replies"}:  # a table may be missing while another writer creates them
+            raise DataError(str(self.path), "is a database, but not a store of replies", "name another file")
 
     def _refuse_other(self, identity: Mapping[str, Any] | None) -> None:
         for name, value in json.loads(json.dumps(dict(identity or {}))).items():
@@ -133,7 +133,8 @@ class ReplyStore:
         self._database.close()
 
     def _write_ahead(self) -> None:
-        """Let readers go on while a batch is written. SQLite does not wait for others that open the file just now."""
+        """Switch to write-ahead logging, so that readers are not blocked by a write. SQLite does not wait here for
+        other processes that open the file, so this retries."""
         end = time.monotonic() + PATIENCE
         while True:
             try:
@@ -149,7 +150,7 @@ class ReplyStore:
             return int(self._database.execute("SELECT COUNT(*) FROM replies").fetchone()[0])
 
     def missing(self, keys: Sequence[str]) -> list[str]:
-        """Those keys that have no reply yet, in their order."""
+        """Keys without a reply, in the given order."""
         with self._as_data_error():
             known = {
                 key
@@ -159,7 +160,7 @@ class ReplyStore:
         return [key for key in keys if key not in known]
 
     def put(self, rows: Sequence[StoredReply]) -> None:
-        """Write some replies, all or none of them; a key that is there keeps its reply."""
+        """Write replies in one transaction; existing keys keep their replies."""
         records = [
             (
                 row.key,
@@ -172,18 +173,18 @@ class ReplyStore:
             for row in rows
         ]
         with self._as_data_error(), self._transaction():
-            # Not INSERT OR IGNORE, which would drop a row that breaks any other rule of the table, too.
+            # Not INSERT OR IGNORE, which would also drop rows that violate other constraints.
             command = "INSERT INTO replies VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING"
             self._database.executemany(command, records)
 
     def get(self, key: str) -> StoredReply | None:
-        """The row of one key; None where there is none. One look-up in an index."""
+        """The entry of one key, by one index look-up; None for an unknown key."""
         with self._as_data_error():
             row = self._database.execute("SELECT * FROM replies WHERE key = ?", (key,)).fetchone()
         return None if row is None else _stored(row)
 
     def replies(self, keys: Sequence[str]) -> dict[str, Reply]:
-        """The replies of some keys; those that have none are absent."""
+        """Replies by key; keys without a reply are absent."""
         columns = "key, reply, tokens, truncated"
         with self._as_data_error():
             return {
@@ -195,7 +196,7 @@ class ReplyStore:
             }
 
     def __iter__(self) -> Iterator[str]:
-        """Every key, sorted."""
+        """All keys, sorted."""
         with self._as_data_error():
             return iter([key for (key,) in self._database.execute("SELECT key FROM replies ORDER BY key")])
 

@@ -1,7 +1,7 @@
-"""RPORec from a data set and a backbone to a run directory: one stage, or both of them in turns.
+"""Training of RPORec from a data set and a backbone to a run directory: one stage, or both alternating.
 
-Entry points: `train`, behind `reckon train rporec`, and `fit`. Each stage leaves a whole run of its own that can be
-evaluated, compared and gone on from. Both in turns make
+Entry points: `train`, behind `reckon train rporec`, and `fit`. Each stage writes a whole run, which can be evaluated,
+compared and used as a start. Both stages write
 
     OUT/round-1/rechead     Stage I: replies written once, the Rechead trained on them
     OUT/round-1/reasoning   Stage II: the language model reinforced by that Rechead
@@ -50,20 +50,20 @@ def fit(
     progress: bool = True,
     on_progress: Callable[[float], None] | None = None,
 ) -> None:
-    """Train both stages in place, in turns, and write the run directory; the arm `history-only` has Stage I alone.
+    """Train both stages in turns, in place, and write the run directory; the arm `history-only` has only Stage I.
 
     Args:
         model: from `RPORec.from_backbone`.
-        dataset: training rows and validation rows; test rows are not touched.
+        dataset: training and validation rows; test rows are not read.
         out: run directory. It must be new, or hold a run to `resume`.
-        rounds: how often Stage I and Stage II take turns, >= 1. From the second on, the Rechead goes on from its
+        rounds: rounds of Stage I and Stage II, >= 1. From the second round on, Stage I starts from the Rechead's
             weights.
-        resume: go on where the run stopped, in whichever stage.
-        teacher: who writes the replies of the first round's Stage I; default: the model itself.
-        patience: how often and how fast the teacher is asked.
+        resume: continue where the run stopped, in either stage.
+        teacher: writes the replies of the first round's Stage I; default: the model itself.
+        patience: settings of the requests to the teacher.
         progress: show a progress bar for each Stage II.
-        on_progress: told which share is done, 0 to 1, after each Stage I and each update of Stage II; all stages count
-            alike.
+        on_progress: called with the share done, 0 to 1, after each Stage I and each update of Stage II; all stages have
+            equal shares.
 
     Raises:
         CheckpointError: the directory holds a run already, or there is nothing to resume.
@@ -98,7 +98,7 @@ def _tell_of_stage(tell: Callable[[float], None], done: int, whole: int, share: 
 
 
 def _begin(model: RPORecModel, dataset: Dataset, out: Path, resume: bool) -> None:
-    """Refuse a directory that holds another run, or none where one should go on."""
+    """Refuse a directory with another run, or, for a resume, without a run."""
     finished, begun = (out / "manifest.json").exists(), (out / BEGUN_FILE).exists()
     if resume and not begun:
         raise CheckpointError(out, "holds no run of both stages to resume", "start it without --resume")
@@ -115,7 +115,7 @@ def _begin(model: RPORecModel, dataset: Dataset, out: Path, resume: bool) -> Non
 def _writing(
     model: RPORecModel, dataset: Dataset, teacher: Teacher | None, patience: Patience | None
 ) -> dict[str, Any]:
-    """Who writes the replies of Stage I, as arguments of `fit_rechead`."""
+    """Writer of the replies of Stage I, as arguments of `fit_rechead`."""
     if teacher is None:
         return {}
     writer = TeacherWriter(teacher, model, dataset.catalog, patience, model.config.seed)
@@ -123,7 +123,7 @@ def _writing(
 
 
 class RPORec(RPORecModel):
-    """RPORec, which can be trained: the class that `reckon.methods.rporec` offers."""
+    """RPORec with training; exported by `reckon.methods.rporec`."""
 
     def fit(
         self,
@@ -154,19 +154,19 @@ def train(
     progress: bool = True,
     on_progress: Callable[[float], None] | None = None,
 ) -> RPORec:
-    """Train an RPORec into a run directory; what the registry calls.
+    """Train an RPORec into a run directory; called through the registry.
 
     Args:
-        config, dataset, out: settings, data, and where to write.
+        config, dataset, out: settings, data, run directory.
         backbone: hub id or folder of a causal language model; or give `start`.
-        start: a finished RPORec run whose language model and Rechead go on. Stage II alone needs one.
+        start: a finished RPORec run; its language model and Rechead are trained further. Stage II alone needs one.
         stage: `rechead` (Stage I), `reasoning` (Stage II), or `both`, in turns.
-        rounds: of both stages.
-        teacher: who writes the replies of Stage I; default: the model itself.
-        patience: how often and how fast the teacher is asked.
-        resume: go on where the run stopped; None: where there is something to go on from.
+        rounds: rounds of both stages, >= 1.
+        teacher: writes the replies of Stage I; default: the model itself.
+        patience: settings of the requests to the teacher.
+        resume: continue where the run stopped; None: only if there is a run.
         progress: show progress bars.
-        on_progress: told which share is done, 0 to 1, where both stages are trained; see `fit`.
+        on_progress: called with the share done, 0 to 1, if both stages are trained; see `fit`.
     """
     _check_source(backbone, start, stage, rounds, teacher)
     if start is not None:
@@ -202,7 +202,7 @@ def _check_source(
         fix = "train --stage rechead first and name its run with --start, or train both stages"
         raise ConfigError("--start", None, "Stage II needs a Rechead that Stage I has trained", fix)
     if rounds != 1 and stage != "both":
-        raise ConfigError("--rounds", rounds, f"only both stages take turns, and the stage is {stage}", "leave it out")
+        raise ConfigError("--rounds", rounds, f"rounds need both stages, and the stage is {stage}", "leave it out")
     if teacher is not None and stage == "reasoning":
         raise ConfigError("--teacher", "", "Stage II trains on what the model itself writes", "leave it out")
 

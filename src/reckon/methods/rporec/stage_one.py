@@ -1,7 +1,7 @@
-"""Stage I of RPORec in a run directory: write a reply for every training row, once, then train the Rechead on them.
+"""Stage I of RPORec in a run directory: write one reply per training row, then train the Rechead on the replies.
 
-Entry point: `fit_rechead`. The language model does not move. Replies are kept in `replies.sqlite` while they come, so a
-run that is killed goes on with the rows that are missing; the training after it takes seconds and starts anew.
+Entry point: `fit_rechead`. The language model is not trained. Replies are stored in `replies.sqlite` as they are
+written, so a repeated call continues with the missing rows; training takes seconds and starts again.
 
 Source: RPORec (arXiv 2605.21967), Stage I.
 """
@@ -27,8 +27,8 @@ from reckon.runs.write import starting_point, write_run
 
 STORE_FILE = "replies.sqlite"
 STAGE = "stage I"
-ROWS_AT_ONCE = 64  # prompts in one batch of writing
-TEXTS_AT_ONCE = 4096  # rows in one batch of encoding
+ROWS_AT_ONCE = 64  # prompts per batch of writing
+TEXTS_AT_ONCE = 4096  # rows per batch of encoding
 
 
 @locked()
@@ -43,15 +43,15 @@ def fit_rechead(
     """Train the Rechead in place, keep its best epoch, and write the run directory.
 
     Args:
-        model: from `RPORec.from_backbone`, or one that Stage II has left.
-        dataset: training rows and validation rows; test rows are not touched.
-        out: run directory: new, or one in which this stage was stopped.
-        writer: who writes the replies; default: the model itself.
-        written_by: what tells a writer other than the model from others, as flat JSON.
+        model: from `RPORec.from_backbone`, or trained by Stage II.
+        dataset: training and validation rows; test rows are not read.
+        out: run directory; new, or of a stopped Stage I.
+        writer: writes the replies; default: the model itself.
+        written_by: identity of a writer other than the model, as flat JSON.
 
     Raises:
-        CheckpointError: the directory holds a finished run or something else.
-        DataError: replies in it are of another model, data set or prompt; or some rows got none from a teacher.
+        CheckpointError: the directory holds a finished run or other files.
+        DataError: the stored replies have another model, data set or prompt; or a teacher gave no reply for some rows.
     """
     config, started = model.config, time.perf_counter()
     starting_point(out, False, dataset.identity | {"backbone": model.backbone.fingerprint()})
@@ -83,7 +83,7 @@ def fit_rechead(
 
 
 def _rates(replies: Sequence[Reply]) -> dict[str, float]:
-    """What is known of some replies as text."""
+    """Rates of replies: shares and lengths."""
     return {
         "eval_reply/parsed": sum(reply.parsed.problem is None for reply in replies) / len(replies),
         "eval_reply/truncated": sum(reply.truncated for reply in replies) / len(replies),
@@ -99,12 +99,12 @@ def _replies(
     writers: dict[str, ReplyWriter],
     written_by: dict[str, Any],
 ) -> dict[str, list[Reply]]:
-    """The reply of every row, from the store or newly written."""
+    """Reply of every row, from the store or newly written."""
     keyed = {split: [(f"{split} {n}", row) for n, row in enumerate(rows)] for split, rows in splits.items()}
     every = [row for rows in keyed.values() for row in rows]
     stage = model.config.stage_one
     drawn = {"seed": model.config.seed, "temperature": stage.temperature}
-    drawn |= {"train_size": stage.train_size, "validation_size": stage.validation_size}  # rows are known by number
+    drawn |= {"train_size": stage.train_size, "validation_size": stage.validation_size}  # keys are row numbers
     with ReplyStore(out / STORE_FILE, reply_identity(model, dataset) | drawn | written_by) as store:
         with phase("writing reasoning", total=len(every)) as writing:
             for split, rows in keyed.items():
@@ -117,7 +117,7 @@ def _replies(
 
 
 def reply_identity(model: RPORecModel, dataset: Dataset) -> dict[str, Any]:
-    """What the replies of a model depend on."""
+    """Identity of a model's replies: all that they depend on."""
     prompt = to_dict(model.config.prompt)
     return {
         **dataset.identity,
@@ -128,7 +128,7 @@ def reply_identity(model: RPORecModel, dataset: Dataset) -> dict[str, Any]:
 
 
 def rechead_rows(model: RPORecModel, examples: Examples | Sequence[Example], replies: Sequence[Reply]) -> RecheadRows:
-    """Rows as the Rechead is trained on them, their texts encoded."""
+    """Rows with encoded texts, for training the Rechead."""
     parts = [
         model.texts(
             [examples[row] for row in range(start, min(start + TEXTS_AT_ONCE, len(examples)))],

@@ -1,8 +1,8 @@
-"""Stage II of RPORec: the Rechead stands still and judges what the language model writes, by reinforcement.
+"""Stage II of RPORec: reinforcement learning of the language model with rewards of the frozen Rechead.
 
-Entry point: `fit_reasoning`. Groups of replies, six rewards, a gradient on the tokens of highest entropy alone. The run
-directory, checkpoints, validation and early stopping are those of every method; the best model is the one with the
-highest NDCG@10 on a fixed sample of validation rows.
+Entry point: `fit_reasoning`. GRPO with six rewards and a gradient on the tokens of highest entropy only. Run directory,
+checkpoints, validation and early stopping are those of all methods. The best state has the highest NDCG@10 on a fixed
+sample of validation rows.
 
 Source: RPORec (arXiv 2605.21967), Stage II.
 """
@@ -36,7 +36,7 @@ from reckon.training.loop import run_trainer
 
 
 class ReasoningTrainer(PolicyTrainer):
-    """GRPO on the six rewards."""
+    """GRPO with the six rewards of RPORec."""
 
     appends_marker = False
     rewards_entropy = True
@@ -46,8 +46,8 @@ class ReasoningTrainer(PolicyTrainer):
     summariser: Summariser | None
 
     def attach(self, recommender: RPORecModel, validation: Examples, trajectories: TrajectoryLog) -> None:
-        """Give the trainer its recommender and its fixed validation sample; before a checkpoint is loaded, because the
-        summariser is the model as it is now."""
+        """Set the recommender and the fixed validation sample. Call it before a checkpoint is loaded, because the
+        summariser freezes the present weights."""
         self.recommender, self.validation, self.trajectories = recommender, validation, trajectories
         rewards = recommender.config.rewards
         self.summariser = None
@@ -65,7 +65,7 @@ class ReasoningTrainer(PolicyTrainer):
         return prompt.ids
 
     def score(self, rollouts: Rollouts, examples: Sequence[Example]) -> Tensor:
-        """The weighted sum of the six rewards of each trajectory. [N]"""
+        """Weighted sum of the six rewards of each trajectory: [N]."""
         rows = [example for example in examples for _ in range(rollouts.group_size)]
         replies, settings = self.recommender.replies(rollouts), self.recommender.config.rewards
         columns = self._columns(rollouts, rows, replies)
@@ -91,7 +91,7 @@ class ReasoningTrainer(PolicyTrainer):
         return torch.tensor(rewards, device=rollouts.hidden.device)
 
     def _columns(self, rollouts: Rollouts, rows: Sequence[Example], replies: Sequence[Reply]) -> dict[str, list[Any]]:
-        """What the rewards need beside the text, one value per trajectory."""
+        """Reward columns, one value per trajectory."""
         parsed = [reply.parsed for reply in replies]
         reasonings = [one.reasoning if one.problem is None else "" for one in parsed]
         spans = [
@@ -113,7 +113,7 @@ class ReasoningTrainer(PolicyTrainer):
         return columns
 
     def _target_ranks(self, rows: Sequence[Example], replies: Sequence[Reply]) -> list[int]:
-        """Rank of each target by the Rechead, over the whole catalog."""
+        """Rank of each target in the whole catalog, by the Rechead."""
         recommender = self.recommender
         targets = torch.tensor([example.target for example in rows])
         ranks = target_ranks(
@@ -126,31 +126,31 @@ class ReasoningTrainer(PolicyTrainer):
         return [int(rank) for rank in ranks]
 
     def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
-        """NDCG@10 and Hit@10 with the most likely replies to the fixed validation sample."""
+        """NDCG@10 and Hit@10 of the greedy replies to the fixed validation sample."""
         metrics = validate(self.recommender, self.validation, metric_key_prefix)
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
     def save_extra(self, folder: Path) -> None:
-        self.trajectories.flush(self.state.global_step)  # a run killed later goes on from here and writes the rest
+        self.trajectories.flush(self.state.global_step)  # a resumed run continues here and writes later steps again
 
 
 def reasoning_tokens(backbone: Backbone, ids: Sequence[int]) -> slice:
-    """Places of the tokens that spell the reasoning of a reply of the right form.
+    """Positions of the reasoning's tokens in a reply of the right format.
 
-    Found by decoding beginnings of the reply, since tags may be spelled by any number of tokens. A token that spells a
-    part of a tag counts with the tag, whatever else is in it.
+    They are found by decoding prefixes of the reply, because a tag may have any number of tokens. A token with a part
+    of a tag belongs to the tag.
     """
     text = written_text(backbone, ids)
     first, last = text.index(THINK) + len(THINK), text.index(THOUGHT)
 
     def tokens_until(characters: int) -> int:
-        """The fewest tokens whose text has at least so many characters."""
+        """Length in tokens of the shortest prefix whose text has at least `characters` characters."""
         low, high = 0, len(ids)
         while low < high:
             middle = (low + high) // 2
-            # A character that is not spelled out yet is decoded to replacement characters, one or more.
+            # A partial character is decoded to one or more replacement characters.
             spelled = str(backbone.tokenizer.decode(list(ids[:middle]), skip_special_tokens=False))
             if len(spelled.rstrip("\ufffd")) < characters:
                 low = middle + 1
@@ -175,19 +175,21 @@ def fit_reasoning(
 
     Args:
         model: with a Rechead that Stage I has trained.
-        dataset: training rows and validation rows; test rows are not touched.
+        dataset: training and validation rows; test rows are not read.
         out: run directory. It must be new, or hold a run to `resume`.
-        resume: go on from the newest whole checkpoint, bit for bit.
+        resume: continue from the latest whole checkpoint, bit for bit.
         progress: show a progress bar.
         callbacks: further transformers callbacks, e.g. a tracker.
 
     Raises:
         CheckpointError: the directory holds a run already, or there is nothing to resume.
-        ConfigError: the arm writes nothing that could be reinforced.
+        ConfigError: the arm writes no reasoning.
     """
     config, backbone = model.config, model.backbone
     if not config.reasons:
-        raise ConfigError("arm", config.arm, "writes no reasoning to reinforce", "stop after --stage rechead")
+        raise ConfigError(
+            "arm", config.arm, "writes no reasoning, so Stage II has nothing to train", "use --stage rechead"
+        )
     start = starting_point(out, resume, dataset.identity | {"backbone": backbone.fingerprint()})
     train, validation = training_rows(model, dataset)
     grpo = config.grpo

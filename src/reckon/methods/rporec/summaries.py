@@ -1,7 +1,7 @@
-"""Summaries of reasonings by the starting model, frozen: what RPORec's rewards hold a reasoning against.
+"""Summaries of reasonings by the frozen starting model, for RPORec's rewards.
 
-Entry point: `Summariser`. Greedy, so a reasoning has one summary; those of the latest reasonings are remembered, since
-a policy that has learned repeats itself.
+Entry point: `Summariser`. Decoding is greedy, so a reasoning has one summary. The summaries of recent reasonings are
+cached, because a trained policy repeats reasonings.
 
 Source: RPORec (arXiv 2605.21967), Stage II: y^ is a summary of y by the frozen starting LLM.
 """
@@ -17,19 +17,19 @@ from reckon.prompts.style import Style
 from reckon.rl.reference import ReferencePolicy
 from reckon.rollout import SamplingConfig, SharedPrefixEngine
 
-REMEMBERED = 20_000  # reasonings
-AT_ONCE = 64  # prompts in one batch
+REMEMBERED = 20_000  # cached reasonings
+AT_ONCE = 64  # prompts per batch
 
 
 class Summariser:
-    """The starting model, asked to say a reasoning in fewer words."""
+    """Summarises reasonings with the starting model."""
 
     def __init__(self, start: ReferencePolicy, style: Style, max_tokens: int) -> None:
         """
         Args:
             start: the frozen starting model.
-            style: of the prompt, as that of the policy.
-            max_tokens: of a summary, > 0.
+            style: style of the prompt, that of the policy.
+            max_tokens: most tokens of a summary, > 0.
         """
         self.start, self.style = start, style
         self.sampling = SamplingConfig(temperature=0, max_completion_length=max_tokens)
@@ -37,7 +37,7 @@ class Summariser:
         self._known: OrderedDict[str, str] = OrderedDict()
 
     def summaries(self, reasonings: Sequence[str]) -> list[str]:
-        """One summary for each reasoning; empty for an empty one."""
+        """One summary per reasoning; empty for an empty reasoning."""
         fresh = [text for text in dict.fromkeys(reasonings) if text and text not in self._known]
         fresh.sort(key=len)  # similar lengths pad little
         found: dict[str, str] = {}
@@ -65,7 +65,8 @@ class Summariser:
         ]
 
     def _prompt(self, reasoning: str) -> list[int]:
-        """The prompt of a reasoning, which loses its end where prompt and summary exceed the model's positions."""
+        """Token ids of the prompt of a reasoning; a reasoning loses its end where prompt and summary exceed the model's
+        positions."""
         backbone = self.start.backbone
 
         def ids(text: str) -> list[int]:
@@ -79,7 +80,7 @@ class Summariser:
 
 
 def summary_of(written: str) -> str:
-    """A model that was trained to reason first may think here too; then its summary is what comes after."""
+    """The summary in a reply: the text after a think block, if the model wrote one."""
     parsed = parse_reply(written)
     if parsed.problem is None:
         return parsed.answer
