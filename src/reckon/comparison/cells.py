@@ -42,7 +42,7 @@ except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
 CELL_FILE, LOG_FILE, ERROR_FILE = "cell.json", "log.json", "error.json"
-REVISION = 2  # raised when a change of the code changes what cells come out as, so that earlier ones are not kept
+REVISION = 3  # raised when a change of the code changes what cells come out as, so that earlier ones are not kept
 OnPhase = Callable[[str, float], None]
 
 

@@ -61,7 +61,10 @@ def full(text="The Quiet Verdict", name="reczero", scale=SCALE):
     ]
     logged = [
         *history(),
-        *({"step": step, "eval_mae": 1 / step, "eval_rmse": 2 / step, "eval_parse_rate": step / 50} for step in (20, 40)),
+        *(
+            {"step": step, "eval_mae": 1 / step, "eval_rmse": 2 / step, "eval_parse_rate": step / 50}
+            for step in (20, 40)
+        ),
         {"step": 1, "reply/parsed": 0.25},
     ]
     evaluation = RatingEvaluation(
