@@ -44,7 +44,7 @@ except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
 CELL_FILE, LOG_FILE, ERROR_FILE = "cell.json", "log.json", "error.json"
-REVISION = 2  # raised by one when a change of the code changes outcomes, so that earlier cells are trained again
+REVISION = 3  # raised by one when a change of the code changes outcomes, so that earlier cells are trained again
 OnPhase = Callable[[str, float], None]
 
 

@@ -24,31 +24,41 @@ READERS_AT_ONCE = 64
 def untrained_ranking(model: R2ec, examples: Examples, shop: Bookshop, books: IntArray) -> RankingResult:
     """Rank each row's target by the kind of book that the model's most likely reasoning names.
 
+    A reply that names no kind leaves the order of the catalog; `parsed` is the share of replies that name both.
+
     Args:
         model: untrained; its item table is not read.
         examples: rows of the shop.
         shop: whose genres and moods the replies name.
         books: [I] the shop's number of each item index.
     """
-    rows, ranks = [*examples], []
+    rows, ranks, named = [*examples], [], 0
     with phase("reading untrained reasoning", total=len(rows)) as reading:
         for start in range(0, len(rows), READERS_AT_ONCE):
             block = rows[start : start + READERS_AT_ONCE]
-            scores = np.stack([kind_scores(text, shop, books) for text in model.written(block)])
+            replies = model.written(block)
+            named += sum(-1 not in named_kind(reply) for reply in replies)
+            scores = np.stack([kind_scores(reply, shop, books) for reply in replies])
             targets = torch.tensor([example.target for example in block])
             vectors = torch.eye(len(books))
             ranks.append(target_ranks(torch.from_numpy(scores), vectors, targets, exclude=model.seen(block)).numpy())
             reading.advance(len(block))
-    return RankingResult(NAME, np.concatenate(ranks), len(books), user_ids=examples.user_ids)
+    rates = {"parsed": named / len(rows)}
+    return RankingResult(NAME, np.concatenate(ranks), len(books), user_ids=examples.user_ids, rates=rates)
 
 
 def kind_scores(reply: str, shop: Bookshop, books: IntArray) -> np.ndarray:
     """[I] float32 scores: 2 for books of the named mood and genre, 1 for those of the genre, less a tiny step for each
     item before, so that copies of one kind do not tie."""
-    genre, mood = _last_named(reply, GENRE_NAMES), _last_named(reply, MOOD_NAMES)
+    genre, mood = named_kind(reply)
     same_genre = shop.genres[books] == genre
     scores = same_genre.astype(np.float32) + (same_genre & (shop.moods[books] == mood))
     return (scores - np.arange(len(books)) / (4 * len(books))).astype(np.float32)
+
+
+def named_kind(reply: str) -> tuple[int, int]:
+    """Numbers of the genre and the mood that a reply names last; -1 where it names none."""
+    return _last_named(reply, GENRE_NAMES), _last_named(reply, MOOD_NAMES)
 
 
 def _last_named(reply: str, names: Sequence[str]) -> int:

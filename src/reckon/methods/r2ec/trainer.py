@@ -288,7 +288,9 @@ def fit(
     seconds = run_trainer(trainer, out, config.training.patience_steps, start)
     trainer.refresh_table()
     recommender.save_pretrained(out)
-    write_run(out, "r2ec", config, backbone, dataset, trainer.state.log_history, seconds, metric=SELECTION_METRIC)
+    write_run(
+        out, recommender.METHOD, config, backbone, dataset, trainer.state.log_history, seconds, metric=SELECTION_METRIC
+    )
 
 
 class R2ec(R2ecModel):
