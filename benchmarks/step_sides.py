@@ -31,6 +31,7 @@ from transformers import (
 from reckon.models import Backbone
 from reckon.models.scoring import target_ranks
 from reckon.prompts.r2ec import MARKER
+from reckon.rl.grpo import GRPOSettings
 from reckon.rl.objective import token_losses
 from reckon.rl.policy_trainer import PolicySettings, PolicyTrainer
 from reckon.rollout import Rollouts, SamplingConfig, token_logprobs
@@ -193,7 +194,7 @@ class UnsharedTrainer(SharedTrainer):
         self.engine = PlainEngine(self.backbone)  # type: ignore[assignment]
 
     def _token_loss(self, part: Rollouts, weights: Tensor, advantages: Tensor) -> tuple[Tensor, Tensor]:
-        size = self.settings.num_generations
+        size = self.settings.grpo.num_generations
         prompts, replies = part.prompts.ids.repeat_interleave(size, 0), part.reply_ids
         whole = torch.cat([prompts, replies], dim=1)  # [n, P + T]
         hidden = self.backbone.decoder(input_ids=whole, use_cache=False).last_hidden_state
@@ -225,8 +226,9 @@ def reckon_trainer(side: Side, shape: StepShape, steps: int, out: str) -> Shared
     """Reckon's trainer, with or without the shared prefix."""
     backbone = Backbone(make_model(shape), make_tokenizer(shape.vocab))
     settings = PolicySettings(
-        sampling=SamplingConfig(max_completion_length=shape.reply_tokens), num_generations=shape.group,
-        advantage="grpo", epsilon=EPSILON, epsilon_high=EPSILON, micro_batch_size=shape.prompts,
+        SamplingConfig(max_completion_length=shape.reply_tokens),
+        GRPOSettings(num_generations=shape.group, epsilon=EPSILON, epsilon_high=EPSILON),
+        micro_batch_size=shape.prompts,
     )  # fmt: skip
     kind = SharedTrainer if side == "reckon" else UnsharedTrainer
     arguments = common_arguments(shape, steps, out)

@@ -13,6 +13,7 @@ from reckon.methods.r2ec.trainer import RecPOTrainer
 from reckon.models.token_batch import TokenBatch
 from reckon.rl import policy_trainer
 from reckon.rl.advantages import group_advantages
+from reckon.rl.grpo import GRPOSettings
 from reckon.rl.objective import (
     best_of_group,
     clip_share,
@@ -26,6 +27,7 @@ from reckon.rl.policy_trainer import PolicySettings
 from reckon.rollout import SamplingConfig
 
 EPSILON, EPSILON_HIGH = 0.2, 0.28
+GRPO = GRPOSettings(num_generations=4, epsilon=EPSILON, epsilon_high=EPSILON_HIGH)
 STEP = 1e-6
 GROUPS = {
     "mixed": [[0.1, 0.9, 0.4, 0.3], [0.5, 0.2, 0.8, 0.7]],
@@ -132,7 +134,7 @@ def test_the_trainers_own_loss_has_the_gradient_of_the_formula(rewards, best_cou
     monkeypatch.setattr(policy_trainer, "gather_rows", lambda *_: rows)  # the state at the marker names its trajectory
     trainer = RecPOTrainer.__new__(RecPOTrainer)
     trainer._reports, trainer._sums, trainer.reference = defaultdict(list), defaultdict(float), None
-    trainer.settings = PolicySettings(SamplingConfig(), 4, "grpo", EPSILON, EPSILON_HIGH, micro_batch_size=2)
+    trainer.settings = PolicySettings(SamplingConfig(), GRPO, micro_batch_size=2)
     trainer.backbone = SimpleNamespace(
         read_prompts=lambda prompts: (SimpleNamespace(reader=lambda group_size: None), torch.zeros(2, 1)),
         read_replies=lambda ids, reader: torch.zeros(*ids.shape, 1),
@@ -310,7 +312,7 @@ def test_with_a_share_of_one_the_loss_is_the_plain_one():
 
 def test_the_trainer_weights_the_chosen_tokens_and_no_others():
     trainer = RecPOTrainer.__new__(RecPOTrainer)
-    trainer.settings = PolicySettings(SamplingConfig(), 4, "grpo", EPSILON, EPSILON_HIGH, 2, top_entropy=0.2)
+    trainer.settings = PolicySettings(SamplingConfig(), GRPO, micro_batch_size=2, top_entropy=0.2)
     data = batch(GROUPS["mixed"])
     entropies = torch.rand(data.mask.shape, generator=torch.Generator().manual_seed(2))
     weights = trainer.token_weights(SimpleNamespace(sampled=data.mask, entropies=entropies))

@@ -7,7 +7,6 @@ from support.tiny import backbone
 from transformers.utils import logging
 
 from reckon.rl.objective import token_losses, token_weights
-from reckon.rl.policy_trainer import PolicySettings
 from reckon.rollout import SamplingConfig, SharedPrefixEngine, token_logprobs
 
 trl = pytest.importorskip("trl")
@@ -109,7 +108,3 @@ def test_the_loss_and_its_gradient_equal_trls(batch, loss_type, beta, tmp_path):
 def test_the_loss_types_differ_on_this_batch(batch):
     values = {loss_type: our_loss(batch, loss_type, 0.0).item() for loss_type in ("grpo", "dr_grpo", "dapo")}
     assert len({round(value, 6) for value in values.values()}) == 3
-
-
-def test_settings_default_to_no_reference():
-    assert PolicySettings(SamplingConfig(), 2, "grpo", 0.2, 0.2, 1).beta == 0

@@ -18,8 +18,9 @@ from torch import Tensor
 from reckon.errors import ReckonError
 from reckon.models.backbone import Backbone
 from reckon.models.token_batch import gather_rows
-from reckon.rl.advantages import Estimator, group_advantages
-from reckon.rl.objective import LossType, clip_share, token_kl, token_losses, token_weights, top_entropy_tokens
+from reckon.rl.advantages import group_advantages
+from reckon.rl.grpo import GRPOSettings
+from reckon.rl.objective import clip_share, token_kl, token_losses, token_weights, top_entropy_tokens
 from reckon.rl.reference import ReferencePolicy
 from reckon.rollout import Rollouts, SamplingConfig, SharedPrefixEngine, token_logprobs
 from reckon.training.checkpoints import CheckpointedTrainer
@@ -30,16 +31,10 @@ class PolicySettings:
     """Settings of the token objective."""
 
     sampling: SamplingConfig
-    num_generations: int
-    advantage: Estimator
-    epsilon: float
-    epsilon_high: float
+    grpo: GRPOSettings
+    """Group size, advantages, clipping, KL term."""
     micro_batch_size: int
     """Prompts per forward pass."""
-    loss_type: LossType = "grpo"
-    """Weighting of tokens, as in TRL's GRPOConfig."""
-    beta: float = 0.0
-    """Weight of the KL term against the reference policy, >= 0; 0 needs no reference policy."""
     top_entropy: float = 1.0
     """Share of the batch's tokens that get a gradient, those of highest entropy, in (0, 1]."""
 
@@ -130,7 +125,7 @@ class PolicyTrainer(StepTrainer, ABC):
         self.backbone, self.settings = backbone, settings
         self.engine = SharedPrefixEngine(backbone, marker, appends_marker=self.appends_marker)
         self._sums: dict[str, float] = defaultdict(float)
-        self.reference = ReferencePolicy(backbone) if settings.beta > 0 else None
+        self.reference = ReferencePolicy(backbone) if settings.grpo.beta > 0 else None
 
     @abstractmethod
     def prompt_ids(self, example: Row) -> list[int]:
@@ -159,7 +154,7 @@ class PolicyTrainer(StepTrainer, ABC):
     def token_weights(self, rollouts: Rollouts) -> Tensor:
         """Weight of each reply token in the loss: [N, T]."""
         settings = self.settings
-        weights = token_weights(rollouts.sampled, settings.loss_type, settings.sampling.max_completion_length)
+        weights = token_weights(rollouts.sampled, settings.grpo.loss_type, settings.sampling.max_completion_length)
         if settings.top_entropy == 1:
             return weights
         assert rollouts.entropies is not None
@@ -167,7 +162,7 @@ class PolicyTrainer(StepTrainer, ABC):
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         """One update over N = B * G trajectories: sample, reward, update, report."""
-        examples, settings = inputs["examples"], self.settings
+        examples, settings, grpo = inputs["examples"], self.settings, self.settings.grpo
         self.backbone.train_without_dropout()  # without dropout the ratios are 1 before the first step
         started = time.perf_counter()
 
@@ -175,15 +170,15 @@ class PolicyTrainer(StepTrainer, ABC):
         rollouts = self.engine.sample(
             [self.prompt_ids(example) for example in examples],
             settings.sampling,
-            num_generations=settings.num_generations,
+            num_generations=grpo.num_generations,
             generator=self.step_generator(),
             with_entropy=self.rewards_entropy or settings.top_entropy < 1,
         )
         sampled = time.perf_counter()
 
         # 2. Reward, and compare within each group.
-        rewards = self.score(rollouts, examples).view(-1, settings.num_generations)  # [B, G]
-        advantages = group_advantages(rewards, settings.advantage)  # [B, G]
+        rewards = self.score(rollouts, examples).view(-1, grpo.num_generations)  # [B, G]
+        advantages = group_advantages(rewards, grpo.advantage)  # [B, G]
         rewarded = time.perf_counter()
 
         # 3. Update. Each loss belongs to one trajectory and N is fixed, so micro_batch_size changes
@@ -192,7 +187,7 @@ class PolicyTrainer(StepTrainer, ABC):
         self.begin_update(examples)
         total = rewards.new_zeros(())
         for groups in micro_batches(rollouts, settings.micro_batch_size):
-            rows = [group * settings.num_generations + g for group in groups for g in range(settings.num_generations)]
+            rows = [group * grpo.num_generations + g for group in groups for g in range(grpo.num_generations)]
             part = rollouts.part(groups)
             chosen, compared = [examples[group] for group in groups], advantages[groups]
             token_loss, hidden = self._token_loss(part, weights[rows, : part.reply_ids.shape[1]], compared)
@@ -216,7 +211,7 @@ class PolicyTrainer(StepTrainer, ABC):
 
         The replies of a group share the forward pass of their prompt. `weights` is [n, T].
         """
-        settings, size = self.settings, self.settings.num_generations
+        settings, grpo, size = self.settings, self.settings.grpo, self.settings.grpo.num_generations
         ids, mask, old = part.reply_ids, part.sampled, part.logprobs
         states, last = self.backbone.read_prompts(part.prompts)
         hidden = self.backbone.read_replies(ids, states.reader(size))  # [n, T, D]
@@ -232,12 +227,12 @@ class PolicyTrainer(StepTrainer, ABC):
             old,
             weights,
             advantages.flatten(),
-            settings.epsilon,
-            settings.epsilon_high,
+            grpo.epsilon,
+            grpo.epsilon_high,
             reference_logprobs=reference,
-            beta=settings.beta,
+            beta=grpo.beta,
         )
-        outside = clip_share(logprobs.detach(), old, mask, settings.epsilon, settings.epsilon_high)
+        outside = clip_share(logprobs.detach(), old, mask, grpo.epsilon, grpo.epsilon_high)
         self._tally(
             tokens=tokens,
             entropy=entropy.sum(),

@@ -269,16 +269,7 @@ def fit(
             **shared,
             backbone=backbone,
             marker=MARKER,
-            settings=PolicySettings(
-                config.rollout,
-                config.recpo.num_generations,
-                config.recpo.advantage,
-                config.recpo.epsilon,
-                config.recpo.epsilon_high,
-                config.training.micro_batch_size,
-                config.recpo.loss_type,
-                config.recpo.beta,
-            ),
+            settings=PolicySettings(config.rollout, config.recpo, config.training.micro_batch_size),
         )
     else:
         trainer = ItemTrainer(**shared)

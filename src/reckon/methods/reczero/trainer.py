@@ -166,16 +166,7 @@ def fit(
         callbacks=list(callbacks),
         backbone=backbone,
         marker=REPLY_END,
-        settings=PolicySettings(
-            config.rollout,
-            config.grpo.num_generations,
-            config.grpo.advantage,
-            config.grpo.epsilon,
-            config.grpo.epsilon_high,
-            config.training.micro_batch_size,
-            config.grpo.loss_type,
-            config.grpo.beta,
-        ),
+        settings=PolicySettings(config.rollout, config.grpo, config.training.micro_batch_size),
     )
     trainer.attach(predictor, validation, TrajectoryLog(out / "trajectories"))
     save_config(config, out / "config.yaml")

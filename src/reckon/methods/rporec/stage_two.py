@@ -192,7 +192,6 @@ def fit_reasoning(
         )
     start = starting_point(out, resume, dataset.identity | {"backbone": backbone.fingerprint()})
     train, validation = training_rows(model, dataset)
-    grpo = config.grpo
     trainer = ReasoningTrainer(
         model=backbone.model,
         args=training_arguments(config.training, config.seed, out, backbone.device, SELECTION_METRIC, progress),
@@ -201,17 +200,7 @@ def fit_reasoning(
         callbacks=list(callbacks),
         backbone=backbone,
         marker=REPLY_END,
-        settings=PolicySettings(
-            config.rollout,
-            grpo.num_generations,
-            grpo.advantage,
-            grpo.epsilon,
-            grpo.epsilon_high,
-            config.training.micro_batch_size,
-            grpo.loss_type,
-            grpo.beta,
-            grpo.top_entropy,
-        ),
+        settings=PolicySettings(config.rollout, config.grpo, config.training.micro_batch_size, config.grpo.top_entropy),
     )
     trainer.attach(model, validation, TrajectoryLog(out / "trajectories"))
     save_config(config, out / "config.yaml")
