@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from reckon.errors import ConfigError, DataError, ShapeError
-from reckon.metrics import bootstrap_interval, paired_interval
+from reckon.metrics import bootstrap, bootstrap_interval, paired_interval
+from reckon.metrics.bootstrap import paired_root_interval
 
 
 def test_a_95_percent_interval_covers_the_truth_95_percent_of_the_time():
@@ -39,6 +40,29 @@ def test_the_standard_error_is_the_textbook_one():
     expected = 1.96 * np.sqrt(0.25 * 0.75 / 2000)
     assert interval.mean == 0.25
     assert (interval.hi - interval.lo) / 2 == pytest.approx(expected, rel=0.05)
+
+
+@pytest.mark.parametrize("root", [False, True], ids=["mean", "root mean"])
+def test_many_distinct_values_have_the_interval_of_few(monkeypatch, root):
+    rng = np.random.default_rng(3)
+    values, baseline = rng.exponential(size=400), rng.exponential(size=400)
+    users = np.repeat([f"u{n}" for n in range(100)], 4)
+    measured = paired_root_interval if root else paired_interval
+    few = measured(values, baseline, users, resamples=20_000)
+    monkeypatch.setattr(bootstrap, "MOST_PAIRS", 50)
+    many = measured(values, baseline, users, resamples=20_000)
+    assert many.difference == few.difference
+    assert (many.lo, many.hi) != (few.lo, few.hi)
+    assert many.hi - many.lo == pytest.approx(few.hi - few.lo, rel=0.05)
+    assert many.lo == pytest.approx(few.lo, abs=0.05 * (few.hi - few.lo))
+
+
+def test_many_distinct_values_in_another_order_have_the_same_interval(monkeypatch):
+    monkeypatch.setattr(bootstrap, "MOST_PAIRS", 50)
+    values = np.random.default_rng(1).random(200)
+    first, again = bootstrap_interval(values, seed=4), bootstrap_interval(values[::-1].copy(), seed=4)
+    assert (first.lo, first.hi) == (again.lo, again.hi)
+    assert 0 < again.hi - again.lo < 0.2
 
 
 def test_naming_every_row_another_user_changes_nothing():
