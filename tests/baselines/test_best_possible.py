@@ -49,7 +49,7 @@ def result(shop):
     return get
 
 
-def test_an_oracle_reaches_the_best_possible(result, best):
+def test_the_oracle_has_the_best_possible_metrics(result, best):
     found = result(Oracle)
     for metric in METRICS:
         interval = metric_interval(found, metric)

@@ -84,7 +84,7 @@ def test_a_shorter_list_begins_a_longer_one(recommender):
 
 
 @pytest.mark.parametrize("k", [0, -1])
-def test_a_list_of_nothing_is_refused(recommender, k):
+def test_a_list_of_less_than_one_item_is_refused(recommender, k):
     with pytest.raises(ConfigError, match="k = "):
         recommender.recommend([[0]], k)
 
@@ -94,12 +94,12 @@ def test_exclude_seen_never_returns_the_history(recommender):
         assert not set(history) & set(answer.items)
 
 
-def test_a_long_history_is_excluded_whole(recommender):
+def test_all_items_of_a_long_history_are_excluded(recommender):
     history = list(range(8))  # methods read its last three
     assert not set(recommender.recommend([history], MORE, exclude_seen=True)[0].items) & set(history)
 
 
-def test_without_exclusion_the_history_may_come_again(recommender):
+def test_without_exclusion_items_of_the_history_may_be_recommended(recommender):
     answers = recommender.recommend(HISTORIES, MORE, exclude_seen=False)
     assert all(len(answer.items) <= len(recommender.catalog) for answer in answers)
     assert any(set(history) & set(answer.items) for history, answer in zip(HISTORIES, answers, strict=True))
@@ -119,7 +119,7 @@ def test_no_users_get_no_lists(recommender):
     assert recommender.recommend([]) == []
 
 
-def test_the_users_beside_change_nothing(recommender):
+def test_a_list_does_not_depend_on_the_other_users(recommender):
     together = recommender.recommend(HISTORIES, 5)
     for history, answer in zip(HISTORIES, together, strict=True):
         alone = recommender.recommend([history], 5)[0]
@@ -131,7 +131,7 @@ def test_histories_may_be_arrays(recommender):
     assert recommender.recommend([np.array([0, 5, 3], dtype=np.int32)]) == recommender.recommend([[0, 5, 3]])
 
 
-def test_asking_twice_gives_the_same(recommender):
+def test_the_same_call_gives_the_same_lists(recommender):
     assert recommender.recommend(HISTORIES) == recommender.recommend(HISTORIES)
 
 
@@ -146,7 +146,7 @@ def test_ranks_agree_with_lists(recommender, data):
 
 
 @pytest.mark.parametrize("name", RANKING_BASELINES)
-def test_a_seed_decides_everything(name, data):
+def test_the_same_seed_gives_the_same_baseline(name, data):
     first, second = (RANKING_BASELINES[name].fit(data, TINY.get(name), seed=3) for _ in range(2))
     assert first.recommend(HISTORIES, 5) == second.recommend(HISTORIES, 5)
 

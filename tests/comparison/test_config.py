@@ -59,7 +59,7 @@ def test_a_wrong_field_is_named_by_its_path(tmp_path, values, field):
         load(tmp_path, **values)
 
 
-def test_fewer_than_three_seeds_need_a_word(tmp_path):
+def test_fewer_than_three_seeds_need_allow_few_seeds(tmp_path):
     assert load(tmp_path, seeds=[4], allow_few_seeds=True).seeds == (4,)
     assert load(tmp_path, ["seeds=[7]", "allow_few_seeds=true"]).seeds == (7,)
 
@@ -101,7 +101,7 @@ def test_an_unknown_method_gets_the_nearest_name():
 
 
 @pytest.mark.parametrize("name", contestants())
-def test_what_is_worth_tuning_are_settings_that_the_method_accepts(name):
+def test_every_method_accepts_its_own_search_space(name):
     found = contestant(name, "m")
     backbone = {} if name in (*RANKING_BASELINES, *RATING_BASELINES, "oracle") else {"backbone": "b"}
     backbone |= {"traces": "t"} if name == "recone" else {}

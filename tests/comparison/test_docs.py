@@ -38,7 +38,7 @@ def test_the_documented_file_is_a_comparison(task):
     checked(config)
 
 
-def test_what_the_text_regression_reads_is_the_window_of_the_rows(tmp_path):
+def test_the_text_regression_reads_the_window_of_the_rows(tmp_path):
     data = rated_shelf.dataset(tmp_path / "data")
     examples = rating_rows_of(data, "test", None).examples
     assert examples.window == examples.item_window == DEFAULT_WINDOW

@@ -86,7 +86,7 @@ def test_all_methods_are_asked_about_the_same_rows(finished):
     assert len({json.dumps(about["protocol"]) for about in abouts}) == 1
 
 
-def test_the_same_method_twice_differs_by_nothing(finished):
+def test_the_same_method_twice_has_a_difference_of_zero(finished):
     comparison, _, _ = finished
     again = [d for d in comparison.differences if d.name == "again"]
     assert [d.metric for d in again] == ["hit@3", "ndcg@3"]
@@ -115,7 +115,7 @@ def test_a_finished_cell_is_never_trained_again(finished, data):
     assert metrics_of(later)["rows"] == metrics_of(comparison)["rows"]
 
 
-def test_only_what_changed_is_trained_and_what_was_there_is_kept(finished, data):
+def test_only_changed_cells_are_trained_again(finished, data):
     _, out, _ = finished
     here = Here()
     longer = replace(RECENT, settings={"days": 5})
@@ -127,14 +127,14 @@ def test_only_what_changed_is_trained_and_what_was_there_is_kept(finished, data)
 
 
 @pytest.mark.parametrize("protocol", [ProtocolConfig(exclude_seen=False), ProtocolConfig(rows=9)])
-def test_another_protocol_is_another_cell(finished, data, protocol):
+def test_a_cell_depends_on_the_protocol(finished, data, protocol):
     _, out, _ = finished
     here = Here()
     run_comparison(data, config(protocol=protocol), out, runner=here)
     assert len(here.ran) == 9
 
 
-def test_a_comparison_that_was_killed_goes_on_where_it_stopped(data, tmp_path):
+def test_a_killed_comparison_continues_where_it_stopped(data, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run_comparison(data, config(), tmp_path / "c", runner=Here(stop_after=4))
     here = Here()
@@ -142,7 +142,7 @@ def test_a_comparison_that_was_killed_goes_on_where_it_stopped(data, tmp_path):
     assert len(here.ran) == 5
 
 
-def test_a_half_written_cell_is_made_again(data, tmp_path):
+def test_an_unfinished_cell_is_run_again(data, tmp_path):
     run_comparison(data, config(), tmp_path / "c", runner=Here())
     whole = next((tmp_path / "c" / "cells" / "again").iterdir())
     whole.rename(whole.with_name(f".{whole.name}"))  # as a kill leaves it
@@ -152,7 +152,7 @@ def test_a_half_written_cell_is_made_again(data, tmp_path):
     assert [cell.label for cell in here.ran] == ["again"]
 
 
-def test_a_failed_method_is_shown_with_its_error_and_stops_nobody(untimed, tmp_path):
+def test_a_failed_method_is_shown_with_its_error_and_the_others_continue(untimed, tmp_path):
     comparison = run_comparison(untimed, config(), tmp_path / "c", runner=Here())
     assert [standing.name for standing in comparison.whole] == ["popularity", "again"]
     tables = tables_of(comparison)
@@ -163,14 +163,14 @@ def test_a_failed_method_is_shown_with_its_error_and_stops_nobody(untimed, tmp_p
     assert "hit@1" not in row and set(row["failures"]) == {"0", "1", "2"}
 
 
-def test_a_failed_cell_is_tried_again(untimed, tmp_path):
+def test_a_failed_cell_is_run_again(untimed, tmp_path):
     run_comparison(untimed, config(), tmp_path / "c", runner=Here())
     here = Here()
     run_comparison(untimed, config(), tmp_path / "c", runner=here)
     assert {cell.label for cell in here.ran} == {"recent-popularity"}
 
 
-def test_without_its_baseline_nothing_is_compared(untimed, tmp_path):
+def test_a_failed_baseline_leaves_no_differences(untimed, tmp_path):
     comparison = run_comparison(untimed, config(baseline="recent-popularity"), tmp_path / "c", runner=Here())
     assert comparison.differences == [] and "differences" not in tables_of(comparison)
 
@@ -192,7 +192,7 @@ def test_tuning_keeps_the_settings_that_validation_rows_prefer(data, tmp_path):
     assert again.ran == []
 
 
-def test_everything_wrong_is_refused_before_anything_is_trained(data, tmp_path):
+def test_wrong_settings_are_refused_before_training(data, tmp_path):
     here = Here()
     for method, field in (
         (MethodConfig(method="popular"), r"methods\[1\].method"),
@@ -205,7 +205,7 @@ def test_everything_wrong_is_refused_before_anything_is_trained(data, tmp_path):
     assert here.ran == [] and not (tmp_path / "c").exists()
 
 
-def test_a_folder_of_something_else_is_left_alone(data, tmp_path):
+def test_a_folder_with_other_files_is_refused_and_not_changed(data, tmp_path):
     (tmp_path / "letter.txt").write_text("dear")
     with pytest.raises(CheckpointError, match="something else"):
         run_comparison(data, config(), tmp_path, runner=Here())
@@ -220,14 +220,14 @@ def test_a_damaged_cell_fails_alone(data, tmp_path):
     assert "is damaged" in tables_of(comparison)["metrics"].rows[1][0]
 
 
-def test_every_table_says_what_it_was_measured_with(finished):
+def test_every_table_names_data_rows_and_seeds(finished):
     comparison, _, _ = finished
     for name, grid in tables_of(comparison).items():
         for fact in (comparison.dataset.checksum[:12], "seeds 0, 1, 2", "leave-one-out", "no tuning", "30 test rows"):
             assert fact in grid.caption, name
 
 
-def test_numbers_among_samples_carry_the_number_in_their_name(data, tmp_path):
+def test_sampled_metrics_have_the_number_of_negatives_in_their_name(data, tmp_path):
     searched = replace(RECENT, search={"days": [1, 2]})
     sampled = config(POPULAR, searched, protocol=ProtocolConfig(negatives=3), tuning=TuningConfig(trials=2))
     comparison = run_comparison(data, sampled, tmp_path / "c", runner=Here())
@@ -249,7 +249,7 @@ def test_a_published_row_is_marked_and_compared_with_nothing(data, tmp_path):
     assert metrics_of(comparison)["published"][0]["values"] == row.values
 
 
-def test_a_published_row_that_cannot_be_is_refused(data, tmp_path):
+def test_impossible_published_numbers_are_refused(data, tmp_path):
     row = PublishedConfig(name="P", values={"hit@3": 0.1, "ndcg@3": 0.2}, note="n")
     with pytest.raises(DataError, match=r"P: ndcg@3 = 0.2: exceeds hit@3"):
         run_comparison(data, config(published=(row,)), tmp_path / "c", runner=Here())
@@ -267,17 +267,17 @@ def test_on_the_bookshop_an_oracle_reaches_the_best_possible_and_popularity_lies
         assert rows["popularity"][f"{metric}_ci"][1] < best
 
 
-def test_an_oracle_of_a_data_set_that_is_no_shop_fails(data, tmp_path):
+def test_the_oracle_fails_on_other_data(data, tmp_path):
     comparison = run_comparison(data, config(POPULAR, MethodConfig(method="oracle")), tmp_path / "c", runner=Here())
     assert "is not a bookshop" in comparison.standings[1].failures[0]
 
 
 @pytest.mark.slow
-def test_processes_of_a_fork_server_say_the_same(finished, data, tmp_path):
+def test_forked_processes_give_the_same_results(finished, data, tmp_path):
     same_in_processes(finished, data, tmp_path)
 
 
-def test_cells_in_processes_of_their_own_say_the_same(finished, data, tmp_path, monkeypatch):
+def test_cells_in_their_own_processes_give_the_same_results(finished, data, tmp_path, monkeypatch):
     monkeypatch.setattr(workers_module, "_context", lambda: multiprocessing.get_context("fork"))
     same_in_processes(finished, data, tmp_path)
 
@@ -297,7 +297,7 @@ def kill_me(spec, connection):
     run_here(cell)
 
 
-def test_a_process_that_dies_is_a_failure_of_its_cell_alone(data, tmp_path, monkeypatch):
+def test_a_dead_process_fails_only_its_cell(data, tmp_path, monkeypatch):
     monkeypatch.setattr(workers_module, "work", kill_me)
     monkeypatch.setattr(workers_module, "_context", lambda: multiprocessing.get_context("fork"))
     few = config(POPULAR, AGAIN, seeds=(0,), allow_few_seeds=True)
@@ -306,7 +306,7 @@ def test_a_process_that_dies_is_a_failure_of_its_cell_alone(data, tmp_path, monk
     assert comparison.standings[1].failures == {0: "the process ended with signal 9, perhaps for lack of memory"}
 
 
-def test_the_command_writes_tables_and_goes_on(data, tmp_path, monkeypatch):
+def test_the_command_writes_tables_and_resumes(data, tmp_path, monkeypatch):
     import reckon.comparison.harness as harness
 
     monkeypatch.setattr(harness.run_comparison, "__kwdefaults__", {"runner": Here()})
@@ -343,13 +343,13 @@ def test_options_of_the_other_form_are_refused(arguments):
     assert done.exit_code == 2 and "reckon: " in done.output
 
 
-def test_data_sets_load_where_the_cells_say(finished):
+def test_the_data_path_of_a_cell_leads_to_the_data_set(finished):
     comparison, _, here = finished
     assert Dataset.load(here.ran[0].data).checksum == comparison.dataset.checksum
 
 
 @pytest.mark.parametrize("changed", ["words", "rating_scale", "notes", "revision"])
-def test_a_cell_is_kept_only_where_all_that_decides_it_is_the_same(data, tmp_path, monkeypatch, changed):
+def test_a_cell_is_kept_only_if_all_its_inputs_are_equal(data, tmp_path, monkeypatch, changed):
     copy = tmp_path / "data"
     shutil.copytree(data, copy)
     run_comparison(copy, config(), tmp_path / "c", runner=Here())
@@ -368,7 +368,7 @@ def test_a_cell_is_kept_only_where_all_that_decides_it_is_the_same(data, tmp_pat
     assert len(again.ran) == 9
 
 
-def test_a_failed_trial_is_counted_and_a_failed_baseline_leaves_nothing_tested(data, untimed, tmp_path):
+def test_a_failed_trial_is_counted_and_a_failed_baseline_leaves_no_tests(data, untimed, tmp_path):
     searched = replace(RECENT, search={"days": [1, 2, 4]})
     tuned = config(POPULAR, searched, tuning=TuningConfig(trials=4))
 
@@ -385,7 +385,7 @@ def test_a_failed_trial_is_counted_and_a_failed_baseline_leaves_nothing_tested(d
     assert "Nothing was tested: recent-popularity failed" in caption and "°" not in caption
 
 
-def test_a_backbone_under_another_split_than_the_datas_is_warned_of(data, tmp_path):
+def test_a_backbone_under_another_split_gives_a_warning(data, tmp_path):
     values = {"backbone": "hub/id", "preset": "small"}
     model = MethodConfig(method="no-reasoning", settings=values)
     found = {}

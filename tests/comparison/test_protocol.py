@@ -30,12 +30,12 @@ def test_a_data_set_can_be_split_another_way(data):
     assert data.protocol == "leave-one-out"  # the first one stays as it is
 
 
-def test_given_rows_cannot_be_made_up(data):
+def test_the_given_split_needs_given_rows(data):
     with pytest.raises(ConfigError, match=r"protocol\.split"):
         apply_split(data, ProtocolConfig(split="given"))
 
 
-def test_rows_are_the_same_every_time_and_say_when_they_are_not(data):
+def test_equal_rows_have_equal_checksums_and_others_do_not(data):
     assert rows(data).checksum == rows(data).checksum
     assert len({rows(data).checksum, rows(data, rows=5).checksum, rows(data, negatives=2).checksum}) == 3
     assert len(rows(data, rows=5)) == 5
@@ -49,7 +49,7 @@ def test_a_shorter_window_reads_less_of_the_same_rows(data):
     assert (short.targets == found.examples.targets).all()
 
 
-def test_negatives_are_never_the_target_nor_anything_taken_before(data):
+def test_negatives_hold_neither_the_target_nor_the_history(data):
     found = rows(data, negatives=4)
     for row, drawn in enumerate(found.negatives):
         assert len(set(drawn.tolist())) == 4
@@ -72,7 +72,7 @@ def test_a_sampled_rank_counts_the_negatives_that_score_as_much(data):
 
 
 @pytest.mark.parametrize("exclude_seen", [True, False])
-def test_a_target_that_was_taken_before_is_a_miss_among_samples_where_it_is_excluded(tmp_path, exclude_seen):
+def test_a_seen_target_is_a_sampled_miss_only_with_exclude_seen(tmp_path, exclude_seen):
     data = shelf.dataset(tmp_path / "data", step=4)  # readers go round three books
     found = rows(data, negatives=4, exclude_seen=exclude_seen)
     ranker = RankedBaseline(Popularity.fit(data, exclude_seen=exclude_seen))
@@ -89,7 +89,7 @@ class NarrowBeam(RankedBaseline):
         return ranked
 
 
-def test_a_target_taken_before_that_a_beam_did_not_find_is_ranked_among_the_samples_where_repeats_are_allowed(tmp_path):
+def test_with_repeats_a_seen_target_outside_the_beam_is_ranked_among_the_negatives(tmp_path):
     data = shelf.dataset(tmp_path / "data", step=4)
     found = rows(data, negatives=4, exclude_seen=False)
     assert all(target in found.examples.seen(row) for row, target in enumerate(found.examples.targets))

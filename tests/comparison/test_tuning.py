@@ -8,13 +8,13 @@ from reckon.errors import ConfigError
 SPACE = {"a": [1, 2, 3], "b": [True, False]}
 
 
-def test_the_given_settings_come_first_and_no_settings_come_twice():
+def test_trials_start_with_the_given_settings_and_are_unique():
     trials = trials_of({"a": 2, "b": True}, SPACE, 4, "m")
     assert trials[0] == {"a": 2, "b": True}
     assert len(trials) == 4 == len({str(trial) for trial in trials})
 
 
-def test_a_small_space_is_tried_whole():
+def test_a_small_search_space_is_tried_completely():
     assert len(trials_of({"a": 2, "b": True}, SPACE, 50, "m")) == 6
     assert len(trials_of({}, SPACE, 50, "m")) == 7  # the defaults, whatever they are, and all six
 
@@ -24,15 +24,15 @@ def test_draws_are_the_same_every_time_and_differ_between_methods():
     assert trials_of({}, space, 8, "m") == trials_of({}, space, 8, "m") != trials_of({}, space, 8, "n")
 
 
-def test_a_huge_space_is_drawn_from_without_being_listed():
+def test_a_huge_search_space_is_not_enumerated():
     assert len(trials_of({}, {name: list(range(100)) for name in "abcdefgh"}, 5, "m")) == 5
 
 
-def test_no_budget_is_no_trial_and_nothing_to_tune_is_one():
+def test_budget_zero_gives_no_trial_and_an_empty_search_space_one():
     assert trials_of({"a": 1}, SPACE, 0, "m") == [] and trials_of({"a": 1}, {}, 9, "m") == [{"a": 1}]
 
 
-def test_the_best_of_equals_is_the_first_and_failures_are_passed_over():
+def test_the_best_trial_is_the_first_of_ties_without_failures():
     assert best_trial([0.1, None, 0.3, 0.3]) == 2
     assert best_trial([None, None]) is None
 

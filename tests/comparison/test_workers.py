@@ -22,7 +22,7 @@ def test_no_worker_outlives_a_harness_that_is_killed(tmp_path):
     assert (tmp_path / "started").exists()
 
 
-def test_a_cell_that_crashed_is_printed_as_failed_whatever_it_left(tmp_path, capsys):
+def test_a_crashed_cell_is_printed_as_failed(tmp_path, capsys):
     cell = SimpleNamespace(name="a, seed 0", finished=False, growing=tmp_path)
     with _Lines.shown(1, 0) as lines:
         lines.move(cell, "starting")

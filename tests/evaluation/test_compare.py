@@ -49,7 +49,7 @@ def test_metrics_json_has_exactly_the_agreed_form(tmp_path, results):
     assert (read["paired"][1]["name"], read["paired"][1]["baseline"]) == ("r2ec", "no-reasoning")
 
 
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
     path = write_metrics(tmp_path / "metrics.json", [], None, 1.0)
     before = path.read_text()
 
@@ -64,7 +64,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_metric_that_is_no_number_is_never_written(tmp_path, value):
+def test_a_metric_that_is_not_finite_is_never_written(tmp_path, value):
     with pytest.raises(DataError, match="NaN"):
         write_metrics(tmp_path / "metrics.json", [{"name": "r2ec", "hit@5": value}], None, 1.0)
     assert not list(tmp_path.iterdir())
@@ -119,7 +119,7 @@ def test_markdown_has_one_line_per_result_and_as_many_cells_as_headings(results)
     assert [line.count("|") for line in lines[:5]] == [8] * 5
 
 
-def test_a_difference_of_nothing_is_not_clear(results):
+def test_a_difference_of_zero_is_not_clear(results):
     twin = RankingResult("twin", results[0].ranks, 100, user_ids=USERS)
     pair = compare([results[0], twin], "popularity", ["hit@5"])[0]
     assert not pair.clear

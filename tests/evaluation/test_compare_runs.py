@@ -29,7 +29,7 @@ def runs(tmp_path_factory):
     return path
 
 
-def test_methods_stand_side_by_side_and_the_last_is_paired_with_each_other(runs):
+def test_the_last_run_is_paired_with_every_other_row(runs):
     evaluation = compare_runs([runs / "r2ec", runs / "history-only", runs / "full"], ks=(5, 10))
     metrics, rates, pairs = ranking_tables(evaluation)
     names = ["popularity", "no-reasoning", "history-only", "rporec, stage I"]
@@ -39,19 +39,19 @@ def test_methods_stand_side_by_side_and_the_last_is_paired_with_each_other(runs)
     assert all(" to " in row[3] for row in pairs.rows)
 
 
-def test_a_run_measures_the_same_wherever_it_stands(runs):
+def test_the_metrics_of_a_run_do_not_depend_on_its_position(runs):
     one = compare_runs([runs / "full", runs / "r2ec"], ks=(5,)).results
     other = compare_runs([runs / "history-only", runs / "full"], ks=(5,)).results
     assert next(result for result in one if result.name == "rporec, stage I").ranks.tolist() == other[-1].ranks.tolist()
 
 
-def test_nothing_is_written(runs):
+def test_a_comparison_of_runs_writes_no_files(runs):
     before = sorted(path.relative_to(runs) for path in runs.rglob("*"))
     compare_runs([runs / "history-only", runs / "full"], split="valid", ks=(5,))
     assert sorted(path.relative_to(runs) for path in runs.rglob("*")) == before
 
 
-def test_what_cannot_be_compared_is_refused(runs, tmp_path):
+def test_incomparable_runs_are_refused(runs, tmp_path):
     with pytest.raises(ConfigError, match="needs two runs"):
         compare_runs([runs / "full"])
     with pytest.raises(CheckpointError, match="given twice"):
@@ -65,7 +65,7 @@ def test_what_cannot_be_compared_is_refused(runs, tmp_path):
             compare_runs(order)
 
 
-def test_runs_that_may_recommend_other_items_are_not_compared(runs, tmp_path):
+def test_runs_of_different_exclude_seen_are_not_compared(runs, tmp_path):
     from reckon.data import Dataset
 
     data = Dataset.load(runs / "data")

@@ -24,7 +24,7 @@ def test_terciles_hold_every_row_once_and_keep_equal_values_together(values, lab
     assert all(len(set(groups.of_row[values == value])) == 1 for value in values)
 
 
-def test_a_group_of_few_rows_has_no_number():
+def test_a_group_of_few_rows_has_no_metric():
     groups = groups_of(np.array([0] * LEAST_ROWS + [1]), ((0, 0), (1, None)))
     many, few = intervals_of(np.ones(LEAST_ROWS + 1), range(LEAST_ROWS + 1), "hit@10", groups)
     assert (many.mean, few) == (1, None)

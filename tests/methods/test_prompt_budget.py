@@ -54,7 +54,7 @@ def test_titles_of_ten_thousand_characters_are_cut_and_counted(tmp_path, method,
 
 
 @pytest.mark.parametrize("method", MAKE)
-def test_the_oldest_events_go_first_and_the_whole_fits_the_model(tmp_path, method):
+def test_the_oldest_events_are_dropped_until_the_prompt_fits(tmp_path, method):
     model, _ = MAKE[method](tmp_path, window=60, title_words=8, max_tokens=230)
     history = [number % 11 for number in range(60)] + [11]
     example = model.example_of(history)
@@ -81,7 +81,7 @@ def test_a_reply_that_leaves_no_room_for_a_prompt_is_refused_at_the_start(tmp_pa
 
 
 @pytest.mark.parametrize("method", MAKE)
-def test_evaluation_shows_what_prompts_lost(tmp_path, method):
+def test_evaluation_reports_cuts_of_prompts(tmp_path, method):
     model, data = MAKE[method](tmp_path, max_tokens=70, title_words=2)
     examples = data.examples("test", 3)
     rates = ranking_result("run", model, examples)[0].rates
@@ -92,7 +92,7 @@ def test_evaluation_shows_what_prompts_lost(tmp_path, method):
     assert "cut_titles" in rates
 
 
-def test_a_model_that_is_read_again_has_the_same_prompts(tmp_path):
+def test_a_loaded_model_has_the_same_prompts(tmp_path):
     model, data = rporec_talker.recommender(tmp_path, prompt={"max_tokens": 80, "title_tokens": 5})
     fit_rechead(model, data, tmp_path / "run")
     again = RPORec.from_pretrained(tmp_path / "run")
@@ -159,7 +159,7 @@ def test_a_reasoning_too_long_to_be_summarised_whole_loses_its_end():
 
 
 @pytest.mark.parametrize("arm", ["full", "no-reasoning"])
-def test_training_logs_what_prompts_lost_and_that_the_model_is_the_limit(tmp_path, arm):
+def test_training_logs_cuts_of_prompts_and_the_context_limit(tmp_path, arm):
     shelf.train(tmp_path, "run", arm=arm, max_steps=1, prompt={"title_words": 1})
     (entry,) = steps(tmp_path / "run")
     assert entry["prompt/dropped_events"] == 0 and 1 < entry["prompt/cut_titles"] <= 3

@@ -21,7 +21,7 @@ def test_repeats_are_rows_whose_whole_history_holds_the_target(examples):
     assert 0 < examples.repeats.sum() < len(examples)
 
 
-def test_rows_whose_target_cannot_be_recommended_are_left_out_and_counted(examples, caplog):
+def test_rows_with_an_excluded_target_are_left_out_and_counted(examples, caplog):
     with caplog.at_level(logging.WARNING):
         kept = reachable(examples, exclude_seen=True)
     assert len(kept) == len(examples) - examples.repeats.sum() and not kept.repeats.any()

@@ -65,7 +65,7 @@ def test_many_distinct_values_in_another_order_have_the_same_interval(monkeypatc
     assert 0 < again.hi - again.lo < 0.2
 
 
-def test_naming_every_row_another_user_changes_nothing():
+def test_one_user_per_row_is_the_default():
     values = np.random.default_rng(0).random(50)
     assert bootstrap_interval(values, [str(n) for n in range(50)]).lo == pytest.approx(bootstrap_interval(values).lo)
 
@@ -91,7 +91,7 @@ def test_pairing_finds_a_difference_that_separate_intervals_hide():
     assert bootstrap_interval(better).lo < bootstrap_interval(baseline).hi
 
 
-def test_two_equal_methods_differ_by_nothing():
+def test_equal_methods_have_a_difference_of_zero():
     values = np.random.default_rng(0).random(100)
     pair = paired_interval(values, values)
     assert (pair.difference, pair.lo, pair.hi, pair.p_value) == (0, 0, 0, 1)

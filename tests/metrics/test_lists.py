@@ -20,7 +20,7 @@ COUNTS = np.array([6, 3, 1, 0])
 CLOSE = dict(rel=0, abs=1e-9)
 
 
-def test_exposure_counts_the_first_places_only_and_no_filler():
+def test_exposure_counts_only_the_first_k_items_without_padding():
     assert exposure(np.array([[0, 1, 2], [0, -1, -1]]), 4, 2).tolist() == [2, 1, 0, 0]
 
 
@@ -107,7 +107,7 @@ def test_lists_that_are_too_short_are_refused():
     assert mean_popularity(np.array([[0, 1, 2, 3]]), COUNTS, 10) == 2.5  # the whole catalog is all there is
 
 
-def test_blocks_change_nothing(monkeypatch):
+def test_metrics_do_not_depend_on_the_block_size(monkeypatch):
     import reckon.metrics.lists as module
 
     rng = np.random.default_rng(1)

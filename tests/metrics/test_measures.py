@@ -19,7 +19,7 @@ def result(seed, noise, missing=()):
     return RatingResult("m", predictions, targets, Scale(1, 5, 1), USERS)
 
 
-def test_a_metric_of_one_seed_is_that_of_the_evaluation():
+def test_a_metric_of_one_seed_equals_the_evaluation():
     one = result(0, 1.0, missing=[3, 4])
     summary = rating_summary(one)
     for metric in ("mae", "rmse"):
@@ -32,7 +32,7 @@ def test_a_metric_of_one_seed_is_that_of_the_evaluation():
 
 
 @pytest.mark.parametrize(("metric", "paired"), [("mae", mae_difference), ("rmse", rmse_difference)])
-def test_a_difference_of_one_seed_is_that_of_the_evaluation(metric, paired):
+def test_a_difference_of_one_seed_equals_the_evaluation(metric, paired):
     one, other, measure = result(0, 1.0), result(0, 0.5), measure_of(metric)
     assert measure.paired(measure.values(one), measure.values(other), USERS, 2000) == paired(one, other)
 
@@ -42,13 +42,13 @@ def test_rmse_over_seeds_is_the_root_of_the_mean_square():
     assert measure.of(np.mean([[1.0, 9.0], [4.0, 2.0]], axis=0)) == 2.0  # squares 1, 9, 4, 2
 
 
-def test_ranks_are_measured_as_ever():
+def test_measures_of_ranks_equal_the_metrics_of_ranks():
     ranked = RankingResult("m", np.array([1, 4, 2]), 10)
     assert (measure_of("ndcg@3").values(ranked) == metric_values(ranked, "ndcg@3")).all()
     assert not measure_of("hit@3").lower_is_better and measure_of("rmse").lower_is_better
 
 
-def test_the_detectable_difference_of_means_is_the_usual_one():
+def test_the_detectable_difference_of_means_is_that_of_significance():
     measure, one, other = measure_of("mae"), result(0, 1.0), result(0, 0.5)
     values, baseline = measure.values(one), measure.values(other)
     assert measure.detectable(values, baseline, USERS) == minimum_detectable_difference(values - baseline, USERS)

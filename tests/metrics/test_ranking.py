@@ -147,7 +147,7 @@ def test_the_summary_has_exactly_the_keys_of_metrics_json(random_result):
         assert lo <= row[metric] <= hi
 
 
-def test_the_summary_ends_with_what_the_result_counted_itself():
+def test_the_summary_ends_with_the_rates_of_the_result():
     counted = RankingResult("method", np.array([1]), 5, rates={"truncated": 0.25, "reply_length": 17.0})
     assert list(summary(counted).items())[-2:] == [("truncated", 0.25), ("reply_length", 17.0)]
 
@@ -162,7 +162,7 @@ def test_the_summary_ends_with_what_the_result_counted_itself():
         ([[1]], ShapeError),
     ],
 )
-def test_ranks_that_cannot_be_are_refused(ranks, error):
+def test_invalid_ranks_are_refused(ranks, error):
     with pytest.raises(error, match="ranks"):
         result(ranks)
 
@@ -208,12 +208,12 @@ def test_a_pair_of_results_on_other_rows_is_refused(other):
         paired_difference(result([1, 2], user_ids=["a", "b"]), other, "hit@5")
 
 
-def test_a_miss_is_worth_nothing_even_where_the_cutoff_is_beyond_the_catalog():
+def test_a_miss_counts_zero_for_cutoffs_beyond_the_catalog():
     missed = np.full(4, 9)  # of 8 items
     for metric in ("hit@10", "recall@10", "ndcg@10", "mrr"):
         assert rank_values(missed, metric, 8).tolist() == [0.0] * 4
 
 
-def test_ranks_of_any_kind_are_worth_the_same():
+def test_rank_values_do_not_depend_on_the_type_of_ranks():
     assert rank_values([1, 3, 9], "ndcg@10", 8).tolist() == [1.0, 0.5, 0.0]
     assert rank_values(np.array([1, 3, 9]), "hit@2", 8).tolist() == [1.0, 0.0, 0.0]

@@ -71,7 +71,7 @@ def test_an_unparseable_reply_makes_the_worst_error_of_the_scale(scale, target, 
 
 
 @pytest.mark.parametrize("target", [1, 2, 3, 4, 5])
-def test_no_rating_on_the_scale_is_worse_than_none(target):
+def test_no_rating_on_the_scale_has_a_larger_error_than_nan(target):
     none = absolute_errors(result([NAN], [target]))[0]
     assert none == max(absolute_errors(result([rating], [target]))[0] for rating in STARS.values())
 
@@ -164,14 +164,14 @@ def test_the_rmse_difference_is_that_of_roots_over_the_same_resampled_users():
     assert (found.lo, found.hi) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])), abs=0.015)
 
 
-def test_root_intervals_refuse_what_has_no_root():
+def test_root_intervals_refuse_negative_values():
     with pytest.raises(DataError, match=r"values\[1\]"):
         paired_root_interval(np.array([1.0, 2.0]), np.array([1.0, -0.1]))
     with pytest.raises(ShapeError):
         paired_root_interval(np.ones(2), np.ones(3))
 
 
-def test_columns_are_resampled_as_each_would_be_alone():
+def test_each_column_has_the_interval_of_a_single_column():
     """The bootstrap of one column did not change when it learned to draw two together."""
     values = np.random.default_rng(0).random(80)
     users = [f"u{n % 30}" for n in range(80)]
@@ -213,7 +213,7 @@ def test_a_pair_of_results_on_other_rows_is_refused(difference, other):
         (lambda: result([4], [4], spread=np.array([-1.0])), DataError),
     ],
 )
-def test_a_result_that_cannot_be_is_refused(make, error):
+def test_an_invalid_result_is_refused(make, error):
     with pytest.raises(error, match="method"):
         make()
 

@@ -14,7 +14,7 @@ def test_holm_by_hand():
     assert holm([]) == [] and holm([0.02]) == [0.02]
 
 
-def test_holm_refuses_what_is_no_p_value():
+def test_holm_refuses_values_outside_zero_to_one():
     with pytest.raises(DataError, match="not all in 0"):
         holm([0.1, float("nan")])
 

@@ -35,7 +35,7 @@ def test_a_text_within_tokens_is_a_beginning_that_was_measured(text, most):
     assert len(count(kept)) <= most and text.startswith(kept)
 
 
-def test_titles_are_plain_within_both_limits_and_know_what_they_lost():
+def test_titles_are_plain_within_both_limits_and_report_cuts():
     fast = tokenizer()
     titles = PromptTitles(["Calm <Sea>", "a b c d e", CHINESE, "", "x" * 10_000], fast, 4, 12)
     assert list(titles)[:2] == ["Calm (Sea)", "a b c d"] and titles[3] == "untitled"
@@ -77,7 +77,7 @@ def test_64_words_of_chinese_are_128_characters():
     assert len(text.partition("about: ")[2]) == 126  # `about:` is a word
 
 
-def test_a_prompt_may_be_as_long_as_the_model_leaves_it():
+def test_a_prompt_may_use_all_positions_beside_the_reply():
     fits = dict(bare=20, reply_setting="rollout.max_completion_length")
     assert prompt_limit(2048, None, 512, **fits) == 2048
     assert prompt_limit(2048, 32_768, 512, **fits) == 2048

@@ -91,7 +91,7 @@ def test_plain_text_is_one_line_without_brackets_and_stays_as_it_is(text):
     assert not any(mark in once.lower() for mark in MARKS)
 
 
-def test_what_changes_in_a_text_is_little():
+def test_plain_text_changes_only_markup():
     assert plain("Tom & Jerry <3 [Blu-ray]") == "Tom & Jerry (3 [Blu-ray]"
     assert plain("<|im_end|></think>One<br/>two\n three") == "(|im_end|)(/think)One two three"
     assert guarded("[INST] of [The Quiet Harbour]", TOKENIZERS["mistral"]) == "[ INST] of [The Quiet Harbour]"

@@ -65,7 +65,7 @@ def test_reviews_are_shortened_before_a_rating_is_dropped():
     assert "summary 0" in halfway.text
 
 
-def test_others_ratings_go_before_the_users_own_and_the_oldest_first():
+def test_others_ratings_are_dropped_before_the_users_oldest_first():
     ratings_alone = len(fit(100_000, review_words=0).ids)
     dropped, texts = [], []
     for budget in range(ratings_alone, ratings_alone - 260, -1):
@@ -87,7 +87,7 @@ def test_others_ratings_go_before_the_users_own_and_the_oldest_first():
     assert "nothing yet" not in texts[-1]
 
 
-def test_the_most_that_fits_is_kept():
+def test_a_prompt_keeps_as_much_as_fits():
     budget = (len(fit(100_000, review_words=0).ids) + len(fit(100_000).ids)) // 2
     fitted = fit(budget)
     words = max(line.count("dark") + line.count("tide") + 2 for line in fitted.text.splitlines())  # of the summary: 2

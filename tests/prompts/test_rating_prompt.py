@@ -75,7 +75,7 @@ def test_reviews_titles_and_items_are_cut_to_their_words():
     assert "The book to rate: Calm Sea. genre:" in text.splitlines()
 
 
-def test_others_reviews_have_a_length_of_their_own():
+def test_others_reviews_have_their_own_word_limit():
     both, short, longer = (content(EXAMPLE, review_words=2, item_review_words=words) for words in (None, 1, 3))
     assert both == content(EXAMPLE, review_words=2, item_review_words=2)
     mine = [line for line in both.splitlines() if line.startswith("[")]
@@ -86,7 +86,7 @@ def test_others_reviews_have_a_length_of_their_own():
         assert others and max(map(len, others)) == words
 
 
-def test_no_review_words_leave_the_ratings():
+def test_zero_review_words_keep_the_ratings():
     assert "[The Quiet Harbour] 4" in content(EXAMPLE, review_words=0).splitlines()
 
 

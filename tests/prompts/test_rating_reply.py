@@ -210,7 +210,7 @@ def test_a_reply_ends_at_the_stop_text():
     assert PERFECT.endswith(REPLY_END) and PERFECT.count(REPLY_END) == 1
 
 
-def test_the_instruction_echoed_is_no_rating():
+def test_an_echo_of_the_instruction_has_no_rating():
     instruction = rating_messages(EXAMPLE, CATALOG, WORDS, STARS)[0]["content"]
     assert parse_rating(instruction, STARS).rating is None
     assert parse_rating(instruction[instruction.index("<analyze user>") :], STARS).problem == "not a number"
@@ -237,14 +237,14 @@ def linear_time():
         pytest.param("<analyze user", True, None, id="half tags"),
     ],
 )
-def test_ten_megabytes_are_judged_like_a_few_words(unit, in_block, problem):
+def test_ten_megabytes_are_parsed_in_linear_time(unit, in_block, problem):
     flood = unit * (10_000_000 // len(unit))
     text = reply(item=f"[pos] {flood} [neg] x") if in_block else flood
     with linear_time():
         assert parse_rating(text, STARS).problem == problem
 
 
-def test_ten_megabytes_of_digits_are_no_number():
+def test_ten_megabytes_of_digits_are_not_a_number():
     with linear_time():
         assert parse_rating(reply("4" * 10_000_000), STARS).problem == "not a number"
 
@@ -253,7 +253,7 @@ PIECES = [*TAGS, "[pos]", "[neg]", "4", "text", " ", "\n", "6", "<", ">"]
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=24).map("".join))
-def test_whatever_parses_has_the_one_right_form(text):
+def test_every_reply_that_parses_has_the_right_form(text):
     found = parse_rating(text, STARS)
     assert (found.rating is None) != (found.problem is None)
     if found.rating is not None:

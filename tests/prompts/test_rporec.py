@@ -47,7 +47,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize(("text", "expected"), BROKEN.items(), ids=[repr(text) for text in BROKEN])
-def test_a_broken_reply_says_why_has_no_answer_and_still_shows_its_reasoning(text, expected):
+def test_a_broken_reply_has_a_problem_no_answer_and_a_shown_reasoning(text, expected):
     parsed = parse_reply(text)
     assert (parsed.problem, parsed.reasoning, parsed.outside) == expected
     assert parsed.answer == ""
@@ -66,7 +66,7 @@ def test_characters_outside_are_what_removing_the_closed_blocks_leaves(text):
     assert outside_characters(text) == len(re.sub(r"<(think|answer)>.*?</\1>", "", text, flags=re.DOTALL))
 
 
-def test_a_long_broken_reply_costs_no_more_than_its_length():
+def test_a_long_broken_reply_is_parsed_in_linear_time():
     assert outside_characters("<think><answer>" * 100_000) == 1_500_000
     assert outside_characters("<think></think> " * 100_000 + "<answer>") == 100_008
 
@@ -91,6 +91,6 @@ def test_instructions_name_the_blocks_and_the_reasoning_to_summarise():
     assert "after sea comes crime" in summary_messages("after sea comes crime")[0]["content"]
 
 
-def test_the_history_as_text_is_titles_alone():
+def test_the_history_text_holds_only_titles():
     assert history_text(EXAMPLE, TITLES) == "The Quiet Harbour; Calm Sea"
     assert history_text(Example("bob", (), 0, None), TITLES) == ""

@@ -57,7 +57,7 @@ def test_advantages_of_a_tied_group_are_zero(estimator, value):
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
-def test_a_tied_group_leaves_the_others_alone(estimator):
+def test_a_tied_group_does_not_change_other_groups(estimator):
     mixed = torch.tensor([[0.7, 0.7, 0.7], [0.0, 0.0, 1.0]])
     found = group_advantages(mixed, estimator)
     assert found[0].eq(0).all()

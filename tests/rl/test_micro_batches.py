@@ -25,7 +25,7 @@ def tokens_seen(rolled, size):
     return sum(part.prompts.ids.numel() + part.reply_ids.numel() for part in parts)
 
 
-def test_an_update_of_skewed_lengths_sees_little_more_than_its_own_tokens():
+def test_micro_batches_of_skewed_lengths_have_little_padding():
     skewed = rollouts([400, *[20] * 15], [100, *[5] * 15])
     own = int(skewed.prompts.lengths.sum() + skewed.lengths.sum())
     whole = skewed.prompts.ids.numel() + skewed.reply_ids.numel()

@@ -174,7 +174,7 @@ def test_padding_and_appended_markers_get_no_gradient():
     assert our_gradients(data)[0][~data.mask].eq(0).all()
 
 
-def test_a_reply_without_one_sampled_token_teaches_nothing_and_breaks_nothing():
+def test_a_reply_without_sampled_tokens_has_loss_zero_and_no_nan():
     logprobs = torch.zeros(2, 3, dtype=torch.float64, requires_grad=True)
     mask = torch.tensor([[True, True, False], [False, False, False]])
     losses = token_losses(
@@ -203,7 +203,7 @@ def test_ties_for_the_best_go_to_the_first():
     assert best_of_group(torch.tensor([[0.0, 1.0, 1.0, 0.0]]), 1).tolist() == [[False, True, False, False]]
 
 
-def test_the_public_releases_broadcast_fault_is_refused_and_our_tokens_get_gradient():
+def test_advantages_that_would_broadcast_are_refused_and_tokens_get_gradient():
     """Advantages [N, 1, 1] against log-probabilities [N, T] broadcast to [N, N, T]; centred, they cancel out."""
     data = batch(GROUPS["mixed"])
     advantages = group_advantages(data.rewards, "rloo").flatten()
@@ -234,7 +234,7 @@ def test_item_losses_that_would_broadcast_are_refused():
         item_losses(column, column, column[:, None], torch.ones(4, dtype=torch.bool), EPSILON, EPSILON_HIGH)
 
 
-def test_the_clip_keeps_the_smaller_gain():
+def test_the_clipped_gain_is_the_smaller_one():
     # (1.5, +1) is cut at 1.28; (0.5, -1) is worth -0.8; (1.5, -1) and (0.5, +1) stay
     ratio, advantage = torch.tensor([1.5, 0.5, 1.5, 0.5]), torch.tensor([1.0, -1.0, -1.0, 1.0])
     torch.testing.assert_close(clipped_gain(ratio, advantage, 0.2, 0.28), torch.tensor([1.28, -0.8, -1.5, 0.5]))
@@ -274,7 +274,7 @@ def test_a_share_outside_its_range_is_refused(share):
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.3])
-def test_the_gradient_is_on_the_chosen_tokens_alone_whatever_the_others_advantages_are(beta):
+def test_only_the_chosen_tokens_get_gradient(beta):
     data, generator = batch(GROUPS["mixed"]), torch.Generator().manual_seed(1)
     entropies = torch.rand(data.mask.shape, generator=generator, dtype=torch.float64)
     chosen = top_entropy_tokens(entropies, data.mask, 0.2)

@@ -20,7 +20,7 @@ def adapted(bone):
 
 
 @pytest.mark.parametrize("lora", [False, True])
-def test_the_reference_is_the_policy_at_first_and_stays_there(lora):
+def test_the_reference_equals_the_starting_policy_after_updates(lora):
     bone = adapted(backbone()) if lora else backbone()
     reference = ReferencePolicy(bone)
     engine = SharedPrefixEngine(bone, "</rate>", appends_marker=False)
@@ -39,7 +39,7 @@ def test_the_reference_is_the_policy_at_first_and_stays_there(lora):
     torch.testing.assert_close(logprobs(), rollouts.logprobs, rtol=1e-5, atol=1e-5)
 
 
-def test_fresh_adapters_cost_no_second_copy():
+def test_fresh_adapters_need_no_copy_of_the_model():
     bone = adapted(backbone())
     assert ReferencePolicy(bone).backbone is bone
     plain = backbone()

@@ -50,7 +50,7 @@ def test_logprobs_and_hidden_state_equal_a_teacher_forced_pass(family, sampling)
         torch.testing.assert_close(rolled.hidden[row], last, rtol=1e-4, atol=1e-5)
 
 
-def test_entropies_are_kept_for_those_who_ask_and_change_nothing_else():
+def test_entropies_are_optional_and_change_no_sample():
     bone, sampling = backbone(), SamplingConfig(max_completion_length=6)
     plain = SharedPrefixEngine(bone, MARKER).sample(PROMPTS, sampling, generator=torch.Generator().manual_seed(0))
     asked = rollouts(bone, sampling, group=1)
@@ -123,7 +123,7 @@ def test_the_same_seed_gives_the_same_rollouts():
     assert torch.equal(first.reply_ids, second.reply_ids) and torch.equal(first.hidden, second.hidden)
 
 
-def test_the_models_generation_defaults_do_not_leak():
+def test_sampling_ignores_the_models_generation_config():
     plain, altered = backbone(), backbone()
     generation = altered.causal_lm.generation_config
     generation.temperature, generation.top_k, generation.do_sample, generation.max_length = 0.01, 1, True, 2

@@ -121,7 +121,7 @@ def plain_posterior(shop, example):
     return total / total.sum()
 
 
-def test_the_posterior_is_that_of_walking_through_every_state(shop, test_rows):
+def test_the_posterior_equals_enumeration_of_all_states(shop, test_rows):
     for example in test_rows.sample(4, seed=0):
         np.testing.assert_allclose(rated.predictive_distribution(shop, example), plain_posterior(shop, example))
 
@@ -141,7 +141,7 @@ def test_the_oracles_realised_errors_are_the_expected_ones(shop, predictive, tes
     assert squares.mean() == pytest.approx(expected["rmse"] ** 2, abs=3 * squares.std() / np.sqrt(len(squares)))
 
 
-def test_more_knowledge_is_never_worse(dataset, shop, test_rows):
+def test_more_knowledge_never_raises_the_expected_error(dataset, shop, test_rows):
     shown = best_possible_ratings(shop, test_rows)
     known = best_possible_ratings(shop, test_rows, quality_known=True)
     blind = best_possible_ratings(shop, rating_examples(dataset, "test", window=0, item_window=0))
@@ -149,7 +149,7 @@ def test_more_knowledge_is_never_worse(dataset, shop, test_rows):
     assert known["rmse"] < shown["rmse"] < blind["rmse"] / 1.5
 
 
-def test_reading_beats_user_and_item_biases_by_far(dataset, shop, test_rows):
+def test_the_oracle_is_far_better_than_user_and_item_biases(dataset, shop, test_rows):
     mean = test_rows.ratings.mean()  # even if a baseline knew the mean of the test rows
     user, item = (np.nan_to_num(m, nan=mean) - mean for m in (test_rows.user_means, test_rows.item_means))
     best = best_possible_ratings(shop, test_rows)
@@ -197,7 +197,7 @@ def test_a_note_says_what_the_example_shows(shop):
     assert taste_summary(shop, unread, np.random.default_rng(0)).match == "gives calm unknown, good"
 
 
-def test_notes_are_short_and_right_as_often_as_asked(shop, predictive, test_rows):
+def test_notes_are_short_and_right_with_the_given_accuracy(shop, predictive, test_rows):
     best, rng = posterior_median(predictive), np.random.default_rng(0)
     notes = [taste_summary(shop, example, rng, accuracy=0.7) for example in test_rows]
     for note in notes:

@@ -38,7 +38,7 @@ def reading(model):
     return [layer[0, :, LAST] for layer in read.attentions], read.logits[0, LAST], ids
 
 
-def test_heads_of_the_first_layer_read_the_tokens_before():
+def test_heads_of_the_first_layer_attend_to_the_tokens_before():
     (first, *_), _, _ = reading(started())
     for head, places in enumerate((1, 2, 3, 4)):
         assert first[head].argmax() == LAST - places and first[head].max() > 0.5
@@ -51,7 +51,7 @@ def test_the_second_layer_finds_the_same_word_a_hundred_tokens_away():
         assert third[:, EARLIER].mean() < 2 / LENGTH, "further layers are random"
 
 
-def test_before_any_training_the_words_that_stood_before_it_are_likely_next():
+def test_before_training_words_near_earlier_occurrences_are_likely():
     ranks = []
     for seed in range(12):
         _, logits, ids = reading(started(seed))
@@ -59,7 +59,7 @@ def test_before_any_training_the_words_that_stood_before_it_are_likely_next():
     assert sum(ranks) / len(ranks) < 0.43 * len(logits), "half of the vocabulary ranks above any other word"
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
+def test_weights_depend_on_the_seed():
     one, same, other = (started(seed).state_dict() for seed in (0, 0, 1))
     assert all(torch.equal(value, same[name]) for name, value in one.items())
     assert not torch.equal(one["model.layers.0.mlp.up_proj.weight"], other["model.layers.0.mlp.up_proj.weight"])

@@ -59,7 +59,7 @@ def vectors(model, tokenizer, texts: list[str]) -> torch.Tensor:
     return normalize(torch.stack(states), dim=1)
 
 
-def test_a_new_backbone_is_an_ordinary_model_folder(dataset, tmp_path):
+def test_a_new_backbone_is_a_hugging_face_folder(dataset, tmp_path):
     folder = new_backbone(dataset, tmp_path / "backbone", overrides=FAST, progress=False)
     model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     text = "bought:\n[Kreg Pocket Screws 0-Pack]\nreasoning:\nKreg" + MARKER
@@ -70,7 +70,7 @@ def test_a_new_backbone_is_an_ordinary_model_folder(dataset, tmp_path):
     assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_seed_others(dataset, tmp_path):
+def test_weights_depend_on_the_seed(dataset, tmp_path):
     def weights(name: str, seed: int) -> dict[str, torch.Tensor]:
         new_backbone(dataset, tmp_path / name, seed=seed, overrides=FAST, progress=False)
         return AutoModelForCausalLM.from_pretrained(tmp_path / name).state_dict()
@@ -146,14 +146,14 @@ def test_the_anchor_keeps_pretraining_from_losing_the_lexical_start(dataset):
     assert drift(anchor=10) < 0.3 * drift(anchor=0)
 
 
-def test_a_folder_in_the_way_is_refused_before_training_and_left_alone(dataset, tmp_path):
+def test_an_existing_folder_is_refused_before_training_and_not_changed(dataset, tmp_path):
     (tmp_path / "mine.txt").write_text("keep")
     with pytest.raises(DataError, match="not empty"):
         new_backbone(dataset, tmp_path, overrides=FAST, progress=False)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
-def test_a_failure_while_pretraining_leaves_nothing_behind(dataset, tmp_path, monkeypatch):
+def test_a_failed_pretraining_leaves_no_folder(dataset, tmp_path, monkeypatch):
     monkeypatch.setattr("reckon.small_backbone.pretrain.pretrain", lambda *args, **kwargs: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         new_backbone(dataset, tmp_path / "deep" / "backbone", overrides=FAST, progress=False)
@@ -166,7 +166,7 @@ def test_a_wrong_setting_is_refused(override):
         load_config(PretrainConfig, overrides=(override,))
 
 
-def test_a_backbone_that_goes_on_from_another_keeps_its_tokenizer_and_its_states(dataset, tmp_path):
+def test_a_backbone_started_from_another_keeps_its_tokenizer_and_states(dataset, tmp_path):
     first = new_backbone(dataset, tmp_path / "first", overrides=(*FAST, "steps=0"), progress=False)
     second = new_backbone(
         dataset, tmp_path / "second", start=first, overrides=("steps=30", "batch_size=4"), progress=False
@@ -181,7 +181,7 @@ def test_a_backbone_that_goes_on_from_another_keeps_its_tokenizer_and_its_states
     assert float((states[0] * states[1]).sum(dim=1).mean()) > 0.8, "the anchor holds what the start knew"
 
 
-def test_lists_of_labels_are_what_notes_tell_of_the_next_item(tmp_path):
+def test_notes_name_the_labels_of_the_next_item(tmp_path):
     genres = [["Sea"], ["War", "Sea"], None, ["Sea"], ["Sea"]]
     items = pa.table({"item_id": list("abcde"), "title": list("ABCDE"), "genres": genres})
     events = pa.table({"user_id": ["u"] * 5 + ["v"] * 5, "item_id": list("abcde") + list("bcade")})

@@ -60,7 +60,7 @@ def test_no_text_ends_at_the_marker_of_r2ec(data):
     assert not any(text.ends_at_marker for text in rporec_texts(data, seed=0))
 
 
-def test_a_guess_is_never_drawn_from_the_row_itself(tmp_path):
+def test_an_answer_is_never_drawn_from_the_same_row(tmp_path):
     """With every item followed by another in one row alone, a guess at the target could come from that row only."""
     data = shelf.dataset(tmp_path / "data", users=1, length=6)
     examples = data.examples("train", 5)

@@ -19,7 +19,7 @@ def test_retries_are_bounded(books, tmp_path):
     assert summary.dropped == {"failed: server error": 1}
 
 
-def test_retry_after_holds_every_thread_back(books, tmp_path, monkeypatch):
+def test_retry_after_delays_all_threads(books, tmp_path, monkeypatch):
     """The server answers nobody until the client has read the 429; from then on nothing is sent for 0.4 seconds."""
     truth, held, refused = truths(books), threading.Event(), threading.Lock()
     hold = Pace.hold
@@ -47,7 +47,7 @@ def test_requests_per_minute_space_the_requests(books, tmp_path):
     assert server.times[-1] - began >= 5 * 0.1 - 1e-6
 
 
-def test_a_pace_sends_one_request_per_gap_and_none_while_it_is_held(monkeypatch):
+def test_a_pace_allows_one_request_per_gap_and_none_during_a_hold(monkeypatch):
     clock = Clock()
     monkeypatch.setattr(time, "monotonic", lambda: clock.now)
     pace, moments = Pace(1200, clock), []
@@ -71,7 +71,7 @@ class Clock:
         return False
 
 
-def test_waiting_grows_is_bounded_and_never_undercuts_the_server():
+def test_waits_grow_within_bounds_and_respect_retry_after():
     patience = Patience(first_wait=1.0, longest_wait=8.0)
     waits = [waiting_time(patience, retry, None, random.Random(0)) for retry in range(8)]
     assert waits == [waiting_time(patience, retry, None, random.Random(0)) for retry in range(8)]

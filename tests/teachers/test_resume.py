@@ -90,7 +90,7 @@ def test_two_runs_on_one_journal_are_refused(books, tmp_path):
     assert refused
 
 
-def test_something_else_in_the_way_is_refused(books, tmp_path):
+def test_a_directory_with_other_files_is_refused(books, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(DataError, match="something else"):
         make_traces(books, FakeTeacher(), tmp_path, SETTINGS)
@@ -124,7 +124,7 @@ def start(books, server, out):
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["killed", "Ctrl-C"])
-def test_a_stopped_run_goes_on_and_asks_nothing_twice(books, tmp_path, how):
+def test_a_stopped_run_resumes_without_repeated_questions(books, tmp_path, how):
     truth, served, stopped = truths(books), itertools.count(1), threading.Event()
     out = tmp_path / "traces"
 

@@ -33,7 +33,7 @@ STARS = Scale(1, 5, 1)
     ],
     ids=lambda value: str(value)[:60],
 )
-def test_what_becomes_of_an_answer(answer, reason):
+def test_each_answer_is_kept_or_dropped_for_its_reason(answer, reason):
     assert judge(answer, 4.0, STARS).reason == reason
 
 
@@ -55,14 +55,14 @@ def test_without_steps_a_rating_is_right_within_a_hundredth_of_the_range():
         "hint says",
     ],
 )
-def test_giving_the_hint_away_is_noticed(said):
+def test_leaks_of_the_hint_are_found(said):
     assert mentions_hint(f"Because {said} so.")
 
 
 @pytest.mark.parametrize(
     "said", ["the user has given high ratings", "hints of folk", "a real gem", "gave 4 stars to sea"]
 )
-def test_ordinary_reasoning_gives_nothing_away(said):
+def test_ordinary_reasoning_has_no_leak(said):
     assert not mentions_hint(said)
     assert judge(Answer(0, 2, reply(3, match=said)), 3.0, STARS, shown={4.0}).kept
 
@@ -75,7 +75,7 @@ def test_the_hint_names_the_rating_after_the_whole_prompt():
     assert messages[1]["content"] == "p"
 
 
-def test_only_thinking_in_front_is_taken_away():
+def test_only_a_leading_think_block_is_removed():
     assert written("<think>a</think> b <think>c</think>") == "b <think>c</think>"
 
 
@@ -109,7 +109,7 @@ def test_a_hinted_reasoning_may_speak_of_ratings_that_the_prompt_shows():
     assert judge(told, 2.0, STARS, shown={2.0}).reason == "hint leaked"
 
 
-def test_halves_are_read_in_words():
+def test_half_stars_in_words_are_read():
     assert [stated.rating for stated in stated_ratings("the score is three and a half")] == [3.5]
 
 
@@ -125,7 +125,7 @@ def test_halves_are_read_in_words():
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_what_the_second_reading_makes_of_a_trace(answer, reason):
+def test_the_second_reading_keeps_or_drops_a_trace(answer, reason):
     assert judge_check(answer, 2.0, STARS).reason == reason
 
 

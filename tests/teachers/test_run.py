@@ -68,7 +68,7 @@ def test_hinted_reasoning_is_read_again_and_kept_only_where_it_leads_to_the_rati
         assert sum(server.asked.values()) == asked  # nothing is asked twice, whatever is done with it
 
 
-def test_every_row_ends_once_whatever_the_teacher_does(books, tmp_path):
+def test_every_row_is_kept_or_dropped_once_under_all_teacher_failures(books, tmp_path):
     """Each row meets one misbehaviour, some once and some for ever."""
     truth, over = truths(books), threading.Event()
     place = {prompt: number for number, prompt in enumerate(truth)}
@@ -98,7 +98,7 @@ def test_every_row_ends_once_whatever_the_teacher_does(books, tmp_path):
     assert sum(server.asked.values()) == summary.requests == len(truth) + 3 * len(trouble)
 
 
-def test_a_server_that_dies_and_comes_back_costs_no_row(books, tmp_path):
+def test_a_restarted_server_loses_no_row(books, tmp_path):
     truth, served = truths(books), itertools.count(1)
     died, finished, address = threading.Event(), threading.Event(), []
 
@@ -142,7 +142,7 @@ def test_a_wrong_key_or_model_stops_at_once(books, tmp_path, code, fix):
     assert not (tmp_path / "traces" / "traces.json").exists()
 
 
-def test_a_teacher_that_is_gone_stops_the_run_and_its_rows_can_be_asked_again(books, tmp_path):
+def test_an_unavailable_teacher_stops_the_run_and_its_rows_can_be_asked_again(books, tmp_path):
     truth = truths(books)
     out = tmp_path / "traces"
     settings = replace(SETTINGS, patience=replace(QUICK, retries=0, give_up_after=3))
@@ -168,7 +168,7 @@ def test_the_same_seed_draws_the_same_rows(books):
 # -- a file -------------------------------------------------------------------------------------------------------
 
 
-def test_a_file_is_asked_about_its_own_rows(books, tmp_path):
+def test_a_file_teacher_is_asked_only_about_its_rows(books, tmp_path):
     rows = trace_rows(books, FakeTeacher(), SETTINGS)[0][:4]
     right, wrong, hinted, timeless = rows
     entries = [
@@ -191,7 +191,7 @@ def entry(row, text):
     return {"user_id": question.user_id, "item_id": question.item_id, "timestamp": question.time, "reply": text}
 
 
-def test_traces_that_do_not_say_their_split_say_it_when_made_again_and_nothing_is_asked(books, tmp_path):
+def test_repeated_traces_gain_their_split_without_questions(books, tmp_path):
     truth, out = truths(books), tmp_path / "traces"
 
     def behaviour(answer, prompt, nth):
@@ -209,7 +209,7 @@ def test_traces_that_do_not_say_their_split_say_it_when_made_again_and_nothing_i
     assert len(load_traces(out, split=books.protocol)) == first.kept == len(truth)
 
 
-def test_a_file_about_other_data_is_refused(books, tmp_path):
+def test_a_file_of_replies_to_other_data_is_refused(books, tmp_path):
     path = tmp_path / "replies.jsonl"
     path.write_text(json.dumps({"user_id": "stranger", "item_id": "b1", "reply": "x"}))
     with pytest.raises(DataError, match="no reply for any training row"):

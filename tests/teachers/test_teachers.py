@@ -89,7 +89,7 @@ def test_a_silent_server_times_out():
     given_up.set()
 
 
-def test_nobody_listening_is_a_connection_failure():
+def test_a_closed_port_is_a_connection_failure():
     with pytest.raises(TeacherFailure, match="connection"):
         OpenAITeacher("m", base_url="http://127.0.0.1:9/v1", timeout=1.0).ask(QUESTION)
 
@@ -104,7 +104,7 @@ def test_nobody_listening_is_a_connection_failure():
         (429, {"error": {"message": "quota", "code": "insufficient_quota"}}, "credit"),
     ],
 )
-def test_what_no_retry_can_help_is_refused_with_a_fix(code, body, says):
+def test_permanent_failures_are_refused_with_a_fix(code, body, says):
     with pytest.raises(TeacherRefused, match=says):
         ask(status(code, body))
 
@@ -150,12 +150,12 @@ def test_stored_settings_hold_no_secret(monkeypatch):
         (completion("a \ud800 b"), "stop", "a ? b"),
     ],
 )
-def test_how_a_reply_ended(body, finish, text):
+def test_the_finish_reason_of_a_reply_is_read(body, finish, text):
     got = reply_of(body)
     assert (got.finish, got.text) == (finish, text)
 
 
-def test_an_answer_without_a_count_of_tokens_is_an_answer():
+def test_an_answer_without_token_counts_is_accepted():
     assert reply_of(completion("x", usage=None)).completion_tokens is None
 
 
@@ -205,7 +205,7 @@ def test_a_missing_file_is_refused(tmp_path):
         FileTeacher(tmp_path / "none.jsonl")
 
 
-def test_a_local_model_repeats_itself_under_its_seed(tmp_path):
+def test_a_local_model_repeats_its_reply_for_a_seed(tmp_path):
     folder = shelf.backbone_folder(tmp_path / "model")
     teacher = LocalTeacher(folder, max_tokens=6, temperature=1.0, seed=1)
     first = teacher.ask(QUESTION)

@@ -36,13 +36,13 @@ def test_items_without_a_common_word_have_cosine_zero(data):
     assert fitted.scores([np.array([0])])[0, 1:].eq(0).all()
 
 
-def test_the_newest_item_weighs_most(data):
+def test_the_latest_item_has_the_highest_weight(data):
     fitted = TfidfNeighbours.fit(titled(data, ["fox", "hen", *["cow"] * 10]), TfidfConfig(decay=0.5))
     fox, hen = fitted.scores([np.array([0, 1])])[0, :2]
     assert hen == pytest.approx(1 / np.sqrt(1 + 0.25)) and fox == pytest.approx(0.5 / np.sqrt(1 + 0.25))
 
 
-def test_other_columns_are_read_up_to_the_words_allowed(data):
+def test_other_columns_are_read_up_to_the_word_limit(data):
     wordy = TfidfNeighbours.fit(data)
     titles_alone = TfidfNeighbours.fit(data, TfidfConfig(item_words=0))
     assert wordy.vectors.shape[1] > titles_alone.vectors.shape[1]

@@ -23,7 +23,7 @@ def test_the_closed_form_is_the_ridge_regression_of_each_item_on_all_others():
         assert found[item, item] == 0
 
 
-def test_items_without_training_events_take_no_part(tmp_path):
+def test_items_without_training_events_have_no_coefficients(tmp_path):
     data = shelf.dataset(tmp_path / "data", users=3)  # six training events: five books of twelve
     fitted = EASE.fit(data)
     assert len(fitted.known) == len(np.flatnonzero(data.train_counts)) < len(data.catalog)

@@ -48,13 +48,13 @@ def test_more_rounds_of_als_have_less_error(data):
     assert errors == sorted(errors, reverse=True)
 
 
-def test_als_recommends_the_books_beside(data):
+def test_als_recommends_the_neighbouring_books(data):
     fitted = ALS.fit(data, ALSConfig(factors=8))
     ids = fitted.recommend([data.catalog.indices(["b04", "b06"])], k=1)[0].item_ids
     assert ids == ["b05"]
 
 
-def test_bpr_puts_what_training_users_took_before_what_they_did_not(data):
+def test_bpr_ranks_taken_items_above_other_items(data):
     fitted = BPR.fit(data, BPRConfig(factors=8, decay=1.0), exclude_seen=False)
     taken = training_matrix(data).toarray()
     scores = fitted.scores([np.flatnonzero(row) for row in taken]).numpy()
@@ -62,19 +62,19 @@ def test_bpr_puts_what_training_users_took_before_what_they_did_not(data):
     assert inside > 0.9  # AUC of the training pairs; a guess has 0.5
 
 
-def test_bpr_without_history_ranks_by_the_item_bias(data):
+def test_bpr_ranks_an_empty_history_by_the_item_bias(data):
     fitted = BPR.fit(data, BPRConfig(factors=4))
     torch.testing.assert_close(fitted.scores([np.array([], dtype=np.int64)])[0], fitted.bias)
 
 
-def test_histories_that_hardly_differ_get_bpr_scores_of_ordinary_size(data):
+def test_bpr_scores_of_similar_histories_stay_small(data):
     fitted = BPR.fit(data, BPRConfig(factors=64))  # more factors than users: least squares alone has no answer
     scores = fitted.scores([np.array([item]) for item in range(len(data.catalog))])
     trained = (fitted.items @ fitted.items.T).abs().max() + fitted.bias.abs().max()
     assert scores.abs().max() < 3 * trained
 
 
-def test_the_fold_in_map_forgets_rounding_of_its_input():
+def test_the_fold_in_map_does_not_depend_on_rounding_of_its_input():
     generator = torch.Generator().manual_seed(0)
     base = torch.randn(20, 1, generator=generator) @ torch.randn(1, 6, generator=generator)
     nearly = base + 1e-5 * torch.randn(20, 6, generator=generator)  # all users alike but for rounding

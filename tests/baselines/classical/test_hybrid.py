@@ -35,7 +35,7 @@ def test_each_part_has_mean_zero_and_deviation_one_for_each_history(hybrid):
     torch.testing.assert_close(parts.std(dim=2, correction=0), torch.ones(3, 2))
 
 
-def test_a_part_that_says_nothing_adds_nothing():
+def test_a_constant_score_is_standardised_to_zero():
     assert standardised(torch.full((2, 7), 0.1)).eq(0).all()
 
 
@@ -47,14 +47,14 @@ def test_scores_are_the_weighted_sum_of_the_parts(hybrid):
 
 
 @pytest.mark.parametrize("weights", [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
-def test_the_chosen_weights_are_at_least_as_good_as_each_part_alone_on_validation_rows(hybrid, data, weights):
+def test_the_chosen_weights_are_at_least_as_good_as_each_single_score_on_validation_rows(hybrid, data, weights):
     alone = Hybrid.from_tensors(
         data.catalog, hybrid.config, True, hybrid.tensors() | {"weights": torch.tensor(weights)}
     )
     assert ndcg(hybrid, data.examples("valid")) >= ndcg(alone, data.examples("valid"))
 
 
-def test_a_walk_along_the_shelf_is_learned_from_what_comes_next(hybrid, data):
+def test_the_hybrid_learns_which_item_comes_next(hybrid, data):
     assert (hybrid.ranks(data.examples("test"), 1).ranks == 1).all()
     assert hybrid.weights[1] > 0
 
@@ -66,14 +66,14 @@ def test_data_without_text_has_no_content_part(data):
     assert fitted.parts([np.array([1])])[0].eq(0).all()
 
 
-def test_test_rows_choose_no_weights(data, monkeypatch):
+def test_weights_do_not_depend_on_test_rows(data, monkeypatch):
     asked, real = [], type(data).examples
     monkeypatch.setattr(type(data), "examples", lambda self, split, *rest: (asked.append(split), real(self, split))[1])
     Hybrid.fit(data)
     assert asked == ["valid"]
 
 
-def test_frequent_items_are_dampened():
+def test_co_occurrence_of_frequent_items_is_dampened():
     pairs = co_occurrence([np.array([0, 1])], 2, backward=0.0)
     assert dampened(pairs, np.array([4, 9]), 0.5)[0, 1] == pytest.approx(1 / 6)
 

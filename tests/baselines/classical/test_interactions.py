@@ -66,7 +66,7 @@ def test_given_rows_never_become_training_data(tmp_path):
     assert training_matrix(data)[:, untouched].nnz == 0
 
 
-def test_an_item_weighs_by_how_long_ago_it_was_last_taken():
+def test_the_weight_of_an_item_decays_with_the_events_since_its_last_one():
     weights = history_weights([np.array([1, 2, 1, 3]), np.array([], dtype=np.int64)], 5, decay=0.5)
     assert weights.toarray().tolist() == [[0, 0.5, 0.125 * 2, 1, 0], [0] * 5]
 
@@ -76,17 +76,17 @@ def test_without_decay_a_history_is_a_set():
 
 
 @pytest.mark.parametrize("decay", [0.0, 1.1, -1.0, float("nan")])
-def test_a_decay_that_is_none_is_refused(decay):
+def test_a_decay_outside_its_range_is_refused(decay):
     with pytest.raises(ConfigError, match="decay"):
         check_decay(decay)
 
 
-def test_a_stored_sparse_matrix_is_the_same():
+def test_a_sparse_matrix_is_equal_after_storing_it():
     matrix = sp.csr_matrix(np.array([[0, 1.5, 0], [0, 0, 0]], dtype=np.float32))
     assert (sparse_matrix("m", sparse_tensors("m", matrix)) != matrix).nnz == 0
 
 
-def test_data_without_validation_rows_are_refused_by_what_is_stopped_or_tuned_by_them(tmp_path, monkeypatch):
+def test_baselines_that_need_validation_rows_refuse_data_without_them(tmp_path, monkeypatch):
     data = shelf.dataset(tmp_path / "data")
     nobody = data.examples("valid").subset([])
     monkeypatch.setattr(Dataset, "examples", lambda self, split, window=20: nobody)

@@ -19,7 +19,7 @@ def test_cosine_is_shared_users_over_the_root_of_the_product():
     assert found[B, C] == 0 and (found == found.T).all() and (found.diagonal() == 0).all()
 
 
-def test_shrinkage_lowers_what_few_users_share():
+def test_shrinkage_lowers_the_similarity_of_pairs_with_few_common_users():
     taken = sp.csr_matrix(np.array([[1, 1, 0], [1, 1, 0], [1, 0, 1], [1, 0, 0]], dtype=np.float32))
     found = cosine(taken.T @ taken, shrinkage=2.0).toarray()
     assert found[A, C] == pytest.approx(1 / (np.sqrt(4) + 2))
@@ -38,7 +38,7 @@ def test_scores_are_the_weighted_sum_of_the_history(tmp_path):
     assert np.allclose(knn.scores([np.array([0, 3, 7])])[0], expected)
 
 
-def test_neighbours_on_the_shelf_are_the_books_beside(tmp_path):
+def test_the_neighbours_of_a_book_are_the_books_next_to_it(tmp_path):
     data = shelf.dataset(tmp_path / "data", users=12)
     knn = ItemKNN.fit(data, ItemKNNConfig(shrinkage=0.0))
     shelf_order = data.catalog.indices([f"b{number:02d}" for number in range(12)])
@@ -46,7 +46,7 @@ def test_neighbours_on_the_shelf_are_the_books_beside(tmp_path):
     assert set(np.argsort(-best)[:2]) == {shelf_order[4], shelf_order[6]}
 
 
-def test_a_pair_counts_forwards_and_less_backwards():
+def test_a_reversed_pair_counts_less():
     pairs = co_occurrence([np.array([A, B])], 3, backward=0.25).toarray()
     assert pairs[A, B] == 1 and pairs[B, A] == 0.25 and pairs.sum() == 1.25
 
@@ -56,7 +56,7 @@ def test_a_pair_counts_less_for_each_event_between():
     assert pairs[A, B] == 1 and pairs[B, C] == 1 and pairs[A, C] == 1.5
 
 
-def test_an_item_does_not_occur_with_itself_nor_with_another_user():
+def test_co_occurrence_ignores_the_item_itself_and_other_users():
     pairs = co_occurrence([np.array([A, A]), np.array([B])], 3)
     assert pairs.nnz == 0
 

@@ -41,13 +41,13 @@ def test_the_item_whose_title_was_written_comes_first(bigrec, monkeypatch, item)
     assert bigrec.recommend([[0, 1]], 1)[0].items == [item]
 
 
-def test_a_title_that_does_not_exist_is_grounded_in_every_item(bigrec, monkeypatch):
+def test_a_title_outside_the_catalog_has_a_distance_to_every_item(bigrec, monkeypatch):
     monkeypatch.setattr(bigrec.writer, "write", lambda histories: ["The Quiet Tide", ""])
     scores = bigrec.scores([np.array([0]), np.array([1])])
     assert scores.shape == (2, len(shelf.TITLES)) and bool(scores.isfinite().all())
 
 
-def test_it_learns_to_write_what_follows(bigrec, data):
+def test_it_learns_to_write_the_next_title(bigrec, data):
     examples = data.examples("test")
     popularity = Popularity.fit(data, exclude_seen=False)
     assert (bigrec.ranks(examples).ranks == 1).mean() > 0.5 > 3 * (popularity.ranks(examples).ranks == 1).mean()
@@ -59,7 +59,7 @@ def test_training_lowers_the_loss_of_titles_that_were_held_out(bigrec, data):
     assert bigrec.writer.loss_of(data.examples("test", 3)) < 0.7 * start.loss_of(data.examples("test", 3))
 
 
-def test_the_loss_counts_the_titles_tokens_alone(bigrec, data):
+def test_the_loss_counts_only_the_tokens_of_the_title(bigrec, data):
     """Token by token from plain forward passes over prompt and title."""
     examples, writer = data.examples("test", 3).subset([0, 5]), bigrec.writer
     nats = []
@@ -85,12 +85,12 @@ def test_distances_are_weighted_by_popularity():
     assert weighted_by_popularity(distances, counts, 2.0)[0].tolist() == pytest.approx(expected)
 
 
-def test_popularity_of_no_weight_leaves_the_order_of_distances():
+def test_gamma_zero_keeps_the_order_of_distances():
     distances, counts = torch.rand(5, 9, generator=torch.Generator().manual_seed(0)), torch.arange(9)
     assert torch.equal(weighted_by_popularity(distances, counts, 0.0).argsort(), distances.argsort())
 
 
-def test_equal_distances_and_counts_are_no_division_by_zero():
+def test_equal_distances_and_counts_give_finite_distances():
     assert weighted_by_popularity(torch.full((1, 3), 2.0), torch.tensor([4, 4, 4]), 1.0).tolist() == [[0, 0, 0]]
 
 
@@ -98,7 +98,7 @@ def test_a_given_weight_of_popularity_is_not_tuned(data):
     assert BIGRec.fit(data, replace(CONFIG, gamma=7.0, max_epochs=0)).gamma == 7.0
 
 
-def test_titles_are_embedded_alike_alone_and_among_longer_ones(bigrec):
+def test_the_embedding_of_a_title_does_not_depend_on_its_batch(bigrec):
     alone = bigrec.writer.embed(["Calm Sea"])
     torch.testing.assert_close(bigrec.writer.embed(["Calm Sea", "The Red Book of the Next Sea"])[:1], alone)
 
@@ -126,7 +126,7 @@ def test_a_saved_writer_without_a_part_is_refused(bigrec, data, tmp_path, part):
         BIGRec.from_pretrained(tmp_path, data.catalog)
 
 
-def test_any_saved_backbone_can_be_taken(data, tmp_path):
+def test_any_saved_backbone_can_be_used(data, tmp_path):
     folder = shelf.backbone_folder(tmp_path / "qwen", "qwen2", spread=1.0)
     fitted = BIGRec.fit(data, replace(CONFIG, backbone=str(folder), max_epochs=1, gamma=0.0))
     assert len(fitted.recommend([[0, 1]], 3)[0].items) == 3

@@ -31,7 +31,7 @@ def d3(data, writer, helper=None, exclude_seen=False, **changes):
     return D3(data.catalog, replace(CONFIG, **changes), exclude_seen, writer, helper)
 
 
-def test_ghost_tokens_neither_help_nor_harm_a_long_title():
+def test_ghost_tokens_do_not_change_the_score_of_a_title():
     """`Red` (0) against `Blue and then some` (1 to 4): after `Blue` all is certain, so its score is that of `Blue`."""
     end = 9
     trie = TokenTrie.of([(0, end), (1, 2, 3, 4, end)])
@@ -49,7 +49,7 @@ def test_ghost_tokens_neither_help_nor_harm_a_long_title():
     assert scores[0, 0] / 2 < scores[0, 1] / 5
 
 
-def test_a_prefix_that_is_a_whole_title_competes_with_its_longer_kin(data, writer):
+def test_a_title_that_is_a_prefix_of_another_has_its_own_score(data, writer):
     ends = {tokens[-1] for tokens in writer.title_tokens}
     assert ends == {writer.backbone.tokenizer.eos_token_id}
 
@@ -70,19 +70,19 @@ def test_scores_are_the_writers_log_probabilities_among_titles(data, writer):
     assert d3(data, writer).scores([history])[0].tolist() == pytest.approx(by_hand, abs=1e-3)
 
 
-def test_it_learns_what_follows_far_better_than_popularity(data, writer):
+def test_it_predicts_the_next_item_far_better_than_popularity(data, writer):
     examples = data.examples("test")
     ranks = d3(data, writer).ranks(examples).ranks
     assert (ranks == 1).mean() > 0.5 > 3 * (Popularity.fit(data, exclude_seen=False).ranks(examples).ranks == 1).mean()
 
 
-def test_an_assistant_of_no_weight_changes_nothing(data, writer):
+def test_an_assistant_of_weight_zero_changes_no_score(data, writer):
     assistant = Popularity.fit(data)
     alone, helped = d3(data, writer), d3(data, writer, assistant, assistant_weight=0.0)
     assert alone.recommend([[0], [3, 4]], 12) == helped.recommend([[0], [3, 4]], 12)
 
 
-def test_an_assistant_of_full_weight_decides_alone(data, writer):
+def test_an_assistant_of_weight_one_alone_decides_the_scores(data, writer):
     assistant = Popularity(data.catalog, np.arange(12)[::-1].copy())
     answers = d3(data, writer, assistant, assistant_weight=1.0).recommend([[0], [3, 4]], 12)
     assert [answer.items for answer in answers] == [list(range(12))] * 2
@@ -90,7 +90,7 @@ def test_an_assistant_of_full_weight_decides_alone(data, writer):
     assert answers[0].scores == pytest.approx(expected, abs=1e-4)
 
 
-def test_a_beam_as_wide_as_the_catalog_ranks_as_the_scores_do(data, writer):
+def test_a_beam_as_wide_as_the_catalog_ranks_by_the_scores(data, writer):
     examples, baseline = data.examples("test"), d3(data, writer)
     scores = baseline.scores([examples.history(row) for row in range(len(examples))])
     own = scores.gather(1, torch.from_numpy(examples.targets.astype(np.int64))[:, None])
@@ -105,14 +105,14 @@ def test_items_that_share_a_title_share_its_score(data, writer, monkeypatch):
     assert twins.recommend([[2]], 12)[0].items.index(3) + 1 == twins.recommend([[2]], 12)[0].items.index(7)
 
 
-def test_a_narrow_beam_is_filled_with_items_that_were_not_seen(data, writer):
+def test_a_narrow_beam_holds_only_unseen_items(data, writer):
     history = list(range(9))
     (answer,) = d3(data, writer, exclude_seen=True, beam=2).recommend([history], 2)
     assert len(answer.items) == 2 and not set(answer.items) & set(history)
 
 
 @pytest.mark.parametrize("name", ["d3", "nobody"])
-def test_an_assistant_that_is_none_is_refused_before_training(data, name):
+def test_an_unknown_assistant_is_refused_before_training(data, name):
     with pytest.raises(ConfigError, match="assistant = "):
         D3.fit(data, replace(CONFIG, assistant=name))
 

@@ -38,14 +38,14 @@ def test_codes_rebuild_vectors_better_than_random_codes_and_than_the_mean(vector
     assert error(trained, vectors, own) < 0.5 * float(standardised(vectors).pow(2).mean())
 
 
-def test_every_level_comes_nearer_to_the_vectors(vectors, trained):
+def test_every_level_lowers_the_reconstruction_error(vectors, trained):
     latents = trained.encoder(standardised(vectors)).detach()
     _, sums = trained.quantise(latents)
     distances = [float((latents - sums[:, level]).pow(2).mean()) for level in range(3)]
     assert distances[0] > distances[1] > distances[2]
 
 
-def test_points_of_different_clouds_do_not_share_a_first_code(vectors, trained):
+def test_clusters_have_different_first_codes(vectors, trained):
     first = trained.codes(standardised(vectors))[:, 0].view(4, 60)
     clouds = [set(row.tolist()) for row in first]
     assert sum(map(len, clouds)) == len(set.union(*clouds))
@@ -81,18 +81,18 @@ def test_a_catalog_smaller_than_its_codebooks_has_ids(tmp_path):
     assert len(ids.unique(dim=0)) == len(data.catalog)
 
 
-def test_equal_codes_are_told_apart_by_counting():
+def test_equal_codes_get_different_collision_codes():
     codes = torch.tensor([[1, 2], [0, 2], [1, 2], [1, 2], [0, 2]])
     assert with_collision_code(codes)[:, 2].tolist() == [0, 0, 1, 2, 1]
 
 
-def test_vectors_that_are_all_alike_still_give_unique_ids():
+def test_equal_vectors_get_unique_ids():
     same = torch.full((5, 8), 0.3)
     ids = with_collision_code(train_rqvae(same, CONFIG, 0).codes(standardised(same)))
     assert len(ids.unique(dim=0)) == 5
 
 
-def test_every_column_has_tokens_of_its_own():
+def test_every_column_has_its_own_range_of_tokens():
     tokens, vocabulary = as_tokens(torch.tensor([[0, 1, 0], [2, 0, 0], [2, 0, 1]]))
     assert tokens.tolist() == [[2, 6, 7], [4, 5, 7], [4, 5, 8]]
     assert vocabulary == SPECIAL + 3 + 2 + 2

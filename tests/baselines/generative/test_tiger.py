@@ -31,7 +31,7 @@ def ndcg(baseline, data):
     return float(((ranks <= 10) / np.log2(ranks + 1)).mean())
 
 
-def test_it_learns_what_follows_far_better_than_popularity(tiger, data):
+def test_it_predicts_the_next_item_far_better_than_popularity(tiger, data):
     assert ndcg(tiger, data) > 0.6 > 1.5 * ndcg(Popularity.fit(data, exclude_seen=False), data)
 
 
@@ -59,27 +59,27 @@ def test_scores_are_the_log_probabilities_of_whole_ids_among_all_ids(tiger):
     assert tiger.scores([history])[0].tolist() == pytest.approx(by_hand, abs=1e-4)
 
 
-def test_a_beam_as_wide_as_the_catalog_ranks_as_the_scores_do(tiger, data):
+def test_a_beam_as_wide_as_the_catalog_ranks_by_the_scores(tiger, data):
     examples = data.examples("test")
     scores = tiger.scores([examples.history(row) for row in range(len(examples))])
     own = scores.gather(1, torch.from_numpy(examples.targets.astype(np.int64))[:, None])
     assert tiger.ranks(examples).ranks.tolist() == (scores >= own).sum(dim=1).tolist()
 
 
-def test_a_target_outside_the_beam_is_missed(data, tiger):
+def test_a_target_outside_the_beam_is_a_miss(data, tiger):
     narrow = TIGER(data.catalog, replace(tiger.config, beam=1), False, tiger.ids, tiger.model)
     ranks = narrow.ranks(data.examples("test"), 1).ranks
     assert set(ranks.tolist()) <= {1, len(data.catalog) + 1} and len(data.catalog) + 1 in ranks
 
 
-def test_a_narrow_beam_is_filled_with_items_that_were_not_seen(data, tiger):
+def test_a_narrow_beam_holds_only_unseen_items(data, tiger):
     narrow = TIGER(data.catalog, replace(tiger.config, beam=2), True, tiger.ids, tiger.model)
     history = list(range(9))
     (answer,) = narrow.recommend([history], 2)
     assert len(answer.items) == 2 and not set(answer.items) & set(history)
 
 
-def test_the_rest_of_a_batch_changes_no_score(tiger):
+def test_scores_do_not_depend_on_the_batch(tiger):
     together = tiger.scores([np.array([1]), np.array([2, 3, 4, 5])])
     torch.testing.assert_close(together[:1], tiger.scores([np.array([1])]), atol=1e-4, rtol=0)
 

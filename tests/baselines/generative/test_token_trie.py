@@ -52,7 +52,7 @@ def test_the_leaves_hold_every_item_once():
     assert sorted(map(sorted, (items_under(trie, leaf) for leaf in leaves))) == sorted(map(sorted, LEAVES))
 
 
-def test_a_search_as_wide_as_the_catalog_scores_every_sequence_as_token_by_token():
+def test_a_search_as_wide_as_the_catalog_gives_the_token_by_token_scores():
     trie = TokenTrie.of(SEQUENCES)
     for user, row in enumerate(found(*beam_search(trie, next_logits, 3, 9), trie)):
         assert len(row) == len(LEAVES)
@@ -65,7 +65,7 @@ def test_the_probabilities_of_all_leaves_sum_to_one():
     assert scores.exp().sum(dim=1).tolist() == pytest.approx([1.0] * 3, abs=1e-5)
 
 
-def test_a_narrow_beam_finds_leaves_with_their_right_scores():
+def test_a_narrow_beam_gives_its_leaves_the_same_scores():
     trie = TokenTrie.of(SEQUENCES)
     wide = found(*beam_search(trie, next_logits, 4, 9), trie)
     for user, row in enumerate(found(*beam_search(trie, next_logits, 4, 2), trie)):
@@ -74,7 +74,7 @@ def test_a_narrow_beam_finds_leaves_with_their_right_scores():
 
 
 @pytest.mark.parametrize("hidden", [(0,), (2,), (2, 4), (0, 1, 3, 5), (0, 1, 2, 4)])
-def test_what_is_not_allowed_takes_no_place_in_the_beam_and_changes_no_score(hidden):
+def test_excluded_items_take_no_place_in_the_beam_and_change_no_score(hidden):
     trie, allowed = TokenTrie.of(SEQUENCES), torch.ones(2, len(SEQUENCES), dtype=torch.bool)
     allowed[:, list(hidden)] = False
     left = [leaf for leaf in LEAVES if leaf - set(hidden)]
@@ -85,7 +85,7 @@ def test_what_is_not_allowed_takes_no_place_in_the_beam_and_changes_no_score(hid
             assert all(score == pytest.approx(wide[user][items], abs=1e-5) for items, score in row.items())
 
 
-def test_users_searched_together_do_not_change_each_other():
+def test_a_search_does_not_depend_on_the_other_users():
     trie = TokenTrie.of(SEQUENCES)
     together = beam_search(trie, next_logits, 3, 2)
 
@@ -97,7 +97,7 @@ def test_users_searched_together_do_not_change_each_other():
     torch.testing.assert_close(together[1][1], alone[1][0])
 
 
-def test_a_prior_of_full_weight_gives_each_leaf_its_own_probability():
+def test_a_prior_of_weight_one_gives_each_leaf_its_prior_probability():
     trie = TokenTrie.of(SEQUENCES)
     probabilities = torch.tensor([[0.1, 0.2, 0.05, 0.3, 0.15, 0.2]], dtype=torch.float64)
     (row,) = found(*beam_search(trie, next_logits, 1, 9, prior=Prior(probabilities, 1.0)), trie)
@@ -115,7 +115,7 @@ def test_model_and_prior_are_mixed_by_weight():
         assert score == pytest.approx(0.7 * plain[items] + 0.3 * prior[items], abs=1e-5)
 
 
-def test_a_model_is_asked_only_where_a_sequence_branches():
+def test_the_model_is_called_only_at_branchings():
     asked = []
 
     def counting(users, prefixes, lengths):
@@ -126,13 +126,13 @@ def test_a_model_is_asked_only_where_a_sequence_branches():
     assert sorted(asked) == [(), (2,), (2, 3), (2, 6, 7)]
 
 
-def test_one_sequence_for_all_items_is_found_without_a_model():
+def test_a_trie_of_one_sequence_needs_no_model_call():
     nodes, scores = beam_search(TokenTrie.of([(1, 2)] * 3), None, 2, 2)
     assert nodes.tolist() == [[0, -1]] * 2 and scores[:, 0].tolist() == [0.0, 0.0]
 
 
 @pytest.mark.parametrize("sequences", [[], [(1, 2), (1, 2, 3)]])
-def test_sequences_that_no_search_could_tell_apart_are_refused(sequences):
+def test_a_sequence_that_is_a_prefix_of_another_is_refused(sequences):
     with pytest.raises(DataError, match="sequence"):
         TokenTrie.of(sequences)
 

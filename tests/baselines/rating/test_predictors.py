@@ -103,7 +103,7 @@ def test_the_same_seed_gives_the_same_predictions(name, data, fitted):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_row_is_predicted_alike_alone_and_among_others(name, data, fitted):
+def test_a_prediction_does_not_depend_on_the_other_rows(name, data, fitted):
     examples = rating_examples(data, "test")
     rows = np.array([5, 0, 3])
     np.testing.assert_allclose(
@@ -130,7 +130,7 @@ def test_the_target_rating_is_not_read(name, data, fitted):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_nothing_is_learned_from_validation_and_test_ratings(name, tmp_path):
+def test_fitted_parameters_do_not_depend_on_test_ratings(name, tmp_path):
     """Test ratings turned round change nothing that is learned; they reach only rows that come after them."""
     events = additive_events()
     data = write(tmp_path / "a", events)
@@ -145,7 +145,7 @@ def test_nothing_is_learned_from_validation_and_test_ratings(name, tmp_path):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("change", [{"texts": False}, {"times": False, "split": "leave-one-out"}], ids=str)
-def test_data_without_reviews_or_without_times_is_enough(name, change, tmp_path):
+def test_data_without_reviews_or_times_is_accepted(name, change, tmp_path):
     data = write(tmp_path / "data", additive_events(users=10, per_user=6), **change)
     test = rating_examples(data, "test")
     assert np.isfinite(RATING_BASELINES[name].fit(data).predict(test)).all()
@@ -159,7 +159,7 @@ def test_data_without_ratings_is_refused(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_registry_calls_each_by_its_own_name(name):
+def test_the_registry_lists_each_baseline_under_its_name(name):
     assert RATING_BASELINES[name].name == name
 
 
@@ -187,12 +187,12 @@ def test_the_constants_are_mean_and_median_of_training_ratings(tmp_path):
     assert GlobalMedian.fit(data).predict(test).tolist() == [2.0, 2.0]
 
 
-def test_the_user_mean_is_of_everything_the_user_rated_before(tmp_path):
+def test_the_user_mean_is_over_all_earlier_ratings_of_the_user(tmp_path):
     data, test = hand(tmp_path)
     assert UserMean.fit(data).predict(test).tolist() == pytest.approx([10 / 3, 1.5])
 
 
-def test_the_item_mean_is_of_others_ratings_before(tmp_path):
+def test_the_item_mean_is_over_earlier_ratings_by_others(tmp_path):
     data, test = hand(tmp_path)
     # w at 4: c gave 2 at 3. y at 6: a gave 4 at 2.
     assert ItemMean.fit(data).predict(test).tolist() == [2.0, 4.0]
@@ -208,7 +208,7 @@ def test_means_fall_back_to_the_global_mean(tmp_path):
     assert ItemMean.fit(data).predict(test)[row] == pytest.approx(mean)
 
 
-def test_the_bias_model_solves_its_equations(tmp_path):
+def test_biases_minimise_the_penalised_squared_error(tmp_path):
     """At the least of the penalised squared error each bias is its residuals' sum over its count plus penalty."""
     data = write(tmp_path / "data", additive_events(noise=0.5))
     ratings = training_ratings(data)
@@ -224,7 +224,7 @@ def test_the_bias_model_solves_its_equations(tmp_path):
         assert items[item] == pytest.approx(residual.sum() / (its.sum() + 10.0), abs=1e-4)
 
 
-def test_the_bias_of_a_new_user_is_solved_from_what_the_user_rated_since(tmp_path):
+def test_the_bias_of_a_new_user_is_solved_from_the_visible_ratings(tmp_path):
     """By hand: every visible rating counts, less the item's learned bias, shrunk by the chosen penalty."""
     data = write(tmp_path / "data", additive_events(noise=0.3))
     model, test = Biases.fit(data), rating_examples(data, "test", window=1000, item_window=1000)
@@ -264,7 +264,7 @@ def test_the_bias_model_learns_additive_ratings(tmp_path):
 
 
 @NEEDS_SURPRISE
-def test_matrix_factorization_learns_what_biases_cannot(tmp_path):
+def test_matrix_factorization_learns_interactions_that_biases_miss(tmp_path):
     """Half the users love what the other half hates: no user and no item has a bias."""
     rng = np.random.default_rng(1)
     events = [
@@ -284,7 +284,7 @@ def test_matrix_factorization_without_its_package_names_the_extra(data, monkeypa
 
 
 @NEEDS_SURPRISE
-def test_matrix_factorization_leaves_the_home_directory_alone(tmp_path):
+def test_matrix_factorization_creates_no_folder_in_the_home_directory(tmp_path):
     code = "from reckon.baselines.rating.predictors import _item_factors; from reckon.data.ratings import Ratings;"
     code += "import numpy as np;"
     code += "one = np.zeros(3, int); _item_factors(Ratings(np.arange(3), one, np.ones(3), None), 1, 2, 0.1, 0)"
@@ -308,7 +308,7 @@ def test_the_text_regressor_reads_reviews(tmp_path):
     assert errors(TextRegressor, data).mean() < 0.2 < errors(GlobalMean, data).mean()
 
 
-def test_the_text_regressor_reads_titles_where_there_is_nothing_else(tmp_path):
+def test_the_text_regressor_predicts_new_items_from_their_titles(tmp_path):
     """Every item is new when it is rated: only the words of its title tell its quality."""
     rng = np.random.default_rng(5)
     events, titles = [], {}
@@ -323,7 +323,7 @@ def test_the_text_regressor_reads_titles_where_there_is_nothing_else(tmp_path):
     assert errors(ItemMean, data).mean() > 1.0
 
 
-def test_blocks_of_rows_do_not_change_the_text_regressor(tmp_path, data, monkeypatch):
+def test_the_text_regressor_does_not_depend_on_the_block_size(tmp_path, data, monkeypatch):
     whole = TextRegressor.fit(data).predict(rating_examples(data, "test"))
     monkeypatch.setattr("reckon.baselines.rating.predictors.ROWS_AT_ONCE", 7)
     np.testing.assert_allclose(TextRegressor.fit(data).predict(rating_examples(data, "test")), whole, rtol=1e-8)

@@ -17,7 +17,7 @@ def test_padding_is_a_small_part_of_the_batches():
     assert sum(len(rows) * int(lengths[rows].max()) for rows in batches) < 1.1 * int(lengths.sum())
 
 
-def test_another_draw_makes_other_batches():
+def test_batches_depend_on_the_generator():
     lengths, generator = torch.ones(64), torch.Generator().manual_seed(0)
     first, second = (batches_of_like_length(lengths, 8, generator) for _ in range(2))
     assert [rows.tolist() for rows in first] != [rows.tolist() for rows in second]

@@ -27,7 +27,7 @@ def many_sequences():
 # -- BERT4Rec -------------------------------------------------------------------------------------------------------
 
 
-def test_bert4rec_hides_exactly_the_items_that_it_has_to_fill_in():
+def test_bert4rec_masks_exactly_its_targets():
     network = made(BERT4RecNetwork, BERT4RecConfig)
     rows = network.rows_to_learn([*many_sequences(), np.array([9])], torch.Generator().manual_seed(0))
     hidden = rows.targets != NOT_A_TARGET
@@ -38,7 +38,7 @@ def test_bert4rec_hides_exactly_the_items_that_it_has_to_fill_in():
     assert hidden.any(dim=1).all()  # each row teaches something
 
 
-def test_bert4rec_hides_the_share_it_was_told():
+def test_bert4rec_masks_the_configured_share_of_items():
     network = made(BERT4RecNetwork, BERT4RecConfig, hidden_share=0.4, last_share=0.0)
     rows = network.rows_to_learn(many_sequences(), torch.Generator().manual_seed(0))
     # Rows where nothing was drawn (0.6 ** 5 of them) hide their last item.
@@ -46,14 +46,14 @@ def test_bert4rec_hides_the_share_it_was_told():
     assert (rows.targets != NOT_A_TARGET).float().mean().item() == pytest.approx(expected, abs=0.02)
 
 
-def test_bert4rec_trains_on_hidden_last_items_alone_if_told():
+def test_bert4rec_masks_only_the_last_item_at_last_share_one():
     network = made(BERT4RecNetwork, BERT4RecConfig, last_share=1.0)
     rows = network.rows_to_learn([np.array([1, 2, 3]), np.array([4])], torch.Generator())
     assert rows.targets.tolist() == [[-1, -1, 3], [4, -1, -1]]
     assert rows.tokens.tolist() == [[1, 2, BLANK], [BLANK, BLANK, BLANK]]
 
 
-def test_bert4rec_reads_a_history_with_a_blank_behind_it():
+def test_bert4rec_appends_a_blank_to_a_history():
     rows = made(BERT4RecNetwork, BERT4RecConfig, max_length=3).rows_to_read([np.array([1, 2, 3]), np.array([], int)])
     assert rows.tokens.tolist() == [[2, 3, BLANK], [BLANK, BLANK, BLANK]]
     assert rows.lengths.tolist() == [3, 1]
@@ -69,7 +69,7 @@ def test_bert4rec_reads_in_both_directions():
 # -- GRU4Rec --------------------------------------------------------------------------------------------------------
 
 
-def test_gru4rec_carries_one_state_that_reading_on_continues():
+def test_gru4rec_continues_from_its_state():
     network = made(GRU4RecNetwork, GRU4RecConfig)
     tokens = torch.tensor([[BLANK, 1, 2, 3]])
     _, state = network.units(network.items(tokens[:, :2]))
@@ -80,7 +80,7 @@ def test_gru4rec_carries_one_state_that_reading_on_continues():
 # -- Caser ----------------------------------------------------------------------------------------------------------
 
 
-def test_caser_s_images_are_the_last_vectors_with_zeros_before_the_first():
+def test_caser_reads_the_last_vectors_with_zeros_before_the_first():
     network = made(CaserNetwork, CaserConfig, recent=3)
     images = network.images(torch.tensor([[5, 6, 7, 8]]))[0]  # [4, 3, D]
     vector, nothing = network.items.weight, torch.zeros(4)
@@ -88,7 +88,7 @@ def test_caser_s_images_are_the_last_vectors_with_zeros_before_the_first():
     torch.testing.assert_close(images[3], torch.stack([vector[6], vector[7], vector[8]]))
 
 
-def test_caser_by_hand():
+def test_caser_scores_equal_a_case_worked_out_by_hand():
     """Two dimensions, two recent events: a filter that sums one event, one that sums both, and a vertical one."""
     network = made(CaserNetwork, CaserConfig, width=2, recent=2, horizontal=1, vertical=1)
     with torch.no_grad():
@@ -104,7 +104,7 @@ def test_caser_by_hand():
     torch.testing.assert_close(hidden, torch.tensor([3 + 10 * 5.0, max(0.0, 6.5 + 10 * -1.0)]))
 
 
-def test_caser_forgets_what_lies_before_the_last_events():
+def test_caser_does_not_read_events_before_the_latest_ones():
     network = made(CaserNetwork, CaserConfig, recent=2)
     states = network.user_states([np.array([1, 5, 6]), np.array([9, 5, 6])])
     torch.testing.assert_close(states[0], states[1])

@@ -39,7 +39,7 @@ def arrays(*sequences):
     return [np.array(sequence, dtype=np.int64) for sequence in sequences]
 
 
-def test_every_sequential_baseline_is_under_these_laws():
+def test_all_sequential_baselines_are_tested_here():
     assert set(SequenceBaseline.__subclasses__()) == set(NETWORKS)
 
 
@@ -52,7 +52,7 @@ def test_pieces_are_cut_from_the_end_and_hold_every_event_once():
 
 
 @pytest.mark.parametrize("baseline", CAUSAL)
-def test_a_causal_network_reads_what_came_before_each_target(baseline):
+def test_a_causal_network_reads_the_items_before_each_target(baseline):
     rows = untrained(baseline).rows_to_learn(arrays([3, 1, 4], [5]), torch.Generator())
     assert rows.tokens.tolist() == [[BLANK, 3, 1], [BLANK, BLANK, BLANK]]
     assert rows.targets.tolist() == [[3, 1, 4], [5, NOT_A_TARGET, NOT_A_TARGET]]
@@ -69,14 +69,14 @@ def test_a_long_history_loses_its_oldest_events(baseline):
 # -- laws of the networks -------------------------------------------------------------------------------------------
 
 
-def test_a_longer_user_beside_changes_nothing(baseline):
+def test_a_score_does_not_depend_on_a_longer_history_in_the_batch(baseline):
     network = untrained(baseline)
     alone = network.user_states(arrays([2, 7]))
     beside = network.user_states(arrays([2, 7], [1, 3, 5, 7, 9]))
     torch.testing.assert_close(beside[:1], alone, atol=1e-6, rtol=1e-5)
 
 
-def test_what_stands_in_the_padding_never_influences_a_user(baseline):
+def test_padding_never_influences_a_user(baseline):
     network = untrained(baseline)
     rows = network.rows_to_read(arrays([2, 7], [1, 3, 5, 7, 9]))
     other = rows.tokens.clone()
@@ -104,7 +104,7 @@ def test_the_order_of_the_history_matters(baseline):
     assert not torch.allclose(states[0], states[1], atol=0, rtol=1e-3)
 
 
-def test_a_score_is_the_inner_product_with_the_vector_that_is_read(baseline):
+def test_a_score_is_the_inner_product_with_the_input_vector_of_the_item(baseline):
     network = untrained(baseline)
     nn.init.normal_(network.bias)
     state = network.user_states(arrays([1, 2]))
@@ -112,14 +112,14 @@ def test_a_score_is_the_inner_product_with_the_vector_that_is_read(baseline):
     torch.testing.assert_close(network.item_scores(state)[0, 5], expected)
 
 
-def test_the_loss_of_a_network_that_knows_nothing_is_the_log_of_the_catalog(baseline):
+def test_the_loss_of_constant_scores_is_the_log_of_the_catalog_size(baseline):
     network = untrained(baseline)
     nn.init.zeros_(network.items.weight)
     rows = network.rows_to_learn(arrays([1, 2, 3], [4]), torch.Generator().manual_seed(0))
     assert next_item_loss(network, rows).item() == pytest.approx(np.log(ITEMS))
 
 
-def test_the_loss_is_the_mean_over_the_targets_and_padding_is_none():
+def test_the_loss_is_the_mean_over_targets_without_padding():
     network = untrained(SASRec)
     nn.init.normal_(network.bias)
     both = network.rows_to_learn(arrays([1, 2, 3], [4]), torch.Generator())
@@ -129,7 +129,7 @@ def test_the_loss_is_the_mean_over_the_targets_and_padding_is_none():
 
 
 @pytest.mark.parametrize("at_once", [1, 3, 64])
-def test_the_loss_is_the_same_however_many_positions_are_taken_at_once(monkeypatch, at_once):
+def test_the_loss_does_not_depend_on_the_block_size(monkeypatch, at_once):
     network = untrained(SASRec)
     nn.init.normal_(network.bias)
     rows = network.rows_to_learn(arrays([0, 1, 2, 3, 4], [0, 1]), torch.Generator())
@@ -142,7 +142,7 @@ def test_the_loss_is_the_same_however_many_positions_are_taken_at_once(monkeypat
 # -- training -------------------------------------------------------------------------------------------------------
 
 
-def test_a_walk_along_the_shelf_is_learned_perfectly(baseline, data):
+def test_a_deterministic_next_item_is_learned(baseline, data):
     told = []
     # Training sequences have four events here: a longer window would read positions that were never trained.
     settings = baseline.CONFIG(width=16, max_length=4, dropout=0.0, learning_rate=1e-2, epochs=6, patience=6)
@@ -157,7 +157,7 @@ def scripted(*values):
     return lambda: next(answers)
 
 
-def test_training_keeps_its_best_state_and_stops_when_patience_ends():
+def test_training_keeps_the_best_state_and_stops_after_patience():
     network, states = untrained(SASRec, patience=2, epochs=10), []
     answer = scripted(0.1, 0.2, 0.5, 0.4, 0.5)
 
@@ -171,7 +171,7 @@ def test_training_keeps_its_best_state_and_stops_when_patience_ends():
     assert not network.training
 
 
-def test_training_that_never_helps_changes_nothing():
+def test_training_without_improvement_keeps_the_initial_state():
     network = untrained(SASRec)
     before = network.bias.detach().clone()
     train(network, arrays([1, 2]), scripted(0.9, 0.1, 0.1), SASRec.CONFIG(width=8, patience=2), seed=0)
@@ -210,6 +210,6 @@ def test_wrong_settings_are_refused(wrong):
         SequenceConfig(**wrong)
 
 
-def test_every_config_keeps_the_shared_rules(baseline):
+def test_every_config_checks_the_shared_settings(baseline):
     with pytest.raises(ConfigError, match="dropout"):
         baseline.CONFIG(dropout=1.0)

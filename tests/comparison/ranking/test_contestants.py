@@ -43,14 +43,14 @@ def test_the_protocol_decides_seed_masking_and_window_of_a_method(name, data, ba
     assert (fitted.ranker.ranks(data.examples("test", 3), 5).ranks >= 1).all()
 
 
-def test_a_method_that_reads_less_than_the_protocol_allows_keeps_its_window(data, backbone, tmp_path):
+def test_a_smaller_window_of_a_method_is_kept(data, backbone, tmp_path):
     shares = []
     values = R2EC | {"backbone": backbone, "prompt.window": 2}
     fitted = fit("no-reasoning", data, values, tmp_path, on_progress=shares.append)
     assert fitted.window == 2 and shares == [0.25, 0.5, 0.75, 1]
 
 
-def test_a_method_that_was_killed_goes_on_from_its_checkpoint(data, backbone, tmp_path, monkeypatch):
+def test_a_killed_method_resumes_from_its_checkpoint(data, backbone, tmp_path, monkeypatch):
     import reckon.methods.r2ec.trainer as training
 
     values, whole = R2EC | {"backbone": backbone}, training.run_trainer
@@ -86,7 +86,7 @@ def test_rporec_is_fitted_in_both_stages(data, tmp_path):
     assert (tmp_path / "cell" / "run" / "round-1" / "reasoning").is_dir()
 
 
-def test_an_rporec_that_was_trained_but_not_ranked_goes_on_as_it_is(data, tmp_path):
+def test_an_rporec_that_was_trained_but_not_ranked_is_not_trained_again(data, tmp_path):
     values = SMALL | {"backbone": str(rporec_talker.backbone_folder(tmp_path / "b")), "stage_one.max_epochs": 1}
     first = fit("history-only", data, values, tmp_path / "cell")
     again = fit("history-only", data, values, tmp_path / "cell")  # as after a stop while the cell was ranked
@@ -129,7 +129,7 @@ def test_another_model_behind_a_setting_is_another_cell(tmp_path, monkeypatch, n
     assert identity(**{setting: "model"}) != named
 
 
-def test_the_folder_of_a_backbone_does_not_decide(tmp_path):
+def test_the_path_of_a_backbone_is_not_part_of_its_identity(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text("{}")

@@ -84,7 +84,7 @@ def reasoning(data, tmp_path_factory):
     return run_comparison(data, config(USER, method, **few), path / "c", runner=Here())
 
 
-def test_every_method_is_asked_about_the_same_rows_under_every_seed(finished):
+def test_all_methods_and_seeds_have_the_same_rows(finished):
     comparison, _, here = finished
     assert [(cell.label, cell.seed) for cell in here.ran] == [
         (name, seed) for name in ("global-mean", "user-mean", "item-mean") for seed in (0, 1, 2)
@@ -94,7 +94,7 @@ def test_every_method_is_asked_about_the_same_rows_under_every_seed(finished):
     assert all(standing.whole for standing in comparison.standings)
 
 
-def test_the_numbers_are_those_of_the_evaluation(finished):
+def test_the_metrics_equal_those_of_the_evaluation(finished):
     comparison, _, _ = finished
     for row, standing in zip(metrics_of(comparison)["rows"], comparison.standings, strict=True):
         summary = rating_summary(standing.results[0])  # these baselines have no seed
@@ -118,7 +118,7 @@ def test_all_differences_of_the_table_are_corrected_together(finished):
     assert all(d.detectable > 0 for d in found)
 
 
-def test_a_finished_cell_is_never_trained_again_and_a_new_row_is(finished, data):
+def test_only_the_cells_of_a_new_method_are_trained(finished, data):
     comparison, out, _ = finished
     here = Here()
     later = run_comparison(data, config(MEAN, USER, ITEM, MethodConfig(method="bias")), out, runner=here)
@@ -126,7 +126,7 @@ def test_a_finished_cell_is_never_trained_again_and_a_new_row_is(finished, data)
     assert metrics_of(later)["rows"][:3] == metrics_of(comparison)["rows"]
 
 
-def test_every_table_says_what_it_was_measured_with(finished):
+def test_every_table_names_data_rows_and_seeds(finished):
     comparison, _, _ = finished
     tables = tables_of(comparison)
     assert list(tables) == ["metrics", "differences", "cost", "guards"]
@@ -218,7 +218,7 @@ def test_a_cell_without_its_replies_fails_alone(readable, reasoning, data, tmp_p
         read_cell(found, reasoning.task, reasoning.rows, reasoning.dataset)
 
 
-def test_recommendations_that_cannot_be_are_the_failure_of_their_cell(data, tmp_path):
+def test_impossible_predictions_fail_their_cell(data, tmp_path):
     run_comparison(data, config(), tmp_path / "c", runner=Here())
     file = next((tmp_path / "c" / "cells" / "item-mean").iterdir()) / "ratings.safetensors"
     arrays = load_file(file)
@@ -244,7 +244,7 @@ def test_a_method_that_reasons_shows_its_replies_and_its_training(reasoning):
     json.dumps(metrics_of(reasoning), allow_nan=False)
 
 
-def test_an_arm_that_no_row_can_have_is_said_to_be_left_out(reasoning):
+def test_a_left_out_arm_is_reported(reasoning):
     effect = reasoning.standings[1].cells[0].about["reasoning"]
     arms = {arm: numbers for arm, numbers in effect["arms"].items() if arm != "another user's"}
     rows = tables_of(with_about(reasoning, reasoning={"rows": effect["rows"], "arms": arms}))["reasoning"].rows
@@ -272,7 +272,7 @@ def test_the_protocol_decides_seed_and_windows_of_a_method(data, tmp_path):
 
 
 @pytest.mark.parametrize("stage", ["first", "second"])
-def test_a_recone_that_was_killed_in_a_stage_goes_on_with_it(stage, data, tmp_path, monkeypatch):
+def test_a_recone_killed_in_a_stage_resumes_that_stage(stage, data, tmp_path, monkeypatch):
     loaded, found = rated_shelf.Dataset.load(data), contestant("recone", "m")
     write_right_traces(tmp_path / "t", loaded)
     values = TINY | {"backbone": str(rated_talker.backbone_folder(tmp_path / "b", fluency=1))}
@@ -326,7 +326,7 @@ def test_rankings_and_ratings_are_not_compared(methods, error):
         ({"tested": ("rmse", "parse_rate")}, r"tested\[1\]"),
     ],
 )
-def test_what_is_for_rankings_is_refused_for_ratings(changes, field):
+def test_settings_of_rankings_are_refused_for_ratings(changes, field):
     with pytest.raises(ConfigError, match=f"^{field} = "):
         config(**changes)
 
@@ -348,7 +348,7 @@ def test_a_wrong_setting_is_refused_by_its_path(name, values, field):
         contestant(name, "m").settings_of(values, "methods[1].settings")
 
 
-def test_other_traces_are_another_cell(tmp_path):
+def test_a_cell_depends_on_its_traces(tmp_path):
     (tmp_path / "t").mkdir()
     found = contestant("recone", "m")
 

@@ -63,18 +63,18 @@ def test_clean_data_has_no_warning(data):
     assert levels["targets taken before"] == levels["test targets in training"] == "ok"
 
 
-def test_an_event_after_its_target_is_found(data):
+def test_a_history_event_after_its_target_gives_a_warning(data):
     asked = rows(data)
     late = replace(asked.examples, times=asked.examples.times - 10 * shelf.DAY)
     assert found(data_findings(data, late, exclude_seen=True), "future events in histories").level == ("warning")
 
 
-def test_leave_one_out_trains_on_what_comes_later_and_says_so(data):
+def test_leave_one_out_notes_training_events_after_the_first_test_target(data):
     one = found(data_findings(data, rows(data).examples, exclude_seen=True), "training events after test targets")
     assert one.level == "note" and "as leave-one-out has it" in one.text
 
 
-def test_a_given_test_row_that_is_also_training_is_found(tmp_path):
+def test_a_given_test_target_in_training_gives_a_warning(tmp_path):
     ids = [f"x{n}" for n in range(5)]
     taken = pa.table({"user_id": ["u", "u", "v", "v"], "item_id": ["x0", "x1", "x2", "x3"]})
     given = {"split": ["test", "valid"], "user_id": ["u", "v"], "history": [["x0"], ["x2"]], "item_id": ["x1", "x4"]}
@@ -93,14 +93,14 @@ def test_a_given_test_row_that_is_also_training_is_found(tmp_path):
     assert one.level == "warning" and one.text.startswith("1 of 1")
 
 
-def test_a_repeat_that_cannot_be_recommended_is_found(data):
+def test_an_excluded_repeat_gives_a_warning(data):
     asked = rows(data)
     repeated = replace(asked.examples, targets=np.array([asked.examples.seen(row)[0] for row in range(len(asked))]))
     assert found(data_findings(data, repeated, exclude_seen=True), "targets taken before").level == "warning"
     assert found(data_findings(data, repeated, exclude_seen=False), "targets taken before").level == "note"
 
 
-def test_ids_that_count_up_with_time_are_found(tmp_path):
+def test_ids_that_increase_with_time_give_a_warning(tmp_path):
     ids = [f"b{n}" for n in range(12)]  # b10 comes after b9, not after b1
     events = [(f"u{n % 3}", ids[n], n * 100) for n in range(12)] + [(f"u{n}", ids[n], 5000 + n) for n in range(3)]
     columns = zip(("user_id", "item_id", "timestamp"), map(list, zip(*events, strict=True)), strict=True)
@@ -130,13 +130,13 @@ class Cheat(RankedBaseline):
         return ranked
 
 
-def test_a_method_that_reads_the_target_is_found(data):
+def test_a_method_that_reads_the_target_gives_a_warning(data):
     baseline = Popularity.fit(data)
     assert checked(data, RankedBaseline(baseline))["lists depend on the target"] == "ok"
     assert checked(data, Cheat(baseline))["lists depend on the target"] == "warning"
 
 
-def test_a_target_in_the_prompt_is_found(data, tmp_path):
+def test_a_target_in_the_prompt_gives_a_warning(data, tmp_path):
     model, own = rporec_talker.recommender(tmp_path)
     assert checked(own, RankedModel(model), "rporec", model)["target in prompt"] == "ok"
     told = type("Told", (type(model),), {})
@@ -164,14 +164,14 @@ def test_lists_with_items_of_the_history_are_refused(data):
         checked(data, RankedBaseline(Popularity.fit(data, exclude_seen=False)))
 
 
-def test_the_same_list_for_everybody_is_flagged_but_for_popularity():
+def test_one_list_for_all_users_gives_a_warning_except_for_popularity():
     alike = np.tile(np.arange(5), (40, 1))
     rng = np.random.default_rng(0)
     varied = np.stack([rng.permutation(100)[:5] for _ in range(40)])
     assert shared_share(alike, 100) == 1 and shared_share(varied, 100) < 0.3
 
 
-def test_groups_that_taught_nothing_are_flagged(data):
+def test_groups_without_advantage_give_a_warning(data):
     log = [{"step": n, "advantage/zero_groups": share} for n, share in enumerate([0.1, 0.2, 0.9, 0.8])]
     ranker = RankedBaseline(Popularity.fit(data))
     assert checked(data, ranker, log=log)["groups without advantage"] == "warning"

@@ -57,13 +57,13 @@ def test_clean_data_has_no_warning(data, rows):
 
 
 @pytest.mark.parametrize("days", [1, 3])
-def test_a_rating_that_is_not_older_than_its_row_is_found(data, rows, days):
+def test_a_shown_rating_that_is_not_older_gives_a_warning(data, rows, days):
     late = replace(rows.examples, times=rows.examples.times - days * rated_shelf.DAY)
     found = data_findings(data, late)[0]
     assert (found.check, found.level) == ("future events in histories", "warning")
 
 
-def test_one_rating_for_everybody_is_flagged_where_it_is_not_promised(data, rows):
+def test_one_rating_for_all_rows_gives_a_warning_unless_by_design(data, rows):
     def constant(examples):
         return np.full(len(examples), 4.0)
 
@@ -71,13 +71,13 @@ def test_one_rating_for_everybody_is_flagged_where_it_is_not_promised(data, rows
     assert "constant output" not in checked(data, rows, constant, method="global-median")
 
 
-def test_a_method_that_reads_the_true_rating_is_found(data, rows):
+def test_a_method_that_reads_the_true_rating_gives_a_warning(data, rows):
     levels = checked(data, rows, lambda examples: examples.ratings)
     assert levels["predictions depend on the true rating"] == "warning"
 
 
 @pytest.mark.parametrize(("value", "error"), [(np.nan, "is NaN"), (5.5, "not on the scale"), (np.inf, "not on the")])
-def test_what_is_no_rating_is_refused(data, rows, value, error):
+def test_an_invalid_prediction_is_refused(data, rows, value, error):
     def broken(examples):
         predictions = varied(examples)
         predictions[2] = value
@@ -94,7 +94,7 @@ class Silent:
         return rated_shelf.rated(["<analyze user>it" for _ in range(len(examples))])
 
 
-def test_replies_that_say_nothing_and_groups_that_teach_nothing_are_flagged(data, rows, tmp_path):
+def test_unreadable_replies_and_groups_without_advantage_give_warnings(data, rows, tmp_path):
     model = rated_talker.predictor(tmp_path / "b", data)
     log = [{"advantage/zero_groups": share} for share in (0.1, 0.1, 0.9, 0.9)]
     levels = checked(data, rows, method="reczero", fitted=FittedRater(Silent(), model, log=log))
@@ -104,7 +104,7 @@ def test_replies_that_say_nothing_and_groups_that_teach_nothing_are_flagged(data
     assert levels["true rating in prompt"] == "ok"
 
 
-def test_a_true_rating_in_the_prompt_is_found(data, rows, tmp_path, monkeypatch):
+def test_a_true_rating_in_the_prompt_gives_a_warning(data, rows, tmp_path, monkeypatch):
     model, whole = rated_talker.predictor(tmp_path / "b", data), RecZero.prompt
 
     def leaky(self, row):
@@ -126,7 +126,7 @@ def test_a_true_rating_in_the_prompt_is_found(data, rows, tmp_path, monkeypatch)
         ({"mae": 1.0, "rmse": 0.9}, "below mae"),
     ],
 )
-def test_errors_that_cannot_be_are_refused(data, values, error):
+def test_impossible_errors_are_refused(data, values, error):
     with pytest.raises(DataError, match=error):
         TASK.refuse_published(PublishedConfig(name="P", values=values, note="n"), data, None)
     refuse_impossible_errors("m", {"mae": 0.5, "rmse": 0.5, "parse_rate": 1.0}, rated_shelf.SCALE)

@@ -32,7 +32,7 @@ def runs(tmp_path_factory):
     return trained(folder, data), trained(folder, data, "no-reasoning", prompt={"window": 1})
 
 
-def test_any_cut_off_may_be_asked_for(runs):
+def test_any_cut_off_is_accepted(runs):
     evaluation = evaluate(runs[0], ks=(3, 50))
     assert [result.name for result in evaluation.results] == ["popularity", "r2ec, reasoning left out", "r2ec"]
     assert evaluation.main.recommended.shape[1] >= 50 or evaluation.main.catalog_size < 50
@@ -65,7 +65,7 @@ def test_page_and_terminal_compare_with_popularity_and_with_the_reasoning_left_o
     assert table in results_section(ranking_page(evaluation)).tables
 
 
-def test_every_run_is_loaded_once_and_every_row_is_asked_about_once_for_the_page(runs, monkeypatch):
+def test_every_run_is_loaded_once_and_every_row_is_ranked_once(runs, monkeypatch):
     loaded, load = [], module.load_ranking_model
     monkeypatch.setattr(module, "load_ranking_model", lambda run: loaded.append(run) or load(run))
 
@@ -85,7 +85,7 @@ def evaluation_data(run):
     return json.loads((run / "r2ec.json").read_text())["data"]
 
 
-def test_the_worst_cases_are_the_lowest_ranks_among_the_rows_not_shown_already(runs):
+def test_worst_cases_are_the_worst_ranks_among_the_other_rows(runs):
     evaluation = evaluate(runs[0])
     shown = len(evaluation.examples)
     lowest = np.sort(evaluation.main.ranks[shown:])[::-1][: len(evaluation.worst)]
@@ -93,14 +93,14 @@ def test_the_worst_cases_are_the_lowest_ranks_among_the_rows_not_shown_already(r
     assert [one.rank or size + 1 for one in evaluation.worst] == lowest.tolist()
 
 
-def test_guards_look_at_the_data_and_at_every_run(runs):
+def test_an_evaluation_has_findings_on_the_data_and_on_every_run(runs):
     findings = evaluate(runs[0], beside=[runs[1]]).findings
     assert list(findings) == ["data", "no-reasoning", "r2ec"]
     assert {"test targets in training", "order of the item ids"} <= {one.check for one in findings["data"]}
     assert {"lists depend on the target", "target in prompt"} <= {one.check for one in findings["r2ec"]}
 
 
-def test_results_are_split_by_history_length_and_by_popularity(runs):
+def test_metrics_are_grouped_by_history_length_and_popularity(runs):
     evaluation = evaluate(runs[0])
     assert [group.by for group in evaluation.groups] == ["history length", "popularity of the target"]
     for group in evaluation.groups:
@@ -118,7 +118,7 @@ def test_data_with_other_test_rows_is_refused(runs, tmp_path):
         evaluate(runs[0], data=moved)
 
 
-def test_a_run_that_does_not_say_its_split_is_refused_until_somebody_does(runs, tmp_path):
+def test_a_run_without_a_split_in_its_manifest_is_refused_until_it_is_given(runs, tmp_path):
     run = shutil.copytree(runs[1], tmp_path / "old")
     manifest = json.loads((run / "manifest.json").read_text())
     split = manifest["data"].pop("split")
@@ -136,7 +136,7 @@ def test_the_group_shown_is_the_first_of_the_last_step_kept(runs):
     assert evaluate(runs[1]).about.group is None
 
 
-def test_the_commands_told_are_ones_that_the_command_line_takes(runs):
+def test_the_shown_commands_are_valid(runs):
     import shlex
 
     import typer
@@ -152,7 +152,7 @@ def test_the_commands_told_are_ones_that_the_command_line_takes(runs):
         context.make_context("reckon", parts[words:])  # raises for an option that there is not
 
 
-def test_runs_that_may_recommend_different_items_are_not_compared(runs, tmp_path):
+def test_runs_of_different_exclude_seen_are_not_compared_in_an_evaluation(runs, tmp_path):
     data = dataset(tmp_path / "data")
     other = trained(tmp_path, data, head={"exclude_seen": False})
     with pytest.raises(CheckpointError, match="exclude_seen"):
@@ -160,7 +160,7 @@ def test_runs_that_may_recommend_different_items_are_not_compared(runs, tmp_path
 
 
 @pytest.mark.parametrize("exclude_seen", [True, False])
-def test_popularity_may_recommend_what_the_run_may(tmp_path, exclude_seen):
+def test_popularity_has_the_exclude_seen_of_the_run(tmp_path, exclude_seen):
     data = dataset(tmp_path / "data")
     run = trained(tmp_path, data, "no-reasoning", head={"exclude_seen": exclude_seen})
     popularity = evaluate(run).results[0]

@@ -37,7 +37,7 @@ def test_the_same_seed_gives_the_same_effect(model):
     assert reasoning_effect(recommender, examples, seed=2) == reasoning_effect(recommender, examples, seed=2)
 
 
-def test_no_reasoning_is_the_model_without_it(model):
+def test_the_arm_none_equals_the_model_without_reasoning(model):
     recommender, data = model
     examples = data.examples("test", 3)
     effect = reasoning_effect(recommender, examples, metrics=("mrr",))
@@ -45,7 +45,7 @@ def test_no_reasoning_is_the_model_without_it(model):
     assert effect["arms"]["none"]["mrr"]["mean"] == pytest.approx((1 / plain.ranks).mean())
 
 
-def test_a_given_reply_is_read_alone_as_in_a_batch(model):
+def test_the_reading_of_a_reply_does_not_depend_on_the_batch(model):
     recommender, data = model
     rows = [*data.examples("test", 3)][:5]
     replies = recommender.written(rows)
@@ -55,7 +55,7 @@ def test_a_given_reply_is_read_alone_as_in_a_batch(model):
         assert np.allclose(alone.numpy(), query.numpy(), atol=1e-4)
 
 
-def test_the_reply_decides_what_is_read(model):
+def test_the_reading_depends_on_the_given_reply(model):
     recommender, data = model
     row = data.examples("test", 3)[0]
     read = recommender.reading_written(
@@ -70,7 +70,7 @@ def test_a_model_that_does_not_reason_is_refused(tmp_path):
         reasoning_effect(recommender, data.examples("test", 3))
 
 
-def test_one_row_has_nobody_elses_reasoning(model):
+def test_a_single_row_is_refused(model):
     recommender, data = model
     with pytest.raises(DataError, match="fewer than two"):
         reasoning_effect(recommender, data.examples("test", 3).subset([0]))
@@ -84,7 +84,7 @@ def test_rows_of_one_user_have_no_arm_with_anothers_reasoning(model):
 
 
 @pytest.mark.parametrize("sizes", [(1, 1), (1, 1, 1, 1, 1), (3, 3), (4, 1, 2, 1), (2, 9, 1), (1, 9), (5, 5, 5)])
-def test_others_are_rows_of_another_user_and_none_twice_where_that_can_be(sizes):
+def test_exchanged_rows_belong_to_other_users_and_repeat_only_if_necessary(sizes):
     rng = np.random.default_rng(0)
     for _ in range(20):
         users = rng.permutation(np.repeat([f"u{user}" for user in range(len(sizes))], sizes).astype(object))

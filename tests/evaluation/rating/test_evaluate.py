@@ -47,7 +47,7 @@ def saved(folder):
     return json.loads((folder / "metrics.json").read_text())
 
 
-def test_a_model_that_never_writes_the_form_is_at_its_worst_error_in_every_row(place, tmp_path):
+def test_a_model_whose_replies_never_parse_has_the_largest_possible_errors(place, tmp_path):
     evaluation = evaluate(place / "run")
     write_evaluation(evaluation, tmp_path)
     row, truth = evaluation.rows[-1], evaluation.results[-1].targets
@@ -155,7 +155,7 @@ def test_a_run_of_the_other_task_and_no_run_at_all_are_refused(place, tmp_path):
         evaluate(tmp_path / "nowhere")
 
 
-def test_no_samples_at_all_are_refused(place):
+def test_zero_samples_are_refused(place):
     with pytest.raises(ConfigError, match="samples"):
         evaluate(place / "run", samples=0)
 
@@ -169,7 +169,7 @@ def test_baselines_predict_the_rows_of_the_split(place):
     assert mae(median) == pytest.approx(np.abs(examples.ratings - median.predictions[0]).mean())
 
 
-def test_the_first_rows_are_shown_whatever_came_of_them(place):
+def test_the_first_rows_are_shown_as_examples(place):
     model = RecZero.from_pretrained(place / "run")
     examples = rating_examples(dataset_of(place / "run", None, place / "data"), "test").subset([4, 2, 9])
     rated = rated_shelf.rated([reply(5), "<rate>5", reply(9)])
@@ -190,7 +190,7 @@ def test_the_first_rows_are_shown_whatever_came_of_them(place):
     assert {row.note for row in shown} == {""}
 
 
-def test_the_rows_furthest_from_the_truth_are_shown_as_worst_cases(place):
+def test_the_rows_with_the_largest_errors_are_shown_as_worst_cases(place):
     model = RecZero.from_pretrained(place / "run")
     examples = rating_examples(dataset_of(place / "run", None, place / "data"), "test")
     replies = [reply(example.rating) for example in examples]
@@ -203,7 +203,7 @@ def test_the_rows_furthest_from_the_truth_are_shown_as_worst_cases(place):
     assert not {row.user_id for row in shown} & {row.user_id for row in first_rows(model, examples, rated)}
 
 
-def test_guards_look_at_the_data_and_at_every_run_and_the_terminal_shows_what_they_warn_of(place):
+def test_findings_cover_the_data_and_every_run_and_the_terminal_shows_warnings(place):
     evaluation = evaluate(place / "run", baselines=False)
     assert list(evaluation.findings) == ["data", "reczero"]
     warned = tables_of(evaluation)[-1]
@@ -211,7 +211,7 @@ def test_guards_look_at_the_data_and_at_every_run_and_the_terminal_shows_what_th
     assert warned.caption.startswith("Guards: ")
 
 
-def test_errors_are_split_by_what_is_known_of_user_and_item(place):
+def test_errors_are_grouped_by_visible_ratings_of_user_and_item(place):
     evaluation = evaluate(place / "run", baselines=False)
     assert [group.by for group in evaluation.groups] == ["ratings of the user", "ratings of the item"]
     assert all(list(group.means) == ["reczero"] for group in evaluation.groups)

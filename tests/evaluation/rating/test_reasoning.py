@@ -38,7 +38,7 @@ def given(monkeypatch, effect_of):
     return asked
 
 
-def test_arms_differ_in_the_reasoning_alone(place, monkeypatch):
+def test_arms_differ_only_in_the_reasoning(place, monkeypatch):
     model, examples, replies = place
     asked = given(monkeypatch, lambda row, text: 3.0)
     effect = reasoning_effect(model, examples, replies)
@@ -80,7 +80,7 @@ def test_rows_of_one_user_have_no_arm_with_anothers_reasoning(place, monkeypatch
     assert list(effect["arms"]) == ["own", "shuffled", "none"] and len(asked) == 3
 
 
-def test_a_model_is_asked_after_the_opening_tag_and_says_the_same_every_time(place):
+def test_the_number_is_decoded_greedily_after_the_opening_tag(place):
     model, examples, replies = place
     first = reasoning_effect(model, examples, replies, seed=3)
     assert first == reasoning_effect(model, examples, replies, seed=3)
@@ -103,12 +103,12 @@ def test_the_prompt_the_reasoning_and_the_tag_are_what_the_model_reads(place, mo
     ("written", "number"),
     [("4</rate>", 4.0), (" 3.5 </rate> and", 3.5), ("4", None), ("6</rate>", None), ("4 stars</rate>", None)],
 )
-def test_a_number_counts_as_in_a_whole_reply(written, number):
+def test_a_number_is_parsed_as_in_a_whole_reply(written, number):
     found = stated_number(written, Scale(1, 5, 1))
     assert np.isnan(found) if number is None else found == number
 
 
-def test_nobody_alone_has_anothers_reasoning(place):
+def test_a_single_rated_row_is_refused(place):
     model, examples, replies = place
     with pytest.raises(DataError, match="fewer than two"):
         reasoning_effect(model, examples.subset([0]), replies[:1])

@@ -64,7 +64,7 @@ def test_an_item_that_is_several_targets_is_one_column():
         )
 
 
-def test_a_batch_of_one_item_has_nothing_to_learn():
+def test_a_batch_of_one_item_has_a_loss_of_zero():
     term = item_term()
     begin(term, [example(5)] * 3)
     assert term.target_logprobs(hidden_of(term.backbone, 3), [example(5)] * 3).tolist() == [0.0, 0.0, 0.0]
@@ -84,7 +84,7 @@ def test_the_items_of_an_update_follow_from_the_generator():
     assert drawn[0] == drawn[1] and len(set(drawn)) > 1
 
 
-def test_items_of_the_history_are_no_negatives_where_they_cannot_be_recommended():
+def test_excluded_items_are_no_negatives():
     examples = [example(5, (2, 3)), example(2, (7,)), example(3, (5,))]
     for exclude, hide in ((True, [{2, 3}, {7}, {5}]), (False, [set()] * 3)):
         term = item_term(exclude_seen=exclude)
@@ -95,7 +95,7 @@ def test_items_of_the_history_are_no_negatives_where_they_cannot_be_recommended(
             torch.testing.assert_close(term.target_logprobs(hidden, examples), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_a_target_of_the_history_has_no_chance_where_it_cannot_be_recommended_as_in_the_reward():
+def test_an_excluded_target_has_probability_zero_in_loss_and_reward():
     again = [example(3, (3, 5)), example(2, (7,)), example(5, (2, 3, 5))]
     term = item_term(exclude_seen=True)
     begin(term, again)
@@ -137,7 +137,7 @@ def test_the_item_term_keeps_the_graph_of_one_chunk_whatever_the_number_of_items
     assert 0 < kept[1] <= 1.1 * kept[0]
 
 
-def test_refreshing_tells_how_far_rows_have_moved():
+def test_refresh_returns_the_distance_of_moved_rows():
     term, examples = item_term(), [example(5), example(2)]
     begin(term, examples)
     vectors = torch.zeros(ITEMS, term.backbone.hidden_size)
@@ -194,7 +194,7 @@ def test_the_gradient_through_the_leaf_equals_plain_autograd(head, parts):
         assert relative < 1e-4, f"{name}: {relative:.1e}"
 
 
-def test_refreshed_rows_are_those_of_the_model_as_it_is():
+def test_refreshed_rows_equal_the_present_encoding():
     term = item_term()
     begin(term, [example(5), example(2)])
     term.finish()
@@ -269,7 +269,7 @@ def test_micro_batch_size_does_not_change_the_gradient_of_a_training_step(arm, c
     assert difference / norm < 1e-4
 
 
-def test_the_items_gradient_is_the_same_in_chunks_and_the_model_keeps_its_mode(monkeypatch):
+def test_the_gradient_of_items_does_not_depend_on_chunks(monkeypatch):
     found = []
     for tokens in (2048, 6):
         monkeypatch.setattr("reckon.methods.r2ec.item_term.CHUNK_TOKENS", tokens)
@@ -287,7 +287,7 @@ def test_the_items_gradient_is_the_same_in_chunks_and_the_model_keeps_its_mode(m
         torch.testing.assert_close(found[1][name], gradient, rtol=1e-3, atol=1e-5)
 
 
-def test_no_graph_of_the_encoder_lives_through_the_micro_batches():
+def test_the_encoders_graph_is_freed_between_micro_batches():
     saved = []
     with torch.autograd.graph.saved_tensors_hooks(lambda tensor: saved.append(tensor.nbytes) or tensor, lambda t: t):
         begin(item_term(negatives="catalog"), [example(5)])

@@ -13,7 +13,7 @@ from reckon.methods.r2ec import R2ec
 from reckon.methods.r2ec.trainer import fit
 
 
-def test_every_step_logs_what_a_person_needs_to_trust_it(whole):
+def test_every_step_logs_reward_length_and_loss(whole):
     entries = [entry for entry in json.loads((whole(arm="full") / "log.json").read_text()) if "loss" in entry]
     assert [entry["step"] for entry in entries] == [1, 2, 3, 4, 5, 6]
     for entry in entries:
@@ -27,7 +27,7 @@ def test_every_step_logs_what_a_person_needs_to_trust_it(whole):
         assert min(entry["time/rollout"], entry["time/reward"], entry["time/update"]) > 0
 
 
-def test_the_item_arm_logs_its_loss(whole):
+def test_the_no_reasoning_arm_logs_its_loss(whole):
     entries = steps(whole(arm="no-reasoning"))
     assert len(entries) == 6 and all(entry.keys() >= STEP_KEYS for entry in entries)
 
@@ -66,7 +66,7 @@ def first_step_rewards(path, arm):
     return table["reward"].to_pylist(), table["target_rank"].to_pylist()
 
 
-def test_the_ablation_arms_change_the_reward_and_nothing_before_it(tmp_path):
+def test_ablation_arms_change_only_the_reward(tmp_path):
     full, ranks = first_step_rewards(tmp_path, "full")
     similarity, similarity_ranks = first_step_rewards(tmp_path, "no-ranking-reward")
     ranking, ranking_ranks = first_step_rewards(tmp_path, "no-similarity-reward")
@@ -76,26 +76,26 @@ def test_the_ablation_arms_change_the_reward_and_nothing_before_it(tmp_path):
     assert min(similarity) > 0 and max(similarity) < 1 and similarity != ranking
 
 
-def test_the_seed_decides_the_run(tmp_path):
+def test_a_run_depends_on_its_seed(tmp_path):
     for out, seed in (("a", 1), ("b", 1), ("c", 2)):
         train(tmp_path, out, seed=seed, max_steps=2)
     assert_same_run(tmp_path / "a", tmp_path / "b")
     assert log(tmp_path / "a") != log(tmp_path / "c")
 
 
-def test_the_reward_rises_on_a_shelf_where_the_last_book_tells_the_next(tmp_path):
+def test_the_reward_rises_on_a_predictable_shelf(tmp_path):
     train(tmp_path, "run", max_steps=40, eval_steps=40, learning_rate=5e-3)
     rewards = [entry["reward/mean"] for entry in steps(tmp_path / "run")]
     assert sum(rewards[-5:]) / 5 > sum(rewards[:5]) / 5 + 0.1
 
 
-def test_the_item_arm_learns_the_shelf(tmp_path):
+def test_the_no_reasoning_arm_learns_a_predictable_shelf(tmp_path):
     train(tmp_path, "run", arm="no-reasoning", max_steps=40, eval_steps=20, learning_rate=3e-3)
     losses = [entry["loss"] for entry in steps(tmp_path / "run")]
     assert sum(losses[-10:]) < 0.9 * sum(losses[:10])
 
 
-def test_what_is_logged_of_tokens_does_not_depend_on_the_micro_batch(tmp_path):
+def test_token_metrics_do_not_depend_on_the_micro_batch(tmp_path):
     logged = []
     for size in (1, 4):
         model, data = recommender(tmp_path / str(size), max_steps=1, eval_steps=1, batch_size=4, micro_batch_size=size)

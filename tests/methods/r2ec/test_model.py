@@ -31,7 +31,7 @@ def test_scores_are_cosines_over_the_temperature(model):
     assert all(abs(score) <= 1 / model.config.head.tau + 1e-4 for score in answer.scores)
 
 
-def test_exclude_seen_defaults_to_how_the_model_was_trained(model):
+def test_exclude_seen_defaults_to_the_setting_of_training(model):
     assert not set(model.recommend([[0, 5, 3]], 100)[0].items) & {0, 5, 3}
     model.config = replace(model.config, head=replace(model.config.head, exclude_seen=False))
     assert set(model.recommend([[0, 5, 3]], 100)[0].items) >= {0, 5, 3}
@@ -69,7 +69,7 @@ def test_streamed_text_is_the_reasoning(family, tmp_path):
 
 
 @pytest.mark.parametrize("text", ["a < b", "a <ans", "sea é"])
-def test_streaming_shows_everything_once_the_reply_has_ended(text, tmp_path):
+def test_streaming_shows_a_held_back_bracket_at_the_end(text, tmp_path):
     """A '<' that may begin a marker is held back; when the reply ends without one it must still be shown."""
     model, pieces = recommender(tmp_path, rollout={"max_completion_length": 30})[0], []
     tokenizer, logits = model.backbone.tokenizer, model.backbone.logits
@@ -164,14 +164,14 @@ def test_a_broken_run_is_a_checkpoint_error(how, tmp_path):
         R2ec.from_pretrained(tmp_path / "run", device="cpu")
 
 
-def test_a_run_with_adapters_names_a_base_that_has_moved(tmp_path):
+def test_a_run_with_adapters_names_a_missing_backbone(tmp_path):
     recommender(tmp_path, lora=2)[0].save_pretrained(tmp_path / "run")
     (tmp_path / "backbone").rename(tmp_path / "moved")
     with pytest.raises(CheckpointError, match="holds adapters of"):
         R2ec.from_pretrained(tmp_path / "run", device="cpu")
 
 
-def test_a_run_names_its_data(tmp_path):
+def test_a_run_knows_the_path_of_its_data(tmp_path):
     model, data = recommender(tmp_path)
     model.save_pretrained(tmp_path / "run")
     assert json.loads((tmp_path / "run" / "r2ec.json").read_text())["data"] == str(data.path.resolve())
@@ -200,7 +200,7 @@ def test_a_new_item_is_recommendable_without_training(model):
     assert all(torch.equal(parameter, before[name]) for name, parameter in model.backbone.model.named_parameters())
 
 
-def test_a_moved_catalog_equals_one_encoded_afresh(model):
+def test_a_changed_catalog_equals_a_newly_encoded_one(model):
     model.put_items(pa.table({"item_id": ["new", model.catalog.ids[2]], "title": ["Calm Crime", "The Red Sea"]}))
     model.remove_items([model.catalog.ids[0]])
     moved, prompts = model.table.vectors.clone(), list(model.item_prompts)
@@ -209,7 +209,7 @@ def test_a_moved_catalog_equals_one_encoded_afresh(model):
     assert model.table.item_ids == model.catalog.ids and len(prompts) == len(TITLES) == len(model.counts)
 
 
-def test_a_replaced_item_is_read_anew_and_keeps_its_index(model):
+def test_a_replaced_item_is_encoded_again_and_keeps_its_index(model):
     item_id, row = model.catalog.ids[3], model.table.vectors[3].clone()
     model.put_items(pa.table({"item_id": [item_id], "title": ["Something Else Entirely"]}))
     assert model.catalog.ids[3] == item_id and model.catalog.titles[3] == "Something Else Entirely"
@@ -224,7 +224,7 @@ def test_a_removed_item_is_never_recommended(model):
     assert gone not in answer.item_ids and len(answer.items) == len(TITLES) - 1
 
 
-def test_a_moved_catalog_is_saved_and_loaded(model, tmp_path):
+def test_a_changed_catalog_is_saved_and_loaded(model, tmp_path):
     model.put_items(pa.table({"item_id": ["new"], "title": ["Calm Crime"]}))
     model.remove_items([model.catalog.ids[1]])
     model.save_pretrained(tmp_path / "run")
@@ -232,7 +232,7 @@ def test_a_moved_catalog_is_saved_and_loaded(model, tmp_path):
     assert_same_answers(loaded.recommend(HISTORIES), model.recommend(HISTORIES))
 
 
-def test_unknown_and_repeated_items_are_refused_and_nothing_moves(model):
+def test_unknown_and_repeated_items_are_refused_without_a_change(model):
     expected = model.recommend([[0]])
     with pytest.raises(DataError, match="nope"):
         model.remove_items(["nope"])
@@ -294,7 +294,7 @@ def test_ranks_exclude_the_whole_history_as_recommend_does(tmp_path):
     assert [answer.items for answer in answers] == [[int(item) for item in row if item >= 0] for row in top]
 
 
-def test_adding_an_item_tokenises_that_item_alone(model, monkeypatch):
+def test_adding_an_item_tokenises_only_that_item(model, monkeypatch):
     model.refresh_items()
     seen, item_ids = [], model.item_ids
     monkeypatch.setattr(model, "item_ids", lambda texts: seen.extend(texts) or item_ids(texts))
@@ -303,7 +303,7 @@ def test_adding_an_item_tokenises_that_item_alone(model, monkeypatch):
     assert len(seen) == 1 and "A fresh thing" in seen[0]
 
 
-def test_events_with_times_and_ratings_stand_in_the_prompt_as_in_training(model):
+def test_events_show_times_and_ratings_in_the_prompt(model):
     hour, items = 3600, (0, 5, 3)
     events = [Event(item, 1_000_000 + n * hour, 4.0) for n, item in enumerate(items)]
     known = Example("u", tuple(events), 7, 1_000_000 + 2 * hour, None)

@@ -44,7 +44,7 @@ def test_a_reward_that_raises_stops_the_run(tmp_path, monkeypatch):
         train(tmp_path, "run")
 
 
-def test_a_run_does_not_settle_in_a_folder_of_other_files(tmp_path):
+def test_a_run_is_refused_in_a_folder_of_other_files(tmp_path):
     model, data = recommender(tmp_path)
     before = (data.path / "items.parquet").read_bytes()
     with pytest.raises(CheckpointError, match="not a run's"):
@@ -52,7 +52,7 @@ def test_a_run_does_not_settle_in_a_folder_of_other_files(tmp_path):
     assert (data.path / "items.parquet").read_bytes() == before
 
 
-def test_bfloat16_weights_are_not_trained_whole():
+def test_full_training_of_bfloat16_weights_is_refused():
     with pytest.raises(ConfigError, match="lose small updates"):
         settings(dtype="bfloat16")
     assert settings(dtype="bfloat16", lora=2).training.dtype == "bfloat16"

@@ -26,7 +26,7 @@ from reckon.training.checkpoints import CheckpointedTrainer, Interrupted, last_c
     ids=["full", "no-reasoning", "lora", "refresh"],
 )
 @pytest.mark.parametrize(("step", "stop"), [(5, "kill"), (3, "ctrl-c")])
-def test_a_run_that_was_stopped_goes_on_bit_for_bit(arm, changes, step, stop, tmp_path, whole):
+def test_a_stopped_run_resumes_bit_for_bit(arm, changes, step, stop, tmp_path, whole):
     with pytest.raises(Killed if stop == "kill" else Interrupted):
         train(tmp_path, "stopped", At(step, kill if stop == "kill" else interrupt), arm=arm, **changes)
     saved_at = 4 if stop == "kill" else step  # the last validation, or at once
@@ -56,7 +56,7 @@ fit(model, data, path / "run", progress=False, callbacks=[Kill()])
 """
 
 
-def test_a_process_killed_by_the_system_goes_on_bit_for_bit(tmp_path, whole):
+def test_a_killed_process_resumes_bit_for_bit(tmp_path, whole):
     data, folder = dataset(tmp_path / "data"), backbone_folder(tmp_path / "backbone")
     run_until_killed(SCRIPT, tmp_path)
     model = R2ec.from_backbone(folder, data, settings(batch_size=16, micro_batch_size=16))
@@ -101,7 +101,7 @@ def test_a_kill_during_a_save_leaves_the_previous_checkpoint(moment, tmp_path, w
     assert not (tmp_path / "killed" / ".saving").exists()
 
 
-def test_patience_is_kept_over_a_stop(tmp_path):
+def test_patience_is_restored_by_a_resume(tmp_path):
     """A learning rate that changes nothing: validations at 0, 2, 4, 6 are the same, so patience ends it at 6."""
     changes = dict(learning_rate=1e-12, patience_steps=6, max_steps=12)
     train(tmp_path, "whole", **changes)
@@ -112,7 +112,7 @@ def test_patience_is_kept_over_a_stop(tmp_path):
     assert_same_run(tmp_path / "whole", tmp_path / "stopped")
 
 
-def test_ctrl_c_belongs_to_python_again_after_a_run(tmp_path):
+def test_the_ctrl_c_handler_is_restored_after_a_run(tmp_path):
     if threading.current_thread() is not threading.main_thread():
         pytest.skip("signals need the main thread")
     before = signal.getsignal(signal.SIGINT)
@@ -134,7 +134,7 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path):
     assert not isinstance(stopped.value, Interrupted)
 
 
-def test_a_run_is_never_overwritten_and_nothing_is_resumed_from_nowhere(tmp_path):
+def test_an_existing_run_and_a_missing_checkpoint_are_refused(tmp_path):
     with pytest.raises(CheckpointError, match="no whole checkpoint"):
         train(tmp_path, "run", resume=True, arm="no-reasoning")
     train(tmp_path, "run", arm="no-reasoning")

@@ -4,7 +4,7 @@ from support.run_files import steps
 from support.shelf import train
 
 
-def test_what_a_token_counts_is_a_setting_of_r2ec_too(tmp_path):
+def test_the_loss_type_of_r2ec_reaches_its_trainer(tmp_path):
     def gradient(loss_type, out):
         train(tmp_path, out, recpo={"loss_type": loss_type}, max_steps=1, eval_steps=1)
         return steps(tmp_path / out)[0]["grad_norm"]

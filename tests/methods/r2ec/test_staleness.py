@@ -36,24 +36,24 @@ def after_updates(moves, *, item_drift=1.0, item_refresh_steps=0):
     return measured, refreshed
 
 
-def test_staleness_is_how_far_untouched_rows_have_moved_in_units_of_tau():
+def test_staleness_is_the_distance_of_untouched_rows_divided_by_tau():
     measured, refreshed = after_updates([{0: 0.02, 1: 0.04}, {1: 0.01, 2: 0.06}])
     assert measured == pytest.approx([0.3, 0.6])  # row 1 was encoded a moment ago and says nothing of the others
     assert refreshed == []
 
 
-def test_where_every_row_was_touched_all_of_the_batch_tell():
+def test_staleness_uses_all_rows_of_the_batch_if_all_were_touched():
     measured, _ = after_updates([{0: 0.01, 1: 0.03}, {0: 0.02, 1: 0.02}])
     assert measured == pytest.approx([0.2, 0.2])
 
 
-def test_a_stale_table_is_encoded_again_and_counts_as_fresh():
+def test_a_stale_table_is_encoded_again():
     measured, refreshed = after_updates([{0: 0.05}, {1: 0.12}, {2: 0.03}])
     assert measured == pytest.approx([0.5, 1.2, 0.3])
     assert refreshed == [2]
 
 
-def test_a_table_may_be_encoded_every_so_many_updates_too():
+def test_a_table_is_encoded_every_item_refresh_steps():
     assert after_updates([{0: 0.0}] * 4, item_refresh_steps=2)[1] == [2, 4]
     assert after_updates([{0: 9.0}] * 4, item_drift=float("inf"))[1] == []
 

@@ -70,7 +70,7 @@ def fast(**changes):
 
 
 @pytest.mark.parametrize("template", [None, TEMPLATE], ids=["plain", "template"])
-def test_labels_are_exactly_the_reply_and_its_end(folder, tmp_path, template):
+def test_labels_are_the_reply_and_its_end_token(folder, tmp_path, template):
     kept = load_traces(traces(tmp_path / "traces", replies=(SHORT, reply(3))))
     model = load_backbone(folder, device="cpu")
     model.tokenizer.chat_template = template
@@ -123,14 +123,14 @@ def test_a_model_learns_to_repeat_its_traces(folder, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "traces"]  # no checkpoint is left
 
 
-def test_a_policy_may_have_prompts_of_its_own(folder, tmp_path):
+def test_prompt_of_replaces_the_teachers_prompt(folder, tmp_path):
     kept = load_traces(traces(tmp_path / "traces"))
     rows, _ = tokenize(kept, load_backbone(folder, device="cpu"), fast(), lambda trace: [5, 6, 7 + trace.row])
     assert [row["input_ids"][:3] for row in rows] == [[5, 6, 7], [5, 6, 8]]
     assert all(row["completion_mask"][:4] == [0, 0, 0, 1] for row in rows)
 
 
-def test_what_does_not_fit_is_left_out_whole_and_counted(folder, tmp_path):
+def test_traces_beyond_a_limit_are_left_out_and_counted(folder, tmp_path):
     kept = load_traces(
         traces(tmp_path / "traces", ("short", "sea " * 90, "short", "short"), (SHORT, SHORT, "4 " * 90, "4 " * 400))
     )
@@ -144,7 +144,7 @@ def test_what_does_not_fit_is_left_out_whole_and_counted(folder, tmp_path):
         sft(folder, tmp_path / "traces", tmp_path / "out", fast(max_prompt_tokens=1), progress=False)
 
 
-def test_adapters_are_merged_into_an_ordinary_folder(folder, tmp_path):
+def test_adapters_are_merged_into_the_saved_model(folder, tmp_path):
     traces(tmp_path / "traces")
     settings = fast(lora=LoraSettings(r=2), max_steps=8)
     sft(folder, tmp_path / "traces", tmp_path / "out", settings, progress=False)
@@ -157,7 +157,7 @@ def test_adapters_are_merged_into_an_ordinary_folder(folder, tmp_path):
     assert words[0] == words[1]
 
 
-def test_an_interrupted_fine_tuning_goes_on_to_the_same_weights(folder, tmp_path, monkeypatch):
+def test_an_interrupted_fine_tuning_resumes_to_the_same_weights(folder, tmp_path, monkeypatch):
     traces(tmp_path / "traces")
     sft(folder, tmp_path / "traces", tmp_path / "whole", fast(), progress=False)
 
@@ -197,7 +197,7 @@ def test_without_trl_the_extra_is_named(folder, tmp_path, monkeypatch):
         sft(folder, tmp_path, tmp_path / "out")
 
 
-def test_what_is_in_the_way_is_not_overwritten(folder, tmp_path):
+def test_existing_files_are_not_overwritten(folder, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("x")
     with pytest.raises(DataError, match="not empty"):

@@ -88,7 +88,7 @@ def weights(folder):
 # -- the two stages -----------------------------------------------------------------------------------------------
 
 
-def test_the_fine_tuned_model_is_an_ordinary_folder(whole, place):
+def test_the_fine_tuned_model_is_a_hugging_face_folder(whole, place):
     tuned = AutoModelForCausalLM.from_pretrained(whole / "sft")
     assert AutoTokenizer.from_pretrained(whole / "sft").eos_token == "<eos>"
     before = AutoModelForCausalLM.from_pretrained(place / "backbone").state_dict()
@@ -156,7 +156,7 @@ def test_the_second_stage_has_reczeros_constants(name):
 # -- stop and go on -----------------------------------------------------------------------------------------------
 
 
-def test_a_stop_between_the_stages_repeats_nothing(whole, train, tmp_path, monkeypatch):
+def test_a_stop_between_the_stages_repeats_no_stage(whole, train, tmp_path, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(recone, "fit", kill)
         train()
@@ -169,7 +169,7 @@ def test_a_stop_between_the_stages_repeats_nothing(whole, train, tmp_path, monke
     assert equal(weights(tmp_path / "run" / "model"), weights(whole / "model"))
 
 
-def test_a_stop_in_the_second_stage_goes_on_there(whole, train, tmp_path, monkeypatch):
+def test_a_stop_in_the_second_stage_resumes_that_stage(whole, train, tmp_path, monkeypatch):
     from reckon.training import loop as training
 
     class StopAtOne(training.StopOnInterrupt):
@@ -188,7 +188,7 @@ def test_a_stop_in_the_second_stage_goes_on_there(whole, train, tmp_path, monkey
     assert equal(weights(tmp_path / "run" / "model"), weights(whole / "model"))
 
 
-def test_a_stop_in_the_first_stage_goes_on_there(whole, train, tmp_path, monkeypatch):
+def test_a_stop_in_the_first_stage_resumes_that_stage(whole, train, tmp_path, monkeypatch):
     class StopAtTen(recone_sft.StopOnInterrupt):
         def on_step_end(self, args, state, control, **kwargs):
             self.interrupted = state.global_step == 10
@@ -205,7 +205,7 @@ def test_a_stop_in_the_first_stage_goes_on_there(whole, train, tmp_path, monkeyp
     assert equal(weights(tmp_path / "run" / "model"), weights(whole / "model"))
 
 
-def test_a_kill_in_the_first_stage_before_its_first_checkpoint_begins_it_anew(whole, train, tmp_path, monkeypatch):
+def test_a_kill_before_the_first_checkpoint_restarts_the_first_stage(whole, train, tmp_path, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(recone_sft, "_save", kill)
         train()
@@ -215,12 +215,12 @@ def test_a_kill_in_the_first_stage_before_its_first_checkpoint_begins_it_anew(wh
     assert log(tmp_path / "run") == log(whole)
 
 
-def test_what_a_kill_leaves_of_a_fine_tuned_model_is_in_nobodys_way(tmp_path):
+def test_a_partial_fine_tuned_model_is_replaced(tmp_path):
     (tmp_path / ".sft.abc.partial").mkdir()
     assert starting_point(tmp_path, False, {}) is None
 
 
-def test_a_resumed_run_keeps_the_settings_it_began_with(train, place, tmp_path, monkeypatch):
+def test_a_resumed_run_keeps_its_first_settings(train, place, tmp_path, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(recone, "fit", kill)
         train("run", seed=3)
@@ -244,7 +244,7 @@ def test_a_finished_run_is_not_repeated(whole, place, tmp_path, train):
         train()
 
 
-def test_nothing_is_resumed_from_nowhere(train, tmp_path):
+def test_a_resume_without_a_run_is_refused(train, tmp_path):
     with pytest.raises(CheckpointError, match="no whole checkpoint"):
         train(resume=True)
 
@@ -252,7 +252,7 @@ def test_nothing_is_resumed_from_nowhere(train, tmp_path):
 # -- what is refused ----------------------------------------------------------------------------------------------
 
 
-def test_another_run_in_the_way_is_refused_before_fine_tuning(whole, train, tmp_path, monkeypatch):
+def test_an_existing_run_is_refused_before_fine_tuning(whole, train, tmp_path, monkeypatch):
     shutil.copytree(whole, tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "sft")  # as RecZero leaves it
     monkeypatch.setattr(recone, "sft", kill)

@@ -22,7 +22,7 @@ from reckon.methods.reczero.trainer import fit
 KEYS = POLICY_KEYS | {"reply/parsed", "prompt/dropped_reviews", "prompt/cut_texts"}
 
 
-def test_every_step_logs_what_a_person_needs_to_trust_it(whole):
+def test_every_step_logs_reward_length_and_loss(whole):
     entries = [entry for entry in json.loads((whole() / "log.json").read_text()) if "loss" in entry]
     assert [entry["step"] for entry in entries] == [1, 2, 3, 4, 5, 6]
     for entry in entries:
@@ -38,7 +38,7 @@ def test_every_step_logs_what_a_person_needs_to_trust_it(whole):
 
 
 @pytest.mark.parametrize(("finish", "truncated"), [("end of turn", 0), ("out of budget", 1)])
-def test_truncated_means_out_of_budget_in_training_and_validation(finish, truncated, data, folders, tmp_path):
+def test_truncated_counts_replies_out_of_budget_in_training_and_validation(finish, truncated, data, folders, tmp_path):
     model = RecZero.from_backbone(folders[0], data, settings(max_steps=1, eval_steps=1))
     written = model.backbone.tokenizer.eos_token_id if finish == "end of turn" else 17
     logits = model.backbone.logits
@@ -51,12 +51,12 @@ def test_truncated_means_out_of_budget_in_training_and_validation(finish, trunca
         assert (entry["eval_reply/truncated"], entry["eval_parse_rate"]) == (truncated, 0)
 
 
-def test_the_kl_term_is_logged_where_it_counts(whole):
+def test_the_kl_term_is_logged_if_beta_is_positive(whole):
     entries = steps(whole(grpo={"beta": 0.1}))
     assert all(math.isfinite(entry["kl"]) and entry["kl"] > -1e-6 for entry in entries)
 
 
-def test_what_a_prompt_lost_to_its_budget_is_logged(train, tmp_path):
+def test_cuts_of_prompts_are_logged(train, tmp_path):
     train("run", max_steps=1, prompt={"max_tokens": 70})
     [entry] = steps(tmp_path / "run")
     assert entry["prompt/dropped_reviews"] > 0
@@ -64,7 +64,7 @@ def test_what_a_prompt_lost_to_its_budget_is_logged(train, tmp_path):
     assert steps(tmp_path / "words")[0]["prompt/cut_texts"] > 0
 
 
-def test_validations_say_how_far_off_the_most_likely_replies_are(whole):
+def test_validations_log_the_errors_of_greedy_replies(whole):
     found = validations(whole())
     assert list(found) == [0, 2, 4, 6]
     for entry in found.values():
@@ -94,7 +94,7 @@ def test_the_validated_error_is_that_of_the_model_that_is_kept(train, data, tmp_
         assert errors.mean() == pytest.approx(best)
 
 
-def test_a_validation_without_the_form_is_the_worst_error(train, data, tmp_path):
+def test_a_validation_of_unparseable_replies_has_the_largest_error(train, data, tmp_path):
     train("run", fluency=0, max_steps=1)
     truth = rating_examples(data, "valid").sample(8, 0).ratings
     first = validations(tmp_path / "run")[0]
@@ -135,7 +135,7 @@ def test_every_trajectory_is_written_with_its_reply_and_reward(whole, data):
     assert [entry["reply/parsed"] for entry in steps(whole())] == pytest.approx(parsed)
 
 
-def test_parts_in_which_nothing_and_everything_parses_join(train, tmp_path, monkeypatch):
+def test_trajectory_files_of_parsed_and_unparsed_replies_can_be_joined(train, tmp_path, monkeypatch):
     """A column without a value would have no type, and Parquet would not put the parts together."""
     texts = iter(["nothing", reply(4)])
     say = {}

@@ -81,7 +81,7 @@ def test_a_single_prediction_is_the_rating_of_the_most_likely_reply(model, examp
     assert np.array_equal(model.predict(examples), rated.predictions, equal_nan=True)
 
 
-def test_the_most_likely_reply_knows_neither_seed_nor_batches_nor_order(model, examples):
+def test_greedy_replies_do_not_depend_on_seed_batches_or_order(model, examples):
     rated = model.rate(examples)
     assert same(model.rate(examples, seed=7), rated)
     assert same(model.rate(examples, batch_size=1), rated)
@@ -91,7 +91,7 @@ def test_the_most_likely_reply_knows_neither_seed_nor_batches_nor_order(model, e
     assert np.array_equal(backwards.predictions, rated.predictions[::-1], equal_nan=True)
 
 
-def test_a_reply_without_the_form_has_no_rating_and_says_why(model, examples, written):
+def test_an_unparseable_reply_has_no_rating_and_a_problem(model, examples, written):
     written(reply(4), "4", reply(9), "")
     rated = model.rate(examples.subset([0, 1, 2, 3]))
     assert np.array_equal(rated.predictions, [4, np.nan, np.nan, np.nan], equal_nan=True)
@@ -143,7 +143,7 @@ def test_the_seed_decides_sampled_replies(data, examples, tmp_path):
     assert (first.predictions[known] >= 1).all() and (first.predictions[known] <= 5).all()
 
 
-def test_a_prediction_of_no_replies_is_refused(model, examples):
+def test_a_prediction_of_zero_samples_is_refused(model, examples):
     with pytest.raises(ConfigError, match="at least one reply"):
         model.rate(examples, samples=0)
 
@@ -176,7 +176,7 @@ def test_a_prompt_over_budget_loses_reviews_and_keeps_the_item(model, data, tmp_
         RecZero(model.backbone, model.catalog, model.words, model.scale, tiny).rate(rating_examples(data, "test"))
 
 
-def test_somebody_without_a_history_is_rated_from_what_is_known(model, data):
+def test_a_user_without_history_gets_a_prediction(model, data):
     example = rating_context(data, [], 3)
     assert example.user_history == () and "nothing yet" in model.prompt(example).text
     assert len(model.rate([example]).replies) == 1
@@ -269,7 +269,7 @@ def test_every_preset_has_every_arm(name, arm):
     assert replace(preset(name, arm), arm="full") == preset(name)
 
 
-def test_settings_that_cannot_teach_are_refused():
+def test_settings_out_of_range_are_refused():
     with pytest.raises(ConfigError, match=r"grpo\.num_generations"):
         GRPOSettings(num_generations=1)
     with pytest.raises(ConfigError, match=r"grpo\.beta"):

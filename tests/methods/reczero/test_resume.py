@@ -20,7 +20,7 @@ from reckon.training.checkpoints import Interrupted, last_checkpoint
     ids=["no kl", "kl", "kl with adapters"],
 )
 @pytest.mark.parametrize(("step", "stop"), [(5, "kill"), (3, "ctrl-c")])
-def test_a_run_that_was_stopped_goes_on_bit_for_bit(changes, step, stop, train, whole, tmp_path):
+def test_a_stopped_run_resumes_bit_for_bit(changes, step, stop, train, whole, tmp_path):
     with pytest.raises(Killed if stop == "kill" else Interrupted):
         train("stopped", At(step, kill if stop == "kill" else interrupt), **changes)
     saved_at = 4 if stop == "kill" else step  # the last validation, or at once
@@ -39,7 +39,7 @@ def test_the_reference_is_the_starting_policy_also_after_a_resume(whole, train, 
     assert steps(tmp_path / "stopped")[4]["kl"] == entries[4]["kl"]
 
 
-def test_a_run_is_never_overwritten_and_nothing_is_resumed_from_nowhere(train):
+def test_an_existing_run_and_a_missing_checkpoint_are_refused(train):
     with pytest.raises(CheckpointError, match="no whole checkpoint"):
         train("run", resume=True)
     train("run", max_steps=2)
@@ -47,7 +47,7 @@ def test_a_run_is_never_overwritten_and_nothing_is_resumed_from_nowhere(train):
         train("run")
 
 
-def test_a_resumed_run_keeps_the_settings_it_began_with(tmp_path):
+def test_a_resumed_run_keeps_its_first_settings(tmp_path):
     began = settings(arm="exact-answer", seed=3)
     save_config(began, tmp_path / "config.yaml")
     sources = (preset("paper"), tmp_path / "config.yaml", None)

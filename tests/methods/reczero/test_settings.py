@@ -8,7 +8,7 @@ from support.run_files import assert_same_run, log, rows, steps, trajectories
 from reckon.data.ratings import rating_examples
 
 
-def test_the_ablation_arms_change_the_reward_and_nothing_before_it(train, tmp_path):
+def test_ablation_arms_change_only_the_reward(train, tmp_path):
     tables = {}
     for arm in ("full", "exact-answer", "no-format"):
         train(arm, arm=arm, max_steps=1)
@@ -36,7 +36,7 @@ def test_the_loss_type_reaches_the_loss(train, tmp_path):
 
 
 @pytest.mark.parametrize("loss_type", ["grpo", "dapo"])
-def test_micro_batch_size_changes_nothing_but_memory(loss_type, train, tmp_path):
+def test_micro_batch_size_does_not_change_the_update(loss_type, train, tmp_path):
     norms = []
     for size in (8, 4):
         train(str(size), grpo={"loss_type": loss_type}, micro_batch_size=size, max_steps=1)
@@ -45,21 +45,21 @@ def test_micro_batch_size_changes_nothing_but_memory(loss_type, train, tmp_path)
     assert norms[0] == pytest.approx(norms[1], rel=1e-4)
 
 
-def test_the_kl_term_holds_the_policy_back(whole):
+def test_the_kl_term_keeps_the_policy_close_to_the_reference(whole):
     free, held = steps(whole()), steps(whole(grpo={"beta": 0.1}))
     assert rows(whole())["reply"][: 8 * GROUP] == rows(whole(grpo={"beta": 0.1}))["reply"][: 8 * GROUP]
     assert free[0]["grad_norm"] == pytest.approx(held[0]["grad_norm"], rel=1e-3), "no divergence yet, no gradient"
     assert free[1:] != held[1:]
 
 
-def test_the_seed_decides_the_run(train, tmp_path):
+def test_a_run_depends_on_its_seed(train, tmp_path):
     for out, seed in (("a", 1), ("b", 1), ("c", 2)):
         train(out, seed=seed, max_steps=2)
     assert_same_run(tmp_path / "a", tmp_path / "b")
     assert log(tmp_path / "a") != log(tmp_path / "c")
 
 
-def test_the_reward_rises_where_the_right_reply_is_in_reach(train, data, tmp_path):
+def test_the_reward_rises_if_right_replies_are_sampled(train, data, tmp_path):
     model = train("run", fluency=15, max_steps=30, eval_steps=30, batch_size=16, grpo={"num_generations": 8})
     entries, found = steps(tmp_path / "run"), validations(tmp_path / "run")
     first, last = entries[0]["reward/mean"], np.mean([entry["reward/mean"] for entry in entries[-5:]])

@@ -44,7 +44,7 @@ def stirred(model):
     return model
 
 
-def test_exclude_seen_defaults_to_how_the_model_was_trained(model):
+def test_exclude_seen_defaults_to_the_setting_of_training(model):
     assert not set(model.recommend([[0, 5, 3]], 100)[0].items) & {0, 5, 3}
     model.config = replace(model.config, rechead=replace(model.config.rechead, exclude_seen=False))
     assert set(model.recommend([[0, 5, 3]], 100)[0].items) >= {0, 5, 3}
@@ -72,7 +72,7 @@ def test_the_rechead_reads_history_reasoning_and_answer(full):
     assert torch.equal(texts[0], expected) and parsed.tolist() == [True]
 
 
-def test_a_reply_that_does_not_parse_leaves_the_history_to_decide(full):
+def test_with_an_unparseable_reply_only_the_history_is_read(full):
     example = full.example_of([0, 5, 3])
     broken = [Reply(text, 5, cut) for text, cut in (("", False), ("<think>after", True), (RIGHT.text * 2, False))]
     plain = full.queries([example], [NOTHING_WRITTEN])
@@ -84,7 +84,7 @@ def test_a_reply_that_does_not_parse_leaves_the_history_to_decide(full):
     assert without.items == read.items and without.scores == pytest.approx(read.scores)
 
 
-def test_the_answer_decides_what_is_recommended(full):
+def test_the_item_named_in_the_answer_ranks_first(full):
     """Untrained blocks hand the sentence vectors through: the item that the answer names comes first."""
     fresh = RPORec.from_backbone(full.backbone, FakeDataset(full), full.config)
     example = fresh.example_of([0])
@@ -112,7 +112,7 @@ def test_tags_that_the_tokenizer_holds_as_special_tokens_stay_in_the_text():
     assert parse_reply(written_text(bone, ids)).problem is None
 
 
-def test_an_end_token_in_the_middle_breaks_the_form(full):
+def test_an_end_token_inside_a_reply_breaks_its_format(full):
     tokenizer = full.backbone.tokenizer
     ids = [*tokenizer.encode("<think>calm"), tokenizer.eos_token_id, *tokenizer.encode("</answer>")]
     assert tokenizer.eos_token in written_text(full.backbone, ids)
@@ -184,7 +184,7 @@ def test_a_new_item_can_be_recommended_at_once_and_a_removed_one_never(full):
     assert "new" not in full.recommend([[0]], 100)[0].item_ids
 
 
-def test_users_of_a_data_set_and_typed_histories_are_read_alike(full, tmp_path):
+def test_a_user_and_the_same_typed_history_get_the_same_list(full, tmp_path):
     from reckon.data import Dataset
 
     data = Dataset.load(tmp_path / "data")
@@ -196,7 +196,7 @@ def test_users_of_a_data_set_and_typed_histories_are_read_alike(full, tmp_path):
 # -- settings -----------------------------------------------------------------------------------------------------
 
 
-def test_the_paper_preset_holds_what_is_known_of_the_paper_and_its_release():
+def test_the_paper_preset_holds_the_values_of_paper_and_release():
     paper = preset("paper")
     assert paper == preset("as_released"), "the paper gives no value that differs from the release"
     assert (paper.prompt.window, paper.rollout.temperature, paper.rollout.max_completion_length) == (20, 1.0, 1024)
@@ -206,7 +206,7 @@ def test_the_paper_preset_holds_what_is_known_of_the_paper_and_its_release():
     assert (paper.rechead.gate, paper.rechead.gamma, paper.training.learning_rate) == ("soft", 0.1, 1e-6)
 
 
-def test_settings_that_make_no_sense_are_refused():
+def test_settings_out_of_range_are_refused():
     with pytest.raises(ConfigError, match=r"rollout\.temperature"):
         RPORecConfig(rollout=replace(RPORecConfig().rollout, temperature=0))
     with pytest.raises(ConfigError, match="preset"):

@@ -45,7 +45,7 @@ def data_of(online):
 
 
 @pytest.mark.parametrize("exclude_seen", [None, True, False])
-def test_nearline_lists_are_those_of_the_model_for_the_same_stored_reasoning(run, store, online, exclude_seen):
+def test_nearline_lists_equal_those_of_the_model_for_the_stored_replies(run, store, online, exclude_seen):
     data = data_of(online)
     with Nearline.open(run, store) as nearline, ReplyStore(store, None) as kept:
         for user in users_of(data):
@@ -62,7 +62,7 @@ def test_nearline_lists_are_those_of_the_model_for_the_same_stored_reasoning(run
             assert found.truncated == expected.truncated and history == list(example.seen)
 
 
-def test_nearline_lists_are_those_of_the_model_that_reasons_now(run, store, online):
+def test_nearline_lists_equal_those_of_the_model_that_reasons_online(run, store, online):
     """The most likely reply is the same whenever it is written."""
     data = data_of(online)
     with Nearline.open(run, store) as nearline:
@@ -78,7 +78,7 @@ def test_serving_loads_no_language_model(run, store, monkeypatch):
         assert len(nearline.recommend("u03", 4).items) == 4
 
 
-def test_a_second_run_writes_nothing_and_changes_nothing(run, store):
+def test_a_second_run_writes_no_replies(run, store):
     before = store.read_bytes()
     assert reason_all(run, store).written == 0
     assert store.read_bytes() == before
@@ -130,7 +130,7 @@ reason_all(sys.argv[1], sys.argv[2], batch_size=4)
 
 
 @pytest.mark.parametrize(("moment", "kept"), [("before", 8), ("inside", 8), ("after", 12)])
-def test_a_killed_process_goes_on_with_nobody_lost_or_done_twice(run, store, tmp_path, monkeypatch, moment, kept):
+def test_a_killed_process_resumes_without_lost_or_repeated_users(run, store, tmp_path, monkeypatch, moment, kept):
     path = tmp_path / "s.sqlite"
     run_until_killed(SCRIPT, run, path, moment)
     with ReplyStore(path, None) as left:
@@ -152,7 +152,7 @@ def test_a_killed_process_goes_on_with_nobody_lost_or_done_twice(run, store, tmp
         assert all(after.get(key).seen == row.seen for key, row in before.items())
 
 
-def test_what_is_not_there_or_of_another_run_is_refused(run, store, online, tmp_path):
+def test_a_missing_store_and_one_of_another_run_are_refused(run, store, online, tmp_path):
     with pytest.raises(DataError, match="does not exist"):
         Nearline.open(run, tmp_path / "none.sqlite")
     with Nearline.open(run, store) as nearline:
@@ -177,7 +177,7 @@ def test_what_is_not_there_or_of_another_run_is_refused(run, store, online, tmp_
         reason_all(tmp_path / "plain" / "run", tmp_path / "s.sqlite")
 
 
-def test_an_item_that_has_left_the_catalog_is_not_looked_for(run, store, online):
+def test_a_removed_item_in_a_stored_history_is_ignored(run, store, online):
     with Nearline.open(run, store) as nearline:
         gone = nearline.recommend_with_history("u03")[1][0]
         nearline.table.remove([nearline.table.item_ids[gone]])
@@ -186,7 +186,7 @@ def test_an_item_that_has_left_the_catalog_is_not_looked_for(run, store, online)
         assert len(history) == 5 and len(set(found.items) | set(history)) == len(nearline.table)
 
 
-def test_users_of_given_rows_are_known_too(tmp_path):
+def test_users_of_given_rows_are_included(tmp_path):
     data = dataset(tmp_path / "data")
     assert users_of(data) == sorted(map(str, data.user_ids)) and len(users_of(data, (2, 5))) == 3
 

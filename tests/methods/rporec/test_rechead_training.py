@@ -51,7 +51,7 @@ def test_the_loss_over_the_whole_catalog_by_hand():
     torch.testing.assert_close(found, expected)
 
 
-def test_with_sampled_negatives_the_target_stands_among_as_many():
+def test_the_sampled_loss_is_over_the_target_and_its_negatives():
     head, data, scorer = rechead().eval(), rows(50), Scorer(torch.zeros(ITEMS, WIDTH), 1.0, None)
     for negatives in (1, 7):
         loss = float(
@@ -61,7 +61,7 @@ def test_with_sampled_negatives_the_target_stands_among_as_many():
         assert 0.8 * math.log(1 + negatives) < loss <= math.log(1 + negatives) + 1e-6
 
 
-def test_a_negative_is_never_the_target_nor_what_the_user_cannot_be_recommended():
+def test_negatives_are_neither_the_target_nor_excluded_items():
     """With every other item seen, nothing is left to be mistaken for the target, whatever is drawn."""
     data = rows(8)
     seen = [np.setdiff1d(np.arange(ITEMS), [int(target)]) for target in data.targets]
@@ -74,7 +74,7 @@ def test_a_negative_is_never_the_target_nor_what_the_user_cannot_be_recommended(
 
 
 @pytest.mark.parametrize("negatives", [0, 30])
-def test_a_target_that_cannot_be_recommended_has_no_chance_as_in_the_ranking(negatives):
+def test_an_excluded_target_has_probability_zero(negatives):
     data = rows(8)
     seen = [np.array([int(target)]) for target in data.targets]
     loss = batch_loss(
@@ -85,7 +85,7 @@ def test_a_target_that_cannot_be_recommended_has_no_chance_as_in_the_ranking(neg
 
 
 @pytest.mark.parametrize("negatives", [0, 7])
-def test_what_can_be_learned_is_learned_and_the_best_epoch_is_kept(negatives):
+def test_training_raises_ndcg_and_keeps_the_best_epoch(negatives):
     head, scorer, valid = rechead(), Scorer(items(), 0.2, None), rows(60, seed=2)
     log = train_rechead(head, scorer, rows(), valid, replace(CONFIG, negatives=negatives, learning_rate=3e-3), seed=0)
     judged = [entry["eval_ndcg@10"] for entry in log if "eval_ndcg@10" in entry]
@@ -112,7 +112,7 @@ def test_the_start_is_kept_where_no_epoch_is_better():
     assert all(torch.equal(before[name], value) for name, value in head.state_dict().items())
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_others():
+def test_the_weights_depend_on_the_seed_alone():
     states = []
     for seed in (3, 3, 4):
         head = Rechead(WIDTH, RecheadShape(hidden=32, dropout=0.3))
@@ -129,7 +129,7 @@ def test_a_loss_that_is_not_finite_stops_the_run():
         train_rechead(rechead(), Scorer(items(), 0.2, None), data, rows(30), CONFIG, 0)
 
 
-def test_what_does_not_fit_together_is_refused():
+def test_other_shapes_and_settings_out_of_range_are_refused():
     data = rows()
     with pytest.raises(ShapeError):
         RecheadRows(data.texts, data.parsed[:3], data.targets, None)
@@ -144,7 +144,7 @@ def test_what_does_not_fit_together_is_refused():
             StageOneConfig(**wrong)
 
 
-def test_a_target_that_cannot_be_recommended_is_a_miss_in_a_small_catalog():
+def test_an_excluded_target_is_a_miss_in_a_small_catalog():
     small, data = items()[:8], rows(6)
     data = RecheadRows(data.texts, data.parsed, data.targets % 8, [np.arange(8)] * 6)
     assert validate(rechead(), Scorer(small, 0.5, None), data) == {"eval_ndcg@10": 0.0, "eval_hit@10": 0.0}

@@ -16,7 +16,7 @@ def row(key, text="<think>a</think><answer>b</answer>", **further):
     return StoredReply(key, Reply(text, 7, False), **further)
 
 
-def test_what_was_put_is_found_again(tmp_path):
+def test_a_stored_reply_is_read_back(tmp_path):
     vector = np.arange(4, dtype=np.float32) / 3
     rows = [
         row("ann", vector=vector, seen=("b1", "犯罪")),
@@ -61,14 +61,14 @@ def test_a_batch_is_written_whole_or_not_at_all(tmp_path):
 
 
 @pytest.mark.parametrize("other", [WHO | {"backbone": "xyz"}, WHO | {"window": 6}, WHO | {"teacher": "openai"}])
-def test_replies_of_another_model_are_refused_not_mixed_in(tmp_path, other):
+def test_a_store_of_another_model_is_refused(tmp_path, other):
     ReplyStore(tmp_path / "s.sqlite", WHO).__exit__(None, None, None)
     name = next(name for name in other if other[name] != WHO.get(name))
     with pytest.raises(DataError, match=f"was begun with {name}"):
         ReplyStore(tmp_path / "s.sqlite", other)
 
 
-def test_what_is_no_store_is_refused_and_left_as_it_was(tmp_path):
+def test_a_file_that_is_not_a_store_is_refused_and_not_changed(tmp_path):
     with pytest.raises(DataError, match="does not exist"):
         ReplyStore(tmp_path / "none.sqlite", None)
     assert not (tmp_path / "none.sqlite").exists()

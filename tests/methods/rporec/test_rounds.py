@@ -33,7 +33,7 @@ def test_both_stages_take_turns_and_each_leaves_a_run(tmp_path):
 
 
 @pytest.mark.parametrize("stopped", ["rechead", "reasoning"])
-def test_a_run_of_both_stages_goes_on_where_it_stopped(tmp_path, monkeypatch, stopped):
+def test_a_run_of_both_stages_resumes_where_it_stopped(tmp_path, monkeypatch, stopped):
     from reckon.methods.rporec import rounds as rporec_run
 
     backbone_folder(tmp_path / "backbone")
@@ -74,7 +74,7 @@ def test_an_arm_that_is_named_wins_over_that_of_the_run_it_starts_from(first_sta
     assert plain.config.arm == name_of(tmp_path / "plain") == "history-only"
 
 
-def test_what_cannot_be_trained_is_refused_before_any_work(first_stage, tmp_path):
+def test_invalid_stages_and_starts_are_refused_before_training(first_stage, tmp_path):
     _, data, run = first_stage
     common = dict(data=data.path, out=tmp_path / "refused")
     for wrong, field in (

@@ -25,7 +25,7 @@ from reckon.teachers.teachers import FileTeacher
 ROWS = 48 + 12  # training rows of the shelf, and the validation sample
 
 
-def test_stage_one_moves_the_rechead_and_nothing_else(tmp_path):
+def test_stage_one_changes_only_the_rechead(tmp_path):
     model, data = recommender(tmp_path, stage_one={"learning_rate": 1e-2, "max_epochs": 6})
     language, head, items = weights(model.backbone.model), weights(model.rechead), model.table.vectors.clone()
     fit_rechead(model, data, tmp_path / "run")
@@ -41,7 +41,7 @@ def test_stage_one_moves_the_rechead_and_nothing_else(tmp_path):
     )
 
 
-def test_every_row_is_written_about_once_and_the_log_says_how_well(first_stage):
+def test_every_row_gets_one_reply_and_the_log_has_their_rates(first_stage):
     _, data, run = first_stage
     with ReplyStore(run / "replies.sqlite", None) as store:
         assert len(store) == ROWS
@@ -65,7 +65,7 @@ class Counting:
         return self.inner.write(rows)
 
 
-def test_a_stopped_stage_one_goes_on_with_the_rows_that_are_missing(tmp_path, monkeypatch):
+def test_a_stopped_stage_one_writes_only_the_missing_replies(tmp_path, monkeypatch):
     monkeypatch.setattr(rporec_stage_one, "ROWS_AT_ONCE", 8)
     model, data = recommender(tmp_path)
     first, second = Counting(model, most=24), Counting(model)
@@ -128,7 +128,7 @@ def test_replies_of_another_prompt_are_not_trained_on(first_stage, tmp_path):
         fit_rechead(other, data, run)
 
 
-def test_stage_one_may_read_fewer_rows_and_knows_which(tmp_path):
+def test_a_smaller_train_size_is_part_of_the_stores_identity(tmp_path):
     model, data = recommender(tmp_path)
     model.config = replace(model.config, stage_one=replace(model.config.stage_one, train_size=7))
     fit_rechead(model, data, tmp_path / "run")
@@ -137,7 +137,7 @@ def test_stage_one_may_read_fewer_rows_and_knows_which(tmp_path):
         assert store.identity["train_size"] == 7  # rows are known by number, so another size has other rows
 
 
-def test_the_arm_of_history_alone_writes_nothing(tmp_path):
+def test_the_history_only_arm_writes_no_replies(tmp_path):
     model, data = recommender(tmp_path, "history-only")
     model.reason = None  # whoever calls it fails
     fit_rechead(model, data, tmp_path / "run")

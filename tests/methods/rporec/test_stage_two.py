@@ -22,7 +22,7 @@ from reckon.training.checkpoints import last_checkpoint
 PARTS = ("format", "clean", "ndcg", "similarity", "compression", "entropy")
 
 
-def test_stage_two_moves_the_language_model_and_nothing_else(first_stage, tmp_path):
+def test_stage_two_changes_only_the_language_model(first_stage, tmp_path):
     model, data, _ = first_stage
     language, head, items = weights(model.backbone.model), weights(model.rechead), model.table.vectors.clone()
     fit_reasoning(model, data, tmp_path / "two", progress=False)
@@ -44,7 +44,7 @@ def test_every_step_logs_every_reward_and_how_many_replies_parse(first_stage, tm
     assert all({"eval_reply/parsed", "eval_reply/length"} <= entry.keys() for entry in judged)
 
 
-def test_every_trajectory_is_written_with_its_parts_and_earns_zero_where_it_is_broken(first_stage, tmp_path):
+def test_every_trajectory_is_stored_with_its_rewards_and_zero_if_broken(first_stage, tmp_path):
     model, data, _ = first_stage
     fit_reasoning(model, data, tmp_path / "two", progress=False)
     rows = trajectories(tmp_path / "two").to_pylist()
@@ -59,7 +59,7 @@ def test_every_trajectory_is_written_with_its_parts_and_earns_zero_where_it_is_b
         assert row["target_rank"] >= 1
 
 
-def test_rewards_that_are_left_out_cost_no_summaries(first_stage, tmp_path, monkeypatch):
+def test_without_summary_rewards_no_summaries_are_written(first_stage, tmp_path, monkeypatch):
     model, data, _ = first_stage
     monkeypatch.setattr(Summariser, "summaries", lambda *_: pytest.fail("nobody asked for a summary"))
     model.config = settings(rewards={"similarity": 0.0, "compression": 0.0}, max_steps=1, eval_steps=1)
@@ -81,7 +81,7 @@ def test_without_a_kl_term_the_summariser_is_still_the_starting_model(first_stag
 
 
 @pytest.mark.parametrize("lora", [0, 2], ids=["full", "lora"])
-def test_a_stopped_stage_two_goes_on_bit_for_bit(tmp_path, lora):
+def test_a_stopped_stage_two_resumes_bit_for_bit(tmp_path, lora):
     torch.manual_seed(0)  # adapters start at random
     model, data = recommender(tmp_path, lora=lora)
     fit_rechead(model, data, tmp_path / "one")
@@ -106,7 +106,7 @@ def test_a_stopped_stage_two_goes_on_bit_for_bit(tmp_path, lora):
 
 @pytest.mark.parametrize("reasoning", ["calm", " after the sea, crime ", "海のあと — é", "a < b > c"])
 @pytest.mark.parametrize("marker_is_one_token", [True, False])
-def test_the_tokens_of_the_reasoning_spell_it_however_tags_are_spelled(reasoning, marker_is_one_token):
+def test_the_tokens_of_the_reasoning_are_found_for_any_tokenisation_of_tags(reasoning, marker_is_one_token):
     words = tokenizer(marker_is_one_token)
     bone = SimpleNamespace(tokenizer=words, config=SimpleNamespace(eos_token_id=words.eos_token_id))
     ids = words.encode(f"<think>{reasoning}</think><answer>Calm Sea</answer>")
@@ -152,7 +152,7 @@ def test_a_reasoning_has_one_summary_and_is_summarised_once():
     assert alone == [first[1]], "what else is summarised in a batch changes nothing"
 
 
-def test_a_summary_that_thinks_first_is_what_comes_after():
+def test_a_think_block_is_removed_from_a_summary():
     assert summary_of(" sea, then crime ") == "sea, then crime"
     assert summary_of("<think>let me see</think> sea, then crime") == "sea, then crime"
     assert summary_of("<think>hm</think><answer>sea, then crime</answer>") == "sea, then crime"

@@ -62,7 +62,7 @@ def test_a_missing_column_stops_the_run_instead_of_scoring_zero():
         fused_reward()([None] * 2, [""] * 2, [[]] * 2, target_rank=[1, 2], target_probability=[0.5])
 
 
-def test_rewards_accept_what_trl_passes():
+def test_rewards_accept_the_arguments_that_trl_passes():
     """TRL calls with keywords: conversations or texts, ids, every column, its trainer state and its logging hooks."""
     found = fused_reward(0.05)(
         prompts=[[{"role": "user", "content": "read: [A]"}]] * 2,

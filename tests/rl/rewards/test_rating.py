@@ -135,7 +135,7 @@ def test_conversations_earn_what_their_text_earns(name):
 
 
 @pytest.mark.parametrize("name", REWARDS)
-def test_rewards_accept_what_trl_passes(name):
+def test_rewards_accept_the_arguments_that_trl_passes(name):
     """TRL calls with keywords: conversations or texts, ids, every column, its trainer state and its logging hooks."""
     found = REWARDS[name](STARS)(
         prompts=[[{"role": "user", "content": "rate [A]"}]] * 2,

@@ -162,12 +162,12 @@ def test_a_missing_column_and_one_of_another_length_stop_the_run():
 @pytest.mark.parametrize(
     "wrong", [{"ndcg": -0.1}, {"entropy": math.inf}, {"delta": 1.5}, {"cutoff": 0}, dict.fromkeys(PARTS, 0.0)]
 )
-def test_settings_that_make_no_sense_are_refused(wrong):
+def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ConfigError, match="rewards"):
         RewardSettings(**wrong)
 
 
-def test_rewards_accept_what_trl_passes():
+def test_rewards_accept_the_arguments_that_trl_passes():
     """TRL calls with keywords: conversations or texts, ids, every column, its trainer state and its logging hooks."""
     texts = [RIGHT, "?"]
     conversations = [[{"role": "assistant", "content": text}] for text in texts]
