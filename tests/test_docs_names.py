@@ -9,7 +9,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FOLDERS = "|".join(path.name for path in sorted((ROOT / "src" / "reckon").iterdir()) if path.is_dir())
-PATH = re.compile(rf"(?<![\w/.-])((?:src/reckon|tests|benchmarks|examples|docs|{FOLDERS})/[\w/-]+\.(?:py|md|ya?ml|json))\b")
+PATH = re.compile(
+    rf"(?<![\w/.-])((?:src/reckon|tests|benchmarks|examples|docs|{FOLDERS})/[\w/-]+\.(?:py|md|ya?ml|json))\b"
+)
 
 
 def exists(name: str) -> bool:

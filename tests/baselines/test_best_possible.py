@@ -1,4 +1,4 @@
-"""On the simulated bookshop the truth is known: no baseline goes beyond it, and who knows it reaches it."""
+"""On the simulated bookshop no baseline exceeds the best possible metrics, and the oracle reaches them."""
 
 import pytest
 from support.writers import TIGER_SETTINGS, WRITER

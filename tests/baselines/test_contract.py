@@ -1,4 +1,4 @@
-"""One contract for every recommender: what `recommend`, `ranks` and storage promise, whatever is behind them."""
+"""One contract for every recommender: `recommend`, `ranks` and storage."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""A comparison's config: what is refused, and where the error points."""
+"""A comparison's config: refused values, and the paths in errors."""
 
 import pytest
 import yaml

@@ -1,4 +1,4 @@
-"""The same rows for all: splits, drawn rows, and ranking among samples."""
+"""The protocol: splits, sampled rows, and sampled ranking."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Random search with one budget for all."""
+"""Random search with one budget for all methods."""
 
 import pytest
 

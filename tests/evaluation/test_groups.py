@@ -1,4 +1,4 @@
-"""Rows in groups: each row in one, equal values together, small groups without a number."""
+"""Groups of rows: each row in one group, equal values together, no metric for small groups."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Prompts fit the model, in every method: the oldest of a history goes first, and what goes is counted."""
+"""Prompts of every method fit the model: the oldest events are dropped first and counted."""
 
 import re
 from dataclasses import replace

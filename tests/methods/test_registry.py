@@ -1,4 +1,4 @@
-"""The registry: what it says of each method is so, and a method that it names is known everywhere."""
+"""The registry: its entries match the methods, and a further entry is known everywhere."""
 
 import inspect
 import os

@@ -1,4 +1,4 @@
-"""Rows that a method which ranks is trained on."""
+"""Training rows of methods that rank."""
 
 import logging
 

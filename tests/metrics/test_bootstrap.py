@@ -1,4 +1,4 @@
-"""Bootstrap intervals: they cover the truth as often as they say, pair correctly and refuse bad input."""
+"""Bootstrap intervals have their nominal coverage, pair correctly and refuse bad input."""
 
 import tracemalloc
 

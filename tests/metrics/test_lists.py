@@ -1,4 +1,4 @@
-"""Metrics of lists: worked out by hand, against laws, and against what RecTools says."""
+"""Metrics of lists: cases worked out by hand, laws, and values of RecTools."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What a metric is made of: the numbers of a comparison are those of the metrics themselves."""
+"""Measures give the same numbers as the metrics themselves."""
 
 import numpy as np
 import pytest

@@ -172,7 +172,7 @@ def test_root_intervals_refuse_negative_values():
 
 
 def test_each_column_has_the_interval_of_a_single_column():
-    """The bootstrap of one column did not change when it learned to draw two together."""
+    """Two columns resampled together have the intervals of each column alone."""
     values = np.random.default_rng(0).random(80)
     users = [f"u{n % 30}" for n in range(80)]
     both = paired_root_interval(values**2, np.zeros(80), users, seed=3)

@@ -1,4 +1,4 @@
-"""Metrics agree with RecTools: with values that it gave, and with itself where it is installed.
+"""Metrics agree with stored values of RecTools, and with RecTools itself where it is installed.
 
 RecTools pins numpy below 2, so it has an environment of its own; `benchmarks/rectools_metrics.py --golden` makes the
 file.

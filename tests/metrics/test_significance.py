@@ -1,4 +1,4 @@
-"""Corrections and what a table could have found: by hand, against laws, and in simulation."""
+"""Holm's correction and detectable differences: cases worked out by hand, laws, and simulations."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Limits in words hold in every script, limits in tokens are measured, and what is cut is known."""
+"""Word limits in every script, token limits, and counts of cuts."""
 
 import pytest
 from hypothesis import given

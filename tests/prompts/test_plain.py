@@ -1,4 +1,4 @@
-"""No text from the data is markup: not to our parsers, and not to the tokenizer of any family."""
+"""Text from the data is never markup, for the parsers and for the tokenizer of every family."""
 
 import pytest
 from hypothesis import given, settings

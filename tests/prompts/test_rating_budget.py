@@ -1,4 +1,4 @@
-"""A rating prompt within a budget of tokens: what is shortened, what is dropped, and in which order."""
+"""A rating prompt within a token budget: the order of cuts."""
 
 from dataclasses import replace
 

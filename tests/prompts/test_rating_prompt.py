@@ -1,4 +1,4 @@
-"""What a rating prompt shows: history, item and others' ratings, never the truth, and no text as markup."""
+"""Rating prompts show history, item and others' ratings, never the true rating, and no text as markup."""
 
 import re
 from dataclasses import replace

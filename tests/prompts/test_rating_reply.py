@@ -1,4 +1,4 @@
-"""A rating reply back to its parts: hand-written replies, each way to break one, and floods of text."""
+"""Parsing of rating replies: hand-written replies, every problem, and very long texts."""
 
 import time
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Advantages: worked cases, and the laws both estimators keep."""
+"""Advantages: cases worked out by hand, and laws of both estimators."""
 
 import pytest
 import torch

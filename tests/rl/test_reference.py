@@ -1,4 +1,4 @@
-"""The reference policy stays what the policy was."""
+"""The reference policy keeps the starting weights."""
 
 import pytest
 import torch

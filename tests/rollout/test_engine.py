@@ -1,4 +1,4 @@
-"""Rollouts: what was sampled, with the probabilities it was sampled with."""
+"""Rollouts: sampled tokens, their log-probabilities, and how replies end."""
 
 import pytest
 import torch

@@ -79,7 +79,7 @@ def test_no_example_shows_anything_that_is_not_strictly_older(dataset):
 
 
 def plain_posterior(shop, example):
-    """P(rating) by walking through every state of the world, with nothing but the rules of the module's docstring."""
+    """P(rating) by enumeration of all hidden states, from the rules in the module's docstring."""
 
     def likelihood(rating, word, taste, leniency, quality):
         stars = sum(

@@ -1,4 +1,4 @@
-"""A start with induction: before any training, tokens attend to those just before and to those like them."""
+"""Initial weights with induction heads: before training, tokens attend to earlier neighbours and to equal tokens."""
 
 import pytest
 import torch

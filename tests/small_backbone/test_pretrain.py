@@ -1,4 +1,4 @@
-"""A backbone made on the spot: an ordinary model folder, the same every time, that knows words before it is trained."""
+"""A new backbone is a reproducible Hugging Face folder, and ranks by words before training."""
 
 import numpy as np
 import pyarrow as pa

@@ -1,4 +1,4 @@
-"""A backbone for ratings: it reads training rows alone, its replies have the one right form, no note tells a target."""
+"""Pretraining texts for ratings: training rows only, replies of the right format, no true ratings."""
 
 import re
 

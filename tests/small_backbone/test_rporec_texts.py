@@ -1,4 +1,4 @@
-"""What a small backbone reads for RPORec: the form it is asked for later, and nobody's true next item."""
+"""Pretraining texts for RPORec: replies of the right format, and no true targets."""
 
 from dataclasses import replace
 
@@ -61,7 +61,7 @@ def test_no_text_ends_at_the_marker_of_r2ec(data):
 
 
 def test_an_answer_is_never_drawn_from_the_same_row(tmp_path):
-    """With every item followed by another in one row alone, a guess at the target could come from that row only."""
+    """If every pair of items occurs in one row only, an answer with the target could come from that row only."""
     data = shelf.dataset(tmp_path / "data", users=1, length=6)
     examples = data.examples("train", 5)
     texts = notes(rporec_texts(data, seed=0))

@@ -1,4 +1,4 @@
-"""How often a teacher is asked: retries, their waits, what the server asks for, and requests per minute."""
+"""Requests to a teacher: retries, waits, Retry-After, and requests per minute."""
 
 import random
 import threading

@@ -1,4 +1,4 @@
-"""Going on with traces: nothing is asked twice, and what belongs to other settings or data is refused."""
+"""Resuming traces: no question is repeated, and other settings or data are refused."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""What becomes of a teacher's answer: kept, asked again with a hint, or dropped for a reason."""
+"""Rules for answers of a teacher: kept, asked again with a hint, or dropped with a reason."""
 
 import pytest
 from support.classroom import HINT, reply

@@ -1,4 +1,4 @@
-"""Making traces: what is kept and dropped, and that every row ends once whatever the teacher does."""
+"""Making traces: every row is kept or dropped once, under all failures of the teacher."""
 
 import itertools
 import json

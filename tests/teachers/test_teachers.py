@@ -1,4 +1,4 @@
-"""Teachers: what each error means, what is sent, and what files and local models answer."""
+"""Teachers: kinds of failures, contents of requests, answers of files and local models."""
 
 import json
 import threading

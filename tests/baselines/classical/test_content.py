@@ -1,4 +1,4 @@
-"""TF-IDF neighbours read the words of the items, and nothing else."""
+"""TF-IDF neighbours rank by item text alone."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""EASE's closed form solves the problem that the paper states."""
+"""EASE's closed form solves the paper's minimisation problem."""
 
 import numpy as np
 import pytest

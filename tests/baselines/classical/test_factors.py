@@ -1,4 +1,4 @@
-"""ALS and BPR of the library: a history gets the vector that training would have given it."""
+"""ALS and BPR of the library, and the user vectors of histories."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Baselines learn from training events alone, and read a history with weights."""
+"""Baselines are fitted to training events alone, and weight the events of a history."""
 
 import numpy as np
 import pyarrow as pa

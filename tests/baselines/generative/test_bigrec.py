@@ -1,4 +1,4 @@
-"""BIGRec recommends the items whose titles lie nearest to the title that was written."""
+"""BIGRec recommends the items with the titles nearest to the written title."""
 
 from dataclasses import replace
 

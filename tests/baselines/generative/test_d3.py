@@ -1,4 +1,4 @@
-"""D3's decoding: no length counts, an assistant that knows no text weighs in, and nothing but items is written."""
+"""D3's decoding: no division by length, an assistant without text, and only titles of the catalog."""
 
 from dataclasses import replace
 
@@ -32,7 +32,8 @@ def d3(data, writer, helper=None, exclude_seen=False, **changes):
 
 
 def test_ghost_tokens_do_not_change_the_score_of_a_title():
-    """`Red` (0) against `Blue and then some` (1 to 4): after `Blue` all is certain, so its score is that of `Blue`."""
+    """`Red` (0) against `Blue and then some` (1 to 4): after `Blue` all tokens are certain, so its score is that of
+    `Blue`."""
     end = 9
     trie = TokenTrie.of([(0, end), (1, 2, 3, 4, end)])
     probabilities = torch.tensor([0.6, 0.4])

@@ -1,4 +1,4 @@
-"""The RQ-VAE keeps what vectors say, and every item gets an id of its own."""
+"""The RQ-VAE reconstructs vectors, and every item gets a unique id."""
 
 import pytest
 import torch

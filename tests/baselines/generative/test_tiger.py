@@ -1,4 +1,4 @@
-"""TIGER learns a walk along the shelf, and writes nothing but items."""
+"""TIGER predicts the next item, and writes only ids of the catalog."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The tree of token sequences, and beam search over it, against sums over all sequences."""
+"""The trie of token sequences and its beam search, compared with sums over all sequences."""
 
 import itertools
 

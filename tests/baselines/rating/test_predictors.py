@@ -1,4 +1,4 @@
-"""Rating baselines: a contract that all keep, and what each is on data where the answer is known."""
+"""Rating baselines: a contract for all, and cases with known answers for each."""
 
 import subprocess
 import sys
@@ -131,7 +131,7 @@ def test_the_target_rating_is_not_read(name, data, fitted):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_fitted_parameters_do_not_depend_on_test_ratings(name, tmp_path):
-    """Test ratings turned round change nothing that is learned; they reach only rows that come after them."""
+    """Mirrored test ratings change no fitted parameter; they change only predictions of later rows."""
     events = additive_events()
     data = write(tmp_path / "a", events)
     test = rating_examples(data, "test")
@@ -245,7 +245,7 @@ def errors(name_or_class, data):
 
 
 def dense(path, **settings):
-    """Everybody rates nearly everything, early and late in the same way."""
+    """All users rate nearly all items, with ratings that do not depend on time."""
     rng = np.random.default_rng(1)
     taste, quality = rng.uniform(-0.9, 0.9, 40), rng.uniform(-0.9, 0.9, 30)
     events = [
@@ -265,7 +265,7 @@ def test_the_bias_model_learns_additive_ratings(tmp_path):
 
 @NEEDS_SURPRISE
 def test_matrix_factorization_learns_interactions_that_biases_miss(tmp_path):
-    """Half the users love what the other half hates: no user and no item has a bias."""
+    """Half of the users like what the other half dislikes, so no user and no item has a bias."""
     rng = np.random.default_rng(1)
     events = [
         (f"u{user:02d}", f"i{item:02d}", 100 * n + user, 4.5 if (user + item) % 2 else 1.5, "")
@@ -309,7 +309,7 @@ def test_the_text_regressor_reads_reviews(tmp_path):
 
 
 def test_the_text_regressor_predicts_new_items_from_their_titles(tmp_path):
-    """Every item is new when it is rated: only the words of its title tell its quality."""
+    """Every item is new when it is rated, so only the words of its title predict its quality."""
     rng = np.random.default_rng(5)
     events, titles = [], {}
     for user in range(60):

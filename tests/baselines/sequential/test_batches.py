@@ -1,4 +1,4 @@
-"""Batches of like length hold every row once."""
+"""Batches of similar length hold every row once."""
 
 import torch
 

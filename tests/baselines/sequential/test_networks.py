@@ -1,4 +1,4 @@
-"""What is particular to each sequential network."""
+"""Properties of each sequential network."""
 
 import numpy as np
 import pytest

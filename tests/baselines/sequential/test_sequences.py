@@ -1,4 +1,4 @@
-"""What sequential networks learn from and read, the loop that trains them, and laws that all of them keep."""
+"""Inputs of sequential networks, their training loop, and laws for all of them."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""How methods are fitted: the protocol decides what is the same for all, and an interrupted run goes on."""
+"""Contestants: the protocol decides seed, masking and window, and an interrupted fit resumes."""
 
 import pytest
 from support import rporec_talker, shelf

@@ -1,4 +1,4 @@
-"""Guards find what they are for, and refuse what cannot be."""
+"""Guards of rankings warn of leaks and refuse impossible numbers."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Guards of ratings find what they are for, and refuse what cannot be."""
+"""Guards of ratings warn of leaks and refuse impossible numbers."""
 
 from dataclasses import replace
 

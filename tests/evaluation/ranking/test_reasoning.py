@@ -1,4 +1,4 @@
-"""How much the reasoning matters: arms that read given replies, and laws between them."""
+"""The effect of the reasoning on rankings: arms that read given replies, and laws between them."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Evaluating a run that predicts ratings: honest counting, fair rows, and refusal of what cannot be compared."""
+"""Evaluating a run that predicts ratings: counts of unparseable replies, equal rows, refused comparisons."""
 
 import json
 import shutil

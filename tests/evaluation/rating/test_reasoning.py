@@ -1,4 +1,4 @@
-"""How much the reasoning behind a rating matters: arms that differ in the text given alone."""
+"""The effect of the reasoning on ratings: arms that differ only in the given text."""
 
 from dataclasses import replace
 

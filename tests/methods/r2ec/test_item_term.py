@@ -1,4 +1,4 @@
-"""The recommending action: which items are scored, and where its gradient goes."""
+"""The item term: scored items, log-probabilities and gradients."""
 
 import pytest
 import torch

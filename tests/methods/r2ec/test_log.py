@@ -1,4 +1,4 @@
-"""Training R2ec: what a step says, what is validated and kept, and what the settings change."""
+"""Training R2ec: logged metrics, validation, the kept state, and effects of settings."""
 
 import json
 import math

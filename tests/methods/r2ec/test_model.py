@@ -1,4 +1,4 @@
-"""R2ec as a recommender: what it returns, what it stores, and how its catalog moves."""
+"""R2ec as a recommender: results, storage, and changes of the catalog."""
 
 import json
 import shutil

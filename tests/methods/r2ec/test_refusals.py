@@ -1,4 +1,4 @@
-"""Training R2ec: what is refused before a step, and what stops a run that diverges."""
+"""Training R2ec: refusals before the first step, and errors of a run that diverges."""
 
 import pytest
 import torch

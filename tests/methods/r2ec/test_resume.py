@@ -1,4 +1,4 @@
-"""Training R2ec: a run that was stopped goes on bit for bit, and a signal is Python's again afterwards."""
+"""Training R2ec: a stopped run resumes bit for bit, and the signal handler is restored."""
 
 import os
 import signal

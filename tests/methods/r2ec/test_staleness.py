@@ -1,4 +1,4 @@
-"""Rewards read the item table: how stale it is gets measured on rows that are re-encoded anyway, and mended in time."""
+"""The staleness of the item table is measured on re-encoded rows, and a stale table is encoded again."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""Fine-tuning on traces: the loss sees the reply alone, nothing is cut, and a model learns what it is shown."""
+"""Fine-tuning on traces: the loss is on the reply alone, no trace is cut, and the loss falls."""
 
 import builtins
 import json

@@ -1,4 +1,4 @@
-"""RecOne: a cold start on traces, then RecZero; a stop in either stage loses nothing and repeats nothing."""
+"""RecOne: a cold start on traces, then RecZero; a stop in either stage can be resumed."""
 
 import builtins
 import json

@@ -1,4 +1,4 @@
-"""Training RecZero: what a step says, what is validated and kept, and that every trajectory is written."""
+"""Training RecZero: logged metrics, validation, the kept state, and stored trajectories."""
 
 import json
 import math

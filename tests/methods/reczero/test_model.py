@@ -1,4 +1,4 @@
-"""Predicting ratings: the most likely reply or the mean of several, from a prompt that never holds the answer."""
+"""Predicting ratings: greedy replies and means of samples, from a prompt without the true rating."""
 
 import json
 import math

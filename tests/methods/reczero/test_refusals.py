@@ -1,4 +1,4 @@
-"""Training RecZero: what is refused before a step, and what stops a run that diverges."""
+"""Training RecZero: refusals before the first step, and errors of a run that diverges."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Training RecZero: a run that was stopped goes on bit for bit, with the settings and the reference it began with."""
+"""Training RecZero: a stopped run resumes bit for bit, with its first settings and reference policy."""
 
 from dataclasses import replace
 

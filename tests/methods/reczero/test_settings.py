@@ -1,4 +1,4 @@
-"""Training RecZero: what the arm, the loss, the KL term, the seed and the size of a batch change, and what not."""
+"""Training RecZero: effects of arm, loss type, KL term, seed and micro-batch size."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""RPORec as a recommender: what it reads, what it returns, what it stores."""
+"""RPORec as a recommender: inputs, results and storage."""
 
 import shutil
 from dataclasses import replace

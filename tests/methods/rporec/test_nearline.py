@@ -1,4 +1,4 @@
-"""Nearline: what is served from a store is what the model would say, and a kill loses nobody and does nobody twice."""
+"""Nearline serving returns the lists of the model, and a killed fill resumes without losses or repetitions."""
 
 import sqlite3
 

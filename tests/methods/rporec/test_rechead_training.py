@@ -1,4 +1,4 @@
-"""Stage I: the loss by hand, what a negative may be, and what is kept."""
+"""Stage I: the loss worked out by hand, negatives, and the kept epoch."""
 
 import math
 from dataclasses import replace

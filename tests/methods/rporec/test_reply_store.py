@@ -1,4 +1,4 @@
-"""The store of replies: what is there stays, what is missing is known, and a kill leaves whole batches."""
+"""The store of replies: keys are written once, missing keys are known, and a kill leaves whole batches."""
 
 import sqlite3
 import threading

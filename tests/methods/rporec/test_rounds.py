@@ -1,4 +1,4 @@
-"""Both stages of RPORec in turns: each leaves a run, a stop between them is no loss, and the whole is evaluated."""
+"""Both stages of RPORec, alternating: each writes a run, a stopped training resumes, and the result is evaluated."""
 
 import pytest
 from safetensors.torch import load_file

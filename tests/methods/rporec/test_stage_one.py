@@ -1,4 +1,4 @@
-"""Stage I of RPORec: the Rechead alone moves, every row is written about once, and a stop loses no reply."""
+"""Stage I of RPORec: only the Rechead changes, every row gets one reply, and a stop loses no reply."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Stage II of RPORec: the language model alone moves, what a step logs and is made of, and going on after a stop."""
+"""Stage II of RPORec: only the language model changes, logged metrics, and resuming."""
 
 from types import SimpleNamespace
 

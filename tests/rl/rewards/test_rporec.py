@@ -35,7 +35,7 @@ BROKEN = {
 
 
 def columns(size, rank=1, summary="after sea comes crime", cosine=1.0, entropies=(1.0, 0.5)):
-    """The best of everything a reply can earn beside its text."""
+    """Columns with the highest rewards for a reply."""
     return {
         "target_rank": [rank] * size,
         "summary": [summary] * size,
@@ -70,7 +70,7 @@ def test_the_whole_reward_of_one_reply_by_hand():
 @pytest.mark.parametrize("reply", BROKEN.values(), ids=BROKEN)
 @pytest.mark.parametrize("weights", [{}, {"format": 0.0}, {"ndcg": 100.0, "entropy": 5.0}], ids=str)
 def test_the_total_is_zero_whenever_the_format_is_wrong(reply, weights):
-    """Even where the target is first, the summary perfect and the entropy high."""
+    """Also where the target is first, the summary perfect and the entropy high."""
     earned = call(total_reward(RewardSettings(**weights)), [reply, RIGHT], **columns(2))
     assert earned[0] == 0.0 < earned[1]
     assert call(format_reward, [reply, RIGHT]) == [0.0, 1.0]
