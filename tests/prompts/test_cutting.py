@@ -17,15 +17,18 @@ def test_words_between_blanks_are_kept_as_they_are(words, most):
     assert cut_words(" ".join(words), most) == " ".join(words[:most])
 
 
-def test_words_are_counted_in_scripts_without_blanks():
-    assert cut_words(CHINESE, 4) == CHINESE[:8]
-    assert cut_words("ルビーの指環 LP record", 4) == "ルビーの指環 LP"
-    assert cut_words("สวัสดีชาวโลก" * 9, 3) == "สวัสดี"
-    assert cut_words("한국어 소설 모음", 2) == "한국어 소설"  # written with blanks
-
-
-def test_a_run_without_blanks_counts_as_many_words():
-    assert cut_words("x" * 10_000, 3) == "x" * 96
+@pytest.mark.parametrize(
+    ("text", "most", "kept"),
+    [
+        pytest.param(CHINESE, 4, CHINESE[:8], id="Chinese"),
+        pytest.param("ルビーの指環 LP record", 4, "ルビーの指環 LP", id="Japanese and Latin"),
+        pytest.param("สวัสดีชาวโลก" * 9, 3, "สวัสดี", id="Thai"),
+        pytest.param("한국어 소설 모음", 2, "한국어 소설", id="Korean, with blanks"),
+        pytest.param("x" * 10_000, 3, "x" * 96, id="one long run"),
+    ],
+)
+def test_scripts_and_runs_without_blanks_are_cut_into_words(text, most, kept):
+    assert cut_words(text, most) == kept
 
 
 @given(st.text(max_size=60), st.integers(1, 30))
@@ -77,13 +80,29 @@ def test_64_words_of_chinese_are_128_characters():
     assert len(text.partition("about: ")[2]) == 126  # `about:` is a word
 
 
-def test_a_prompt_may_use_all_positions_beside_the_reply():
-    fits = dict(bare=20, reply_setting="rollout.max_completion_length")
-    assert prompt_limit(2048, None, 512, **fits) == 2048
-    assert prompt_limit(2048, 32_768, 512, **fits) == 2048
-    assert prompt_limit(2048, 256, 50, **fits) == 206
-    assert prompt_limit(2048, 50 + 20 + LEAST_LINE, 50, **fits) == 20 + LEAST_LINE
-    with pytest.raises(ConfigError, match=r"rollout\.max_completion_length = 512: .*256 positions.*set it to 204"):
-        prompt_limit(2048, 256, 512, **fits)
-    with pytest.raises(ConfigError, match=r"prompt\.max_tokens = 30: the instruction and one line need 52"):
-        prompt_limit(30, 256, 50, **fits)
+LIMITED = dict(bare=20, reply_setting="rollout.max_completion_length")
+
+
+@pytest.mark.parametrize(
+    ("most", "positions", "reply", "limit"),
+    [
+        pytest.param(2048, None, 512, 2048, id="no positions"),
+        pytest.param(2048, 32_768, 512, 2048, id="many positions"),
+        pytest.param(2048, 256, 50, 206, id="few positions"),
+        pytest.param(2048, 50 + 20 + LEAST_LINE, 50, 20 + LEAST_LINE, id="fewest positions"),
+    ],
+)
+def test_a_prompt_may_use_all_positions_beside_the_reply(most, positions, reply, limit):
+    assert prompt_limit(most, positions, reply, **LIMITED) == limit
+
+
+@pytest.mark.parametrize(
+    ("most", "reply", "message"),
+    [
+        (2048, 512, r"rollout\.max_completion_length = 512: .*256 positions.*set it to 204"),
+        (30, 50, r"prompt\.max_tokens = 30: the instruction and one line need 52"),
+    ],
+)
+def test_limits_without_room_for_one_history_line_are_refused(most, reply, message):
+    with pytest.raises(ConfigError, match=message):
+        prompt_limit(most, 256, reply, **LIMITED)

@@ -61,7 +61,7 @@ def validation_rows(dataset: Dataset, most: int, seed: int, window: int = DEFAUL
     return rows
 
 
-def _unheard(share: float) -> None:
+def _ignore_progress(share: float) -> None:
     """Default of `on_progress`: do nothing."""
 
 
@@ -142,7 +142,7 @@ class Baseline(ABC):
             raise ConfigError(
                 "config", config, f"is no {cls.CONFIG.__name__}", f"make it with {cls.CONFIG.__name__}(…)"
             )
-        return cls.learn(dataset, config, Fitting(exclude_seen, seed, on_progress or _unheard))
+        return cls.learn(dataset, config, Fitting(exclude_seen, seed, on_progress or _ignore_progress))
 
     # -- recommending -------------------------------------------------------------------------------------------
 

@@ -193,7 +193,7 @@ class _Lines:
         self.running.advance(1)
         self._tell()
         failed = not cell.finished
-        word = f"failed: {failure_of(cell) or 'nobody knows why'}" if failed else "done"
+        word = f"failed: {failure_of(cell) or 'without an error message'}" if failed else "done"
         if failed or not self.console.is_terminal:
             done, total = int(self.running.done), int(self.running.total or 0)
             self.console.print(f"{done} of {total}  {cell.name}  {word}", highlight=False, markup=False)

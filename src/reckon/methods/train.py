@@ -57,7 +57,7 @@ def train_run(
     method, out, dataset = method_named(name), Path(out), Dataset.load(data)
     start = options.get("start")
     if backbone is None and start is None:
-        rule = "give either a backbone or --start, a run to go on from" if method.continues else "is missing"
+        rule = "give either a backbone or --start, a finished run" if method.continues else "is missing"
         raise ConfigError("--backbone", backbone, rule, "name one")
     base = _first_settings(method, preset, arm, start)
     config = run_config(base, out / method.settings_file, config_file, overrides, resume=resume, seed=seed)

@@ -11,8 +11,8 @@ A resampled mean depends only on how often each distinct pair (sum, rows) of a u
 values and NDCG@K at most K + 1, so one multinomial draw over the distinct pairs replaces U draws of users. The result
 has exactly the same distribution, and 2,000 resamples of 10,000 users take milliseconds. Errors of ratings can have as
 many distinct pairs as users. Above MOST_PAIRS each user is drawn a Poisson(1) number of times instead (Chamandy et al.
-2012, "Estimating uncertainty for massive data streams"): the number of users per resample then varies by its root,
-which a mean does not notice, and the cost falls from one binomial to one table look-up per user.
+2012, "Estimating uncertainty for massive data streams"): the number of users per resample then varies by about its
+square root, which hardly changes a mean, and a user costs one table look-up in place of one binomial draw.
 """
 
 from collections.abc import Sequence
@@ -160,7 +160,7 @@ def _checked(values: FloatArray) -> FloatArray:
         raise ShapeError("values", values.shape, "[U] with at least one row")
     if not np.isfinite(values).all():
         row = int((~np.isfinite(values)).argmax())
-        raise DataError(f"values[{row}]", f"is {values[row]}, and a mean over it says nothing", "pass finite numbers")
+        raise DataError(f"values[{row}]", f"is {values[row]}, and must be finite", "pass finite numbers")
     return values
 
 

@@ -252,11 +252,13 @@ def bare_tokens(words: Mapping[str, str], scale: Scale, tokenizer: Any, style: S
     if histories:
         earlier = Rated(user_id="", item_index=0, rating=scale.highest, time=None, summary="", text="")
         known = replace(known, user_history=(earlier,), item_history=(earlier,))
-    shortest = [_parts(one, _Nameless(), words, scale, style, 0, 0, 0, 1).messages(0, 0, 0) for one in (nobody, known)]
+    shortest = [
+        _parts(one, _ItemWithoutText(), words, scale, style, 0, 0, 0, 1).messages(0, 0, 0) for one in (nobody, known)
+    ]
     return max(len(prompt_ids(turns, tokenizer)) for turns in shortest)
 
 
-class _Nameless:
+class _ItemWithoutText:
     """A catalog of one item without text."""
 
     titles = ("-",)

@@ -31,7 +31,7 @@ DECIMALS = 6  # predictions are compared after rounding
 
 
 def data_findings(dataset: Dataset, examples: RatingExamples) -> list[Finding]:
-    """Leaks that the data itself can hold, whatever the method."""
+    """Checks of the data for leaks, independent of the method."""
     return [
         _future_events(dataset, examples),
         training_before_test(dataset, examples.times),

@@ -42,7 +42,7 @@ class RatingEvaluation(AnyEvaluation):
     notes: Sequence[str] = ()
     """Notes on rows that were left out."""
     examples: Sequence[ShownRating] = ()
-    """The first rows of the split, whatever came of them."""
+    """The first rows of the split."""
     worst: Sequence[ShownRating] = ()
     """The rows with the largest errors."""
 

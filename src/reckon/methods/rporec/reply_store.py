@@ -97,7 +97,7 @@ class ReplyStore:
 
     def _begin(self, identity: Mapping[str, Any] | None) -> None:
         if identity is not None:
-            self._refuse_strangers()
+            self._refuse_other_databases()
             self._write_ahead()
             self._database.executescript(SCHEMA)
             with self._transaction():
@@ -111,7 +111,7 @@ class ReplyStore:
         self.identity: dict[str, Any] = found
         self._refuse_other(identity)
 
-    def _refuse_strangers(self) -> None:
+    def _refuse_other_databases(self) -> None:
         """Refuse an SQLite file with other tables than those of a store."""
         tables = {name for (name,) in self._database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if tables - {"about", "replies"}:  # a table may be missing while another writer creates them

@@ -197,7 +197,7 @@ def _check_source(
     backbone: str | Path | None, start: str | Path | None, stage: Stage, rounds: int, teacher: Teacher | None
 ) -> None:
     if (backbone is None) == (start is None):
-        raise ConfigError("--backbone", backbone, "give either a backbone or --start, a run to go on from", "name one")
+        raise ConfigError("--backbone", backbone, "give either a backbone or --start, a finished run", "name one")
     if stage == "reasoning" and start is None:
         fix = "train --stage rechead first and name its run with --start, or train both stages"
         raise ConfigError("--start", None, "Stage II needs a Rechead that Stage I has trained", fix)
