@@ -207,7 +207,7 @@ def test_wrong_settings_are_refused_before_training(data, tmp_path):
 
 def test_a_folder_with_other_files_is_refused_and_not_changed(data, tmp_path):
     (tmp_path / "letter.txt").write_text("dear")
-    with pytest.raises(CheckpointError, match="something else"):
+    with pytest.raises(CheckpointError, match="is not empty and holds no comparison"):
         run_comparison(data, config(), tmp_path, runner=Here())
 
 

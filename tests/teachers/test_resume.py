@@ -92,7 +92,7 @@ def test_two_runs_on_one_journal_are_refused(books, tmp_path):
 
 def test_a_directory_with_other_files_is_refused(books, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(DataError, match="something else"):
+    with pytest.raises(DataError, match="is not empty and holds no traces"):
         make_traces(books, FakeTeacher(), tmp_path, SETTINGS)
 
 
