@@ -8,7 +8,7 @@ the intervals resample users with all their rows (`reckon.metrics.bootstrap`).
 
 Rules, the same for every metric:
 - Ranks start at 1 and count only the allowed items. The target is placed BEHIND every item of the same score, so a
-model that gives all items one score has no hits.
+  model that gives all items one score has no hits.
 - An excluded target has rank `catalog_size + 1`: a miss. A miss counts 0 in every metric and stays in the denominator.
 - NaN scores are an error, never a rank.
 """

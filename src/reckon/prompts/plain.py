@@ -6,7 +6,7 @@ its line breaks, `guarded` for a whole chat turn or item prompt with its tokeniz
 Only text for models is changed:
 
 - an HTML line break becomes a space; every other angle bracket, and every character that Unicode normalisation maps to
-one, becomes a parenthesis. So no text holds `<|im_end|>`, `<answer>`, `</think>` or `<start_of_turn>`;
+  one, becomes a parenthesis. So no text holds `<|im_end|>`, `<answer>`, `</think>` or `<start_of_turn>`;
 - the marks `[pos]` and `[neg]` of rating replies become `(pos)` and `(neg)`;
 - a special or added token without angle brackets, such as `[INST]`, gets a space after its first character:
   `[ INST]`. This step reads the whole turn, because a title `INST` in the brackets of a history line also spells one.

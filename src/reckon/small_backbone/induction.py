@@ -5,12 +5,13 @@ in the prompt and read their ratings. Transformers learn such a look-up late: fr
 layers had not learned it after 1,200 steps of pretraining on the rated bookshop. The initial weights are:
 
 - First layer: head 1, 2, 3 … attends to the token 1, 2, 3 … positions before, because in its RoPE pairs the query is
-rotated ahead of the key by that many positions. It writes that token into its own directions of the stream. So the
-state of a word holds the rating before it.
+  rotated ahead of the key by that many positions. It writes that token into its own directions of the stream. So the
+  state of a word holds the rating before it.
 - Second layer: queries and keys are one projection of the directions that the first layer does not write. So each token
-attends to earlier occurrences of the same word, and each head returns what the same head of the first layer read there.
+  attends to earlier occurrences of the same word, and each head returns what the same head of the first layer read
+  there.
 - All other weights are random, and token vectors are large beside the outputs of the layers, so that words stay
-distinct.
+  distinct.
 
 Needs biases on queries and keys, as Seed-OSS has them, and one key-value head per head.
 

@@ -4,11 +4,11 @@ Entry point: `start_from_words`. The hidden state of a text's last token becomes
 recency-weighted TF-IDF mean of the text's word vectors, so a history is close to items that share its rare words:
 
 - Token vectors have equal length, because the norm before attention removes length. All spellings of a word (case,
-leading space) share one random direction; on the one catalog where both were tried, at widths 128 and 256, random
-directions ranked better than an SVD. One channel holds the log IDF.
+  leading space) share one random direction; on the one catalog where both were tried, at widths 128 and 256, random
+  directions ranked better than an SVD. One channel holds the log IDF.
 - Attention of the first layer: the key reads that channel, so softmax weights are proportional to IDF. One slow RoPE
-pair, with the query a quarter turn ahead of the key, adds -sin(angle * distance), so weights halve every `half_life`
-tokens. Values and output pass the other channels through unchanged.
+  pair, with the query a quarter turn ahead of the key, adds -sin(angle * distance), so weights halve every `half_life`
+  tokens. Values and output pass the other channels through unchanged.
 - All other weights are random and small.
 
 From random weights, a small decoder needs more interactions than a shop has to learn that items with common words are

@@ -3,9 +3,9 @@
 Entry point: `rating_texts`. The replies hold no true rating of the data:
 
 - For the simulated rated bookshop, an expert's conclusions, right with probability NOTE_ACCURACY: a stand-in for an
-open language model's knowledge of books and readers.
+  open language model's knowledge of books and readers.
 - For any other data, statistics of the prompt, and a rating drawn from the ratings in the prompt. The model learns the
-format of a reply and the distribution of ratings; training then teaches which rating to predict.
+  format of a reply and the distribution of ratings; training then teaches which rating to predict.
 
 Only training rows are read. Knows nothing of models.
 """

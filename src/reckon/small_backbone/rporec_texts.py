@@ -3,10 +3,10 @@
 Entry point: `rporec_texts`. The replies hold no true target of RPORec's training rows:
 
 - For the simulated bookshop, item cards, and notes on readers that are in no split, right with probability
-NOTE_ACCURACY: a stand-in for an open language model's knowledge of books and readers.
+  NOTE_ACCURACY: a stand-in for an open language model's knowledge of books and readers.
 - For any other data, the titles of the history, and an answer drawn from the items that followed its last item in OTHER
-rows. The model learns the format of a reply and plausible answers. The row's own target must not be the answer: the
-model would memorise it, and Stage I would train the Rechead on answers that are right on training rows only.
+  rows. The model learns the format of a reply and plausible answers. The row's own target must not be the answer: the
+  model would memorise it, and Stage I would train the Rechead on answers that are right on training rows only.
 
 A long reasoning goes through the events of the history, a short one gives only the conclusion; in the bookshop, longer
 histories more often have a long reasoning. Some reasonings also appear with a summary as a text of their own, because

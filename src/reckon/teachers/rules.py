@@ -8,9 +8,9 @@ once more with the true rating as a hint. The second reply must also parse and b
 the rating:
 
 1. No block but `rate` reveals that the rating was known, states the true rating (unless the prompt shows a rating of
-that value), or states another rating (`reckon.teachers.leaks`).
+   that value), or states another rating (`reckon.teachers.leaks`).
 2. The teacher reads the reasoning again, without the `<rate>` block and without the prompt, and must predict the same
-rating.
+   rating.
 
 A dropped row has the reason of its last reply.
 

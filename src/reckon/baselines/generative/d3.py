@@ -3,11 +3,11 @@
 Entry point: `D3`. The language model is that of BIGRec; the decoding differs:
 
 - Debiasing. Ghost tokens are tokens that are nearly certain given the title's beginning; dividing a score by the length
-favours titles with many of them. D3 does not divide by the length. Departure from the paper: probabilities are
-renormalised over the tokens that continue to an item (the paper masks the other tokens without renormalising), so a
-token without alternatives has probability exactly 1.
+  favours titles with many of them. D3 does not divide by the length. Departure from the paper: probabilities are
+  renormalised over the tokens that continue to an item (the paper masks the other tokens without renormalising), so a
+  token without alternatives has probability exactly 1.
 - Diversifying. An assistant model without text adds its opinion at every branching: q(t | h) is its probability of the
-items below token t among the items below prefix h. S(h, t) = S(h) + alpha log p(t | h) + (1 - alpha) log q(t | h).
+  items below token t among the items below prefix h. S(h, t) = S(h) + alpha log p(t | h) + (1 - alpha) log q(t | h).
 
 Source: Bao et al. 2024, Decoding Matters (arXiv 2406.14900) section 4.
 """
