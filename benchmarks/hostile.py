@@ -1,0 +1,49 @@
+"""Attack Reckon with hostile cases and count what becomes of them; any fault makes the exit code 1.
+
+Run it:  python benchmarks/hostile.py --inputs 100000 [--seed N] [--json FILE]
+
+Each kind is a module of tests/hostile, which makes its cases from the seed: the same seed makes the same cases.
+"""
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+from measure import environment, table, write_json
+
+TESTS = Path(__file__).resolve().parents[1] / "tests"
+KINDS = {"inputs": "malformed and odd files given to `reckon data prepare`"}
+
+
+def attack(kind: str, count: int, seed: int) -> dict[str, Any]:
+    """Run `count` cases of one kind; counts by verdict, and the faults."""
+    module = importlib.import_module(f"hostile.{kind}")
+    summary = importlib.import_module("hostile.outcome").summary
+    return {"seed": seed, **summary(module.attack(count, seed), module.FINE)}
+
+
+def main() -> None:
+    sys.path.insert(0, str(TESTS))  # before this folder, where `hostile` is this script
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for kind, text in KINDS.items():
+        parser.add_argument(f"--{kind}", type=int, default=0, metavar="N", help=text)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path, help="also write the result here")
+    arguments = parser.parse_args()
+    wanted = {kind: count for kind in KINDS if (count := getattr(arguments, kind))}
+    result: dict[str, Any] = {"environment": environment(), "kinds": {}}
+    for kind, count in wanted.items():
+        found = result["kinds"][kind] = attack(kind, count, arguments.seed)
+        rows = [[verdict, f"{number:,}"] for verdict, number in found["outcomes"].items()]
+        print(table([kind, "cases"], rows))
+        for fault in found["examples"]:
+            print(f"{fault['verdict']}: {fault['case']}: {fault['detail'][:300]}")
+    if arguments.json:
+        write_json(arguments.json, result)
+    sys.exit(any(found["faults"] for found in result["kinds"].values()))
+
+
+if __name__ == "__main__":
+    main()
