@@ -21,7 +21,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
     A block that fails leaves what was there before, and no temporary file.
     """
-    path = Path(path)
+    path = real_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     os.close(descriptor)
@@ -50,6 +50,7 @@ def write_text(path: str | Path, text: str) -> Path:
 @contextmanager
 def new_directory(out: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """A hidden sibling of `out` that becomes `out` when the block ends, and vanishes when the block fails."""
+    out = real_path(out)
     check_target(out, overwrite=overwrite)
     with parents_of(out):
         folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
@@ -77,10 +78,22 @@ def parents_of(out: Path) -> Iterator[None]:
         raise
 
 
+def real_path(path: str | Path) -> Path:
+    """Where a path leads. What is written goes there, and a link stays a link.
+
+    Raises:
+        DataError: the name is none that a program can hand on.
+    """
+    name = os.fspath(path)
+    if "\0" in name or any("\ud800" <= char <= "\udfff" for char in name):
+        raise DataError(ascii(name)[1:-1], "is no name in UTF-8", "choose another name")
+    return Path(os.path.realpath(name))
+
+
 def check_target(out: Path, *, overwrite: bool) -> None:
     """Refuse a target that would lose something. Called early, so that nobody waits an hour for this."""
-    if out.is_file():
-        raise DataError(str(out), "is a file", "name a directory that does not exist yet")
+    if out.exists() and not out.is_dir():
+        raise DataError(str(out), "is no directory", "name a directory that does not exist yet")
     if not out.is_dir() or not any(out.iterdir()):
         return
     if not overwrite:
@@ -97,6 +110,7 @@ def file_sha256(path: Path) -> str:
 
 def put_in_place(folder: Path, out: Path, *, overwrite: bool) -> None:
     """Rename a finished directory to `out`, on the same disk. What stood there is lost only after that worked."""
+    out = real_path(out)
     check_target(out, overwrite=overwrite)
     if not out.exists():
         folder.rename(out)

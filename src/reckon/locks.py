@@ -33,7 +33,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from reckon.errors import BusyError
+from reckon.errors import BusyError, DataError
+from reckon.files import real_path
 
 try:
     import fcntl
@@ -45,6 +46,7 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 LOCKED_BYTE = 1 << 30  # on Windows a locked byte cannot be read, so it lies far behind the record
+LONGEST_NAME = 200  # bytes; 255 is the most that a disk takes, and hidden names beside the folder are longer
 SAME_START = 2.0  # seconds; a correction of the clock moves the start that the system reports
 HALF_WRITTEN = r"\.{name}\.[a-z0-9_]{{8}}\.(work|partial|old)"  # as `tempfile` names them beside OUT
 LOCK_NAME = ".*.lock"  # as a pattern of `Path.match`, for who lists a folder
@@ -104,7 +106,10 @@ def folder_lock(folder: str | Path, part: str = "") -> Iterator[None]:
     Raises:
         BusyError: another process, or another thread, holds it.
     """
-    folder = Path(folder).resolve()
+    folder = real_path(folder)
+    if not folder.name or len(os.fsencode(folder.name)) > LONGEST_NAME:
+        problem = "is no folder to write" if not folder.name else f"has a name of more than {LONGEST_NAME} bytes"
+        raise DataError(str(folder), problem, "choose another folder")
     name = folder.with_name(f"{folder.name}.{part}") if part else folder
     held = _held.get()
     if not held.isdisjoint([name, *folder.parents]):
@@ -169,7 +174,10 @@ def _acquire(folder: Path, name: Path) -> tuple[int, Path]:
     """The descriptor of the locked file, and where the file is."""
     _forked_children_close()
     while True:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError:  # as below /proc
+            raise DataError(str(folder.parent), "cannot be made", "choose another folder") from None
         lock = _lock_file(name)
         try:
             descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)

@@ -4,8 +4,11 @@ Entry point: `main`. Command modules import nothing heavier than rich at their t
 once; the library (and with it torch) is imported inside the command that needs it.
 """
 
+import errno
 import signal
-from typing import Annotated, Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -18,25 +21,51 @@ from reckon.cli.doctor import doctor
 from reckon.cli.evaluate import evaluate
 from reckon.cli.reason import reason
 from reckon.cli.recommend import recommend
-from reckon.errors import ReckonError
+from reckon.errors import ReckonError, of_the_system
+from reckon.messages import one_line
 
 USER_ERROR = 2  # as for a wrong option
 INTERRUPTED = 130  # 128 + SIGINT, as shells expect
 TERMINATED = 143  # 128 + SIGTERM
+UsageError: Any = typer.BadParameter.__base__  # a wrong option or argument; typer has no public name for it
 
 
 class _ReckonGroup(TyperGroup):
     """The one place where a user's errors become one line; anything else is a bug and keeps its traceback."""
 
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        with _one_line_errors():
+            return super().make_context(*args, **extra)
+
     def invoke(self, ctx: Any) -> Any:
-        try:
+        with _one_line_errors():
             return super().invoke(ctx)
-        except ReckonError as error:
-            typer.echo(f"reckon: {' '.join(str(error).split())}", err=True)
-            raise typer.Exit(USER_ERROR) from None
-        except KeyboardInterrupt as interrupt:  # training saves first and says where to
-            typer.echo(f"reckon: interrupted. {interrupt}".strip(), err=True)
-            raise typer.Exit(INTERRUPTED) from None
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    """Print what the user can mend, or an interrupt, in one line, and end with its exit code."""
+    try:
+        yield
+    except ReckonError as error:
+        _stop(str(error), USER_ERROR)
+    except UsageError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # a group without a command shows its help
+            raise
+        command = error.ctx.command_path if error.ctx is not None else "reckon"
+        _stop(f"{error.format_message().rstrip('.')}. Fix: see `{command} --help`.", USER_ERROR)
+    except KeyboardInterrupt as interrupt:  # training saves first and says where to
+        _stop(f"interrupted. {interrupt}", INTERRUPTED)
+    except Exception as error:
+        refusal = of_the_system(error)
+        if refusal is None or getattr(error, "errno", None) == errno.EPIPE:
+            raise
+        _stop(str(refusal), USER_ERROR)
+
+
+def _stop(message: str, code: int) -> NoReturn:
+    typer.echo(f"reckon: {one_line(message)}", err=True)
+    raise typer.Exit(code) from None
 
 
 app = typer.Typer(

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reckon.messages import one_line, printable
+
 if TYPE_CHECKING:
     from reckon.data.prepare.filters import Filters
     from reckon.data.sources import Source
@@ -115,7 +117,7 @@ app.add_typer(prepare_app, name="prepare")
 @prepare_app.command("bookshop", epilog="Example: reckon data prepare bookshop data/bookshop --seed 1")
 def bookshop(
     out: Out,
-    seed: Annotated[int, typer.Option(help="Everything in the shop follows from it.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Everything in the shop follows from it.")] = 0,
     overwrite: Overwrite = False,
 ) -> None:
     """Simulate a bookshop whose readers follow a known taste: needs no input and no network."""
@@ -128,7 +130,7 @@ def bookshop(
 @prepare_app.command("rated-bookshop", epilog="Example: reckon data prepare rated-bookshop data/rated --seed 1")
 def rated_bookshop(
     out: Out,
-    seed: Annotated[int, typer.Option(help="Everything in the shop follows from it.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Everything in the shop follows from it.")] = 0,
     overwrite: Overwrite = False,
 ) -> None:
     """Simulate a bookshop with rated reviews, whose best possible MAE and RMSE are known exactly."""
@@ -279,7 +281,7 @@ def table(
         str | None,
         typer.Option(metavar="LOW:HIGH[:STEP]", help="Of the ratings, e.g. 1:5:1; told from the ratings if left out."),
     ] = None,
-    delimiter: Annotated[str | None, typer.Option(help="Field separator of CSV files, if not plain.")] = None,
+    delimiter: Annotated[str | None, typer.Option(help=r"Field separator of CSV files, if not plain, e.g. ';', '\t' or '::'.")] = None,
     format_: Annotated[
         Format | None, typer.Option("--format", help="Of a file whose name does not tell it, e.g. u.data.")
     ] = None,
@@ -386,9 +388,9 @@ def _done(out: Path) -> None:
     info = Dataset.load(out).info
     totals = info["totals"]
     for note in info["notes"]:
-        typer.echo(f"Note: {note}.", err=True)
+        typer.echo(one_line(f"Note: {note}."), err=True)
     counts = ", ".join(f"{totals[name]:,} {name}" for name in ("users", "items", "interactions"))
-    typer.echo(f"Wrote {out}: {counts}. Next: reckon data describe {out}")
+    typer.echo(printable(f"Wrote {out}: {counts}. Next: reckon data describe {out}"))
 
 
 def _filters(

@@ -11,6 +11,7 @@ import html
 import json
 import re
 import unicodedata
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,7 +25,16 @@ ELEMENTS = (
     "select|small|source|span|strike|strong|style|sub|summary|sup|svg|table|tbody|td|textarea|tfoot|th|thead|title|tr|"
     "tt|u|ul|video|script"
 )
-HIDDEN = re.compile(r"<(script|style)\b[^<>]*>.*?</\1\s*>|<!--.*?-->", re.IGNORECASE | re.DOTALL)
+HIDING = re.compile(r"<(?P<name>script|style)\b[^<>]*>|<!--", re.IGNORECASE)  # what hides text to its end
+ENDS = {
+    "script": re.compile(r"</script\s*>", re.IGNORECASE),
+    "style": re.compile(r"</style\s*>", re.IGNORECASE),
+    "": re.compile("-->"),
+}
+LONG_NUMBER = re.compile(r"&#(?:[0-9]{12,}|[xX][0-9a-fA-F]{12,});?")  # of no character; Python refuses thousands of digits
+# Composing sorts the marks on one letter, in quadratic time. No writing has more than 30 (Unicode Annex 15, stream-safe).
+MANY_MARKS = re.compile(r"[^\w\s\x00-\x7f]{31,}")
+MOST_MARKS = 30
 # The last alternative is a tag that the text ends in: publishers cut fields at a length.
 TAG = re.compile(rf"</?(?:{ELEMENTS})(?:\s[^<>]*|\s*/)?(?:>|$)", re.IGNORECASE)
 INVISIBLE = dict.fromkeys([*range(0x200B, 0x2010), 0x2060, 0xFEFF, 0x00AD])  # zero-width, direction marks, soft hyphen
@@ -38,12 +48,12 @@ def clean_text(text: str | None) -> str:
         return ""
     text = _written_out(text)
     for _ in range(MAX_ESCAPES):
-        unescaped = html.unescape(text)
+        unescaped = html.unescape(LONG_NUMBER.sub(" ", text))
         if unescaped == text:
             break
         text = unescaped
-    text = TAG.sub(" ", HIDDEN.sub(" ", text))
-    text = unicodedata.normalize("NFC", text.translate(INVISIBLE))
+    text = TAG.sub(" ", _without_hidden(text)).translate(INVISIBLE)
+    text = unicodedata.normalize("NFC", MANY_MARKS.sub(_fewer_marks, text))
     text = " ".join(text.split())
     if not text.isprintable():  # control characters that are no white space
         text = " ".join("".join(char if char.isprintable() else " " for char in text).split())
@@ -68,6 +78,35 @@ def clean_array(texts: pa.Array | pa.ChunkedArray) -> pa.Array:
     return pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts)
 
 
+def _without_hidden(text: str) -> str:
+    """The text without scripts, styles and comments, each with its end; an opening without an end stays.
+
+    Linear: once an end is not found behind some place, it is not looked for again.
+    """
+    kept, place, endless = [], 0, set()
+    for opening in HIDING.finditer(text):
+        name = (opening["name"] or "").lower()
+        if opening.start() < place or name in endless:
+            continue
+        end = ENDS[name].search(text, opening.end())
+        if end is None:
+            endless.add(name)
+            continue
+        kept += [text[place : opening.start()], " "]
+        place = end.end()
+    return "".join([*kept, text[place:]])
+
+
+def _fewer_marks(run: re.Match[str]) -> str:
+    """A run of signs with at most MOST_MARKS combining marks one after the other."""
+    kept, marks = [], 0
+    for char in run[0]:
+        marks = marks + 1 if unicodedata.combining(char) else 0
+        if marks <= MOST_MARKS:
+            kept.append(char)
+    return "".join(kept)
+
+
 def _written_out(text: str) -> str:
     """The parts of a JSON or Python list or object, joined by commas; any other text as it is."""
     text = text.strip()
@@ -77,7 +116,9 @@ def _written_out(text: str) -> str:
         return text
     for read in (json.loads, ast.literal_eval):
         try:
-            return ", ".join(_leaves(read(text)))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of `'\d'` in a literal, which is somebody else's spelling
+                return ", ".join(_leaves(read(text)))
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             continue
     return text

@@ -97,7 +97,7 @@ def apply_filters(workspace: Workspace, filters: Filters, unknown_items: str, sp
 
 def _unknown(workspace: Workspace, policy: str) -> None:
     unknown = workspace.rows(
-        "SELECT line, item_id FROM interactions ANTI JOIN items USING (item_id) ORDER BY line LIMIT 1"
+        "SELECT reckon_row, item_id FROM interactions ANTI JOIN items USING (item_id) ORDER BY reckon_row LIMIT 1"
     )
     if not unknown:
         return
@@ -113,7 +113,7 @@ def _unknown(workspace: Workspace, policy: str) -> None:
         record_step(workspace, "unknown items", "interactions with an item that has no record were dropped")
         return
     workspace.run(
-        """INSERT INTO items (line, item_id, title) SELECT min(line), item_id, '' FROM interactions
+        """INSERT INTO items (reckon_row, item_id, title) SELECT min(reckon_row), item_id, '' FROM interactions
         ANTI JOIN items USING (item_id) GROUP BY item_id""",
         doing="adding unknown items",
     )
@@ -148,10 +148,10 @@ def _dedupe(workspace: Workspace, how: Dedupe) -> None:
     columns = workspace.columns("interactions")
     rest = "".join(f", {key}" for name, key in LAST_KEYS.items() if name in columns)
     if how == "exact":
-        same, order = "user_id, item_id, moment", f"user_id{rest}, line"
+        same, order = "user_id, item_id, moment", f"user_id{rest}, reckon_row"
         rule = "of interactions with the same user, item and time one was kept"
     else:
-        same, order = "user_id, item_id", f"moment {'DESC' if how == 'last' else 'ASC'}{rest}, line"
+        same, order = "user_id, item_id", f"moment {'DESC' if how == 'last' else 'ASC'}{rest}, reckon_row"
         rule = f"of interactions with the same user and item the {how} was kept"
     first = f"QUALIFY row_number() OVER (PARTITION BY {same} ORDER BY {order}) = 1"
     keep(workspace, f"rowid IN (SELECT rowid FROM interactions {first})", "removing repeats")

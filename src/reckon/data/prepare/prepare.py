@@ -19,7 +19,7 @@ from reckon.data.prepare.write import write_dataset
 from reckon.data.sources import Source
 from reckon.data.splits import SPLITS, Protocol
 from reckon.errors import ConfigError
-from reckon.files import check_target, parents_of, put_in_place
+from reckon.files import check_target, parents_of, put_in_place, real_path
 from reckon.locks import locked
 from reckon.progress import phase
 
@@ -58,7 +58,7 @@ def prepare(
     Raises:
         ReckonError: an input or a setting is wrong; nothing is left behind.
     """
-    out, filters = Path(out), filters or Filters()
+    asked, out, filters = Path(out), real_path(out), filters or Filters()
     split, unknown_items = split or source.split, unknown_items or source.unknown_items
     if unknown_items not in UNKNOWN_ITEMS:
         raise ConfigError("unknown_items", unknown_items, "is unknown", f"use one of {', '.join(UNKNOWN_ITEMS)}")
@@ -83,17 +83,17 @@ def prepare(
         for name in SPLITS if not given else SPLITS[:1]:
             dataset.examples(name)
         put_in_place(written, out, overwrite=overwrite)
-    return out
+    return asked
 
 
 def _write(
     workspace: Workspace, folder: Path, source: Source, record: dict[str, Any], split: Protocol, words: dict[str, str]
 ) -> Path:
-    columns = [quoted(name) for name in workspace.columns("items") if name != "line"]
+    columns = [quoted(name) for name in workspace.columns("items") if name != "reckon_row"]
     items = workspace.table(f"SELECT {', '.join(columns)} FROM items ORDER BY item_id")
     rows = None
     if workspace.has("rows"):
-        rows = workspace.table("SELECT split, user_id, history, item_id FROM rows ORDER BY split DESC, line")
+        rows = workspace.table("SELECT split, user_id, history, item_id FROM rows ORDER BY split DESC, reckon_row")
     with phase("writing"):
         return write_dataset(
             folder,

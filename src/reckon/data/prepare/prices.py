@@ -14,12 +14,15 @@ PLAIN = re.compile(r"\d+(?:\.\d+)?")  # as a program writes it
 POINT = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d{1,2})?|\d+\.\d{1,2}")
 COMMA = re.compile(r"\d{1,3}(?:[.'\u00a0\u202f ]\d{3})+(?:,\d{1,2})?|\d+,\d{1,2}")
 DOLLAR = re.compile(r"\$|USD|GBP|£", re.IGNORECASE)  # of countries that write a decimal point
+LONGEST = 40  # characters of a price
 EITHER = re.compile(r"\d{1,3}[.,]\d{3}")  # a thousand, or three decimals
 
 
 def parse_price(text: str | None) -> float | None:
     """The amount, not negative; None where the text has none or more than one reading."""
     text = (text or "").strip()
+    if len(text) > LONGEST:
+        return None
     if PLAIN.fullmatch(text):
         return float(text)
     match = AMOUNT.fullmatch(text)

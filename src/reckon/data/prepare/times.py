@@ -9,7 +9,7 @@ from typing import Literal
 import duckdb
 
 from reckon.data.prepare.bad_rows import refuse
-from reckon.data.prepare.workspace import Workspace, literal, one_line
+from reckon.data.prepare.workspace import Workspace, duckdb_says, literal
 from reckon.errors import ConfigError, DataError
 
 TimeUnit = Literal["auto", "s", "ms", "us", "ns"]
@@ -36,7 +36,7 @@ def moment_sql(
     """The SQL expression that turns `table.column` into microseconds since 1970 (BIGINT).
 
     Args:
-        table: a table with a `line` column to name a bad row by.
+        table: a table with a `reckon_row` column to name a bad row by.
         where: file and field, for messages.
         unit: of numbers; `auto` tells it from their size.
         form: how dates are written, as for `strptime`, e.g. `%d/%m/%Y`; None: ISO, or one of FORMATS.
@@ -104,7 +104,7 @@ def moment_sql(
 def _is_text(workspace: Workspace, table: str, column: str) -> bool:
     """Whether the first non-empty value is no number: the rest is then held to the same form."""
     first = workspace.rows(
-        f"SELECT TRY_CAST({column} AS DOUBLE) IS NULL FROM {table} WHERE trim({column}) <> '' ORDER BY line LIMIT 1"
+        f"SELECT TRY_CAST({column} AS DOUBLE) IS NULL FROM {table} WHERE trim({column}) <> '' ORDER BY reckon_row LIMIT 1"
     )
     return bool(first and first[0][0])
 
@@ -112,7 +112,7 @@ def _is_text(workspace: Workspace, table: str, column: str) -> bool:
 def _dates(workspace: Workspace, table: str, column: str) -> str:
     """SQL of dates as text, in the form of the first of them."""
     iso = f"epoch_us(TRY_CAST({column} AS TIMESTAMPTZ))"
-    first = f"(SELECT {column} FROM {table} WHERE trim({column}) <> '' ORDER BY line LIMIT 1) AS sample({column})"
+    first = f"(SELECT {column} FROM {table} WHERE trim({column}) <> '' ORDER BY reckon_row LIMIT 1) AS sample({column})"
     for form in FORMATS:
         as_written = _formatted(workspace, column, form)
         if workspace.row(f"SELECT {iso} IS NULL AND {as_written} IS NOT NULL FROM {first}")[0]:
@@ -125,7 +125,7 @@ def _formatted(workspace: Workspace, column: str, form: str) -> str:
     try:
         workspace.rows(f"SELECT try_strptime('x', {literal(form)})")
     except duckdb.Error as error:
-        raise ConfigError("--time-format", form, one_line(error), "write it as %d/%m/%Y %H:%M:%S") from None
+        raise ConfigError("--time-format", form, duckdb_says(error), "write it as %d/%m/%Y %H:%M:%S") from None
     return f"epoch_us(try_strptime(trim({column}), {literal(form)}))"
 
 
@@ -144,8 +144,8 @@ def _guess_unit(workspace: Workspace, table: str, column: str, where: str) -> Li
     unit = _unit_of(high)
     if _unit_of(low) != unit:
         line, value = workspace.row(
-            f"SELECT line, {column} FROM {table} WHERE TRY_CAST({column} AS DOUBLE) < {SMALLEST[unit]} "
-            "ORDER BY line LIMIT 1"
+            f"SELECT reckon_row, {column} FROM {table} WHERE TRY_CAST({column} AS DOUBLE) < {SMALLEST[unit]} "
+            "ORDER BY reckon_row LIMIT 1"
         )
         raise DataError(
             f"{where}, row {line}",

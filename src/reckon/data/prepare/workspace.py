@@ -4,9 +4,9 @@ Entry point: `open_workspace`. Sources fill its tables `items`, `interactions` a
 shrink them; `reckon.data.prepare.prepare` orders and writes them. DuckDB spills to disk beyond its memory limit, so
 inputs may be larger than memory.
 
-    items         item_id, title, further columns; `line` is the row of the input
-    interactions  user_id, item_id, moment (microseconds since 1970, or a position), rating?, summary?, review?, line
-    rows          split, user_id, history, item_id, line
+    items         item_id, title, further columns; `reckon_row` is the row of the input
+    interactions  user_id, item_id, moment (microseconds since 1970, or a position), rating?, summary?, review?, reckon_row
+    rows          split, user_id, history, item_id, reckon_row
 """
 
 import re
@@ -22,14 +22,14 @@ from duckdb import func
 
 from reckon.data.prepare.clean import clean_array
 from reckon.data.prepare.prices import price_array
-from reckon.errors import DataError, ReckonError
+from reckon.errors import DataError, ReckonError, of_the_system
+from reckon.messages import one_line
 from reckon.progress import phase
 
 DEFAULT_MEMORY = "2GB"
 BLANKS = " \t\n\r\v\f\x1c\x1d\x1e\x1f\x85\u00a0\u1680\u2028\u2029\u202f\u205f\u3000\u200b\ufeff" + "".join(
     map(chr, range(0x2000, 0x200B))
 )
-MESSAGE_LENGTH = 240  # characters kept of a DuckDB message: it has to stay one readable line
 
 
 class Workspace:
@@ -59,7 +59,7 @@ class Workspace:
                 },
             )
         except duckdb.Error as error:
-            raise DataError(f"memory {memory!r}", one_line(error), "give a size such as 2GB") from None
+            raise DataError(f"memory {memory!r}", duckdb_says(error), "give a size such as 2GB") from None
         self.db.execute("SET enable_progress_bar = true")  # measured for `phase`, which draws it
         self.db.execute("SET enable_progress_bar_print = false")
         self.db.execute("SET TimeZone = 'UTC'")  # of dates that name no zone
@@ -143,7 +143,7 @@ def open_workspace(beside: Path, memory: str = DEFAULT_MEMORY) -> Iterator[Works
             yield workspace
         except duckdb.OutOfMemoryException as error:
             fix = "allow more with --memory, e.g. --memory 8GB"
-            raise DataError("preparing the data", one_line(error), fix) from None
+            raise DataError("preparing the data", duckdb_says(error), fix) from None
         except ReckonError:
             raise
         except Exception as error:
@@ -165,14 +165,15 @@ def named(where: str | None) -> Iterator[None]:
     except duckdb.Error as error:
         if where is None or "executing the UDF" in str(error):  # our own function failed, or was interrupted
             raise
-        raise DataError(where, one_line(error), _fix(str(error))) from None
+        if (refusal := of_the_system(error)) is not None:
+            raise refusal from None
+        raise DataError(where, duckdb_says(error), _fix(str(error))) from None
 
 
-def one_line(error: Exception) -> str:
+def duckdb_says(error: Exception) -> str:
     """The telling part of a DuckDB message, on one line."""
     text = re.split(r"\n\s*(?:Possible|LINE \d+:|file ?=|Try setting|Candidate)", str(error))[0]
-    text = " ".join(re.sub(r"^(?:[A-Z]\w+ )+Error:", "", text).split()).rstrip(".")
-    return text if len(text) <= MESSAGE_LENGTH else text[:MESSAGE_LENGTH] + "…"
+    return one_line(re.sub(r"^(?:[A-Z]\w+ )+Error:", "", text)).rstrip(".")
 
 
 def _fix(message: str) -> str:

@@ -24,8 +24,9 @@ import reckon
 from reckon.data.scale import DECIMALS, Scale
 from reckon.data.splits import Protocol
 from reckon.errors import DataError
-from reckon.files import file_sha256, new_directory
+from reckon.files import file_sha256, new_directory, real_path
 from reckon.locks import locked
+from reckon.messages import listed
 
 FORMAT = 1  # raised when a reader of the old layout could no longer read the new one
 WORD_KEYS = ("item", "items", "action")
@@ -75,7 +76,7 @@ def write_dataset(
     Raises:
         DataError: `out` is in the way, or a table breaks a rule above. Nothing is left behind then.
     """
-    out = Path(out)
+    given, out = Path(out), real_path(out)
     _check_words(words)
     _check_split(split, rows)
     with new_directory(out, overwrite=overwrite) as folder:
@@ -97,7 +98,7 @@ def write_dataset(
         }
         text = json.dumps(manifest, indent=2, ensure_ascii=False)
         (folder / "dataset.json").write_text(text + "\n", encoding="utf-8")
-    return out
+    return given
 
 
 def _write_tables(
@@ -191,7 +192,7 @@ def _write_rows(rows: pa.Table, known: pa.Array, path: Path) -> dict[str, int]:
 def _require(table: pa.Table, where: str, columns: Sequence[str]) -> None:
     for name in columns:
         if name not in table.column_names:
-            raise DataError(where, f"has no column {name!r}", f"columns are {', '.join(table.column_names)}")
+            raise DataError(where, f"has no column {name!r}", f"columns are {listed(table.column_names)}")
 
 
 def _ids_as_strings(table: pa.Table, where: str, columns: Sequence[str]) -> pa.Table:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable
 
 from reckon.data.prepare.workspace import Workspace
 from reckon.errors import DataError
+from reckon.messages import listed
 
 # Names are compared as lower-case words: `ratingNumber`, `rating-number` and `rating_number` are the same.
 WHOLE = re.compile(
@@ -52,14 +53,14 @@ def left_out(workspace: Workspace, columns: Iterable[str], keep: Collection[str]
     columns = list(columns)
     for name in keep:
         if name not in columns:
-            raise DataError(where, f"has no column {name!r} to keep", f"use {', '.join(columns)}")
+            raise DataError(where, f"has no column {name!r} to keep", f"use {listed(columns)}")
     found = [name for name in columns if may_hold_the_future(name)]
     gone = [name for name in found if name not in keep]
     if gone:
         workspace.note(
-            f"{where}: {', '.join(gone)} left out of the items' text, as it may count events of the test period; "
+            f"{where}: {listed(gone)} left out of the items' text, as it may count events of the test period; "
             "--keep NAME brings a column back"
         )
     if kept := [name for name in found if name in keep]:
-        workspace.note(f"{where}: {', '.join(kept)} kept in the items' text, though it may count the test period")
+        workspace.note(f"{where}: {listed(kept)} kept in the items' text, though it may count the test period")
     return gone

@@ -5,21 +5,24 @@ code. DuckDB's own scanners for both are extensions fetched from the network on 
 so SQLite is read with Python's `sqlite3` and PostgreSQL with `psycopg` and a cursor on the server's side.
 """
 
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pyarrow as pa
 
 from reckon.data.prepare.workspace import Workspace, quoted
+from reckon.data.sources.header import check_names
 from reckon.errors import DataError, MissingExtraError
+from reckon.messages import HIDDEN, listed
 from reckon.progress import phase
 
 SQLITE_SUFFIXES = (".db", ".sqlite", ".sqlite3")
-POSTGRES_SCHEMES = ("postgresql://", "postgres://")
+POSTGRES = re.compile(r"postgres(?:ql)?(?:\+\w+)?://(?:(?P<user>.*)@)?(?P<place>[^?]*)", re.IGNORECASE | re.DOTALL)
+ADDRESS = re.compile(r"(?P<kind>[a-z][a-z0-9+.\-]+):/{1,3}", re.IGNORECASE)
 BATCH = 50_000  # rows held as Python objects at a time
 
 RowBatches = Iterator[list[tuple[Any, ...]]]
@@ -27,15 +30,20 @@ RowBatches = Iterator[list[tuple[Any, ...]]]
 
 def is_database(location: str) -> bool:
     """Whether a location is a PostgreSQL address or a SQLite file."""
-    return location.startswith(POSTGRES_SCHEMES) or Path(location).suffix.lower() in SQLITE_SUFFIXES
+    if POSTGRES.match(location):
+        return True
+    address = ADDRESS.match(location)
+    if address is not None and not Path(location).exists():
+        raise DataError(
+            f"{address['kind']}://…", "is no address that can be read", "give a file, or a postgresql:// address"
+        )
+    return Path(location).suffix.lower() in SQLITE_SUFFIXES
 
 
 def public_name(location: str) -> str:
     """The location without user and password, fit for messages and the manifest."""
-    if not location.startswith(POSTGRES_SCHEMES):
-        return Path(location).name
-    parts = urlsplit(location)
-    return f"postgresql://{parts.hostname or ''}{parts.path}"
+    address = POSTGRES.match(location)
+    return Path(location).name if address is None else f"postgresql://{address['place']}"
 
 
 def copy_table(workspace: Workspace, location: str, table: str, into: str) -> None:
@@ -50,8 +58,9 @@ def copy_table(workspace: Workspace, location: str, table: str, into: str) -> No
         DataError: the database or the table cannot be read.
         MissingExtraError: PostgreSQL without psycopg.
     """
-    read = _postgres if location.startswith(POSTGRES_SCHEMES) else _sqlite
+    read = _postgres if POSTGRES.match(location) else _sqlite
     with read(location, table) as (names, batches):
+        check_names(names, f"table {table}")
         columns = ", ".join(f"{quoted(name)} VARCHAR" for name in names)
         workspace.run(f"CREATE TABLE {into} ({columns})", doing=f"reading {table}")
         schema = pa.schema([(name, pa.string()) for name in names])
@@ -76,7 +85,7 @@ def _sqlite(location: str, table: str) -> Iterator[tuple[list[str], RowBatches]]
             names = [row[1] for row in connection.execute(f"PRAGMA table_info({quoted(table)})")]
             if not names:
                 tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type <> 'index'")]
-                raise DataError(where, "does not exist", f"the database has {', '.join(tables) or 'no tables'}")
+                raise DataError(where, "does not exist", f"the database has {listed(tables) or 'no tables'}")
             values = ", ".join(f"CAST({quoted(name)} AS TEXT)" for name in names)
             cursor = connection.execute(f"SELECT {values} FROM {quoted(table)}")
             yield names, _batches(lambda: cursor.fetchmany(BATCH))
@@ -94,6 +103,7 @@ def _postgres(location: str, table: str) -> Iterator[tuple[list[str], RowBatches
     except ImportError:
         raise MissingExtraError("psycopg", "postgres", "reading from PostgreSQL") from None
     where = f"{public_name(location)}, table {table}"
+    location = f"postgresql://{location.partition('://')[2]}"  # of any case, and without the driver of SQLAlchemy
     name = sql.Identifier(*table.split("."))
     try:
         with psycopg.connect(location, connect_timeout=10) as connection:
@@ -107,9 +117,13 @@ def _postgres(location: str, table: str) -> Iterator[tuple[list[str], RowBatches
                 cursor.execute(sql.SQL("SELECT {} FROM {}").format(values, name))
                 yield names, _batches(lambda: cursor.fetchmany(BATCH))
     except psycopg.Error as error:
-        problem = " ".join(str(error).split())
-        fix = "check the address, the table's name and your rights"
-        raise DataError(where, f"cannot be read ({problem})", fix) from None
+        fix = "check the address (blanks and signs of a password as %20, %40, …), the table's name and your rights"
+        raise DataError(where, f"cannot be read ({_without_secret(str(error).strip(), location)})", fix) from None
+
+
+def _without_secret(message: str, location: str) -> str:
+    """A message without the parts of the address that it quotes: where a password breaks the address, of that too."""
+    return re.sub(r'(["\'])(.+?)\1', lambda found: f'"{HIDDEN}"' if found[2] in location else found[0], message)
 
 
 def _batches(fetch: Callable[[], list[tuple[Any, ...]]]) -> RowBatches:

@@ -42,7 +42,7 @@ def as_utf8(workspace: Workspace, path: Path, encoding: str | None) -> Path:
     if encoding is not None:
         try:
             "".encode(encoding)
-        except LookupError:
+        except (LookupError, ValueError):
             raise ConfigError("--encoding", encoding, "is unknown", "use e.g. latin-1, cp1252 or utf-16") from None
     with _opened(path) as file:
         sample = _sample(file, path)
@@ -92,6 +92,40 @@ def as_json_lines(workspace: Workspace, path: Path) -> Path:
             copy.write(json.dumps(record, ensure_ascii=False, default=str) + "\n")
     workspace.note(f"{path.name} holds a Python literal a line, which was read as such")
     return target
+
+
+def with_one_line_end(workspace: Workspace, path: Path) -> Path:
+    """The CSV file itself, or a copy of one that mixes the line ends of several systems, which DuckDB does not read."""
+    ends = _line_ends(path)
+    if len(ends) < 2:
+        return path
+    target = _copy_of(workspace, path)
+    with (
+        io.TextIOWrapper(_opened(path), encoding="utf-8", errors="surrogateescape", newline=None) as lines,
+        target.open("w", encoding="utf-8", errors="surrogateescape", newline="\n") as copy,
+        phase(f"reading {path.name}"),
+    ):
+        while text := lines.read(BLOCK):
+            copy.write(text)
+    workspace.note(f"{path.name} mixes line ends ({', '.join(ends)}), which were made one")
+    return target
+
+
+def _line_ends(path: Path) -> list[str]:
+    """Which of CR LF, LF and CR occur in a file, counted block by block."""
+    pairs = feeds = returns = 0
+    before = b""
+    try:
+        with _opened(path) as file:
+            while block := file.read(BLOCK):
+                pairs += block.count(b"\r\n") + (before == b"\r" and block.startswith(b"\n"))
+                feeds += block.count(b"\n")
+                returns += block.count(b"\r")
+                before = block[-1:]
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(str(path), f"cannot be read ({error})", "fetch the file again") from None
+    counts = {"CR LF": pairs, "LF": feeds - pairs, "CR": returns - pairs}
+    return [name for name, count in counts.items() if count]
 
 
 def first_line(path: Path) -> str:

@@ -6,17 +6,21 @@ CSV dialects are not guessed from the body: DuckDB's guess silently skips rows t
 file of three rows with one short row reads as empty). The header names the columns, every row must have them all.
 """
 
-import csv
 import hashlib
-import re
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from reckon.data.prepare.workspace import Workspace, file_pattern, literal, named, quoted
-from reckon.data.sources.encoding import as_json_lines, as_utf8, first_line
+from reckon.data.sources.encoding import as_json_lines, as_utf8, first_line, with_one_line_end
+from reckon.data.sources.header import MOST_COLUMNS, as_typed, check_names, names_in
 from reckon.errors import DataError
+from reckon.files import real_path
 from reckon.progress import phase
 
 Format = Literal["csv", "tsv", "json", "parquet"]
@@ -26,7 +30,6 @@ FORMAT_OF: dict[str, Format] = {
     **dict.fromkeys((".jsonl", ".ndjson", ".json"), "json"),
     **dict.fromkeys((".parquet", ".pq"), "parquet"),
 }
-TYPED = re.compile(r"(?P<name>.+):(?:token|token_seq|float|float_seq)")  # a header that states types
 DELIMITERS = ",\t;|"
 JSON_SAMPLE = 100_000  # rows looked at to find the keys
 BLOCK = 1 << 20  # bytes
@@ -58,10 +61,12 @@ def relation(workspace: Workspace, path: Path, style: FileStyle | None = None) -
         DataError: the file is missing, of an unknown kind or unreadable.
     """
     style = style or FileStyle()
+    real_path(path)  # refuses a name that is no text
     if path.is_dir() and (parts := sorted(path.glob("**/*.parquet"))):
-        return f"read_parquet([{', '.join(map(file_pattern, parts))}], hive_partitioning = false)"
+        return _parquet(parts)
     if not path.is_file():
-        raise DataError(str(path), "does not exist", "check the path")
+        problem = "is no file" if path.exists() else "does not exist"
+        raise DataError(str(path), problem, "give a file, or a folder of Parquet files")
     kind = style.format or FORMAT_OF.get(_suffix(path))
     if kind is None:
         raise DataError(
@@ -71,11 +76,11 @@ def relation(workspace: Workspace, path: Path, style: FileStyle | None = None) -
             ".gz), a SQLite .db or a postgresql:// address",
         )
     if kind == "parquet":
-        return f"read_parquet({file_pattern(path)}, hive_partitioning = false)"
+        return _parquet([path])
     readable = as_utf8(workspace, path, style.encoding)
     if kind == "json":
         return _json(workspace, as_json_lines(workspace, readable), path)
-    return _csv(readable, path, style, "\t" if kind == "tsv" else None)
+    return _csv(with_one_line_end(workspace, readable), path, style, "\t" if kind == "tsv" else None)
 
 
 def tells_format(path: Path) -> bool:
@@ -136,45 +141,54 @@ def _unpack(unpacker: Any, block: bytes, path: Path) -> Any:
     return unpacker
 
 
+def _parquet(parts: Sequence[Path]) -> str:
+    """SQL that reads Parquet files as one; a column that some of them lack is null there."""
+    for part in parts:
+        try:
+            names = pq.read_schema(part).names
+        except (OSError, pa.ArrowException) as error:
+            raise DataError(str(part), f"is not readable Parquet ({error})", "fetch the file again") from None
+        check_names(names, str(part))
+    return f"read_parquet([{', '.join(map(file_pattern, parts))}], hive_partitioning = false, union_by_name = true)"
+
+
 def _json(workspace: Workspace, path: Path, where: Path) -> str:
-    """Keys are found in a sample; scalars are read as text, so that no guessed type rounds or rewrites a later row."""
+    """Scalars are read as text, so that no guessed type rounds or rewrites a later row; lists stay lists.
+
+    Kinds are told from a sample, and from all rows if a key comes first behind it.
+    """
+    keys = f"SELECT DISTINCT unnest(json_keys(json)) FROM read_json_objects({file_pattern(path)}, format = 'auto')"
     with named(str(where)):
-        guessed = workspace.columns(
-            f"read_json({file_pattern(path)}, format = 'auto', records = 'true', hive_partitioning = false, "
-            f"sample_size = {JSON_SAMPLE})"
-        )
-    kinds = {
-        name: "VARCHAR[]" if kind.endswith("[]") and "(" not in kind else "VARCHAR" for name, kind in guessed.items()
-    }
+        found = [key for (key,) in workspace.rows(f"{keys} LIMIT {MOST_COLUMNS + 1}")]
+        check_names(found, str(where))
+        guessed = workspace.columns(_sniffed(path, JSON_SAMPLE))
+        if not set(found) <= set(guessed):
+            guessed = workspace.columns(_sniffed(path, -1))
+    kinds = {name: "VARCHAR[]" if kind.endswith("[]") else "VARCHAR" for name, kind in guessed.items()}
     return json_relation(path, kinds)
 
 
+def _sniffed(path: Path, rows: int) -> str:
+    """SQL that tells the kinds of keys, down to whether one holds a list; -1 for all rows."""
+    return (
+        f"read_json({file_pattern(path)}, format = 'auto', records = 'true', hive_partitioning = false, "
+        f"sample_size = {rows}, maximum_depth = 2, map_inference_threshold = -1)"
+    )
+
+
 def _csv(path: Path, where: Path, style: FileStyle, delimiter: str | None) -> str:
-    names, delimiter = style.names, style.delimiter or delimiter
+    names, delimiter = style.names, as_typed(style.delimiter) or delimiter
     if names is None or delimiter is None:
         line = first_line(path)
         delimiter = delimiter or max(DELIMITERS, key=line.count)
-        names = names or _names(line, delimiter, style.header)
-    repeated = [name for name in names if names.count(name) > 1]
-    if not names or repeated or "" in names:
-        problem = f"has the column {repeated[0]!r} twice" if repeated else "has a header with an empty name"
-        raise DataError(str(where), problem, "give every column its own name in the first line, or pass --columns")
+        names = names or names_in(line, delimiter, style.header, str(where))
+    check_names(names, str(where))
     columns = ", ".join(f"{quoted(name)}: 'VARCHAR'" for name in names)
     header = style.header and style.names is None
     return (
         f"read_csv({file_pattern(path)}, auto_detect = false, delim = {literal(delimiter)}, quote = '\"', "
         f"escape = '\"', header = {str(header).lower()}, columns = {{{columns}}}, hive_partitioning = false)"
     )
-
-
-def _names(line: str, delimiter: str, header: bool) -> tuple[str, ...]:
-    """Column names of the first line; numbers where it is no header."""
-    fields = next(csv.reader([line], delimiter=delimiter), [])
-    if not header:
-        return tuple(f"column{number}" for number in range(1, len(fields) + 1))
-    names = tuple(name.strip() for name in fields)
-    typed = [TYPED.fullmatch(name) for name in names]
-    return tuple(match["name"] for match in typed if match) if all(typed) else names
 
 
 def _suffix(path: Path) -> str:

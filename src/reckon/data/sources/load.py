@@ -10,8 +10,12 @@ from reckon.data.prepare.bad_rows import refuse
 from reckon.data.prepare.times import TimeUnit, moment_sql
 from reckon.data.prepare.workspace import Workspace, named, quoted
 from reckon.data.scale import Scale
+from reckon.data.sources.header import check_names
 from reckon.errors import DataError
 
+WHOLE = r"[+-]?[0-9]+([.]0*)?"
+LARGEST = 1e9  # of a rating in either direction; float32, in which ratings are stored, holds whole numbers up to 1.6e7
+RESERVED = "reckon_"  # prefix of the columns that are added to those of the items
 ROW_ORDER = "@row"  # mapped as position: the order of the file's rows
 
 
@@ -28,6 +32,7 @@ def store_items(
         prices: columns of text to read as prices (`reckon.data.prepare.prices`); what has no sure reading is null and
             counted in a note.
     """
+    _check_item_columns(columns, where)
     kinds = _kinds(workspace, relation, columns, where)
     selected = [f"{columns['item_id']} AS item_id"]
     for name, expression in columns.items():
@@ -39,7 +44,7 @@ def store_items(
             continue
         selected.append(f"{_cleaned(expression, kinds[name])} AS {quoted(name)}")
     workspace.run(
-        f"CREATE TABLE items AS SELECT row_number() OVER () AS line, {', '.join(selected)} FROM {relation}",
+        f"CREATE TABLE items AS SELECT row_number() OVER () AS reckon_row, {', '.join(selected)} FROM {relation}",
         doing="reading items",
         where=where,
     )
@@ -49,8 +54,8 @@ def store_items(
         _count_unread(workspace, name, where)
     _drop_blank_columns(workspace, where)
     twice = workspace.rows(
-        "SELECT item_id, list(line ORDER BY line)[:2] FROM items GROUP BY item_id HAVING count(*) > 1 "
-        "ORDER BY min(line) LIMIT 1"
+        "SELECT item_id, list(reckon_row ORDER BY reckon_row)[:2] FROM items GROUP BY item_id HAVING count(*) > 1 "
+        "ORDER BY min(reckon_row) LIMIT 1"
     )
     if twice:
         item_id, (first, second) = twice[0]
@@ -94,7 +99,7 @@ def store_interactions(
     selected = [f"{condition or 'true'} AS wanted"]
     selected += [f"{expression} AS raw_{name}" for name, expression in columns.items() if expression != ROW_ORDER]
     workspace.run(
-        f"CREATE TABLE staged AS SELECT row_number() OVER () AS line, {', '.join(selected)} FROM {relation}",
+        f"CREATE TABLE staged AS SELECT row_number() OVER () AS reckon_row, {', '.join(selected)} FROM {relation}",
         doing="reading interactions",
         where=where,
     )
@@ -105,7 +110,7 @@ def store_interactions(
         columns = {**columns, "position": "position in the list"}
     elif columns.get("position") == ROW_ORDER:
         workspace.run("ALTER TABLE staged ADD COLUMN raw_position BIGINT", doing="reading interactions")
-        workspace.run("UPDATE staged SET raw_position = line", doing="reading interactions")
+        workspace.run("UPDATE staged SET raw_position = reckon_row", doing="reading interactions")
     for name in ("user_id", "item_id"):
         _strip_ids(workspace, "staged", f"raw_{name}", columns, where)
     workspace.timed, workspace.origin = order == "timestamp", where
@@ -115,7 +120,7 @@ def store_interactions(
     else:
         moment = _number(workspace, "raw_position", field, "BIGINT")
     kept = [
-        "line",
+        "reckon_row",
         "raw_user_id AS user_id",
         "raw_item_id AS item_id",
         f"{moment} AS moment",
@@ -155,7 +160,7 @@ def items_from_interactions(workspace: Workspace, title: str | None, relation: s
     """
     if title is None:
         workspace.run(
-            "CREATE TABLE items AS SELECT min(line) AS line, item_id, '' AS title FROM interactions GROUP BY item_id",
+            "CREATE TABLE items AS SELECT min(reckon_row) AS reckon_row, item_id, '' AS title FROM interactions GROUP BY item_id",
             doing="collecting items",
         )
         return
@@ -166,7 +171,7 @@ def items_from_interactions(workspace: Workspace, title: str | None, relation: s
                        FROM {relation}),
              counted AS (SELECT item_id, title, count(*) AS times FROM titled
                          WHERE item_id IN (SELECT item_id FROM interactions) GROUP BY ALL)
-        SELECT 0 AS line, item_id, coalesce(first(title ORDER BY title IS NULL, times DESC, title), '') AS title
+        SELECT 0 AS reckon_row, item_id, coalesce(first(title ORDER BY title IS NULL, times DESC, title), '') AS title
         FROM counted GROUP BY item_id""",
         doing="collecting items",
         where=where,
@@ -180,6 +185,15 @@ def _kinds(workspace: Workspace, relation: str, columns: Mapping[str, str], wher
     )
     with named(where):
         return workspace.columns(f"(SELECT {selected} FROM {relation})")
+
+
+def _check_item_columns(columns: Mapping[str, str], where: str) -> None:
+    """Refuse names of item columns that a run keeps its own numbers under, or that a database takes for one."""
+    check_names(columns, where)
+    for name in columns:
+        if name.lower().startswith(RESERVED):
+            fix = f"rename it, or map it to another name: --item-map NAME={name}"
+            raise DataError(where, f"has an item column {name!r}, and names with {RESERVED} are Reckon's own", fix)
 
 
 def _cleaned(expression: str, kind: str) -> str:
@@ -211,11 +225,17 @@ def _unroll(workspace: Workspace, order: str | None, where: str) -> None:
 
 def _number(workspace: Workspace, column: str, where: str, kind: str, *, required: bool = True) -> str:
     """SQL for a column as numbers; a value that is none is refused, an empty one too where it is required."""
-    value = f"TRY_CAST(nullif(trim(CAST({column} AS VARCHAR)), '') AS {kind})"
-    empty = f"{column} IS NULL OR trim(CAST({column} AS VARCHAR)) = ''"
-    wrong = f"{value} IS NULL" if kind == "BIGINT" else f"({value} IS NULL OR NOT isfinite({value}))"
-    condition = wrong if required else f"NOT ({empty}) AND {wrong}"
-    refuse(workspace, "staged", condition, column, where, "is not a number", "correct the row")
+    text = f"trim(CAST({column} AS VARCHAR))"
+    value = f"TRY_CAST(nullif({text}, '') AS {kind})"
+    given = "true" if required else f"NOT ({column} IS NULL OR {text} = '')"
+    if kind == "BIGINT":  # a cast would round 1.5 to 2, and read 0x10
+        wrong, problem = f"NOT coalesce(regexp_full_match({text}, '{WHOLE}'), false)", "is not a whole number"
+        value = f"TRY_CAST(nullif(regexp_replace({text}, '[.]0*$', ''), '') AS {kind})"
+    else:
+        wrong, problem = f"({value} IS NULL OR NOT isfinite({value}))", "is not a number"
+    refuse(workspace, "staged", f"{given} AND {wrong}", column, where, problem, "correct the row")
+    beyond = f"{value} IS NULL" if kind == "BIGINT" else f"abs({value}) > {LARGEST!r}"
+    refuse(workspace, "staged", f"{given} AND {beyond}", column, where, "is too large", "correct the row")
     return value
 
 
@@ -261,7 +281,7 @@ def _count_unread(workspace: Workspace, name: str, where: str) -> None:
 def _drop_blank_columns(workspace: Workspace, where: str) -> None:
     """Leave out item columns without any value."""
     kinds = {
-        name: kind for name, kind in workspace.columns("items").items() if name not in ("line", "item_id", "title")
+        name: kind for name, kind in workspace.columns("items").items() if name not in ("reckon_row", "item_id", "title")
     }
     if not kinds:
         return

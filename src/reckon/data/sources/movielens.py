@@ -7,7 +7,10 @@ order: low ids are old and popular films.
 """
 
 import csv
+import lzma
+import re
 import zipfile
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +21,7 @@ from reckon.data.scale import Scale
 from reckon.data.sources.files import FileStyle, columns_of, fingerprint, relation
 from reckon.data.sources.load import store_interactions, store_items
 from reckon.data.splits import Protocol
-from reckon.errors import DataError
+from reckon.errors import DataError, of_the_system
 
 OF_100K = {"movies": "u.item", "ratings": "u.data"}
 GENRES_100K = "u.genre"  # NAME|COLUMN; the flags of u.item have no other names
@@ -97,6 +100,7 @@ class MovieLens:
     def _unpacked(self, workspace: Workspace) -> Path:
         """The folder of the two needed files, unpacked into the workspace."""
         target = workspace.folder / "unpacked"
+        seen: dict[str, str] = {}
         wanted = {f"{name}{suffix}" for name in COLUMNS for suffix in (".csv", ".dat")} | {
             *OF_100K.values(),
             GENRES_100K,
@@ -106,9 +110,23 @@ class MovieLens:
                 for member in archive.infolist():
                     name = Path(member.filename).name
                     if name in wanted and "__MACOSX" not in member.filename:
+                        if name in seen:
+                            raise DataError(
+                                str(self.path),
+                                f"holds {seen[name]} and {member.filename}",
+                                "keep one edition in the zip, or name the unpacked folder of one",
+                            )
+                        seen[name] = member.filename
                         member.filename = name
                         archive.extract(member, target)
-        except (zipfile.BadZipFile, EOFError, OSError) as error:
+        except NotImplementedError:
+            fix = "unpack it and name the folder"
+            raise DataError(str(self.path), "is packed by a method that Python does not know", fix) from None
+        except RuntimeError:
+            raise DataError(str(self.path), "is encrypted", "unpack it and name the folder") from None
+        except (zipfile.BadZipFile, EOFError, OSError, ValueError, zlib.error, lzma.LZMAError) as error:
+            if (refusal := of_the_system(error)) is not None:
+                raise refusal from None
             raise DataError(str(self.path), f"is not a sound zip file ({error})", "fetch it again") from None
         return target
 
@@ -119,7 +137,7 @@ def _of_100k(path: Path, folder: Path) -> Path:
     names = path.with_name(GENRES_100K)
     for line in _text(names).splitlines() if names.exists() else ():
         name, _, place = line.strip().rpartition("|")
-        if name and place.isdigit() and name != "unknown":
+        if name and re.fullmatch(r"[0-9]{1,3}", place) and name != "unknown":
             genres[int(place)] = name
     rows = []
     for number, line in enumerate(_text(path).split("\n"), start=1):

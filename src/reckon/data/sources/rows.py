@@ -21,6 +21,7 @@ from reckon.data.sources.files import columns_of, fingerprint, relation
 from reckon.data.sources.load import store_interactions, store_items
 from reckon.data.splits import Protocol
 from reckon.errors import DataError
+from reckon.messages import listed
 
 SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz", ".csv", ".csv.gz")
 HISTORY = "history_item_id"
@@ -59,7 +60,7 @@ class Rows:
             )
         self._items(workspace, items)
         record = self._interactions(workspace, interactions)
-        columns = "split VARCHAR, line BIGINT, user_id VARCHAR, history VARCHAR[], item_id VARCHAR"
+        columns = "split VARCHAR, reckon_row BIGINT, user_id VARCHAR, history VARCHAR[], item_id VARCHAR"
         workspace.run(f"CREATE TABLE rows ({columns})", doing="reading rows")
         for split, path in (("valid", valid), ("test", test)):
             if path is not None:
@@ -129,13 +130,13 @@ class Rows:
             where=str(path),
         )
         for condition, problem in BAD_ROWS.items():
-            _refuse(workspace, split, path, f"SELECT line FROM rows WHERE split = '{split}' AND ({condition})", problem)
+            _refuse(workspace, split, path, f"SELECT reckon_row FROM rows WHERE split = '{split}' AND ({condition})", problem)
         for field_name, ids in (("item_id", "item_id"), (HISTORY, "unnest(history)")):
             unknown = (
-                f"SELECT line, id FROM (SELECT line, {ids} AS id FROM rows WHERE split = '{split}') "
+                f"SELECT reckon_row, id FROM (SELECT reckon_row, {ids} AS id FROM rows WHERE split = '{split}') "
                 "WHERE id NOT IN (SELECT item_id FROM items)"
             )
-            bad = workspace.rows(f"{unknown} ORDER BY line LIMIT 1")
+            bad = workspace.rows(f"{unknown} ORDER BY reckon_row LIMIT 1")
             if bad:
                 raise DataError(
                     f"{path}, row {bad[0][0]}, field {field_name}",
@@ -163,10 +164,10 @@ class Rows:
 def _require(found: dict[str, str], columns: tuple[str, ...], path: Path) -> None:
     for name in columns:
         if name not in found:
-            raise DataError(str(path), f"has no column {name!r}", f"rename one of {', '.join(found)}")
+            raise DataError(str(path), f"has no column {name!r}", f"rename one of {listed(found)}")
 
 
 def _refuse(workspace: Workspace, split: str, path: Path, query: str, problem: str) -> None:
-    bad = workspace.rows(f"{query} ORDER BY line LIMIT 1")
+    bad = workspace.rows(f"{query} ORDER BY reckon_row LIMIT 1")
     if bad:
         raise DataError(f"{path}, row {bad[0][0]}", problem, f"correct or remove the {split} row")

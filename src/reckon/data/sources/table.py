@@ -23,12 +23,14 @@ from reckon.data.sources.load import (
 from reckon.data.sources.where import Condition
 from reckon.data.splits import Protocol
 from reckon.errors import ConfigError, DataError
+from reckon.messages import listed
 
 OURS = ("user_id", "item_id", "timestamp", "position", "rating", "summary", "review", "title")
 REQUIRED = ("user_id", "item_id")
 REQUIRED_OF_ITEMS = ("item_id", "title")
 FEW_VALUES = 10  # of a column that may tell kinds of event apart
 SAMPLE = 20_000  # rows looked at for such columns
+MOST_LOOKED_AT = 100  # such columns; each costs a look into the file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +136,7 @@ class Table:
         self, workspace: Workspace, source: str, found: dict[str, str], used: dict[str, str], where: str
     ) -> None:
         """Say which unused columns hold a few words only: they may tell events apart that do not mean the same."""
-        others = [name for name in found if quoted(name) not in used.values() and name != "title"]
+        others = [name for name in found if quoted(name) not in used.values() and name != "title"][:MOST_LOOKED_AT]
         if not others:
             return
         sample = f"(SELECT {', '.join(map(quoted, others))} FROM {source} LIMIT {SAMPLE})"
@@ -147,7 +149,7 @@ class Table:
                 if numbers or not values or not 2 <= len(values) <= FEW_VALUES:
                     continue
                 workspace.note(
-                    f"{where}: {name} is one of {', '.join(sorted(values))} and was not used; where it tells kinds of "
+                    f"{where}: {name} is one of {listed(sorted(values))} and was not used; where it tells kinds of "
                     f"event apart, --where \"{name} = '{min(values)}'\" selects one"
                 )
 
@@ -155,9 +157,9 @@ class Table:
         named = {"item_id": "item_id", "title": "title"} | self.item_columns
         for name in self.text_columns or ():
             if name not in found:
-                raise DataError(where, f"has no column {name!r}", f"give some of {', '.join(found)}")
+                raise DataError(where, f"has no column {name!r}", f"give some of {listed(found)}")
         further = self.text_columns if self.text_columns is not None else tuple(found)
-        taken = {*named, *named.values(), "line"}
+        taken = {*named, *named.values()}
         named |= {name: name for name in further if name not in taken}
         named = {ours: theirs for ours, theirs in named.items() if theirs not in gone or ours in REQUIRED_OF_ITEMS}
         return _pick(named, self.item_columns, REQUIRED_OF_ITEMS, found, where, "--item-map")
@@ -179,7 +181,7 @@ def _pick(
         elif theirs in found:
             picked[ours] = quoted(theirs)
         elif ours in asked or ours in required:
-            fix = f"pass {option} {ours}=COLUMN with one of {', '.join(found)}"
+            fix = f"pass {option} {ours}=COLUMN with one of {listed(found)}"
             if all(name.replace(".", "").isdigit() for name in found):
                 fix += ", or --columns if the file has no header"
             raise DataError(where, f"has no column {theirs!r}", fix)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from reckon.data.prepare.workspace import literal, quoted
 from reckon.errors import ConfigError, DataError
+from reckon.messages import listed
 
 TOKEN = re.compile(
     r"""\s*(?: '(?P<text>(?:[^']|'')*)' | "(?P<quoted>(?:[^"]|"")+)" | (?P<number>-?\d+(?:\.\d+)?(?![\w.]))
@@ -57,7 +58,7 @@ class Condition:
         parts = []
         for column, operator, values in self.comparisons:
             if column not in known:
-                raise DataError(where, f"has no column {column!r}, which --where names", f"use {', '.join(known)}")
+                raise DataError(where, f"has no column {column!r}, which --where names", f"use {listed(known)}")
             number = all(kind == "number" for kind, _ in values)
             left = f"TRY_CAST({quoted(column)} AS DOUBLE)" if number else f"CAST({quoted(column)} AS VARCHAR)"
             right = ", ".join(value if number else literal(value) for _, value in values)
