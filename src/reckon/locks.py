@@ -35,6 +35,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from reckon.errors import BusyError, DataError
 from reckon.files import real_path
+from reckon.messages import cut
 
 try:
     import fcntl
@@ -46,6 +47,7 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 LOCKED_BYTE = 1 << 30  # on Windows a locked byte cannot be read, so it lies far behind the record
+SHOWN_COMMAND = 60  # characters of a holder's command in a message
 LONGEST_NAME = 200  # bytes; 255 is the most that a disk takes, and hidden names beside the folder are longer
 SAME_START = 2.0  # seconds; a correction of the clock moves the start that the system reports
 HALF_WRITTEN = r"\.{name}\.[a-z0-9_]{{8}}\.(work|partial|old)"  # as `tempfile` names them beside OUT
@@ -92,7 +94,7 @@ class Holder:
         return start is not None and abs(start - self.started) < SAME_START
 
     def __str__(self) -> str:
-        return f"process {self.pid} on {self.host} since {self.since} ({self.command})"
+        return f"process {self.pid} on {self.host} since {self.since} ({cut(self.command, SHOWN_COMMAND)})"
 
 
 @contextmanager

@@ -281,7 +281,9 @@ def table(
         str | None,
         typer.Option(metavar="LOW:HIGH[:STEP]", help="Of the ratings, e.g. 1:5:1; told from the ratings if left out."),
     ] = None,
-    delimiter: Annotated[str | None, typer.Option(help=r"Field separator of CSV files, if not plain, e.g. ';', '\t' or '::'.")] = None,
+    delimiter: Annotated[
+        str | None, typer.Option(help=r"Field separator of CSV files, if not plain, e.g. ';', '\t' or '::'.")
+    ] = None,
     format_: Annotated[
         Format | None, typer.Option("--format", help="Of a file whose name does not tell it, e.g. u.data.")
     ] = None,

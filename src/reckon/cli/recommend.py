@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reckon.cli.options import RunDir, TopK, refuse_option
+from reckon.messages import cut, printable
 
 if TYPE_CHECKING:
     from reckon.data import Catalog
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from reckon.models.recommender import Recommendation
 
 DEFAULT_K = 10
+LONGEST_TITLE, LONGEST_ID, LONGEST_REVIEW = 80, 40, 300  # characters shown
 
 
 def recommend(
@@ -95,7 +97,9 @@ def _recommend_items(
     render_history(console, model.catalog, [int(item) for item in example.seen])
     if stream and model.reasons:
         console.print("[bold]Reasoning[/bold]")
-        recommendation = model.recommend_streaming(example, k, on_text=lambda text: console.out(text, end=""))
+        recommendation = model.recommend_streaming(
+            example, k, on_text=lambda text: console.out(printable(text), end="", highlight=False)
+        )
         console.print()
         render_items(console, model.catalog, recommendation)
     else:
@@ -117,7 +121,7 @@ def _recommend_nearline(console: Console, run: Path, store: Path, user: str, k: 
 
 def render_history(console: Console, catalog: "Catalog", items: list[int]) -> None:
     """One line of titles, oldest first."""
-    console.print(Text("History: ", style="bold") + Text("; ".join(catalog.titles[item] for item in items)))
+    console.print(Text("History: ", style="bold") + Text("; ".join(_title(catalog, item) for item in items)))
 
 
 def render_reasoning(console: Console, recommendation: "Recommendation") -> None:
@@ -125,7 +129,7 @@ def render_reasoning(console: Console, recommendation: "Recommendation") -> None
     if recommendation.reasoning:
         # Text, not markup: the model may well write square brackets.
         title = "Reasoning, cut off at its longest" if recommendation.truncated else "Reasoning"
-        console.print(Panel(Text(recommendation.reasoning.strip()), title=title, title_align="left"))
+        console.print(Panel(Text(printable(recommendation.reasoning.strip())), title=title, title_align="left"))
 
 
 def render_items(console: Console, catalog: "Catalog", recommendation: "Recommendation") -> None:
@@ -136,8 +140,13 @@ def render_items(console: Console, catalog: "Catalog", recommendation: "Recommen
     table.add_column("id", style="dim")
     table.add_column("score", justify="right")
     for rank, (item, score) in enumerate(zip(recommendation.items, recommendation.scores, strict=True), start=1):
-        table.add_row(str(rank), Text(catalog.titles[int(item)]), Text(catalog.ids[int(item)]), f"{score:.3f}")
+        item_id = Text(cut(catalog.ids[int(item)], LONGEST_ID))
+        table.add_row(str(rank), Text(_title(catalog, int(item))), item_id, f"{score:.3f}")
     console.print(table)
+
+
+def _title(catalog: "Catalog", item: int) -> str:
+    return cut(catalog.titles[item], LONGEST_TITLE)
 
 
 def render_rating(console: Console, rated: "RatingNow") -> None:
@@ -147,12 +156,15 @@ def render_rating(console: Console, rated: "RatingNow") -> None:
     table.add_column("rated", justify="right", style="bold")
     table.add_column("oldest first")
     for title, rating, review in shown.history:
-        table.add_row(f"{rating:g}", Text.assemble(title, (f"  {review}", "dim") if review else ""))
+        table.add_row(
+            f"{rating:g}",
+            Text.assemble(cut(title, LONGEST_TITLE), (f"  {cut(review, LONGEST_REVIEW)}", "dim") if review else ""),
+        )
     console.print(table if shown.history else Text("No ratings yet.", style="dim"))
     console.print()
     others = ", ".join(f"{rating:g}" for rating, _ in shown.others) or "nobody yet"
     mean = "" if shown.item_mean is None else f" (mean of all {shown.item_mean:.2f})"
-    console.print(Text.assemble((shown.item, "bold"), f"  rated by others: {others}{mean}"))
+    console.print(Text.assemble((cut(shown.item, LONGEST_TITLE), "bold"), f"  rated by others: {others}{mean}"))
     if rated.own is not None:
         console.print(Text(f"The user rated it {rated.own:g} already, and the prompt says so.", style="yellow"))
     console.print(Panel(_steps(rated), title=_panel_title(rated), title_align="left"))
@@ -162,8 +174,10 @@ def render_rating(console: Console, rated: "RatingNow") -> None:
 def _steps(rated: "RatingNow") -> Text:
     # Text, not markup: the model may well write square brackets.
     if not rated.shown.steps:
-        return Text(rated.shown.reply.strip() or "(nothing)")
-    return Text("\n\n").join(Text.assemble((heading, "bold cyan"), f"\n{text}") for heading, text in rated.shown.steps)
+        return Text(printable(rated.shown.reply.strip()) or "(nothing)")
+    return Text("\n\n").join(
+        Text.assemble((printable(heading), "bold cyan"), f"\n{printable(text)}") for heading, text in rated.shown.steps
+    )
 
 
 def _panel_title(rated: "RatingNow") -> str:

@@ -5,11 +5,14 @@ Entry point: `Grid`. What stands in the cells is decided by whoever makes one.
 
 import csv
 import io
+import re
 from dataclasses import dataclass
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
+
+from reckon.messages import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +34,9 @@ class Grid:
             caption_justify="left",
         )
         for number, heading in enumerate(self.headings):
-            table.add_column(Text(heading), justify="left" if number == 0 else "right", overflow="fold")
+            table.add_column(Text(printable(heading)), justify="left" if number == 0 else "right", overflow="fold")
         for row in self.rows:
-            table.add_row(*map(Text, row))  # a name is text, not rich markup
+            table.add_row(*(Text(printable(cell)) for cell in row))  # a name is text, not rich markup
         return table
 
     def to_markdown(self) -> str:
@@ -47,8 +50,7 @@ class Grid:
         """For a spreadsheet: one line per row, the lines of a cell joined by a blank, without the caption."""
         file = io.StringIO()
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(self.headings)
-        writer.writerows([cell.replace("\n", " ") for cell in row] for row in self.rows)
+        writer.writerows([_csv_cell(cell) for cell in row] for row in (self.headings, *self.rows))
         return file.getvalue()
 
     def to_latex(self) -> str:
@@ -76,6 +78,16 @@ LATEX = {
     "–": "--",
     "\n": " ",
 }
+
+
+NUMBERS = re.compile(r"[-+][^a-zA-Z|!'\"@]*")  # as -0.01 or +2 ± 1; the minus of tables is another sign
+
+
+def _csv_cell(text: str) -> str:
+    """A cell on one line. A spreadsheet takes what begins with one of these signs for a formula, so it gets a quote."""
+    text = printable(text.replace("\n", " ").replace("\t", " "))
+    formula = text.lstrip()[:1] in ("=", "+", "-", "@") and not NUMBERS.fullmatch(text)
+    return f"'{text}" if formula else text
 
 
 def _latex_cell(text: str) -> str:

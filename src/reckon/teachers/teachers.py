@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 from reckon.errors import ConfigError, DataError, MissingExtraError, ReckonError
+from reckon.messages import HIDDEN, one_line, redacted
 from reckon.files import file_sha256
 from reckon.prompts.rating import REPLY_END
 from reckon.prompts.render import Message, prompt_ids
@@ -125,6 +126,12 @@ class OpenAITeacher:
         if timeout <= 0:
             raise ConfigError("--timeout", timeout, "must be positive", "use 120 seconds")
         url = (base_url or os.environ.get(URL_VARIABLE) or OPENAI_URL).rstrip("/")
+        try:
+            named = urlsplit(url).hostname
+        except ValueError:
+            named = None
+        if not named:
+            raise ConfigError("--base-url", url, "is no address", "write it as http://localhost:8000/v1")
         self._key = os.environ.get(KEY_VARIABLE, "").strip()
         if not self._key and url == OPENAI_URL:
             raise ConfigError(KEY_VARIABLE, "", "OpenAI's endpoint needs a key", f"export {KEY_VARIABLE}=…")
@@ -153,6 +160,16 @@ class OpenAITeacher:
         return True
 
     def ask(self, question: Question) -> TeacherReply:
+        try:
+            reply = self._asked(question)
+        except TeacherFailure as failure:
+            raise TeacherFailure(
+                failure.kind, self._redact(failure.detail), again=failure.again, retry_after=failure.retry_after
+            ) from None
+        # An endpoint that echoes its request would put the key into the traces.
+        return replace(reply, text=reply.text.replace(self._key, HIDDEN)) if self._key else reply
+
+    def _asked(self, question: Question) -> TeacherReply:
         import openai
 
         try:
@@ -189,7 +206,7 @@ class OpenAITeacher:
         return TeacherFailure("bad request", f"{status} {said}", again=False)
 
     def _redact(self, text: str) -> str:
-        return (text.replace(self._key, "…") if self._key else text)[:300]
+        return one_line(redacted(text, self._key))
 
 
 def reply_of(body: Any) -> TeacherReply:

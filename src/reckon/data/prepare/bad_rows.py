@@ -34,7 +34,9 @@ def refuse(workspace: Workspace, table: str, condition: str, column: str, where:
         workspace.dropped[reason] = workspace.dropped.get(reason, 0) + bad
         workspace.note(f"{bad:,} of {total:,} rows ({bad / total:.1%}) were dropped: {where}, {problem}")
         return
-    line, value = workspace.row(f"SELECT reckon_row, CAST({column} AS VARCHAR) FROM {table} WHERE {condition} ORDER BY reckon_row LIMIT 1")
+    line, value = workspace.row(
+        f"SELECT reckon_row, CAST({column} AS VARCHAR) FROM {table} WHERE {condition} ORDER BY reckon_row LIMIT 1"
+    )
     shown = "empty" if value is None or value.strip() == "" else repr(cut(value, LONGEST_VALUE))
     raise DataError(
         f"{where}, row {line}",

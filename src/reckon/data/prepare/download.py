@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from reckon.errors import DataError
+from reckon.errors import DataError, of_the_system
 from reckon.files import file_sha256
 from reckon.progress import Phase, phase
 
@@ -22,6 +22,7 @@ TIMEOUT = 30.0  # seconds without a byte
 ATTEMPTS = 5  # in a row that bring nothing new, per mirror
 PAUSE = 1.0  # seconds before the second attempt; doubles with every further one in a row
 AGENT = "reckon"
+DIGITS = 12  # of a checksum that are shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,8 @@ def download(
             _fetch(url, part, attempts, pause, timeout)
             _check_sum(part, sha256)
         except (OSError, http.client.HTTPException) as error:
+            if (refusal := of_the_system(error)) is not None:
+                raise refusal from None
             problems.append(f"{url} ({_reason(error)})")
         except DataError as error:
             problems.append(f"{url} ({error.problem})")
@@ -84,9 +87,9 @@ def download(
             part.replace(target)
             return target
     raise DataError(
-        str(target),
+        target.name,
         f"could not be fetched from {'; '.join(problems) or 'any mirror (none given)'}",
-        "check the network, name another mirror, or put the file there yourself; a later call resumes",
+        "check the network, or name another mirror; a later call resumes",
     )
 
 
@@ -177,7 +180,9 @@ def _check_sum(path: Path, sha256: str | None) -> None:
         return
     found = file_sha256(path)
     if found != sha256.lower():
-        raise DataError(str(path), f"has sha256 {found}, not {sha256}", "remove the file to fetch it again")
+        raise DataError(
+            str(path), f"has sha256 {found[:DIGITS]}…, not {sha256[:DIGITS]}…", "remove the file to fetch it again"
+        )
 
 
 def _size(path: Path) -> int:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from reckon.data.prepare.download import download
+from reckon.data.prepare.download import DIGITS, download
 from reckon.data.prepare.workspace import Workspace
 from reckon.data.scale import Scale
 from reckon.data.sources.files import columns_of, fingerprint, json_relation, relation
@@ -84,7 +84,7 @@ class Amazon2023:
             if wanted is not None and wanted.lower() != found["sha256"]:
                 raise DataError(
                     str(self.path / found["name"]),
-                    f"has sha256 {found['sha256']}, not {wanted}",
+                    f"has sha256 {found['sha256'][:DIGITS]}…, not {wanted[:DIGITS]}…",
                     "fetch the file again, or correct the digest",
                 )
         store_items(

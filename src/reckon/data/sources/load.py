@@ -281,7 +281,9 @@ def _count_unread(workspace: Workspace, name: str, where: str) -> None:
 def _drop_blank_columns(workspace: Workspace, where: str) -> None:
     """Leave out item columns without any value."""
     kinds = {
-        name: kind for name, kind in workspace.columns("items").items() if name not in ("reckon_row", "item_id", "title")
+        name: kind
+        for name, kind in workspace.columns("items").items()
+        if name not in ("reckon_row", "item_id", "title")
     }
     if not kinds:
         return

@@ -130,7 +130,13 @@ class Rows:
             where=str(path),
         )
         for condition, problem in BAD_ROWS.items():
-            _refuse(workspace, split, path, f"SELECT reckon_row FROM rows WHERE split = '{split}' AND ({condition})", problem)
+            _refuse(
+                workspace,
+                split,
+                path,
+                f"SELECT reckon_row FROM rows WHERE split = '{split}' AND ({condition})",
+                problem,
+            )
         for field_name, ids in (("item_id", "item_id"), (HISTORY, "unnest(history)")):
             unknown = (
                 f"SELECT reckon_row, id FROM (SELECT reckon_row, {ids} AS id FROM rows WHERE split = '{split}') "
