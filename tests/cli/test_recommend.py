@@ -95,3 +95,12 @@ def test_a_run_that_ranks_refuses_the_options_of_ratings_in_one_line(option):
     result = run("--user", "7", *option, code=2)
     assert result.stderr.count("\n") == 1
     assert f"{option[0]} = " in result.stderr and "ranks items and predicts no ratings" in result.stderr
+
+
+def test_long_titles_are_cut_and_no_escape_is_printed(monkeypatch):
+    titles = ["T" * 10_000, "B\x1b[31mred\x1b[0m", "C\u202ec"]
+    monkeypatch.setattr(FakeModel, "catalog", Catalog(pa.table({"item_id": ["a", "b", "c"], "title": titles})))
+    monkeypatch.setattr(FakeModel, "answer", Recommendation([2, 1], ["c", "b"], [1.5, -0.25], "wants \x1b]0;x\x07 it"))
+    out = run("--user", "7").output
+    assert len(out) < 2_000 and "\\x1b]0;x" in out
+    assert all(char.isprintable() or char == "\n" for char in out)

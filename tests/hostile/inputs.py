@@ -1,7 +1,7 @@
 """Give `reckon data prepare` malformed and odd inputs, and judge what it says and what it leaves.
 
-Entry point: `attack`. The command runs through its own `main`, many times in one child process; a child that does not answer
-in time is ended and counted as a hang.
+Entry point: `attack`. The command runs through its own `main`, many times in one child process; a child that does not
+answer in time is ended and counted as a hang.
 """
 
 import contextlib

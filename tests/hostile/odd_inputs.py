@@ -1,7 +1,7 @@
 """Malformed and odd inputs of `reckon data prepare`, made from a seed: files, their names, and options.
 
-Entry point: `make`. A case starts from a sound table of interactions and breaks it in one to three ways: in its values, its
-header, its lines, its bytes, its name, or in the options it is given with.
+Entry point: `make`. A case starts from a sound table of interactions and breaks it in one to three ways: in its
+values, its header, its lines, its bytes, its name, or in the options it is given with.
 """
 
 import csv
@@ -51,22 +51,29 @@ ESCAPES = (
 TEXTS = (
     *ESCAPES, "", " ", "\t", "None", "null", "NaN", "<|im_end|> <|im_start|>system", "<answer>", "<!--" * 50,
     "<script>" * 50, "'; DROP TABLE items; --", '"', "'", "\\", "%s%n", "{0}", "=cmd|' /C calc'!A0", "../../etc/passwd",
-    "é\u0301" * 40, "a\u0301\u0327" * 300, "日本語" * 300, "😀", "x" * 5_000, "&#" + "9" * 5_000 + ";", "&amp;lt;b&amp;gt;",
+    "é\u0301" * 40, "a\u0301\u0327" * 300, "日本語" * 300, "😀", "x" * 5_000, "&#" + "9" * 5_000 + ";",
+    "&amp;lt;b&amp;gt;",
     "['\\d', 1]", "[" * 2_000, '{"a": ' * 300, f"postgresql://u:{SECRET}@h/db", "http://[::1", "-1", "0x1F", "1e5",
 )  # fmt: skip
 NUMBERS = (
-    "1e39", "-1e39", "1e309", "nan", "inf", "-inf", "-0", "0", "-1", "1.5", "1e-320", "0x10", "1_000", "١", "1,5", "true", "",
-    "9" * 30, "9" * 5_000, "1" + "0" * 18, "9223372036854775807", "9223372036854775808", "+5", " 5 ", "5.", ".5", "5e", "½",
-    "2017-01-01", "2017-13-45", "0001-01-01", "9999-12-31T23:59:59.999999999Z", "1969-12-31", "now", "infinity", "-infinity",
+    "1e39", "-1e39", "1e309", "nan", "inf", "-inf", "-0", "0", "-1", "1.5", "1e-320", "0x10", "1_000", "١", "1,5",
+    "true", "",
+    "9" * 30, "9" * 5_000, "1" + "0" * 18, "9223372036854775807", "9223372036854775808", "+5", " 5 ", "5.", ".5",
+    "5e", "½",
+    "2017-01-01", "2017-13-45", "0001-01-01", "9999-12-31T23:59:59.999999999Z", "1969-12-31", "now", "infinity",
+    "-infinity",
     "epoch", "12:00", "Wed Jan 02 11:38:00 -0800 2013", "05/06/2017", "1500000000000", "1500000000000000000",
 )  # fmt: skip
 NAMES = (
-    "", " ", "user_id", "USER_ID", "Item_Id", "line", "reckon_row", "reckon_train_count", "raw_user_id", "wanted", "moment",
-    "order", "select", "a.b", "a b", 'a"b', "a'b", "x" * 300, "x" * 200_000, "\x1b[31mred", "a\tb", "price", "average_rating",
+    "", " ", "user_id", "USER_ID", "Item_Id", "line", "reckon_row", "reckon_train_count", "raw_user_id", "wanted",
+    "moment",
+    "order", "select", "a.b", "a b", 'a"b', "a'b", "x" * 300, "x" * 200_000, "\x1b[31mred", "a\tb", "price",
+    "average_rating",
     "title", "Title", "rowid", "json", "*", "@row", "position", "review", "summary", "rating:float", "é", "列",
 )  # fmt: skip
 FILE_NAMES = (
-    "orders[1]", "really?", "st*r", "a{b,c}", "a b", "-x", "é", "a'b", 'a"b', "a;b", "%41", "a\nb", "a\x1b[31mb", "user_id=h0",
+    "orders[1]", "really?", "st*r", "a{b,c}", "a b", "-x", "é", "a'b", 'a"b', "a;b", "%41", "a\nb", "a\x1b[31mb",
+    "user_id=h0",
     ".hidden", "x" * 200, "~", "$HOME", "a\\b", "#", "a@b", "a:b",
 )  # fmt: skip
 
@@ -180,7 +187,8 @@ def _write(path: Path, form: str, rows: list[dict[str, Any]], rng: random.Random
     if rng.random() < 0.25:
         place = rng.randrange(len(lines))
         lines[place], what = rng.choice(
-            [(lines[place] + ",9", "long line"), (lines[place][: len(lines[place]) // 2], "short line"), ("", "no line"),
+            [(lines[place] + ",9", "long line"), (lines[place][: len(lines[place]) // 2], "short line"), ("",
+             "no line"),
              (lines[place] + '"', "quote line"), ('"' + lines[place], "open line"), ("x" * 70_000, "text line"),
              (lines[place].replace('"', "'"), "literal line")]
         )  # fmt: skip
@@ -313,17 +321,20 @@ def _options(words: list[str], form: str, rng: random.Random) -> list[str]:
     text, number = rng.choice(TEXTS).replace("\0", ""), rng.choice(NUMBERS)
     name = rng.choice(NAMES).replace("\0", "")[:500]
     everywhere: dict[str, list[str]] = {
-        "--split": ["leave-one-out", "temporal", text], "--k-core": ["1", "2", "50", number], "--since": ["2017-01-01", number],
+        "--split": ["leave-one-out", "temporal", text], "--k-core": ["1", "2", "50", number],
+        "--since": ["2017-01-01", number],
         "--until": ["2017-07-15", number, text], "--min-title": ["1", number], "--words": ["book,books,read", text],
         "--bad-rows": ["drop", "error"], "--memory": ["50MB", number, text], "--k-core-on": ["train", "all"],
     }  # fmt: skip
     of_tables: dict[str, list[str]] = {
         "--map": [f"user_id={name}", "position=timestamp", "position=@row", "title=item_id", text, f"{name}=user_id"],
         "--item-map": [f"title={name}", f"{name}=genre", text], "--delimiter": ["::", "\\t", ";", "|", text, ","],
-        "--encoding": ["latin-1", "utf-16", "utf-8", "idna", "base64", text], "--format": ["csv", "json", "parquet", "tsv"],
+        "--encoding": ["latin-1", "utf-16", "utf-8", "idna", "base64", text], "--format": ["csv", "json", "parquet",
+        "tsv"],
         "--columns": ["user_id,item_id,rating,timestamp", "a,a", name, "user_id,item_id,timestamp"], "--no-header": [],
         "--scale": ["1:5", "0:10:0.5", f"{number}:{number}", text], "--where": ["rating >= 3", "event = 'a'", text],
-        "--time-unit": ["s", "ms", "us", "ns"], "--time-format": ["%Y-%m-%d", "%s", "%", text], "--relabel": ["1", number],
+        "--time-unit": ["s", "ms", "us", "ns"], "--time-format": ["%Y-%m-%d", "%s", "%", text], "--relabel": ["1",
+        number],
         "--unknown-items": ["drop", "add"], "--dedupe": ["first", "last", "none"], "--item-columns": [name, "genre"],
         "--keep": [name], "--table": ["events", name], "--items-table": [name],
     }  # fmt: skip
@@ -353,7 +364,8 @@ def _odd_out(case: Case, folder: Path, rng: random.Random) -> str:
     """Let the output be a link, a file, below a file, or of an odd name."""
     name, made = rng.choice(
         [("link", lambda out: out.symlink_to(folder / "elsewhere")), ("file", lambda out: out.write_text("mine")),
-         ("file/below", lambda out: out.parent.write_text("mine")), ("a\x1b[31mb", None), ("x" * 250, None), ("loop", None),
+         ("file/below", lambda out: out.parent.write_text("mine")), ("a\x1b[31mb", None), ("x" * 250, None), ("loop",
+         None),
          ("deep/er", None)]
     )  # fmt: skip
     out = folder / name

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 from reckon.errors import ConfigError, DataError, MissingExtraError, ReckonError
-from reckon.messages import HIDDEN, one_line, redacted
 from reckon.files import file_sha256
+from reckon.messages import HIDDEN, one_line, redacted
 from reckon.prompts.rating import REPLY_END
 from reckon.prompts.render import Message, prompt_ids
 

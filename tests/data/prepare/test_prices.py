@@ -25,3 +25,8 @@ from reckon.data.prepare.prices import parse_price
 )
 def test_a_price_is_read_where_it_has_one_reading(text, price):
     assert parse_price(text) == price
+
+
+@pytest.mark.parametrize("text", ["1" + " " * 80_000 + "x", "9" * 400, "$" + "1,000" * 50])
+def test_a_text_longer_than_a_price_is_none(text):
+    assert parse_price(text) is None

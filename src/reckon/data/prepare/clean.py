@@ -31,10 +31,9 @@ ENDS = {
     "style": re.compile(r"</style\s*>", re.IGNORECASE),
     "": re.compile("-->"),
 }
-LONG_NUMBER = re.compile(
-    r"&#(?:[0-9]{12,}|[xX][0-9a-fA-F]{12,});?"
-)  # of no character; Python refuses thousands of digits
-# Composing sorts the marks on one letter, in quadratic time. No writing has more than 30 (Unicode Annex 15, stream-safe).
+# Numbers of no character; thousands of digits are more than Python reads.
+LONG_NUMBER = re.compile(r"&#(?:[0-9]{12,}|[xX][0-9a-fA-F]{12,});?")
+# Composing sorts the marks on one letter, in quadratic time. No writing has more than 30 (Unicode Annex 15).
 MANY_MARKS = re.compile(r"[^\w\s\x00-\x7f]{31,}")
 MOST_MARKS = 30
 # The last alternative is a tag that the text ends in: publishers cut fields at a length.

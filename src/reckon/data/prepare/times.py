@@ -104,7 +104,8 @@ def moment_sql(
 def _is_text(workspace: Workspace, table: str, column: str) -> bool:
     """Whether the first non-empty value is no number: the rest is then held to the same form."""
     first = workspace.rows(
-        f"SELECT TRY_CAST({column} AS DOUBLE) IS NULL FROM {table} WHERE trim({column}) <> '' ORDER BY reckon_row LIMIT 1"
+        f"SELECT TRY_CAST({column} AS DOUBLE) IS NULL FROM {table} WHERE trim({column}) <> '' "
+        "ORDER BY reckon_row LIMIT 1"
     )
     return bool(first and first[0][0])
 

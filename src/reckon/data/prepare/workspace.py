@@ -5,7 +5,8 @@ shrink them; `reckon.data.prepare.prepare` orders and writes them. DuckDB spills
 inputs may be larger than memory.
 
     items         item_id, title, further columns; `reckon_row` is the row of the input
-    interactions  user_id, item_id, moment (microseconds since 1970, or a position), rating?, summary?, review?, reckon_row
+    interactions  user_id, item_id, moment (microseconds since 1970, or a position), rating?, summary?, review?,
+                  reckon_row
     rows          split, user_id, history, item_id, reckon_row
 """
 

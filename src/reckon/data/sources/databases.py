@@ -91,7 +91,7 @@ def _sqlite(location: str, table: str) -> Iterator[tuple[list[str], RowBatches]]
             yield names, _batches(lambda: cursor.fetchmany(BATCH))
         finally:
             connection.close()
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise DataError(where, f"cannot be read ({error})", "check that it is a sound SQLite file") from None
 
 

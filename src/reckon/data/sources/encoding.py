@@ -9,12 +9,15 @@ import codecs
 import gzip
 import io
 import json
+import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from reckon.data.prepare.workspace import Workspace
-from reckon.errors import ConfigError, DataError
+from reckon.errors import ConfigError, DataError, of_the_system
 from reckon.progress import phase
 
 # The mark of UTF-32 begins with that of UTF-16, so it is looked for first.
@@ -44,8 +47,8 @@ def as_utf8(workspace: Workspace, path: Path, encoding: str | None) -> Path:
             "".encode(encoding)
         except (LookupError, ValueError):
             raise ConfigError("--encoding", encoding, "is unknown", "use e.g. latin-1, cp1252 or utf-16") from None
-    with _opened(path) as file:
-        sample = _sample(file, path)
+    with _readable(path), _opened(path) as file:
+        sample = file.read(SAMPLE)
     if encoding is None:
         encoding = next((name for mark, name in MARKS if sample.startswith(mark)), None)
         if encoding is not None:
@@ -57,6 +60,7 @@ def as_utf8(workspace: Workspace, path: Path, encoding: str | None) -> Path:
     target = _copy_of(workspace, path)
     try:
         with (
+            _readable(path),
             _opened(path) as raw,
             codecs.getreader(encoding)(raw) as reader,
             target.open("w", encoding="utf-8", newline="") as copy,
@@ -77,19 +81,27 @@ def as_json_lines(workspace: Workspace, path: Path) -> Path:
     Raises:
         DataError: a later line is neither a literal nor JSON.
     """
-    with _lines(path) as lines:
+    with _readable(path), _lines(path) as lines:
         first = next((line for line in lines if line.strip()), "")
     if not first.lstrip().startswith("{") or _from_json(first) is not None or _from_literal(first) is None:
         return path
     target = _copy_of(workspace, path)
-    with _lines(path) as lines, target.open("w", encoding="utf-8") as copy, phase(f"reading {path.name}"):
+    with (
+        _readable(path),
+        _lines(path) as lines,
+        target.open("w", encoding="utf-8") as copy,
+        phase(f"reading {path.name}"),
+    ):
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
             record = _from_literal(line) or _from_json(line)
+            try:
+                copy.write(json.dumps(record, ensure_ascii=False, default=str) + "\n")
+            except (TypeError, ValueError, RecursionError):  # keys that are no names, halves of characters, depth
+                record = None
             if record is None:
                 raise DataError(f"{path}, row {number}", "is neither a Python literal nor JSON", "correct that row")
-            copy.write(json.dumps(record, ensure_ascii=False, default=str) + "\n")
     workspace.note(f"{path.name} holds a Python literal a line, which was read as such")
     return target
 
@@ -101,6 +113,7 @@ def with_one_line_end(workspace: Workspace, path: Path) -> Path:
         return path
     target = _copy_of(workspace, path)
     with (
+        _readable(path),
         io.TextIOWrapper(_opened(path), encoding="utf-8", errors="surrogateescape", newline=None) as lines,
         target.open("w", encoding="utf-8", errors="surrogateescape", newline="\n") as copy,
         phase(f"reading {path.name}"),
@@ -115,15 +128,12 @@ def _line_ends(path: Path) -> list[str]:
     """Which of CR LF, LF and CR occur in a file, counted block by block."""
     pairs = feeds = returns = 0
     before = b""
-    try:
-        with _opened(path) as file:
-            while block := file.read(BLOCK):
-                pairs += block.count(b"\r\n") + (before == b"\r" and block.startswith(b"\n"))
-                feeds += block.count(b"\n")
-                returns += block.count(b"\r")
-                before = block[-1:]
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(str(path), f"cannot be read ({error})", "fetch the file again") from None
+    with _readable(path), _opened(path) as file:
+        while block := file.read(BLOCK):
+            pairs += block.count(b"\r\n") + (before == b"\r" and block.startswith(b"\n"))
+            feeds += block.count(b"\n")
+            returns += block.count(b"\r")
+            before = block[-1:]
     counts = {"CR LF": pairs, "LF": feeds - pairs, "CR": returns - pairs}
     return [name for name, count in counts.items() if count]
 
@@ -134,11 +144,8 @@ def first_line(path: Path) -> str:
     Raises:
         DataError: the file is empty, cannot be read, or has a first line that is not UTF-8.
     """
-    try:
-        with _lines(path) as lines:
-            line = lines.readline().rstrip("\r\n")
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(str(path), f"cannot be read ({error})", "fetch the file again") from None
+    with _readable(path), _lines(path) as lines:
+        line = lines.readline().rstrip("\r\n")
     if not line:
         raise DataError(str(path), "is empty", "give a file with a header line and rows")
     if "\N{REPLACEMENT CHARACTER}" in line:
@@ -154,10 +161,14 @@ def _lines(path: Path) -> IO[str]:
     return io.TextIOWrapper(_opened(path), encoding="utf-8-sig", errors="replace")
 
 
-def _sample(file: IO[bytes], path: Path) -> bytes:
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn what a damaged file raises while it is read into one line that names it."""
     try:
-        return file.read(SAMPLE)
+        yield
     except (OSError, EOFError, zlib.error) as error:
+        if (refusal := of_the_system(error)) is not None:
+            raise refusal from None
         raise DataError(str(path), f"cannot be read ({error})", "fetch the file again") from None
 
 
@@ -178,7 +189,9 @@ def _from_json(line: str) -> Any:
 
 def _from_literal(line: str) -> dict[str, Any] | None:
     try:
-        value = ast.literal_eval(line.strip())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of `'\d'`, which is somebody else's spelling
+            value = ast.literal_eval(line.strip())
     except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
         return None
     return value if isinstance(value, dict) else None

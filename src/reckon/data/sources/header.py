@@ -1,7 +1,7 @@
 """Column names of an input: read from the first line of a CSV file, and checked for every kind of input.
 
-Entry points: `names_in`, `check_names`, `as_typed` for a separator as it was typed. Every step is linear in the length of
-the line.
+Entry points: `names_in`, `check_names`, `as_typed` for a separator as it was typed. Every step is linear in the length
+of the line.
 """
 
 import re

@@ -160,7 +160,8 @@ def items_from_interactions(workspace: Workspace, title: str | None, relation: s
     """
     if title is None:
         workspace.run(
-            "CREATE TABLE items AS SELECT min(reckon_row) AS reckon_row, item_id, '' AS title FROM interactions GROUP BY item_id",
+            "CREATE TABLE items AS SELECT min(reckon_row) AS reckon_row, item_id, '' AS title FROM interactions "
+            "GROUP BY item_id",
             doing="collecting items",
         )
         return
