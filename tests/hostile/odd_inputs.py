@@ -4,6 +4,7 @@ Entry point: `make`. A case starts from a sound table of interactions and breaks
 values, its header, its lines, its bytes, its name, or in the options it is given with.
 """
 
+import contextlib
 import csv
 import gzip
 import io
@@ -71,6 +72,12 @@ NAMES = (
     "average_rating",
     "title", "Title", "rowid", "json", "*", "@row", "position", "review", "summary", "rating:float", "é", "列",
 )  # fmt: skip
+KINDS = (
+    pa.timestamp("s", "Europe/Berlin"), pa.timestamp("ns"), pa.timestamp("us", "+05:30"), pa.binary(),
+    pa.decimal128(20, 3),
+    pa.float32(), pa.int64(), pa.uint64(), pa.dictionary(pa.int32(), pa.string()), pa.large_string(), pa.float16(),
+    pa.bool_(),
+)  # fmt: skip
 FILE_NAMES = (
     "orders[1]", "really?", "st*r", "a{b,c}", "a b", "-x", "é", "a'b", 'a"b', "a;b", "%41", "a\nb", "a\x1b[31mb",
     "user_id=h0",
@@ -110,7 +117,7 @@ def make(folder: Path, rng: random.Random) -> Case:
         case.words += ["--table", "events"] if form == "db" else []
         if rng.random() < 0.35:
             case.words += ["--items", str(_items(folder, rng, case.parts))]
-    if rng.random() < 0.5:
+    if rng.random() < 0.35:
         case.parts += _options(case.words, form, rng)
     if not lines and not bytes_changed and "option" not in " ".join(case.parts):
         case.rows = len(rows)
@@ -167,7 +174,7 @@ def _broken_values(rows: list[dict[str, Any]], rng: random.Random) -> list[str]:
 def _write(path: Path, form: str, rows: list[dict[str, Any]], rng: random.Random) -> list[str]:
     """Write rows; what was done to single lines of text."""
     if form == "parquet":
-        return _write_parquet(path, rows)
+        return _write_parquet(path, rows, rng)
     if form == "db":
         return _write_sqlite(path, rows)
     if form == "zip":
@@ -199,7 +206,7 @@ def _write(path: Path, form: str, rows: list[dict[str, Any]], rng: random.Random
         text, done = f"[{','.join(lines)}]", [*done, "array lines"]
     if rng.random() < 0.1:
         text, done = text.replace(end, rng.choice(("\n", "\r\n", "\r")), rng.randint(1, 9)), [*done, "mixed lines"]
-    encoding = rng.choice(("utf-8",) * 9 + ("utf-8-sig", "utf-16", "utf-16-le", "utf-32", "latin-1", "cp1252"))
+    encoding = rng.choice(("utf-8",) * 24 + ("utf-8-sig", "utf-16", "utf-16-le", "utf-32", "latin-1", "cp1252"))
     if encoding != "utf-8":
         done.append(f"{encoding} lines")
     data = text.encode(encoding, errors="replace")
@@ -211,11 +218,16 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _write_parquet(path: Path, rows: list[dict[str, Any]]) -> list[str]:
+def _write_parquet(path: Path, rows: list[dict[str, Any]], rng: random.Random) -> list[str]:
     try:
         table = pa.Table.from_pylist(rows)
     except (pa.ArrowException, TypeError, ValueError, OverflowError):  # columns of several types are text
         table = pa.Table.from_pylist([{name: _text(value) for name, value in row.items()} for row in rows])
+    if rng.random() < 0.5 and table.num_columns:
+        name, kind = rng.choice(table.column_names), rng.choice(KINDS)
+        with contextlib.suppress(pa.ArrowException):
+            column = table[name].cast(pa.int64()) if pa.types.is_timestamp(kind) else table[name]
+            table = table.set_column(table.column_names.index(name), name, column.cast(kind))
     try:
         pq.write_table(table, path)
     except pa.ArrowException:  # a struct without fields
@@ -273,7 +285,7 @@ def _items(folder: Path, rng: random.Random, parts: list[str]) -> Path:
 
 def _damage(path: Path, rng: random.Random) -> list[str]:
     """Change bytes of a file; what was done."""
-    if rng.random() < 0.3:
+    if rng.random() < 0.5:
         return []
     data = bytearray(path.read_bytes())
     place = rng.randrange(max(1, len(data)))

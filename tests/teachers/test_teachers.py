@@ -117,6 +117,30 @@ def test_the_key_is_in_no_message(monkeypatch):
         assert "sk-secret" not in str(error.value) + getattr(error.value, "detail", "")
 
 
+@pytest.mark.parametrize(
+    "behaviour",
+    [status(200, {"error": "bad key my-key"}), status(200, {"choices": [{"message": {"content": ["my-key"]}}]})],
+)
+def test_a_key_that_is_echoed_is_in_no_failure(monkeypatch, behaviour):
+    monkeypatch.setenv("OPENAI_API_KEY", "my-key")
+    with pytest.raises(TeacherFailure) as failure:
+        ask(behaviour)
+    assert "my-key" not in failure.value.detail
+
+
+def test_a_key_that_is_echoed_in_a_reply_is_not_kept(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "my-key")
+    reply, _ = ask(status(200, {"choices": [{"message": {"content": "You sent my-key."}}]}))
+    assert reply.text == "You sent ***."
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "nowhere", "http://u:my-key@[x"])
+def test_a_base_url_that_is_no_address_is_refused_without_its_secret(url):
+    with pytest.raises(ConfigError, match="--base-url") as told:
+        OpenAITeacher("m", base_url=url)
+    assert "my-key" not in str(told.value)
+
+
 def test_retry_after_is_seconds_milliseconds_or_a_date(monkeypatch):
     assert failure(status(429, headers={"Retry-After": "7"})).retry_after == 7.0
     assert failure(status(503, headers={"Retry-After-Ms": "250"})).retry_after == 0.25
