@@ -43,7 +43,7 @@ def test_every_preset_and_arm_of_a_method_has_settings(method):
         for arm in method.arms:
             settings = method.preset(preset, arm)
             assert type(settings) is method.config and settings.arm == arm
-            assert method.masking is None or getattr(settings, method.masking).exclude_seen is True
+            assert method.masking is None or getattr(settings, method.masking).exclude_seen == "auto"
 
 
 @every

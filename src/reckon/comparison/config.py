@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from reckon.baselines.rating.predictors import RATING_BASELINES
 from reckon.config import load_config
+from reckon.data.repeats import ExcludeSeen
 from reckon.errors import ConfigError
 from reckon.methods.method import Task as TaskName
 from reckon.methods.registry import contestants
@@ -56,8 +57,9 @@ class ProtocolConfig:
     window: int = 20
     """Most events of a history that a method may read, the latest ones, > 0."""
 
-    exclude_seen: bool = True
-    """Whether items that the user took before are excluded. Data with repeat purchases needs false."""
+    exclude_seen: ExcludeSeen = "auto"
+    """Whether items that the user took before are excluded. `auto` excludes them unless more than 1 % of the training
+    rows have a target from their own history."""
 
     negatives: int | None = None
     """null ranks the whole catalog. A number ranks each target among that many random items, the same for all methods;
@@ -65,6 +67,11 @@ class ProtocolConfig:
 
     rows: int | None = None
     """null uses all test rows; a number draws that many, the same for all methods."""
+
+    @property
+    def excludes_seen(self) -> bool:
+        """Whether items of the history are excluded; an `auto` that no data set has settled excludes them."""
+        return self.exclude_seen is not False
 
     def __post_init__(self) -> None:
         for name, least in (("window", 1), ("negatives", 1), ("rows", 2)):
@@ -193,7 +200,7 @@ class ComparisonConfig:
         for path, value, usual in (
             ("ks", list(self.ks), list(KS)),
             ("protocol.negatives", protocol.negatives, None),
-            ("protocol.exclude_seen", protocol.exclude_seen, True),
+            ("protocol.exclude_seen", protocol.exclude_seen, "auto"),
         ):
             if value != usual:
                 raise ConfigError(path, value, "is for rankings, and these methods predict ratings", "leave it out")

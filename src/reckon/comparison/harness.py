@@ -18,7 +18,7 @@ import json
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from reckon.comparison.tuning import best_trial, check_search, trials_of
 from reckon.comparison.workers import Runner, run_cells
 from reckon.config import plain_value, save_config, to_dict
 from reckon.data import Dataset
+from reckon.data.repeats import settled
 from reckon.errors import CheckpointError
 from reckon.evaluation.guards.finding import Finding
 from reckon.files import file_sha256, write_text
@@ -106,6 +107,7 @@ def run_comparison(
     """
     out, started = Path(out), time.perf_counter()
     plan = _Plan.make(Path(data), config, out)
+    config = plan.config
     _check_folder(out)
     save_config(config, out / CONFIG_FILE)
     trials = _tune(plan, runner)
@@ -150,10 +152,13 @@ class _Plan:
 
     @classmethod
     def make(cls, data: Path, config: ComparisonConfig, out: Path) -> "_Plan":
-        """Load the data and check the whole config against it."""
-        task, protocol = TASKS[config.task], config.protocol
-        prepared = Dataset.load(data)
-        dataset = apply_split(prepared, protocol)
+        """Load the data, settle the protocol, and check the whole config against the data."""
+        task, prepared = TASKS[config.task], Dataset.load(data)
+        dataset = apply_split(prepared, config.protocol)
+        if config.task == "ranking":
+            protocol = replace(config.protocol, exclude_seen=settled(config.protocol.exclude_seen, dataset))
+            config = replace(config, protocol=protocol)
+        protocol = config.protocol
         for published in config.published:
             task.refuse_published(published, dataset, config)
         rows = task.rows(dataset, protocol, "test", protocol.rows)

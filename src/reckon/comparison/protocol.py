@@ -95,9 +95,9 @@ def rows_of(dataset: Dataset, protocol: ProtocolConfig, split: RowSplit, limit: 
     if limit is not None:
         examples = examples.sample(limit, ROW_SEED)
     if protocol.negatives is None:
-        return Rows(examples, None, protocol.exclude_seen)
-    negatives = _draw(examples, len(dataset.catalog), protocol.negatives, protocol.exclude_seen)
-    return Rows(examples, negatives, protocol.exclude_seen)
+        return Rows(examples, None, protocol.excludes_seen)
+    negatives = _draw(examples, len(dataset.catalog), protocol.negatives, protocol.excludes_seen)
+    return Rows(examples, negatives, protocol.excludes_seen)
 
 
 def _draw(examples: Examples, catalog_size: int, count: int, exclude_seen: bool) -> IntArray:

@@ -15,12 +15,12 @@ import pyarrow.compute as pc
 from reckon.data.dataset import DEFAULT_WINDOW, Dataset
 from reckon.data.examples import Example
 from reckon.data.ratings import rating_scale
+from reckon.data.repeats import RARE, repeat_share
 from reckon.data.splits import SPLITS
 from reckon.errors import DataError
 
 WIDTH = 100  # characters of a text shown in an example
 SHOWN_EVENTS = 5
-SAMPLE = 10_000  # examples looked at one by one
 MOST_VALUES = 21  # values of a scale shown one by one
 LABEL = 18  # characters of the left column
 
@@ -93,14 +93,15 @@ def _splits(dataset: Dataset, window: int) -> list[str]:
             lines.append(_line(f"  {split}", error.problem))
             continue
         lengths = examples.end - examples.start
-        sample = examples.sample(SAMPLE, seed=0)
-        repeats = np.mean([int(sample.targets[row]) in sample.history(row) for row in range(len(sample))])
+        repeats = repeat_share(examples)
         text = f"{len(examples):,} examples; history {_spread(lengths)}; {repeats:.1%} of targets repeat their history"
         if split != "train":
             text += f", {np.mean(dataset.train_counts[examples.targets] == 0):.1%} never occur in training"
         if examples.times is not None and len(examples):
             text += f"; {_day(examples.times.min())} to {_day(examples.times.max())}"
         lines.append(_line(f"  {split}", text))
+        if repeats > RARE:
+            lines.append(_line("", "with exclude_seen=true these can never be hit; auto, the default, allows repeats"))
     return lines
 
 

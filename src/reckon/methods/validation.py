@@ -56,7 +56,7 @@ def reachable(examples: Examples, *, exclude_seen: bool) -> Examples:
     if left_out:
         log.warning(
             "%s of %s training rows are left out: their target is in their own history, and exclude_seen is on. "
-            "Data with repeat purchases needs exclude_seen=false.",
+            "Data with repeat purchases needs exclude_seen=false (or auto, the default).",
             f"{left_out:,}",
             f"{len(examples):,}",
         )

@@ -208,7 +208,8 @@ def list_summary(
     histories: Sequence[IntArray] | tuple[IntArray, IntArray] | None = None,
     vectors: Any = None,
 ) -> dict[str, float]:
-    """Every metric of lists: `coverage@K`, `gini@K`, `novelty@K`, `arp@K`, `popularity_lift@K`, `diversity@K`.
+    """Every metric of lists: `coverage@K`, `gini@K`, `novelty@K`, `arp@K`, `popularity_lift@K`, `diversity@K`;
+    `coverage@K` alone where no list holds an item, since the others are then undefined.
 
     Args:
         result: with lists of at least k items.
@@ -221,9 +222,12 @@ def list_summary(
     lists = result.recommended
     if lists is None:
         raise ShapeError(f"{result.name}: recommended", (), f"[U, {k}]")
+    shown = exposure(lists, result.catalog_size, k)
+    if not shown.any():  # every user has taken the whole catalog, say
+        return {f"coverage@{k}": 0.0}
     summary = {
         f"coverage@{k}": coverage(result, k),
-        f"gini@{k}": gini(exposure(lists, result.catalog_size, k)),
+        f"gini@{k}": gini(shown),
         f"novelty@{k}": novelty(lists, user_counts, users, k),
         f"arp@{k}": mean_popularity(lists, counts, k),
     }

@@ -87,7 +87,7 @@ class BaselineContestant(Contestant):
         on_progress: OnProgress,
     ) -> Fitted:
         fitted = self.baseline.fit(
-            dataset, settings, exclude_seen=protocol.exclude_seen, seed=seed, on_progress=on_progress
+            dataset, settings, exclude_seen=protocol.excludes_seen, seed=seed, on_progress=on_progress
         )
         facts = {"numbers learned": fitted.numbers_learned}
         return Fitted(RankedBaseline(fitted), protocol.window, facts=facts)
@@ -130,7 +130,7 @@ class RankingMethod(MethodContestant):
         window = min(config.prompt.window, protocol.window)
         config = replace(config, seed=seed, prompt=replace(config.prompt, window=window))
         if section is not None:
-            masked = replace(getattr(config, section), exclude_seen=protocol.exclude_seen)
+            masked = replace(getattr(config, section), exclude_seen=protocol.excludes_seen)
             config = replace(config, **{section: masked})
         run = folder / "run"
         model = self.trained(dataset, settings, config, run, on_progress)

@@ -46,14 +46,14 @@ class RankingTask(Task):
     def question(self, dataset: Dataset, rows: Rows, protocol: ProtocolConfig) -> str:
         items = f"{len(dataset.catalog):,} items"
         among = items if protocol.negatives is None else f"{protocol.negatives:,} sampled of {items}"
-        seen = "without" if protocol.exclude_seen else "with"
+        seen = "without" if protocol.excludes_seen else "with"
         return f"each target ranked among {among}, {seen} what the user took before"
 
     def data_findings(self, dataset: Dataset, rows: Rows, protocol: ProtocolConfig) -> list[Finding]:
-        return guards.data_findings(dataset, rows.examples, exclude_seen=protocol.exclude_seen)
+        return guards.data_findings(dataset, rows.examples, exclude_seen=protocol.excludes_seen)
 
     def best_possible(self, dataset: Dataset, rows: Rows, config: ComparisonConfig) -> dict[str, float] | None:
-        if rows.negatives is not None or not config.protocol.exclude_seen:
+        if rows.negatives is not None or not config.protocol.excludes_seen:
             return None  # the simulation's optimum is for the whole catalog with seen items excluded
         try:
             shop, books = shop_of(dataset)
@@ -95,7 +95,7 @@ class RankingTask(Task):
             rows.within(fitted.window),
             recommendations,
             len(dataset.catalog),
-            exclude_seen=protocol.exclude_seen,
+            exclude_seen=protocol.excludes_seen,
             sampled=rows.negatives is not None,
             constant=method.constant,
             model=fitted.model,

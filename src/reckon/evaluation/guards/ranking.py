@@ -14,12 +14,14 @@ import numpy as np
 
 from reckon.data import Dataset, Examples
 from reckon.data.examples import IntArray
+from reckon.data.repeats import RARE
 from reckon.errors import DataError
 from reckon.evaluation.guards.finding import (
     CONSTANT_SHARE,
     PROBED_ROWS,
     ROUNDING,
     Finding,
+    Level,
     id_order,
     row_order,
     training_before_test,
@@ -90,7 +92,8 @@ def _targets_in_history(examples: Examples, exclude_seen: bool) -> Finding:
         return Finding(check, "ok", "none")
     text = f"{share:.1%} of the targets are in their history"
     if exclude_seen:
-        return Finding(check, "warning", f"{text}, and exclude_seen makes each of them a miss")
+        level: Level = "warning" if share > RARE else "note"
+        return Finding(check, level, f"{text} and can never be hit; exclude_seen=false lets repeats be recommended")
     return Finding(check, "note", f"{text}: repeats count")
 
 

@@ -7,6 +7,7 @@ authors' public code where they differ, `small` suits a small backbone trained f
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
+from reckon.data.repeats import ExcludeSeen
 from reckon.errors import ConfigError
 from reckon.methods.method import PresetName
 from reckon.models.backbone import LoraSettings
@@ -36,8 +37,14 @@ class HeadConfig:
     sampled_negatives: int = 0
     """Uniformly drawn items in addition to the in-batch items, >= 0, with the sampling correction."""
 
-    exclude_seen: bool = True
-    """Whether items of the history are excluded, as in the paper. Data with repeat purchases needs False."""
+    exclude_seen: ExcludeSeen = "auto"
+    """Whether items of the history are excluded, as in the paper. `auto` excludes them unless more than 1 % of the
+    training rows have a target from their own history; the run records the decision."""
+
+    @property
+    def excludes_seen(self) -> bool:
+        """Whether items of the history are excluded; an `auto` that no data set has settled excludes them."""
+        return self.exclude_seen is not False
 
     def __post_init__(self) -> None:
         if self.tau <= 0:

@@ -91,7 +91,7 @@ class ItemTerm:
         logits = item_scores(user_vectors(hidden) / self.head.tau, self._leaf, bias)  # [n, m]
         if self._correction is not None and (self.head.popularity_prior > 0 or self.head.sampled_negatives > 0):
             logits = logits - self._correction.expand_as(logits).scatter(1, position, 0.0)
-        if self.head.exclude_seen:
+        if self.head.excludes_seen:
             seen = seen_among(columns, [example.seen for example in examples])  # [n, m]
             logits = logits.masked_fill(seen, -torch.inf)
         own = logits.gather(1, position)[:, 0]  # [n]

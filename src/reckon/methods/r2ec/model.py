@@ -24,6 +24,7 @@ from torch import Tensor
 
 from reckon.data import Catalog, Dataset, Example
 from reckon.data.examples import IntArray
+from reckon.data.repeats import settled
 from reckon.methods.r2ec.config import R2ecConfig, preset
 from reckon.methods.ranking_model import RankingModel, Reading
 from reckon.models.backbone import Backbone, load_backbone
@@ -71,6 +72,8 @@ class R2ecModel(RankingModel):
             config: settings; default: the `paper` preset.
         """
         config = config or preset("paper")
+        head = replace(config.head, exclude_seen=settled(config.head.exclude_seen, dataset))
+        config = replace(config, head=head)
         backbone = backbone_to_train(backbone, config.training, config.lora, config.seed)
         model = cls(backbone, dataset.catalog, dataset.train_counts, dataset.words, config)
         model.data_path = dataset.path
@@ -84,7 +87,7 @@ class R2ecModel(RankingModel):
 
     @property
     def exclude_seen(self) -> bool:
-        return self.config.head.exclude_seen
+        return self.config.head.excludes_seen
 
     @property
     def popularity_prior(self) -> float:

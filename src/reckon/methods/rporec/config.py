@@ -8,6 +8,7 @@ and `as_released` are the same. `small` suits a small backbone trained from scra
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from reckon.data.repeats import ExcludeSeen
 from reckon.errors import ConfigError
 from reckon.methods.method import PresetName
 from reckon.methods.rporec.rechead_training import StageOneConfig
@@ -43,8 +44,14 @@ class RecheadConfig(RecheadShape):
     popularity_prior: float = 0.0
     """Weight of the log training frequency in every score, >= 0; 0 is off, as in the paper."""
 
-    exclude_seen: bool = True
-    """Whether items of the history are excluded. Data with repeat purchases needs False."""
+    exclude_seen: ExcludeSeen = "auto"
+    """Whether items of the history are excluded. `auto` excludes them unless more than 1 % of the training rows have a
+    target from their own history; the run records the decision."""
+
+    @property
+    def excludes_seen(self) -> bool:
+        """Whether items of the history are excluded; an `auto` that no data set has settled excludes them."""
+        return self.exclude_seen is not False
 
     def __post_init__(self) -> None:
         RecheadShape.__post_init__(self)

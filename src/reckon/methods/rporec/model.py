@@ -27,6 +27,7 @@ from torch import Tensor
 
 from reckon.data import Catalog, Dataset, Example
 from reckon.data.examples import IntArray
+from reckon.data.repeats import settled
 from reckon.errors import CheckpointError
 from reckon.files import whole_file
 from reckon.methods.ranking_model import RankingModel, Reading
@@ -83,8 +84,9 @@ class RPORecModel(RankingModel):
             config: settings; default: the `paper` preset.
         """
         config = config or preset("paper")
+        head = replace(config.rechead, exclude_seen=settled(config.rechead.exclude_seen, dataset))
+        config = replace(config, rechead=head)
         backbone = backbone_to_train(backbone, config.training, config.lora, config.seed)
-        head = config.rechead
         encoder = new_encoder(
             head.encoder, item_texts(dataset.catalog, config.prompt.item_words), head.width, head.half_life
         )
@@ -101,7 +103,7 @@ class RPORecModel(RankingModel):
 
     @property
     def exclude_seen(self) -> bool:
-        return self.config.rechead.exclude_seen
+        return self.config.rechead.excludes_seen
 
     @property
     def popularity_prior(self) -> float:

@@ -151,7 +151,7 @@ class Nearline:
                 raise DataError(str(store), problem, f"make one with `reckon reason {run} --out STORE`")
         head = config.rechead
         bias = head.popularity_prior * log_prior(saved.counts) if head.popularity_prior > 0 else None
-        return cls(saved.catalog, saved.table, bias, head.exclude_seen, kept)
+        return cls(saved.catalog, saved.table, bias, head.excludes_seen, kept)
 
     def __enter__(self) -> "Nearline":
         return self
