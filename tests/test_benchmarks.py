@@ -2,12 +2,10 @@
 
 import importlib
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from support.benchmark_sides import benchmark_run  # noqa: F401
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
@@ -22,20 +20,9 @@ def gpu_roofline(monkeypatch):
     return importlib.import_module("gpu_roofline")
 
 
-def run(script: str, out: Path, *options: str) -> tuple[dict, str]:
-    """The result and the printed text of `benchmarks/SCRIPT --quick`."""
-    path = os.pathsep.join(filter(None, [str(ROOT / "src"), os.environ.get("PYTHONPATH")]))
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "benchmarks" / script), "--quick", "--json", str(out), *options],
-        env=os.environ | {"PYTHONPATH": path}, cwd=out.parent, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return json.loads(out.read_text()), done.stdout
-
-
-def test_the_step_is_measured_on_all_three_sides(tmp_path):
+def test_the_step_is_measured_on_all_three_sides(benchmark_run):
     pytest.importorskip("trl")
-    result, text = run("recpo_step.py", tmp_path / "step.json")
+    result, text = benchmark_run("recpo_step")
     assert set(result["sides"]) == {"reckon", "unshared", "trl"}
     assert set(result["ratios"]) == {"unshared", "trl"}
     for side in result["sides"].values():
@@ -43,22 +30,22 @@ def test_the_step_is_measured_on_all_three_sides(tmp_path):
     assert "TRL GRPOTrainer / reckon: step" in text
 
 
-def test_ranking_is_measured_and_both_sides_agree(tmp_path):
-    result, text = run("evaluate.py", tmp_path / "evaluate.json")
+def test_ranking_is_measured_and_both_sides_agree(benchmark_run):
+    result, text = benchmark_run("evaluate")
     assert result["same_result_share"] == {"top_k": 1.0, "target_ranks": 1.0}
     assert "full score matrix" in text
 
 
-def test_requests_are_measured_from_a_store_and_with_reasoning_on_the_spot(tmp_path):
-    result, text = run("nearline.py", tmp_path / "nearline.json")
+def test_requests_are_measured_from_a_store_and_with_reasoning_on_the_spot(benchmark_run):
+    result, text = benchmark_run("nearline")
     assert {side: numbers["requests"] for side, numbers in result["sides"].items()} == {"nearline": 50, "online": 2}
     for numbers in result["sides"].values():
         assert 0 < numbers["p50_ms"] <= numbers["p99_ms"] <= numbers["max_ms"]
     assert "bytes a user" in text
 
 
-def test_the_gpu_script_measures_every_part_without_a_gpu_and_says_so(tmp_path):
-    result, text = run("gpu.py", tmp_path / "gpu.json", "--models", "135M", "--sides", "reckon", "unshared")
+def test_the_gpu_script_measures_every_part_without_a_gpu_and_says_so(benchmark_run):
+    result, text = benchmark_run("gpu", "--models", "135M", "--sides", "reckon", "unshared")
     parts = result["parts"]
     assert {name.split()[0] for name in parts} == {*GPU_PARTS}
     assert {part["status"] for part in parts.values()} == {"done"}
@@ -69,13 +56,13 @@ def test_the_gpu_script_measures_every_part_without_a_gpu_and_says_so(tmp_path):
         assert all(side["seconds"][phase]["min"] <= side["seconds"][phase]["median"] for phase in side["share"])
     for side in parts["decode 135M x1"]["sides"].values():
         assert side["tokens_per_second"] > 0
-    assert str(tmp_path) not in json.dumps(result)
+    assert str(Path.cwd()) not in json.dumps(result)
     if result["accelerator"] is None:
         assert "No accelerator is present" in text
 
 
-def test_the_gpu_script_skips_what_does_not_fit_into_its_budget_and_says_so(tmp_path):
-    result, text = run("gpu.py", tmp_path / "gpu.json", "--sides", "reckon", "--budget", "0")
+def test_the_gpu_script_skips_what_does_not_fit_into_its_budget_and_says_so(benchmark_run):
+    result, text = benchmark_run("gpu", "--sides", "reckon", "--budget", "0")
     assert {name.split()[0] for name in result["parts"]} == {*GPU_PARTS}
     assert {part["status"] for part in result["parts"].values()} == {"skipped: budget"}
     assert "step 3B: skipped: budget" in text
@@ -99,8 +86,8 @@ def test_decoding_reads_all_weights_a_step_and_a_shared_prompt_once(gpu_roofline
     assert gpu_roofline.decode_bytes(sizes, shared=False) == 2 * (2 * weights + per_token * (2 * 40 + own))
 
 
-def test_sasrec_is_measured_alone_where_there_is_no_peer(tmp_path):
-    result, text = run("sasrec.py", tmp_path / "sasrec.json")
+def test_sasrec_is_measured_alone_where_there_is_no_peer(benchmark_run):
+    result, text = benchmark_run("sasrec")
     assert set(result["means"]) == {"reckon"}
     assert [found["test_rows"] for found in result["cells"]] == [40]
     assert "hit@10" in text

@@ -58,7 +58,7 @@ def encode_items(
         prompts: token ids of each item prompt.
         on_batch: called with the number of items done since the last call, for a progress bar.
     """
-    table = torch.empty(len(prompts), backbone.hidden_size, device=backbone.device)
+    table = torch.empty(len(prompts), backbone.hidden_size, dtype=torch.float32, device=backbone.device)
     with backbone.evaluating():
         for rows in length_batches(prompts, TOKENS_AT_ONCE):
             table[rows] = user_vectors(backbone.last_hidden(backbone.pad([prompts[row] for row in rows])))
