@@ -1,6 +1,8 @@
+import os
+import signal
+import subprocess
+import sys
 from types import SimpleNamespace
-
-from support.stopping import run_until_killed
 
 from reckon.comparison.workers import _Lines
 
@@ -18,7 +20,10 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_no_worker_outlives_a_harness_that_is_killed(tmp_path):
-    run_until_killed(HARNESS, str(tmp_path / "started"))  # returns when all who hold its output have ended
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", HARNESS, str(tmp_path / "started")]
+    ended = subprocess.run(command, env=environment, capture_output=True)  # returns when all who hold its output ended
+    assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
     assert (tmp_path / "started").exists()
 
 

@@ -5,20 +5,18 @@ A fresh interpreter per side would import PyTorch and transformers each time, wh
 
 import importlib
 import json
-import multiprocessing
 import sys
 from pathlib import Path
 
 import pytest
+from support.processes import server
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-PRELOADED = ["torch", "transformers", "trl", "peft", "reckon.methods.r2ec"]
 
 
 def start(function, *arguments):
     """As `measure.start`, from the fork server."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
+    context = server()
     ours, theirs = context.Pipe()
     process = context.Process(target=function, args=(theirs, *arguments), daemon=True)
     process.start()

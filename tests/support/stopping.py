@@ -2,14 +2,14 @@
 
 import os
 import signal
-import subprocess
-import sys
+import tempfile
 import threading
 from pathlib import Path
 
 from transformers import TrainerCallback
 
 from reckon.comparison.workers import end_with_parent
+from support.processes import run_source
 
 
 class At(TrainerCallback):
@@ -36,12 +36,10 @@ def interrupt(_):
 
 
 def run_until_killed(script, *arguments):
-    """Run Python source that ends in a SIGKILL of its own process; it imports what this process can import."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    ended = subprocess.run(
-        [sys.executable, "-c", script, *arguments], env=environment, capture_output=True, timeout=300
-    )
-    assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
+    """Run Python source that ends in a SIGKILL of its own process."""
+    with tempfile.NamedTemporaryFile() as errors:
+        code = run_source(script, *arguments, errors=errors.name)
+        assert code == -signal.SIGKILL, Path(errors.name).read_text()
 
 
 def wait_for_ever(started):
