@@ -9,6 +9,7 @@ from pathlib import Path
 from transformers import TrainerCallback
 
 from reckon.comparison.workers import end_with_parent
+from reckon.files import write_text
 from support.processes import run_source
 
 
@@ -43,7 +44,7 @@ def run_until_killed(script, *arguments):
 
 
 def wait_for_ever(started):
-    """The body of a worker of a comparison that never ends by itself; says in a file that it has begun."""
+    """The body of a worker that never ends by itself; a file holds its process number once it has begun."""
     end_with_parent()
-    Path(started).touch()
+    write_text(started, str(os.getpid()))
     threading.Event().wait()

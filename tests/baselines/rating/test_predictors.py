@@ -1,6 +1,5 @@
 """Rating baselines: a contract for all, and cases with known answers for each."""
 
-import subprocess
 import sys
 from dataclasses import replace
 from importlib.util import find_spec
@@ -8,6 +7,7 @@ from importlib.util import find_spec
 import numpy as np
 import pyarrow as pa
 import pytest
+from support.processes import run_source
 
 from reckon.baselines.rating.predictors import (
     RATING_BASELINES,
@@ -285,13 +285,22 @@ def test_matrix_factorization_without_its_package_names_the_extra(data, monkeypa
 
 @NEEDS_SURPRISE
 def test_matrix_factorization_creates_no_folder_in_the_home_directory(tmp_path):
-    code = "from reckon.baselines.rating.predictors import _item_factors; from reckon.data.ratings import Ratings;"
-    code += "import numpy as np;"
-    code += "one = np.zeros(3, int); _item_factors(Ratings(np.arange(3), one, np.ones(3), None), 1, 2, 0.1, 0)"
-    subprocess.run(
-        [sys.executable, "-c", code], check=True, env={"HOME": str(tmp_path), "PYTHONPATH": ":".join(sys.path)}
-    )
-    assert list(tmp_path.iterdir()) == []
+    home = tmp_path / "home"
+    home.mkdir()
+    code = """
+import os, sys
+assert "surprise" not in sys.modules
+os.environ["HOME"] = sys.argv[1]
+import numpy as np
+from reckon.baselines.rating.predictors import _item_factors
+from reckon.data.ratings import Ratings
+
+one = np.zeros(3, int)
+_item_factors(Ratings(np.arange(3), one, np.ones(3), None), 1, 2, 0.1, 0)
+"""
+    code_at_end = run_source(code, home, errors=tmp_path / "errors")
+    assert code_at_end == 0, (tmp_path / "errors").read_text()
+    assert list(home.iterdir()) == []
 
 
 def test_the_text_regressor_reads_reviews(tmp_path):
