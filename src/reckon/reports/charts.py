@@ -247,6 +247,10 @@ def panel(title: str, height: float = PANEL_HEIGHT) -> Iterator[tuple["Figure", 
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
         yield figure, axes, drawn
+        layout = figure.get_layout_engine()
+        assert layout is not None
+        layout.execute(figure)
+        figure.set_layout_engine("none")  # a figure with a layout is drawn and laid out twice
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     drawn.append(_inline(buffer.getvalue(), title))

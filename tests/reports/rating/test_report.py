@@ -51,7 +51,7 @@ def shown(text, written):
     )
 
 
-def full(text="The Quiet Verdict", name="reczero", scale=SCALE):
+def full(text="The Quiet Verdict", name="reczero", scale=SCALE, trained=True):
     spread = np.random.default_rng(9).uniform(0, scale.range / 4, ROWS)
     rows = [
         row("bias", 1, scale),
@@ -76,7 +76,7 @@ def full(text="The Quiet Verdict", name="reczero", scale=SCALE):
             shown(text, reply(4, match=text.replace("<", "(").replace(">", ")"), user=text)),
             shown(text, f"{text} is not the form"),
         ],
-        about=about(text, histories={name: logged}),
+        about=about(text, histories={name: logged} if trained else {}),
     )
     return rating_page(evaluation, text, text)
 
@@ -136,7 +136,7 @@ def test_hostile_text_is_shown_and_never_run():
 
 @pytest.mark.parametrize("scale", [SCALE, Scale(0.5, 5, 0.5), Scale(0, 100, 1), Scale(-1, 1)], ids=str)
 def test_every_scale_is_drawn_with_ids_of_its_own_and_the_pages_colours(scale):
-    html = render_report(full(scale=scale))
+    html = render_report(full(scale=scale, trained=False))
     ids = [value for name, value in Page(html).attributes if name == "id"]
     assert len(ids) == len(set(ids))
     assert {target[1:] for target in re.findall(r"url\((.*?)\)", html)} <= set(ids)
