@@ -1,5 +1,6 @@
 """Set before any test imports torch: few threads per worker, no network, no deadlines, the same results everywhere."""
 
+import gc
 import os
 
 from hypothesis import HealthCheck, settings
@@ -15,3 +16,9 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # A test that reaches for a model hub must fail at once, not wait for a timeout.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+def pytest_collection_finish():
+    """What was imported stays until the end: a collection of garbage, as after every training, need not look at it."""
+    gc.collect()
+    gc.freeze()
