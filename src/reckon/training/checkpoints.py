@@ -11,6 +11,7 @@ import re
 import shutil
 import signal
 import threading
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
+from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import rotate_checkpoints
 
 from reckon.training.best import Best
@@ -57,12 +59,43 @@ class CheckpointedTrainer(Trainer):
             self.load_extra(Path(resume_from_checkpoint))
             # The first validation is in the log already, and the state that it was of is not here any more.
             self.args.eval_on_start = False
+            if self._take_end(Path(resume_from_checkpoint)):
+                return None
+        self.pop_callback(_BestInRun)
+        self.add_callback(_BestInRun)
         handler = signal.getsignal(signal.SIGINT)
         try:
             return super().train(resume_from_checkpoint, *args, **kwargs)
         finally:  # a run that fails has no on_train_end, and must not keep Ctrl-C for itself
             if threading.current_thread() is threading.main_thread() and handler is not None:
                 signal.signal(signal.SIGINT, handler)
+
+    def _take_end(self, checkpoint: Path) -> bool:
+        """Whether training has ended at a checkpoint; the best weights and the log are then those of the run."""
+        state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
+        validated = any(entry["step"] == state.global_step for entry in state.log_history if _is_validation(entry))
+        spent = validated and bool(self.patience_steps) and self._best(state).is_spent(state.global_step)
+        if state.global_step < self.args.max_steps and not spent:
+            return False
+        self.state = state
+        settle_best(state, Path(str(self.args.output_dir)))
+        if state.best_model_checkpoint is None:
+            self._load_from_checkpoint(str(checkpoint))
+        else:
+            self._load_best_model()
+        return True
+
+    def _best(self, state: TrainerState) -> Best:
+        """The best validation so far, as a trainer's state knows it."""
+        metric = self.args.metric_for_best_model
+        assert metric is not None
+        return Best(
+            metric=metric,
+            patience=self.patience_steps,
+            greater_is_better=bool(self.args.greater_is_better),
+            value=state.best_metric,
+            step=state.best_global_step or 0,
+        )
 
     def create_scheduler(
         self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
@@ -90,16 +123,9 @@ class CheckpointedTrainer(Trainer):
 
         What it knows of earlier ones is in the trainer's state, which a resumed run has read.
         """
-        metric, state = self.args.metric_for_best_model, self.state
-        assert metric is not None
-        best = Best(
-            metric=metric,
-            patience=self.patience_steps,
-            greater_is_better=bool(self.args.greater_is_better),
-            value=state.best_metric,
-            step=state.best_global_step or 0,
-        )
-        better = best.see(metrics[f"eval_{metric}"], state.global_step)
+        state = self.state
+        best = self._best(state)
+        better = best.see(metrics[f"eval_{best.metric}"], state.global_step)
         state.best_metric, state.best_global_step = best.value, best.step
         if self.patience_steps and best.is_spent(state.global_step):
             self.control.should_training_stop = True
@@ -122,7 +148,7 @@ class CheckpointedTrainer(Trainer):
         if self.state.best_global_step == self.state.global_step:
             self.state.best_model_checkpoint = str(run / name)
         if self.args.should_save:
-            self.state.save_to_json(str(staged / "trainer_state.json"))
+            self.state.save_to_json(str(staged / TRAINER_STATE_NAME))
             self.save_extra(staged)
             shutil.rmtree(run / name, ignore_errors=True)
             os.replace(staged, run / name)
@@ -133,6 +159,23 @@ class CheckpointedTrainer(Trainer):
                 best_model_checkpoint=self.state.best_model_checkpoint,
                 use_mtime=False,
             )
+
+
+def settle_best(state: TrainerState, run: Path) -> None:
+    """Let the best checkpoint be the one below `run`: the run may have been moved, or begun from another directory."""
+    if state.best_metric is not None:
+        state.best_model_checkpoint = str(run / f"checkpoint-{state.best_global_step or 0}")
+
+
+class _BestInRun(TrainerCallback):
+    """Settles the best checkpoint once a trainer has read its state, which names the folder of an earlier call."""
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        settle_best(state, Path(str(args.output_dir)))
+
+
+def _is_validation(entry: Mapping[str, Any]) -> bool:
+    return any(name.startswith("eval_") for name in entry)
 
 
 def last_checkpoint(run: Path) -> Path | None:

@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from pathlib import Path
 
 import pytest
 from support.run_files import assert_same_run, steps
@@ -110,6 +111,39 @@ def test_patience_is_restored_by_a_resume(tmp_path):
         train(tmp_path, "stopped", At(5, interrupt), **changes)
     train(tmp_path, "stopped", resume=True, **changes)
     assert_same_run(tmp_path / "whole", tmp_path / "stopped")
+
+
+@pytest.mark.parametrize("arm", ["full", "no-reasoning"])
+def test_a_run_that_has_ended_is_only_written_again(arm, tmp_path, whole):
+    train(tmp_path, "run", arm=arm)
+    before = sorted(path.name for path in (tmp_path / "run").glob("checkpoint-*"))
+    train(tmp_path, "run", arm=arm, resume=True)
+    assert sorted(path.name for path in (tmp_path / "run").glob("checkpoint-*")) == before
+    assert_same_run(whole(arm=arm), tmp_path / "run")
+
+
+def test_a_run_whose_patience_is_spent_is_only_written_again(tmp_path):
+    changes = dict(learning_rate=1e-12, patience_steps=4, max_steps=12, arm="no-reasoning")
+    train(tmp_path, "whole", **changes)
+    train(tmp_path, "again", **changes)
+    train(tmp_path, "again", resume=True, **changes)
+    assert steps(tmp_path / "again")[-1]["step"] == 4
+    assert_same_run(tmp_path / "whole", tmp_path / "again")
+
+
+def test_a_run_that_was_moved_and_resumed_elsewhere_keeps_its_best(tmp_path, monkeypatch):
+    """The first validation is the best: a rate this large makes every later one worse."""
+    changes = dict(learning_rate=1.0, max_steps=6, arm="no-reasoning")
+    train(tmp_path, "whole", **changes)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(Interrupted):
+        train(Path("."), "run", At(5, interrupt), **changes)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "here" / "run").rename(tmp_path / "elsewhere" / "moved")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    train(tmp_path, "elsewhere/moved", resume=True, **changes)
+    assert_same_run(tmp_path / "whole", tmp_path / "elsewhere" / "moved")
 
 
 def test_the_ctrl_c_handler_is_restored_after_a_run(tmp_path):
