@@ -115,11 +115,12 @@ def test_patience_is_restored_by_a_resume(tmp_path):
 
 @pytest.mark.parametrize("arm", ["full", "no-reasoning"])
 def test_a_run_that_has_ended_is_only_written_again(arm, tmp_path, whole):
-    train(tmp_path, "run", arm=arm)
+    changes = dict(arm=arm, max_steps=5, eval_steps=5)  # the end lies within an epoch
+    train(tmp_path, "run", **changes)
     before = sorted(path.name for path in (tmp_path / "run").glob("checkpoint-*"))
-    train(tmp_path, "run", arm=arm, resume=True)
+    train(tmp_path, "run", resume=True, **changes)
     assert sorted(path.name for path in (tmp_path / "run").glob("checkpoint-*")) == before
-    assert_same_run(whole(arm=arm), tmp_path / "run")
+    assert_same_run(whole(**changes), tmp_path / "run")
 
 
 def test_a_run_whose_patience_is_spent_is_only_written_again(tmp_path):
