@@ -5,12 +5,17 @@ import json
 from pathlib import Path
 
 import pytest
-from support.benchmark_sides import benchmark_run  # noqa: F401
+from support.benchmark_sides import in_this_process
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
 GPU_PARTS = ("correctness", "ceilings", "step", "decode", "ranking", "compiled")
 TINY = dict(vocab=5, width=2, intermediate=4, layers=1, heads=1, kv_heads=1)  # of a model, to count by hand
+
+
+@pytest.fixture
+def benchmark_run(monkeypatch, tmp_path, capsys):
+    yield from in_this_process(monkeypatch, tmp_path, capsys)
 
 
 @pytest.fixture

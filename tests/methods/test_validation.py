@@ -54,7 +54,9 @@ def test_a_run_on_repeat_purchases_records_that_it_allows_them(repeating, tmp_pa
 
 
 def test_a_comparison_on_repeat_purchases_allows_them_for_all_methods(repeating, tmp_path):
-    config = ComparisonConfig(methods=(MethodConfig(method="popularity"), MethodConfig(method="item-knn")), seeds=(0, 1, 2))
+    config = ComparisonConfig(
+        methods=(MethodConfig(method="popularity"), MethodConfig(method="item-knn")), seeds=(0, 1, 2)
+    )
     assert config.protocol.exclude_seen == "auto"
     done = run_comparison(repeating.path, config, tmp_path / "out", runner=in_turn)
     assert done.config.protocol.exclude_seen is False

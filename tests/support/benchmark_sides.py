@@ -8,7 +8,7 @@ import json
 import sys
 from pathlib import Path
 
-import pytest
+
 from support.processes import server
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -24,8 +24,7 @@ def start(function, *arguments):
     return process, ours
 
 
-@pytest.fixture
-def benchmark_run(monkeypatch, tmp_path, capsys):
+def in_this_process(monkeypatch, tmp_path, capsys):
     """Function of a script's name and options: the JSON that it wrote and the text that it printed."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     before = set(sys.modules)

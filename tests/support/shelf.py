@@ -58,7 +58,9 @@ def dataset(path, users=16, length=6, step=1):
 
 def backbone_folder(path, family="qwen2", spread=3.0, seed=0):
     """A tiny random model with its tokenizer, as a Hugging Face folder."""
-    model(family, seed=seed, spread=spread, **({} if family == "gemma3" else {"num_hidden_layers": 1})).save_pretrained(path)
+    model(family, seed=seed, spread=spread, **({} if family == "gemma3" else {"num_hidden_layers": 1})).save_pretrained(
+        path
+    )
     tokenizer().save_pretrained(path)
     return path
 

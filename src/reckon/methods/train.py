@@ -8,14 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from reckon.config import load_config
 from reckon.data import Dataset
 from reckon.errors import ConfigError
 from reckon.locks import locked
 from reckon.methods.method import WHOLE, Method, PresetName
 from reckon.methods.registry import method_named
 from reckon.runs.read import config_of
+from reckon.runs.write import record_changes
 from reckon.training.arguments import run_config
 from reckon.training.one_process import require_one_process
+from reckon.training.resumed import changed_settings
 
 
 @locked()
@@ -44,14 +47,15 @@ def train_run(
         preset, arm: initial settings; default: the settings of the run `start`, if one is given, else `paper` and
             `full`.
         overrides: `section.field=value` strings; they win over the file.
-        resume: continue where the run stopped, with the settings of its start.
+        resume: continue where the run stopped, with the settings of its start; of others only those of
+            `reckon.training.resumed.MAY_CHANGE` are accepted, and recorded.
         seed: wins over the config's seed.
         options: options of this method (`Method.options`).
 
     Raises:
         ConfigError: a setting is wrong, backbone and `start` are both missing, or several processes were launched.
         DataError: the data set does not fit the method.
-        CheckpointError: `out` holds a run already, or there is nothing to resume.
+        CheckpointError: `out` holds a run already, there is nothing to resume, or a setting of the resume is another.
     """
     require_one_process()
     method, out, dataset = method_named(name), Path(out), Dataset.load(data)
@@ -60,7 +64,15 @@ def train_run(
         rule = "give either a backbone or --start, a finished run" if method.continues else "is missing"
         raise ConfigError("--backbone", backbone, rule, "name one")
     base = _first_settings(method, preset, arm, start)
-    config = run_config(base, out / method.settings_file, config_file, overrides, resume=resume, seed=seed)
+    saved = out / method.settings_file
+    config = run_config(base, saved, config_file, overrides, resume=resume, seed=seed)
+    if resume and saved.exists():
+        asked = config
+        if preset is not None or arm is not None or config_file is not None:
+            asked = run_config(base, saved, config_file, overrides, resume=False, seed=seed)
+        changed = changed_settings(out, load_config(type(base), saved), asked)
+        record_changes(out, changed)
+        config = load_config(type(base), saved, [f"{name}={new}" for name, (_, new) in changed.items()])
     return method.train(config, dataset, backbone, out, resume=resume, **options)
 
 

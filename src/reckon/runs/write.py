@@ -36,6 +36,7 @@ from reckon.training.checkpoints import STAGING, last_checkpoint
 from reckon.training.one_process import require_one_process
 
 BEGUN_FILE = "begun.json"
+CHANGES = "changed_by_resumes"  # entry of begun.json and manifest.json: settings with both values, a list per resume
 TENSORBOARD_FOLDER = "runs"  # as transformers calls it; with report_to: tensorboard it is there before the first step
 # What a run that was stopped before its first checkpoint, or the first stage of a method, may have left.
 UNFINISHED = {
@@ -101,6 +102,15 @@ def refuse_other(out: Path, identity: Mapping[str, str]) -> None:
                 f"was begun with another {name} ({begun.get(name)}, now {value})",
                 f"resume it with the same {name}",
             )
+
+
+def record_changes(out: Path, changed: Mapping[str, tuple[Any, Any]]) -> None:
+    """Keep in `begun.json` which settings a resume changed, from what to what; the manifest repeats it."""
+    begun = out / BEGUN_FILE
+    if changed and begun.exists():
+        about = json.loads(begun.read_text(encoding="utf-8"))
+        about[CHANGES] = [*about.get(CHANGES, []), {name: list(both) for name, both in changed.items()}]
+        write_json(begun, about)
 
 
 class TrajectoryLog:
@@ -174,6 +184,9 @@ def write_run(
         "python": platform.python_version(),
         "hardware": hardware(),
     }
+    if (out / BEGUN_FILE).exists():
+        changes = json.loads((out / BEGUN_FILE).read_text(encoding="utf-8")).get(CHANGES)
+        manifest |= {CHANGES: changes} if changes else {}
     if stage is not None:
         manifest["stage"] = stage
     write_json(out / "log.json", [*log, {"step": log[-1]["step"], "kept_step": kept.step, "outcome": kept.words}])
