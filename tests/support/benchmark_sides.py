@@ -8,7 +8,6 @@ import json
 import sys
 from pathlib import Path
 
-
 from support.processes import server
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
