@@ -85,8 +85,8 @@ def bert():
 
 
 def bare_words():
-    """Special tokens without any brackets: a word inside words, bars, one letter."""
-    return _byte_level(["<eos>", "sop", "|||IP|||", "\u00a7"], None)
+    """Special tokens without any brackets: a word inside words, bars, one letter that is no byte of the tokenizer."""
+    return _byte_level(["<eos>", "sop", "|||IP|||", "\u20ac"], None)
 
 
 FAMILIES = {make.__name__: make for make in (chatml, llama3, harmony, mistral, gemma, bert, bare_words)}
