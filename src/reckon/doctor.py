@@ -35,6 +35,7 @@ EXTRAS = (
     Extra("baselines", ("surprise",), "matrix factorization among the rating baselines"),
     Extra("recone", ("openai", "trl"), "RecOne: a teacher's traces, and fine-tuning on them"),
     Extra("encoders", ("sentence_transformers",), "a sentence encoder of sentence-transformers in RPORec's Rechead"),
+    Extra("gguf", ("gguf",), "`reckon backbone import` of GGUF files and of smollm2"),
     Extra("tensorboard", ("tensorboard",), "training curves in TensorBoard"),
     Extra("dev", ("pytest", "xdist", "hypothesis", "ruff", "mypy", "trl"), "tests, lint and the TRL comparison"),
 )

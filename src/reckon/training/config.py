@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from reckon.errors import ConfigError
-from reckon.models.backbone import DType, LoraSettings
+from reckon.models.backbone import LoraSettings
+from reckon.models.precision import DType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
