@@ -76,7 +76,7 @@ def load_gguf(path: Path, about: AboutGGUF, dtype: DType) -> tuple[Any, PreTrain
     try:
         tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, trust_remote_code=False)
         with _no_bar():
-            model, loaded = AutoModelForCausalLM.from_pretrained(
+            read: Any = AutoModelForCausalLM.from_pretrained(
                 path.parent,
                 gguf_file=path.name,
                 dtype=getattr(torch, dtype),
@@ -87,9 +87,10 @@ def load_gguf(path: Path, about: AboutGGUF, dtype: DType) -> tuple[Any, PreTrain
     except UNREADABLE as error:
         raise CheckpointError(
             path,
-            f"has the architecture {about.architecture!r}, which transformers cannot dequantise ({_first_line(error)})",
+            f"cannot be dequantised by transformers, architecture {about.architecture!r} ({_first_line(error)})",
             "use a Llama, Qwen, Gemma, Mistral, Phi 3 or another family of docs/models.md",
         ) from error
+    model, loaded = read
     if missing := sorted(loaded["missing_keys"]):
         # transformers gives absent weights random values
         problem = f"lacks {len(missing)} of the model's weights ({missing[0]})"
@@ -106,12 +107,13 @@ def load_gguf(path: Path, about: AboutGGUF, dtype: DType) -> tuple[Any, PreTrain
 @contextmanager
 def _no_bar() -> Iterator[None]:
     """transformers draws a bar of its own while it dequantises, in pipes too."""
-    bar = modeling_gguf_pytorch_utils.tqdm
-    modeling_gguf_pytorch_utils.tqdm = lambda tensors, **_: tensors
+    reader: Any = modeling_gguf_pytorch_utils
+    bar = reader.tqdm
+    reader.tqdm = lambda tensors, **_: tensors
     try:
         yield
     finally:
-        modeling_gguf_pytorch_utils.tqdm = bar
+        reader.tqdm = bar
 
 
 def _first_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""`reckon backbone`: `new` pretrains a small decoder on a data set's own text, `import` makes a folder of an open model."""
+"""`reckon backbone`: `new` pretrains a small decoder on a data set's text, `import` writes an open model as folder."""
 
 from enum import StrEnum
 from pathlib import Path
