@@ -14,6 +14,7 @@ MODEL ?= smollm2
 DATA ?= bookshop
 ROWS ?= 100
 TRAIN_ARGS ?=
+RESUME = $(if $(wildcard $(REAL)/$*/checkpoint-*),--resume)
 FIRST_TEST_USER = from reckon.data import Dataset; print(Dataset.load("$(REAL)/data").examples("test").user_ids[0])
 
 .PHONY: demo real test lint clean help
@@ -31,7 +32,7 @@ $(REAL)/full/evaluation/report.html: $(REAL)/no-reasoning/manifest.json $(REAL)/
 	$(BIN)/reckon evaluate $(REAL)/full --beside $(REAL)/no-reasoning --rows $(ROWS)
 
 $(REAL)/%/manifest.json: $(REAL)/model/config.json $(REAL)/data/dataset.json
-	$(BIN)/reckon train r2ec --data $(REAL)/data --backbone $(REAL)/model --out $(REAL)/$* --preset laptop --arm $* $(TRAIN_ARGS)
+	$(BIN)/reckon train r2ec --data $(REAL)/data --backbone $(REAL)/model --out $(REAL)/$* --preset laptop --arm $* $(RESUME) $(TRAIN_ARGS)
 
 $(REAL)/model/config.json: | $(VENV)/real.stamp
 	$(BIN)/reckon backbone import $(MODEL) --out $(REAL)/model

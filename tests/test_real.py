@@ -76,6 +76,13 @@ def test_both_arms_are_trained_with_the_preset_laptop(made):
         assert (folder / arm / "manifest.json").exists()
 
 
+def test_a_training_that_was_stopped_goes_on(made):
+    folder, _ = made
+    again = [line for line in commands(f"REAL={folder}") if " train " in line]
+    assert len(again) == 2 and all(" --resume" in line for line in again)
+    assert not any("--resume" in line for line in commands(f"REAL={folder / 'new'}"))
+
+
 def test_the_report_compares_both_arms_on_the_rows_that_were_asked_for(made):
     folder, _ = made
     page = (folder / "full" / "evaluation" / "report.html").read_text()

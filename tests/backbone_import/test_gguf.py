@@ -1,5 +1,7 @@
 """GGUF files become folders with the weights, tokenizer and chat template that transformers reads from them."""
 
+import threading
+
 import pytest
 import torch
 from support.ggufs import ARCHITECTURES, CHAT, original, write_gguf
@@ -8,7 +10,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 from reckon.backbone_import.gguf_file import about_gguf
 from reckon.backbone_import.importing import import_backbone
-from reckon.errors import CheckpointError, DataError, MissingExtraError
+from reckon.errors import BusyError, CheckpointError, DataError, MissingExtraError
+from reckon.locks import folder_lock
 from reckon.models.backbone import LoraSettings, load_backbone
 
 IDS = torch.arange(5, 25)[None]
@@ -158,6 +161,23 @@ def test_a_folder_that_is_not_empty_is_refused_and_left_alone(tmp_path):
     with pytest.raises(DataError, match="exists and is not empty"):
         import_backbone(write_gguf(tmp_path / "tiny.gguf"), tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
+
+
+def test_a_folder_that_another_process_writes_is_refused(tmp_path):
+    file = write_gguf(tmp_path / "tiny.gguf")
+    told = []
+
+    def second():
+        try:
+            import_backbone(file, tmp_path / "out")
+        except BusyError as error:
+            told.append(str(error))
+
+    with folder_lock(tmp_path / "out"):
+        thread = threading.Thread(target=second)  # a thread is another holder
+        thread.start()
+        thread.join()
+    assert len(told) == 1 and "is held by" in told[0]
 
 
 def test_the_missing_package_is_named_with_its_extra(tmp_path, monkeypatch):

@@ -71,7 +71,7 @@ def load_gguf(path: Path, about: AboutGGUF, dtype: DType) -> tuple[Any, PreTrain
     Raises:
         CheckpointError: transformers cannot dequantise the architecture, or the file lacks weights.
     """
-    from transformers import GgufConfig  # since 5.20; only the extra asks for it
+    from transformers import GgufConfig  # newer than what Reckon needs elsewhere; the extra asks for it
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, trust_remote_code=False)

