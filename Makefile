@@ -8,13 +8,37 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 OUT ?= demo
 PYTEST_ARGS ?= -n 2 --dist loadfile
 
-.PHONY: demo test lint clean help
+# `make real`: MODEL as `reckon backbone import` takes it, DATA as `reckon data prepare` takes it, with its options.
+REAL ?= real
+MODEL ?= smollm2
+DATA ?= bookshop
+ROWS ?= 100
+TRAIN_ARGS ?=
+RESUME = $(if $(wildcard $(REAL)/$*/checkpoint-*),--resume)
+FIRST_TEST_USER = from reckon.data import Dataset; print(Dataset.load("$(REAL)/data").examples("test").user_ids[0])
+
+.PHONY: demo real test lint clean help
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1: /p' Makefile
 
 demo: $(VENV)/run.stamp  ## simulate a bookshop, train on it, write the report to ./demo
 	$(BIN)/reckon demo --out $(OUT)
+
+real: $(REAL)/full/evaluation/report.html  ## train R2ec on an open language model: MODEL=smollm2 DATA=bookshop; results in ./real
+	$(BIN)/reckon recommend $(REAL)/full --user "$$($(BIN)/python -c '$(FIRST_TEST_USER)')" --k 5 --stream
+
+$(REAL)/full/evaluation/report.html: $(REAL)/no-reasoning/manifest.json $(REAL)/full/manifest.json
+	$(BIN)/reckon evaluate $(REAL)/full --beside $(REAL)/no-reasoning --rows $(ROWS)
+
+$(REAL)/%/manifest.json: $(REAL)/model/config.json $(REAL)/data/dataset.json
+	$(BIN)/reckon train r2ec --data $(REAL)/data --backbone $(REAL)/model --out $(REAL)/$* --preset laptop --arm $* $(RESUME) $(TRAIN_ARGS)
+
+$(REAL)/model/config.json: | $(VENV)/real.stamp
+	$(BIN)/reckon backbone import $(MODEL) --out $(REAL)/model
+
+$(REAL)/data/dataset.json: | $(VENV)/real.stamp
+	$(BIN)/reckon data prepare $(DATA) $(REAL)/data
 
 test: $(VENV)/dev.stamp  ## run the tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
@@ -37,7 +61,12 @@ $(VENV)/run.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) --editable .
 	@touch $@
 
+$(VENV)/real.stamp: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing Reckon into $(VENV) (once; PyTorch is large)"
+	$(INSTALL) --editable '.[gguf]'
+	@touch $@ $(VENV)/run.stamp
+
 $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing Reckon and its test tools into $(VENV) (once; PyTorch is large)"
 	$(INSTALL) --editable '.[dev,postgres]'
-	@touch $@ $(VENV)/run.stamp
+	@touch $@ $(VENV)/run.stamp $(VENV)/real.stamp

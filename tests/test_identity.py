@@ -133,6 +133,7 @@ def test_no_method_resumes_a_run_under_another_split(tmp_path, monkeypatch):
         raise Asked
 
     model = MagicMock()
+    model.backbone.identity = {"dtype": "float32", "backbone": "b"}
     dataset = SimpleNamespace(checksum="d", protocol="temporal", identity={"data": "d", "split": "temporal"})
     for module, fit in (
         (r2ec, r2ec.fit),

@@ -35,6 +35,7 @@ EXTRAS = (
     Extra("baselines", ("surprise",), "matrix factorization among the rating baselines"),
     Extra("recone", ("openai", "trl"), "RecOne: a teacher's traces, and fine-tuning on them"),
     Extra("encoders", ("sentence_transformers",), "a sentence encoder of sentence-transformers in RPORec's Rechead"),
+    Extra("gguf", ("gguf",), "`reckon backbone import` of GGUF files and of smollm2"),
     Extra("tensorboard", ("tensorboard",), "training curves in TensorBoard"),
     Extra("dev", ("pytest", "xdist", "hypothesis", "ruff", "mypy", "trl"), "tests, lint and the TRL comparison"),
 )
@@ -50,7 +51,12 @@ class Device:
     free: int | None
     """Bytes free now."""
     bfloat16: bool
-    """Whether it computes in bfloat16 in hardware."""
+    """Whether it computes faster in bfloat16 than in float32."""
+
+    @property
+    def dtype(self) -> str:
+        """What `training.dtype: auto` means here for weights under adapters."""
+        return "bfloat16" if self.bfloat16 else "float32"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,32 +86,27 @@ def _version(package: str) -> str | None:
 def _accelerators() -> list[Device]:
     import torch
 
+    from reckon.models.precision import computes_bfloat16
+
     devices = []
     for index in range(torch.cuda.device_count()):
         free, total = torch.cuda.mem_get_info(index)
         name = f"cuda:{index} {torch.cuda.get_device_name(index)}"
-        # Compute capability 8 (Ampere) brought bfloat16; torch's own check also counts emulation.
-        devices.append(Device(name, total, free, torch.cuda.get_device_capability(index)[0] >= 8))
+        devices.append(Device(name, total, free, computes_bfloat16(torch.device("cuda", index))))
     if torch.backends.mps.is_available():
-        devices.append(Device("mps Apple GPU", None, None, True))
+        devices.append(Device("mps Apple GPU", None, None, computes_bfloat16(torch.device("mps"))))
     return devices
 
 
 def _cpu() -> Device:
     import torch
 
+    from reckon.models.precision import computes_bfloat16
+
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     total, free = _system_memory()
     name = f"cpu {platform.machine()}, {cores} cores, {torch.get_num_threads()} torch threads"
-    # AMX and AVX512-BF16 carry `amx_bf16` and `avx512_bf16`; without them bfloat16 runs, slower than float32.
-    return Device(name, total, free, "_bf16" in _cpu_flags())
-
-
-def _cpu_flags() -> str:
-    try:
-        return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
+    return Device(name, total, free, computes_bfloat16(torch.device("cpu")))
 
 
 def _system_memory() -> tuple[int | None, int | None]:

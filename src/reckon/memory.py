@@ -32,7 +32,7 @@ libraries take (about 0.5 GiB a process), allocator fragmentation.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from accelerate import init_empty_weights
@@ -40,11 +40,9 @@ from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, Qwe
 
 from reckon.errors import ConfigError
 from reckon.methods.r2ec.item_term import CHUNK_TOKENS as ITEM_CHUNK
+from reckon.models.precision import BYTES, DType
 from reckon.models.scoring import SCORES_AT_ONCE
 from reckon.rollout.sampling import CHUNK_TOKENS
-
-Dtype = Literal["float32", "bfloat16"]
-BYTES: dict[Dtype, int] = {"float32": 4, "bfloat16": 2}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +80,7 @@ class MemoryPlan:
     """Groups per forward and backward pass."""
     lora_rank: int = 4
     """Rank of the adapters; 0: full fine-tuning."""
-    dtype: Dtype = "bfloat16"
+    dtype: DType = "bfloat16"
     gradient_checkpointing: bool = True
     items: int = 0
     """Items in the catalog (I)."""

@@ -148,7 +148,11 @@ def test_evaluate_a_run_that_predicts_ratings(evaluated, trained):
 
 @pytest.mark.parametrize(
     ("method", "option", "why"),
-    [("reczero", ["-k", "3"], "predicts ratings"), ("r2ec", ["--samples", "8"], "ranks items")],
+    [
+        ("reczero", ["-k", "3"], "predicts ratings"),
+        ("reczero", ["--rows", "5"], "predicts ratings"),
+        ("r2ec", ["--samples", "8"], "ranks items"),
+    ],
 )
 def test_evaluate_refuses_the_other_tasks_options_in_one_line(trained, method, option, why):
     result = runner.invoke(app, ["evaluate", trained(method), *option])
@@ -162,8 +166,13 @@ def test_a_directory_that_is_no_run_is_named(command, tmp_path):
     assert result.exit_code == 2 and "is not a finished run" in result.stderr
 
 
-@pytest.mark.parametrize("preset", ["paper", "as_released", "small"])
-@pytest.mark.parametrize(("method", "config"), [("r2ec", "R2ecConfig"), ("reczero", "RecZeroConfig")])
+@pytest.mark.parametrize(
+    ("method", "config", "preset"),
+    [
+        *(("r2ec", "R2ecConfig", name) for name in ("paper", "as_released", "small", "laptop")),
+        *(("reczero", "RecZeroConfig", name) for name in ("paper", "as_released", "small")),
+    ],
+)
 def test_config_lists_every_setting_with_the_presets_value(method, config, preset):
     from reckon.config_docs import describe
 

@@ -39,7 +39,8 @@ def test_the_arms_of_a_method_are_those_of_its_settings(method):
 @every
 def test_every_preset_and_arm_of_a_method_has_settings(method):
     assert set(method.contestants) <= set(method.arms)
-    for preset in PRESETS:
+    assert set(PRESETS) <= set(method.presets)
+    for preset in method.presets:
         for arm in method.arms:
             settings = method.preset(preset, arm)
             assert type(settings) is method.config and settings.arm == arm

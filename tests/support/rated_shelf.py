@@ -62,6 +62,7 @@ def settings(arm="full", seed=0, lora=0, grpo=None, prompt=None, **training):
         "eval_steps": 1,
         "validation_size": 8,
         "patience_steps": 100,
+        "dtype": "float32",  # expected values must not hang on the machine
     } | training
     base = RecZeroConfig(
         arm=arm,

@@ -41,6 +41,7 @@ def settings(
         "eval_steps": 2,
         "validation_size": 8,
         "patience_steps": 100,
+        "dtype": "float32",  # expected values must not hang on the machine
     } | training
     base = RPORecConfig(
         arm=arm,

@@ -20,6 +20,7 @@ POLICY_KEYS = STEP_KEYS | {
     "entropy",
     "clip_share",
     "logprob_gap",
+    "ratio/mean",
     "time/rollout",
     "time/reward",
     "time/update",

@@ -76,6 +76,7 @@ def settings(arm="full", seed=0, head=None, recpo=None, prompt=None, rollout=Non
         "eval_steps": 2,
         "validation_size": 8,
         "patience_steps": 100,
+        "dtype": "float32",  # expected values must not hang on the machine
     } | training
     base = R2ecConfig(
         arm=arm,

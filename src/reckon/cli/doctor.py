@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 
 class DtypeName(StrEnum):
+    AUTO = "auto"
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
 
@@ -29,7 +30,9 @@ def doctor(
     reply_length: Annotated[int, typer.Option(min=1, help="Tokens per reply.")] = 128,
     micro_batch: Annotated[int, typer.Option(min=1, help="Groups per forward and backward pass.")] = 1,
     lora_rank: Annotated[int, typer.Option(min=0, help="Rank of the LoRA adapters; 0: full fine-tuning.")] = 4,
-    dtype: Annotated[DtypeName, typer.Option(help="Type of the weights.")] = DtypeName.BFLOAT16,
+    dtype: Annotated[
+        DtypeName, typer.Option(help="Type of the weights; auto: as a training decides.")
+    ] = DtypeName.AUTO,
     checkpointing: Annotated[bool, typer.Option(help="Recompute activations instead of keeping them.")] = True,
     items: Annotated[int, typer.Option(min=0, help="Items in the catalog.")] = 0,
     batch_items: Annotated[int, typer.Option(min=0, help="R2ec: items that an update encodes with gradient.")] = 0,
@@ -39,12 +42,15 @@ def doctor(
     """Print versions, devices, missing extras and, with --model, the memory that a training run needs."""
     from reckon.doctor import examine
     from reckon.memory import MemoryPlan, estimate_memory, read_shape
+    from reckon.models.backbone import default_device
+    from reckon.models.precision import settled
 
     console = Console()
     diagnosis = examine()
     if model is None:
         render_diagnosis(console, diagnosis)
         return
+    weights = settled(dtype.value, adapters=lora_rank > 0, device=default_device())
     plan = MemoryPlan(
         prompts=prompts,
         group_size=group_size,
@@ -52,7 +58,7 @@ def doctor(
         reply_length=reply_length,
         micro_batch=micro_batch,
         lora_rank=lora_rank,
-        dtype=dtype.value,
+        dtype=weights,
         gradient_checkpointing=checkpointing,
         items=items,
         batch_items=batch_items,
@@ -60,7 +66,9 @@ def doctor(
         reference=reference,
     )
     shape = read_shape(model)
-    console.print(f"{shape.parameters:,} parameters, {shape.layers} layers of width {shape.hidden_size:,}")
+    console.print(
+        f"{shape.parameters:,} parameters, {shape.layers} layers of width {shape.hidden_size:,}, weights in {weights}"
+    )
     render_memory(console, estimate_memory(shape, plan), diagnosis)
 
 
@@ -69,9 +77,10 @@ def render_diagnosis(console: Console, diagnosis: "Diagnosis") -> None:
     versions = Table("package", "version", box=box.SIMPLE_HEAD)
     for package, version in diagnosis.versions.items():
         versions.add_row(package, version or "[red]not installed[/red]")
-    devices = Table("device", "memory", "free now", "bfloat16", box=box.SIMPLE_HEAD)
+    devices = Table("device", "memory", "free now", "bfloat16", "dtype: auto", box=box.SIMPLE_HEAD)
     for device in diagnosis.devices:
-        devices.add_row(device.name, _gib(device.memory), _gib(device.free), "yes" if device.bfloat16 else "slow")
+        bfloat16 = "fast" if device.bfloat16 else "slow"
+        devices.add_row(device.name, _gib(device.memory), _gib(device.free), bfloat16, device.dtype)
     extras = Table("extra", "for", "status", box=box.SIMPLE_HEAD)
     for extra in diagnosis.extras:
         missing = f"missing {', '.join(extra.missing)}: pip install 'reckon-recsys\\[{extra.name}]'"

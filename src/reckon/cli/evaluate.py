@@ -28,6 +28,10 @@ def evaluate(
         list[int] | None,
         typer.Option("--k", "-k", min=1, help="Rankings: cut-off; may be repeated. Default: 5, 10 and 20."),
     ] = None,
+    rows: Annotated[
+        int | None,
+        typer.Option(min=1, help="Rankings: a fixed random sample of so many rows, to save time. Default: all rows."),
+    ] = None,
     samples: Annotated[
         int | None,
         typer.Option(min=2, help="Ratings: show the mean of so many sampled replies beside the most likely one."),
@@ -53,6 +57,7 @@ def evaluate(
 
     if task_of(run) == "rating":
         refuse_option("--k", k, f"{run} predicts ratings, which have no cut-off")
+        refuse_option("--rows", rows, f"{run} predicts ratings; they are evaluated on all rows")
     else:
         refuse_option("--samples", samples, f"{run} ranks items; only ratings have a mean")
     folder = folder_of(run, split.value) if out is None else out
@@ -61,6 +66,7 @@ def evaluate(
             run,
             split=split.value,
             ks=tuple(k or KS),
+            most_rows=rows,
             samples=samples or 1,
             batch_size=batch_size,
             beside=beside or [],

@@ -20,10 +20,12 @@ from reckon.methods.registry import METHODS
 if TYPE_CHECKING:
     from reckon.teachers.teachers import Teacher
 
-PRESET_HELP = (
-    "paper: the published method; as_released: the authors' code; small: two CPU cores, with the compact "
-    "prompts that backbones of `reckon backbone new` read."
-)
+PRESET_HELP = {
+    "paper": "the published method",
+    "as_released": "the authors' code",
+    "small": "two CPU cores, with the compact prompts that backbones of `reckon backbone new` read",
+    "laptop": "some minutes on two CPU cores with an open model of about 135 M parameters, such as smollm2",
+}
 BACKBONE_HELP = "Hugging Face causal LM: a folder or a hub id."
 CONFIG_HELP = "YAML file over the preset; --set wins over it."
 ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help=CONFIG_HELP)]
@@ -79,7 +81,7 @@ def _parameters(method: Method) -> Iterator[Parameter]:
         yield _of_option(option)
     yield _parameter("config_file", ConfigFile, None)
     for name, words, usual, text in (
-        ("preset", method.presets, "paper", PRESET_HELP),
+        ("preset", method.presets, "paper", "; ".join(f"{one}: {PRESET_HELP[one]}" for one in method.presets) + "."),
         ("arm", method.arms, WHOLE, method.arms_help),
     ):
         kind = choice(words)

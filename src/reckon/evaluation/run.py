@@ -18,6 +18,7 @@ def evaluate(
     *,
     split: Split = "test",
     ks: Sequence[int] = CUTOFFS,
+    most_rows: int | None = None,
     samples: int = 1,
     batch_size: int = 64,
     beside: Sequence[str | Path] = (),
@@ -25,7 +26,7 @@ def evaluate(
     baselines: bool = True,
     best_possible: Mapping[str, float] | None = None,
 ) -> Evaluation | RatingEvaluation:
-    """Evaluate a finished run on every row of a split, beside baselines and other runs.
+    """Evaluate a finished run on the rows of a split, beside baselines and other runs.
 
     The other rows of a ranking evaluation are popularity, each run of `beside` and, if the run reasons, its weights
     without reasoning. The other rows of a rating evaluation are the rating baselines and each run of `beside`; with
@@ -35,6 +36,7 @@ def evaluate(
         run: run directory of `reckon train`.
         split: `test` or `valid`.
         ks: cut-offs K, for a run that ranks.
+        most_rows: a fixed random sample of so many rows, for a run that ranks; None: all rows.
         samples: replies per row, for a run that predicts ratings; 1 is the greedy reply.
         batch_size: prompts per batch.
         beside: further finished runs on the same data.
@@ -60,5 +62,12 @@ def evaluate(
             best_possible=best_possible,
         )
     return evaluate_ranking(
-        run, split=split, ks=ks, batch_size=batch_size, beside=beside, data=data, best_possible=best_possible
+        run,
+        split=split,
+        ks=ks,
+        most_rows=most_rows,
+        batch_size=batch_size,
+        beside=beside,
+        data=data,
+        best_possible=best_possible,
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reckon.errors import CheckpointError, ConfigError
-from reckon.methods.method import WHOLE, Method, Option, Task
+from reckon.methods.method import PRESETS, WHOLE, Method, Option, Task
 
 if TYPE_CHECKING:
     from reckon.methods.ranking_model import RankingModel
@@ -33,6 +33,7 @@ R2EC = Method(
     },
     arms_help="The whole method, or an ablation.",
     contestants=(WHOLE, "no-reasoning", "supervised"),
+    presets=(*PRESETS, "laptop"),
     search={"training.learning_rate": RATES},
     masking="head",
     examples=("--data data/shop --backbone Qwen/Qwen2.5-0.5B-Instruct --out runs/shop",),

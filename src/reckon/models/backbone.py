@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from huggingface_hub import try_to_load_from_cache
@@ -21,11 +21,11 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from reckon.errors import CheckpointError, ConfigError
+from reckon.models.precision import DType, Precision, settled
 from reckon.models.prefix import Prefix, PromptStates, choose_prefix
 from reckon.models.token_batch import TokenBatch, gather_rows
 from reckon.models.weights import weights_fingerprint
 
-DType = Literal["float32", "bfloat16"]
 ADAPTER, LORA_OUTPUT = "lora_", "lora_B"  # in names of weights; the second starts as zeros
 CONFIG = "config.json"
 LOAD_ERRORS = (OSError, ValueError, SafetensorError)
@@ -81,6 +81,16 @@ class Backbone:
         weights = list(self.causal_lm.named_parameters())
         learned = any(LORA_OUTPUT in name and bool(weight.any()) for name, weight in weights)
         return weights_fingerprint((name, weight) for name, weight in weights if learned or ADAPTER not in name)
+
+    @property
+    def dtype(self) -> str:
+        """Dtype of the weights by its name; adapters are float32."""
+        return str(self.causal_lm.dtype).removeprefix("torch.")
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What a resumed training may not change: the dtype, so that it goes on bit for bit, and the weights."""
+        return {"dtype": self.dtype, "backbone": self.fingerprint()}
 
     @property
     def device(self) -> torch.device:
@@ -204,7 +214,7 @@ def logit_scale(config: Any) -> float:
 def load_backbone(
     path: str | Path,
     *,
-    dtype: DType = "float32",
+    dtype: Precision = "float32",
     lora: LoraSettings | None = None,
     gradient_checkpointing: bool = False,
     device: str | torch.device | None = None,
@@ -214,7 +224,7 @@ def load_backbone(
 
     Args:
         path: a hub id, or a folder written by `save_pretrained` or `reckon backbone new`.
-        dtype: dtype of the weights.
+        dtype: dtype of the weights; `auto` as in `reckon.models.precision`, where adapters in the folder count too.
         lora: adapters to add; None or r = 0 trains all weights.
         gradient_checkpointing: keep layer inputs only and recompute in the backward pass.
         device: where to put it; default: the first accelerator, else the CPU.
@@ -228,10 +238,12 @@ def load_backbone(
     else:
         _check_hub_id(str(path))
     base = _base_of_adapters(Path(path))
+    device = torch.device(device) if device is not None else default_device()
+    weights = settled(dtype, adapters=base is not None or (lora is not None and lora.r > 0), device=device)
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
         if base is None:
-            model: Any = _causal_lm(path, dtype)
+            model: Any = _causal_lm(path, weights)
     except LOAD_ERRORS as error:
         if "trust_remote_code" in str(error):
             raise _foreign_code(path) from error
@@ -243,7 +255,7 @@ def load_backbone(
     if base is not None:
         if lora is not None and lora.r > 0:
             raise ConfigError("lora.r", lora.r, f"{path} holds adapters already", "set it to 0 to go on training those")
-        model = _load_adapters(Path(path), base, dtype)
+        model = _load_adapters(Path(path), base, weights)
     elif lora is not None and lora.r > 0:
         from peft import LoraConfig, get_peft_model
 
@@ -263,7 +275,7 @@ def load_backbone(
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         if hasattr(model, "peft_config"):
             model.enable_input_require_grads()
-    return Backbone(model.to(device or default_device()), tokenizer)
+    return Backbone(model.to(device), tokenizer)
 
 
 def _causal_lm(path: str | Path, dtype: DType) -> Any:

@@ -35,6 +35,7 @@ HEALTH = (
     ("entropy", "Entropy", "Mean over reply tokens, in nats. A fall to zero means the policy says one thing only."),
     ("clip_share", "Clip share", "Share of tokens whose probability ratio was clipped."),
     ("logprob_gap", "Log-prob gap", "Mean distance between the log-probabilities of trainer and rollout."),
+    ("ratio/mean", "Probability ratio", "Mean of trainer over rollout before the update: 1, up to rounding."),
     ("kl", "KL", "Distance of the policy from the reference policy, in nats per token."),
     ("loss", "Loss", ""),
 )

@@ -238,6 +238,7 @@ class PolicyTrainer(StepTrainer, ABC):
             entropy=entropy.sum(),
             clip_share=outside * tokens,
             logprob_gap=(logprobs.detach() - old).abs().sum(),
+            ratio__mean=((logprobs.detach() - old).exp() * mask).sum(),  # 1 where both passes compute the same
         )
         return losses.sum(), gather_rows(hidden, part.lengths - 1)
 

@@ -1,7 +1,7 @@
 """The run directory: what a finished or interrupted training leaves behind.
 
     config.yaml            the resolved config
-    begun.json             data, split and backbone, which a resumed run may not change
+    begun.json             data, split, dtype and backbone, which a resumed run may not change
     checkpoint-N/          whole checkpoints (weights, optimiser, item table, trainer state)
     model/, METHOD.json    the best model, for `from_pretrained`; R2ec adds item_table.safetensors and items.parquet
     manifest.json          versions, seed, dataset checksum, hardware, seconds, which state was kept
@@ -60,7 +60,7 @@ def starting_point(out: Path, resume: bool, identity: Mapping[str, str]) -> Path
     Args:
         out: run directory.
         resume: whether to go on.
-        identity: what a run may not change on its way: `Dataset.identity`, and the backbone; kept in `begun.json`.
+        identity: what a run may not change, `Dataset.identity` and `Backbone.identity`; kept in `begun.json`.
 
     Raises:
         ConfigError: several processes were launched.
@@ -179,6 +179,7 @@ def write_run(
         "parameters": sum(p.numel() for p in parameters),
         "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
         "backbone": backbone.name,
+        "dtype": backbone.dtype,
         "reckon": __version__,
         "versions": {name: version(name) for name in ("torch", "transformers", "accelerate", "peft", "safetensors")},
         "python": platform.python_version(),

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from reckon.errors import ConfigError
-from reckon.models.backbone import DType, LoraSettings
+from reckon.models.backbone import LoraSettings
+from reckon.models.precision import Precision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +48,9 @@ class OptimizerConfig:
     max_steps: int = -1
     """Updates; -1 lets num_epochs decide."""
 
-    dtype: DType = "float32"
-    """Dtype of the weights."""
+    dtype: Precision = "auto"
+    """Dtype of the weights, in training and afterwards. `auto`: `bfloat16` under adapters (`lora.r` > 0, which stay
+    float32) on a GPU that computes in it or a CPU with AMX, else `float32`."""
 
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a third more time."""

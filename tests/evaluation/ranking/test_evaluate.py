@@ -40,6 +40,18 @@ def test_any_cut_off_is_accepted(runs):
         evaluate(runs[0], ks=())
 
 
+def test_fewer_rows_are_the_same_sample_for_every_run(runs):
+    whole, part = (evaluate(runs[0], beside=[runs[1]], most_rows=most) for most in (None, 5))
+    chosen = [whole.main.user_ids.tolist().index(user) for user in part.main.user_ids]
+    assert len(set(chosen)) == 5 < len(whole.main.ranks)
+    for all_rows, some in zip(whole.results, part.results, strict=True):
+        assert some.ranks.tolist() == all_rows.ranks[chosen].tolist(), some.name
+
+
+def test_the_command_of_an_evaluation_names_its_rows(runs):
+    assert "--rows 5 " in evaluate(runs[0], most_rows=5).about.commands[-1]
+
+
 def test_an_evaluation_writes_nothing(runs):
     before = sorted(path.relative_to(runs[0]) for path in runs[0].rglob("*"))
     evaluate(runs[0], beside=[runs[1]])

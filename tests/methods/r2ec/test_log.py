@@ -24,6 +24,7 @@ def test_every_step_logs_reward_length_and_loss(whole):
         assert 0 < entry["reply/length"] <= 5 and 0 < entry["entropy"] < math.log(320)
         assert entry["clip_share"] == 0, "one update per rollout: every ratio is 1"
         assert entry["logprob_gap"] < 1e-5
+        assert entry["ratio/mean"] == pytest.approx(1, abs=1e-5)
         assert min(entry["time/rollout"], entry["time/reward"], entry["time/update"]) > 0
 
 

@@ -22,9 +22,10 @@ from reckon.training.checkpoints import CheckpointedTrainer, Interrupted, last_c
         ("full", {}),
         ("no-reasoning", {}),
         ("full", {"lora": 2}),
+        ("full", {"lora": 2, "dtype": "bfloat16"}),
         ("full", {"item_refresh_steps": 3, "head": {"sampled_negatives": 3}}),
     ],
-    ids=["full", "no-reasoning", "lora", "refresh"],
+    ids=["full", "no-reasoning", "lora", "bfloat16", "refresh"],
 )
 @pytest.mark.parametrize(("step", "stop"), [(5, "kill"), (3, "ctrl-c")])
 def test_a_stopped_run_resumes_bit_for_bit(arm, changes, step, stop, tmp_path, whole):

@@ -27,7 +27,8 @@ from reckon.data import Dataset, Event, Example, Examples
 from reckon.data.examples import IntArray
 from reckon.errors import CheckpointError, ConfigError, DataError, ReckonError
 from reckon.files import write_text
-from reckon.models.backbone import Backbone, DType, LoraSettings, load_backbone
+from reckon.models.backbone import Backbone, LoraSettings, load_backbone
+from reckon.models.precision import DType
 from reckon.prompts import Message, prompt_ids
 from reckon.prompts.cutting import PromptTitles, Titles, prompt_limit
 from reckon.prompts.histories import fitted_history

@@ -29,6 +29,7 @@ from reckon.progress import phase
 from reckon.runs.read import log_of
 
 HEADLINE = 10  # K of the headline metrics, if it is among the cut-offs
+SAMPLE_SEED = 0  # of the rows of an evaluation that takes not all
 NO_REASONING = "no-reasoning"  # the arm that the headline compares with, if present
 
 
@@ -83,6 +84,7 @@ def evaluate_ranking(
     *,
     split: Split = "test",
     ks: Sequence[int] = CUTOFFS,
+    most_rows: int | None = None,
     batch_size: int = 64,
     beside: Sequence[str | Path] = (),
     data: str | Path | None = None,
@@ -95,7 +97,7 @@ def evaluate_ranking(
         raise ConfigError("ks", [], "metrics need a cut-off", "give 5, 10 or 20, say")
     runs = Runs.open(run, beside, data, load_ranking_model)
     dataset, main, widest = runs.dataset, runs.model, max(ks)
-    examples = rows_of(dataset, main, split)
+    examples = rows_of(dataset, main, split, most_rows)
     popularity = Popularity.fit(dataset, exclude_seen=main.exclude_seen).ranks(examples, widest)
     results = [result_of("popularity", popularity, examples, dataset.catalog)]
     findings = {"data": guards.data_findings(dataset, examples, exclude_seen=main.exclude_seen)}
@@ -103,7 +105,7 @@ def evaluate_ranking(
         if model.exclude_seen != main.exclude_seen:
             problem = f"has another exclude_seen than {run}"
             raise CheckpointError(runs.named[name], problem, "compare runs of the same exclude_seen")
-        rows = rows_of(dataset, model, split)  # the same rows, with the window of each model's training
+        rows = rows_of(dataset, model, split, most_rows)  # the same rows, with the window of each model's training
         result, ranked = ranking_result(name, model, rows, widest, batch_size=batch_size)
         guards.refuse_impossible(result, sorted(ks))
         results.append(result)
@@ -115,6 +117,7 @@ def evaluate_ranking(
         "popularity of the target": target_counts(examples, dataset),
     }
     options = [part for k in ks for part in ("--k", str(k))]
+    options += [] if most_rows is None else ["--rows", str(most_rows)]
     return Evaluation(
         results=results,
         pairs=pairs,
@@ -128,12 +131,15 @@ def evaluate_ranking(
     )
 
 
-def rows_of(dataset: Dataset, model: RankingModel, split: Split) -> Examples:
-    """Rows of a split with histories as the model reads them. Raises DataError where the split has no rows."""
+def rows_of(dataset: Dataset, model: RankingModel, split: Split, most: int | None = None) -> Examples:
+    """Rows of a split, at most `most` of them, with histories as the model reads them.
+
+    Fewer rows are the same sample for every model and run. Raises DataError where the split has no rows.
+    """
     examples = dataset.examples(split, model.prompt.window)
     if len(examples) == 0:
         raise DataError(str(dataset.path), f"has no {split} rows", "prepare the data with such rows, or choose --split")
-    return examples
+    return examples if most is None else examples.sample(most, SAMPLE_SEED)
 
 
 def _models(runs: Runs[RankingModel], without_reasoning: bool) -> Iterator[tuple[str, RankingModel]]:

@@ -254,7 +254,7 @@ def fit(
         CheckpointError: the directory holds a run already, or there is nothing to resume.
     """
     config, backbone = recommender.config, recommender.backbone
-    start = starting_point(out, resume, dataset.identity | {"backbone": backbone.fingerprint()})
+    start = starting_point(out, resume, dataset.identity | backbone.identity)
     train, validation = training_rows(recommender, dataset)
     shared = dict(
         model=backbone.model,

@@ -11,6 +11,7 @@ from reckon.methods.method import PresetName
 from reckon.methods.reczero.config import Arm, RecZeroConfig
 from reckon.methods.reczero.config import preset as reczero_preset
 from reckon.models.backbone import LoraSettings
+from reckon.models.precision import Precision
 from reckon.training.config import OptimizerConfig
 
 
@@ -42,6 +43,9 @@ class SFTSettings(OptimizerConfig):
     max_reply_tokens: int | None = None
     """Most tokens of a trace's reply, end token included; a longer trace is left out and counted. null: only the
     model's context is a limit."""
+
+    dtype: Precision = "float32"
+    """Dtype of the weights. Merged into bfloat16 weights, adapters lose small updates."""
 
     save_steps: int = 0
     """Updates between checkpoints, >= 0; 0 saves one only on Ctrl-C."""

@@ -142,7 +142,7 @@ def fit(
         DataError: the data set has no ratings.
     """
     config, backbone = predictor.config, predictor.backbone
-    start = starting_point(out, resume, dataset.identity | {"backbone": backbone.fingerprint()})
+    start = starting_point(out, resume, dataset.identity | backbone.identity)
     train = rating_examples(dataset, "train", config.prompt.window, config.prompt.item_window)
     validation = rating_examples(dataset, "valid", config.prompt.window, config.prompt.item_window)
     validation = validation.sample(config.training.validation_size, config.seed)

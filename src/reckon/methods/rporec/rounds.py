@@ -104,7 +104,7 @@ def _begin(model: RPORecModel, dataset: Dataset, out: Path, resume: bool) -> Non
         raise CheckpointError(out, "holds no run of both stages to resume", "start it without --resume")
     if finished or (begun and not resume):
         raise CheckpointError(out, "already holds a run", "continue it with --resume, or choose another directory")
-    identity = dataset.identity | {"backbone": model.backbone.fingerprint()}
+    identity = dataset.identity | model.backbone.identity
     if resume:
         refuse_other(out, identity)
     else:

@@ -54,7 +54,7 @@ def fit_rechead(
         DataError: the stored replies have another model, data set or prompt; or a teacher gave no reply for some rows.
     """
     config, started = model.config, time.perf_counter()
-    starting_point(out, False, dataset.identity | {"backbone": model.backbone.fingerprint()})
+    starting_point(out, False, dataset.identity | model.backbone.identity)
     save_config(config, out / "config.yaml")
     train = reachable(dataset.examples("train", config.prompt.window), exclude_seen=model.exclude_seen)
     if config.stage_one.train_size:

@@ -190,7 +190,7 @@ def fit_reasoning(
         raise ConfigError(
             "arm", config.arm, "writes no reasoning, so Stage II has nothing to train", "use --stage rechead"
         )
-    start = starting_point(out, resume, dataset.identity | {"backbone": backbone.fingerprint()})
+    start = starting_point(out, resume, dataset.identity | backbone.identity)
     train, validation = training_rows(model, dataset)
     trainer = ReasoningTrainer(
         model=backbone.model,
