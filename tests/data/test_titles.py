@@ -44,3 +44,14 @@ def test_a_title_of_several_items_asks_for_the_id():
 def test_no_title_at_all_is_refused(text):
     with pytest.raises(DataError, match="names no item"):
         parse_history(CATALOG, text)
+
+
+def test_a_title_with_its_article_in_front_is_suggested():
+    with pytest.raises(DataError, match=r"did you mean 'Matrix, The \(1999\)'"):
+        parse_history(CATALOG, "The Matrix")
+
+
+def test_an_empty_history_is_no_untitled_item():
+    catalog = Catalog(pa.table({"item_id": ["a", "b"], "title": ["", "Heat"]}))
+    with pytest.raises(DataError, match="names no item"):
+        parse_history(catalog, "")

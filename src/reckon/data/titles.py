@@ -4,6 +4,7 @@ Entry point: `parse_history`. An unknown title is refused with the nearest known
 """
 
 import difflib
+import re
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 SEPARATOR = ";"  # titles hold commas far more often than semicolons
 SUGGESTIONS = 3
+WORD = re.compile(r"\w+")
 
 
 def parse_history(catalog: "Catalog", text: str) -> list[int]:
@@ -26,7 +28,8 @@ def parse_history(catalog: "Catalog", text: str) -> list[int]:
     """
     by_title: dict[str, list[int]] = defaultdict(list)
     for index, title in enumerate(catalog.titles):
-        by_title[_folded(title)].append(index)
+        if folded := _folded(title):  # an untitled item is known by its id alone
+            by_title[folded].append(index)
     by_id = {item_id: index for index, item_id in enumerate(catalog.ids)}
 
     whole = _folded(text)
@@ -50,7 +53,11 @@ def _nearest(catalog: "Catalog", by_title: dict[str, list[int]], text: str) -> l
     """A few known titles, nearest first; empty where nothing comes close."""
     typed = _folded(text)
     # People type the part of a title they remember: `matrix` for `Matrix, The (1999)`. Shortest such title first.
-    containing = sorted((title for title in by_title if typed and typed in title), key=len)[:SUGGESTIONS]
+    # Catalogs move articles: `The Matrix` is `Matrix, The (1999)`, whose words hold all that were typed.
+    words = set(WORD.findall(typed))
+    containing = sorted(
+        (title for title in by_title if typed in title or (words and words <= set(WORD.findall(title)))), key=len
+    )[:SUGGESTIONS]
     close = difflib.get_close_matches(typed, by_title, n=SUGGESTIONS, cutoff=0.5)
     titles = list(dict.fromkeys([*containing, *close]))[:SUGGESTIONS]
     return [catalog.titles[by_title[title][0]] for title in titles]

@@ -1,3 +1,6 @@
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from reckon.data import Dataset
@@ -82,3 +85,27 @@ def test_row_numbers_are_not_taken_for_times(load_times):
 def test_a_wrong_unit_is_noticed(load_times):
     with pytest.raises(DataError, match="after the year 2200 in unit s"):
         load_times([second * 1000 for second in EXPECTED], time_unit="s")
+
+
+def prepare_float32(tmp_path, times):
+    """Prepare a Parquet table of one user's events whose times are float32."""
+    ids = [f"i{number}" for number in range(len(times))]
+    columns = {"user_id": ["u"] * len(times), "item_id": ids, "timestamp": pa.array(np.float32(times))}
+    pq.write_table(pa.table(columns), tmp_path / "events.parquet")
+    source = Table(interactions=str(tmp_path / "events.parquet"))
+    return Dataset.load(prepare(source, tmp_path / "out")).events.time.tolist()
+
+
+def test_float32_times_that_tie_events_of_a_user_are_refused(tmp_path):
+    with pytest.raises(DataError, match=r"float32, which rounds times: 3 rows .* int64"):
+        prepare_float32(tmp_path, [START, START + 10, START + 20])
+
+
+def test_float32_times_that_keep_the_order_are_read(tmp_path):
+    times = [START + 1024 * step for step in range(3)]
+    assert prepare_float32(tmp_path, times) == np.float32(times).astype(int).tolist()
+
+
+def test_float32_days_may_tie(tmp_path):
+    day = 1_500_000_000 // 86_400 * 86_400
+    assert prepare_float32(tmp_path, [day, day]) == [day, day]

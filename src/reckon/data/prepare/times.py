@@ -1,6 +1,6 @@
 """Turn a column of times in any usual form into microseconds since 1970, or say which row cannot be read.
 
-Entry point: `moment_sql`. A column is read as one thing: numbers of one unit, or dates as text. Times are ordered by
+Entry points: `moment_sql`; `refuse_rounded`, for times that their type has rounded. A column is read as one thing: numbers of one unit, or dates as text. Times are ordered by
 their full precision; the data set then stores whole seconds.
 """
 
@@ -27,6 +27,8 @@ FORMATS = (
     "%b %d, %Y",
     "%B %d, %Y",
 )
+EXACT_FLOAT32 = 2**24  # whole numbers up to it have a float32 of their own; of today's seconds, only every 128th has
+DAY = 86_400  # seconds; midnights are exact in float32, so that their ties are true ones
 LATEST = 7_258_118_400  # 2200-01-01 in seconds: beyond it the unit is wrong
 
 
@@ -99,6 +101,28 @@ def moment_sql(
         "correct or remove the row",
     )
     return expression
+
+
+def refuse_rounded(workspace: Workspace, table: str, user: str, column: str, where: str) -> None:
+    """Refuse times in float32 that gave two events of one user the same time: their order is lost.
+
+    Raises:
+        DataError: two rows of a user have the same rounded time.
+    """
+    if workspace.columns(table)[column] != "FLOAT":
+        return
+    value = f"CAST({column} AS DOUBLE)"
+    tied, first = workspace.row(
+        f"SELECT coalesce(sum(rows), 0), min(line) FROM (SELECT count(*) AS rows, min(reckon_row) AS line FROM {table} "
+        f"WHERE {value} > {EXACT_FLOAT32} AND isfinite({value}) AND {value} % {DAY} <> 0 "
+        f"GROUP BY {user}, {column} HAVING count(*) > 1)"
+    )
+    if tied:
+        raise DataError(
+            f"{where}, row {first}",
+            f"is float32, which rounds times: {tied:,} rows share their user's time, so their order is lost",
+            "write the column again from its source as int64 or timestamp, or map position=COLUMN",
+        )
 
 
 def _is_text(workspace: Workspace, table: str, column: str) -> bool:

@@ -7,7 +7,7 @@ check the same things and word their errors the same way.
 from collections.abc import Mapping, Sequence
 
 from reckon.data.prepare.bad_rows import refuse
-from reckon.data.prepare.times import TimeUnit, moment_sql
+from reckon.data.prepare.times import TimeUnit, moment_sql, refuse_rounded
 from reckon.data.prepare.workspace import Workspace, named, quoted
 from reckon.data.scale import Scale
 from reckon.data.sources.header import check_names
@@ -116,6 +116,7 @@ def store_interactions(
     workspace.timed, workspace.origin = order == "timestamp", where
     field = f"{where}, field {_plain(columns[str(order)])}"
     if workspace.timed:
+        refuse_rounded(workspace, "staged", "raw_user_id", "raw_timestamp", field)
         moment = moment_sql(workspace, "staged", "raw_timestamp", field, time_unit, time_format)
     else:
         moment = _number(workspace, "raw_position", field, "BIGINT")
