@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from reckon.cli import app
 from reckon.data import Catalog
+from reckon.errors import DataError
 from reckon.models.recommender import Recommendation
 
 runner = CliRunner()
@@ -39,13 +40,21 @@ class FakeModel:
         return self.answer
 
 
+class FakeData:
+    """A data set that knows user 7 alone."""
+
+    def latest(self, user_id, window):
+        if user_id != "7":
+            raise DataError(f"user {user_id!r}", "is not in the data set", "nearest ids: 7")
+
+
 @pytest.fixture(autouse=True)
 def fake_model(monkeypatch, tmp_path):
     monkeypatch.setattr("reckon.methods.registry.load_ranking_model", lambda run: FakeModel())
-    monkeypatch.setattr("reckon.runs.read.dataset_of", lambda run, recorded, data: "the data set")
+    monkeypatch.setattr("reckon.runs.read.dataset_of", lambda run, recorded, data: FakeData())
     monkeypatch.chdir(tmp_path)
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "r2ec.json").touch()
+    (tmp_path / "run" / "r2ec.json").write_text('{"data": null}')
 
 
 def run(*arguments: str, code: int = 0):
@@ -64,6 +73,14 @@ def test_a_user_gets_history_reasoning_and_ranked_items():
 
 def test_a_typed_history_is_found_whatever_its_case():
     assert run("--history", " [BOLD]black  tide ; the quiet harbour").output == run("--user", "7").output
+
+
+def test_an_unknown_user_is_refused_before_the_model_is_loaded(monkeypatch):
+    def load(run):
+        raise AssertionError("the model was loaded")
+
+    monkeypatch.setattr("reckon.methods.registry.load_ranking_model", load)
+    assert run("--user", "8", code=2).stderr == "reckon: user '8': is not in the data set. Fix: nearest ids: 7.\n"
 
 
 def test_streaming_shows_the_same_text_and_items():

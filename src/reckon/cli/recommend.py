@@ -86,12 +86,17 @@ def _recommend_items(
     console: Console, run: Path, user: str | None, history: str | None, k: int, stream: bool, data: Path | None
 ) -> None:
     from reckon.data.titles import parse_history
+    from reckon.methods.finished import data_path_of
     from reckon.methods.registry import load_ranking_model
     from reckon.runs.read import dataset_of
 
-    model = load_ranking_model(run)
+    dataset = None
     if user is not None:
-        example = model.example_of_user(dataset_of(run, model.data_path, data), user)
+        dataset = dataset_of(run, data_path_of(run), data)
+        dataset.latest(user, 1)  # an unknown user is refused before the model is loaded
+    model = load_ranking_model(run)
+    if dataset is not None and user is not None:
+        example = model.example_of_user(dataset, user)
     else:
         example = model.example_of(parse_history(model.catalog, history or ""))
     render_history(console, model.catalog, [int(item) for item in example.seen])

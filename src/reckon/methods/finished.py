@@ -1,8 +1,9 @@
-"""The task and the table name of a finished run of any method.
+"""The task, the data path and the table name of a finished run of any method.
 
-Entry points: `task_of`, `name_of`, `names_of`. Loads no model; `reckon.methods.registry.load_ranking_model` does.
+Entry points: `task_of`, `data_path_of`, `name_of`, `names_of`. Loads no model; `reckon.methods.registry.load_ranking_model` does.
 """
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,16 @@ def task_of(run: Path) -> Task:
     """Task of a finished run: rank the catalog, or predict ratings. Raises CheckpointError where there is no finished
     run."""
     return method_of(run).task
+
+
+def data_path_of(run: Path) -> Path | None:
+    """Where the data set of a finished run was when it was trained; None where the run does not say."""
+    file = run / method_of(run).saved_as
+    try:
+        recorded = json.loads(file.read_text(encoding="utf-8"))["data"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise CheckpointError(run, f"{file.name} is missing or damaged", "copy the whole run directory again") from None
+    return Path(recorded) if recorded else None
 
 
 def title_of(run: Path) -> str:

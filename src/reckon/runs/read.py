@@ -73,11 +73,13 @@ def dataset_of(run: Path, recorded: Path | None, data: str | Path | None) -> Dat
         data: where it is now; None: where it was.
 
     Raises:
-        CheckpointError: nobody says where the data is, or its checksum or split differs from that of the training.
+        CheckpointError: nobody says where the data is, it is gone, or its checksum or split differs from that of the training.
     """
     path = Path(data) if data is not None else recorded
     if path is None:
         raise CheckpointError(run, "does not name its data set", "give it with --data")
+    if data is None and not path.exists():
+        raise CheckpointError(run, f"was trained on {path}, which is gone", "say where the data set is now: --data DIR")
     dataset = Dataset.load(path)
     check_trained_on(run, dataset)
     return dataset

@@ -144,6 +144,11 @@ def test_moved_data_is_found_where_it_is_said_to_be(place, tmp_path):
     assert dataset.path == tmp_path / "moved"
 
 
+def test_data_that_is_gone_names_the_option_that_finds_it(place):
+    with pytest.raises(CheckpointError, match=r"which is gone\. Fix: .*--data DIR"):
+        dataset_of(place / "run", place / "gone", None)
+
+
 def test_a_run_of_the_other_task_and_no_run_at_all_are_refused(place, tmp_path):
     (tmp_path / "r2ec.json").touch()
     assert (task_of(place / "run"), task_of(tmp_path)) == ("rating", "ranking")

@@ -16,7 +16,7 @@ from reckon.data.ratings import Rated, RatingExample, Scale, rating_context
 from reckon.data.titles import parse_history
 from reckon.errors import CheckpointError, DataError
 from reckon.evaluation.rating.examples import ShownRating, shown_rating
-from reckon.methods.finished import task_of
+from reckon.methods.finished import data_path_of, task_of
 from reckon.methods.reczero import RecZero
 from reckon.methods.registry import load_rating_model
 from reckon.runs.read import dataset_of
@@ -74,9 +74,11 @@ def rate_now(
         raise CheckpointError(run, "ranks items and predicts no ratings", "use `R2ec.recommend`")
     if (user is None) == (history is None):
         raise DataError("user and history", "need exactly one of them", "give a user or ratings")
+    dataset = dataset_of(run, data_path_of(run), data)
+    if user is not None:
+        check_user(dataset, user)
     with quiet_transformers():
         model = load_rating_model(run)
-    dataset = dataset_of(run, model.data_path, data)
     example = _example(model, dataset, find_item(dataset.catalog, item), user, history)
     rated = model.rate([example], samples=samples)
     prediction, spread = (
@@ -97,7 +99,6 @@ def rate_now(
 def _example(model: RecZero, dataset: Dataset, item: int, user: str | None, history: str | None) -> RatingExample:
     who: str | list[Rated]
     if user is not None:
-        check_user(dataset, user)
         who = user
     else:
         typed = parse_ratings(dataset.catalog, history or "", model.scale)
