@@ -94,7 +94,10 @@ def _recommend_items(
     if user is not None:
         dataset = dataset_of(run, data_path_of(run), data)
         dataset.latest(user, 1)  # an unknown user is refused before the model is loaded
-    model = load_ranking_model(run)
+    from reckon.training.loop import quiet_transformers
+
+    with quiet_transformers():
+        model = load_ranking_model(run)
     if dataset is not None and user is not None:
         example = model.example_of_user(dataset, user)
     else:

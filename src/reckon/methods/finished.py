@@ -1,6 +1,7 @@
 """The task, the data path and the table name of a finished run of any method.
 
-Entry points: `task_of`, `data_path_of`, `name_of`, `names_of`. Loads no model; `reckon.methods.registry.load_ranking_model` does.
+Entry points: `task_of`, `data_path_of`, `name_of`, `names_of`. Loads no model;
+`reckon.methods.registry.load_ranking_model` does.
 """
 
 import json

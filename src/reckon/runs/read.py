@@ -73,7 +73,8 @@ def dataset_of(run: Path, recorded: Path | None, data: str | Path | None) -> Dat
         data: where it is now; None: where it was.
 
     Raises:
-        CheckpointError: nobody says where the data is, it is gone, or its checksum or split differs from that of the training.
+        CheckpointError: nobody says where the data is, it is gone, or its checksum or split differs from that of
+            the training.
     """
     path = Path(data) if data is not None else recorded
     if path is None:
