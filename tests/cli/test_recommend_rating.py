@@ -79,6 +79,7 @@ def test_an_item_that_the_user_rated_already_is_said(recommend):
         (("--rate", "Calm Sea; Dark Crime", "--user", "u03"), "names 2 items"),
         (("--rate", "Calm Sea", "--user", "u3"), "nearest ids: u13, u03"),
         (("--rate", "Calm Sea", "--history", "Dark Crime"), "title=rating"),
+        (("--rate", "Calm Sea", "--history", "Dark Crime; Calm Sea=2"), "titles without a rating"),
         (("--rate", "Calm Sea", "--history", "Dark Crime=6"), "is not on the scale of 1 to 5"),
         (("--rate", "Calm Sea", "--history", " "), "holds no rating"),
         (("--rate", "Calm Sea", "--history", "Dark Crim=2"), "did you mean 'Dark Crime'"),

@@ -55,3 +55,8 @@ def test_an_empty_history_is_no_untitled_item():
     catalog = Catalog(pa.table({"item_id": ["a", "b"], "title": ["", "Heat"]}))
     with pytest.raises(DataError, match="names no item"):
         parse_history(catalog, "")
+
+
+def test_a_title_with_a_rating_says_how_to_write_it():
+    with pytest.raises(DataError, match=r"has a rating, which this history cannot use\. Fix: write 'Persuasion'"):
+        parse_history(CATALOG, "Heat (1995); Persuasion=2")

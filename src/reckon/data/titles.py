@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 SEPARATOR = ";"  # titles hold commas far more often than semicolons
 SUGGESTIONS = 3
+RATED = re.compile(r"(.*\S)\s*=\s*-?\d+(?:\.\d+)?")  # `title=4`, as histories of ratings are typed
 WORD = re.compile(r"\w+")
 
 
@@ -44,6 +45,8 @@ def parse_history(catalog: "Catalog", text: str) -> list[int]:
             history.append(by_id[name])
         elif found := by_title.get(_folded(name)):
             history.append(_only(catalog, name, found))
+        elif (rated := RATED.fullmatch(name)) and (rated[1] in by_id or _folded(rated[1]) in by_title):
+            raise DataError(f"title {name!r}", "has a rating, which this history cannot use", f"write {rated[1]!r}")
         else:
             raise DataError(f"title {name!r}", "is not in the catalog", _suggestion(catalog, by_title, name))
     return history

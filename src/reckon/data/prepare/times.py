@@ -1,7 +1,8 @@
 """Turn a column of times in any usual form into microseconds since 1970, or say which row cannot be read.
 
 Entry points: `moment_sql`; `refuse_rounded`, for times that their type has rounded. A column is read as one thing:
-numbers of one unit, or dates as text. Times are ordered by their full precision; the data set then stores whole seconds.
+numbers of one unit, or dates as text. Times are ordered by their full precision; the data set then stores whole
+seconds.
 """
 
 from typing import Literal

@@ -129,6 +129,8 @@ def parse_ratings(catalog: Catalog, text: str, scale: Scale) -> list[tuple[int, 
         title, rating = match[1], float(match[2])
         if not scale.contains(rating):
             raise DataError(f"rating {match[2]} of {title!r}", f"is not on the scale of {scale}", "give one that is")
+        if len(parse_history(catalog, title)) > 1:
+            raise DataError(f"history {title!r}", "has titles without a rating", 'write "title=4; title=5"')
         typed.append((find_item(catalog, title), rating))
         place = match.end()
     if not typed:
