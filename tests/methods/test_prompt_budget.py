@@ -167,3 +167,10 @@ def test_training_logs_cuts_of_prompts_and_the_context_limit(tmp_path, arm):
     shelf.train(tmp_path, "short", arm=arm, max_steps=1, prompt={"max_tokens": 58})
     (entry,) = steps(tmp_path / "short")
     assert entry["prompt/dropped_events"] > 0 and "prompt/context_limit" not in entry
+
+
+def test_item_texts_that_are_cut_are_counted(tmp_path, caplog):
+    model, _ = shelf.recommender(tmp_path, "no-reasoning", prompt={"item_tokens": 24})
+    with_titles(model, LONG["words"])
+    assert "1 of 1 item texts lose their end: more than 24 tokens" in caplog.text  # both new items have one text
+    assert all(len(ids) <= 24 for ids in model.item_prompts)

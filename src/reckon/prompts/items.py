@@ -5,6 +5,7 @@ Entry points: `item_text`, and `item_ids` for its tokens within a budget. Fields
 """
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from reckon.prompts.cutting import UNTITLED, cut_tokens, cut_words
 from reckon.prompts.plain import guarded, plain
 
 NOT_TEXT = ("item_id", "title")
+log = logging.getLogger(__name__)
 DEEPEST = 8  # levels of a nested value that are shown
 
 
@@ -72,6 +74,8 @@ def _json_of(text: str) -> list[Any] | dict[str, Any] | None:
 def item_ids(texts: Sequence[str], tokenizer: Any, end: str, most: int) -> list[list[int]]:
     """Token ids of item texts, each followed by `end`, with the tokenizer's start token if it has one.
 
+    A warning gives the number of texts that were cut.
+
     Args:
         texts: texts from `item_text`.
         tokenizer: the model's tokenizer.
@@ -84,7 +88,14 @@ def item_ids(texts: Sequence[str], tokenizer: Any, end: str, most: int) -> list[
     def length(text: str) -> int:
         return len(tokenizer(guarded(text, tokenizer) + end)["input_ids"])
 
-    for row, found in enumerate(ids):
-        if len(found) > most:
-            ids[row] = tokenizer(guarded(cut_tokens(texts[row], most, length), tokenizer) + end)["input_ids"]
+    long = [row for row, found in enumerate(ids) if len(found) > most]
+    for row in long:
+        ids[row] = tokenizer(guarded(cut_tokens(texts[row], most, length), tokenizer) + end)["input_ids"]
+    if long:
+        log.warning(
+            "%s of %s item texts lose their end: more than %s tokens (prompt.item_tokens, and the model's positions)",
+            f"{len(long):,}",
+            f"{len(texts):,}",
+            most,
+        )
     return ids
