@@ -27,6 +27,7 @@ from transformers import (
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import rotate_checkpoints
 
+from reckon.errors import CheckpointError
 from reckon.training.best import Best
 from reckon.training.schedule import rate_share
 
@@ -75,7 +76,8 @@ class CheckpointedTrainer(Trainer):
         state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
         validated = any(entry["step"] == state.global_step for entry in state.log_history if _is_validation(entry))
         spent = validated and bool(self.patience_steps) and self._best(state).is_spent(state.global_step)
-        if state.global_step < self.args.max_steps and not spent:
+        updates = self.args.max_steps if self.args.max_steps > 0 else state.max_steps  # else the epochs decided
+        if state.global_step < updates and not spent:
             return False
         self.state = state
         settle_best(state, Path(str(self.args.output_dir)))
@@ -162,9 +164,17 @@ class CheckpointedTrainer(Trainer):
 
 
 def settle_best(state: TrainerState, run: Path) -> None:
-    """Let the best checkpoint be the one below `run`: the run may have been moved, or begun from another directory."""
-    if state.best_metric is not None:
-        state.best_model_checkpoint = str(run / f"checkpoint-{state.best_global_step or 0}")
+    """Let the best checkpoint be the one below `run`: the run may have been moved, or begun from another directory.
+
+    Raises:
+        CheckpointError: it is not there; other weights would be kept in its place.
+    """
+    if state.best_metric is None:
+        return
+    best = run / f"checkpoint-{state.best_global_step or 0}"
+    if not best.is_dir():
+        raise CheckpointError(run, f"lacks {best.name}, its best checkpoint", "put it back, or start another run")
+    state.best_model_checkpoint = str(best)
 
 
 class _BestInRun(TrainerCallback):

@@ -1,6 +1,8 @@
 """Training R2ec: a stopped run resumes bit for bit, and the signal handler is restored."""
 
+import json
 import os
+import shutil
 import signal
 import threading
 from pathlib import Path
@@ -122,6 +124,27 @@ def test_a_run_that_has_ended_is_only_written_again(arm, tmp_path, whole):
     train(tmp_path, "run", resume=True, **changes)
     assert sorted(path.name for path in (tmp_path / "run").glob("checkpoint-*")) == before
     assert_same_run(whole(**changes), tmp_path / "run")
+
+
+def test_a_run_that_counts_epochs_resumes_to_its_end(tmp_path, whole):
+    changes = dict(arm="no-reasoning", max_steps=-1, num_epochs=2.0)
+    with pytest.raises(Interrupted):
+        train(tmp_path, "stopped", At(3, interrupt), **changes)
+    train(tmp_path, "stopped", resume=True, **changes)
+    assert steps(tmp_path / "stopped")[-1]["step"] == 6
+    train(tmp_path, "stopped", resume=True, **changes)  # now it has ended
+    assert_same_run(whole(**changes), tmp_path / "stopped")
+
+
+def test_a_run_without_its_best_checkpoint_is_refused(tmp_path):
+    run = tmp_path / "stopped"
+    with pytest.raises(Interrupted):
+        train(tmp_path, "stopped", At(5, interrupt), arm="no-reasoning")
+    state = json.loads((last_checkpoint(run) / "trainer_state.json").read_text())
+    best = f"checkpoint-{state['best_global_step']}"
+    shutil.rmtree(run / best)
+    with pytest.raises(CheckpointError, match=f"lacks {best}, its best"):
+        train(tmp_path, "stopped", resume=True, arm="no-reasoning")
 
 
 def test_a_run_whose_patience_is_spent_is_only_written_again(tmp_path):
