@@ -160,7 +160,6 @@ def known(wheel, inside, **changes):
             "inside": inside,
             "title": "Tiny",
             "licence": "apache-2.0",
-            "size": wheel.stat().st_size,
         }
         | changes
     )

