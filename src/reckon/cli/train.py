@@ -31,9 +31,7 @@ CONFIG_HELP = "YAML file over the preset; --set wins over it."
 ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help=CONFIG_HELP)]
 Resume = Annotated[
     bool,
-    typer.Option(
-        "--resume", help="Go on from the last checkpoint of the run directory, bit for bit, with its settings."
-    ),
+    typer.Option("--resume", help="Go on from the last checkpoint, bit for bit, with the settings of the run."),
 ]
 RunSeed = Annotated[int | None, typer.Option(min=0, help="Seed of everything random; overrides the config's.")]
 
