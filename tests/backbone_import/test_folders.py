@@ -7,7 +7,7 @@ from support.shelf import backbone_folder
 from transformers import AutoModelForCausalLM
 
 from reckon.backbone_import.importing import import_backbone
-from reckon.errors import CheckpointError
+from reckon.errors import CheckpointError, ConfigError
 
 
 def test_a_folder_keeps_its_weights_and_the_licence_of_its_card(tmp_path):
@@ -46,3 +46,9 @@ def test_a_hub_that_cannot_be_reached_is_one_line(tmp_path, monkeypatch):
         import_backbone("nobody/no-such-model", tmp_path / "out")
     assert "\n" not in str(error.value)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("slip", "meant"), [("smolm2", "smollm2"), ("miniLM", "minilm")])
+def test_a_slip_in_a_name_of_the_table_is_not_looked_up_in_the_hub(slip, meant, tmp_path):
+    with pytest.raises(ConfigError, match=f"did you mean {meant}"):
+        import_backbone(slip, tmp_path / "out")

@@ -192,6 +192,23 @@ def test_a_hub_id_is_looked_up(path, tmp_path, monkeypatch):
         load_backbone(path, device="cpu")
 
 
+@pytest.mark.parametrize("name", ["smolm2", "nobody/model"])
+def test_a_hub_that_does_not_answer_is_asked_once(name, tmp_path, monkeypatch):
+    asked = []
+
+    def model_info(self, name, timeout):
+        asked.append(name)
+        raise OSError("name or service not known")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", model_info)
+    monkeypatch.setattr("reckon.models.backbone.AutoTokenizer.from_pretrained", no_hub)
+    with pytest.raises(CheckpointError, match="the hub does not answer"):
+        load_backbone(name, device="cpu")
+    assert asked == [name]
+
+
 def test_a_file_is_no_folder_of_a_model(tmp_path):
     (tmp_path / "weights.bin").touch()
     with pytest.raises(CheckpointError, match="is no folder"):

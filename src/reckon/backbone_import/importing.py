@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,9 @@ def import_backbone(
         MissingExtraError: the package gguf is needed and absent.
     """
     name, out = str(source), Path(out)
+    near = get_close_matches(name, MODELS, n=1)
+    if name not in MODELS and near and not Path(source).exists():
+        raise ConfigError("SOURCE", name, "is no model of the table and no folder", f"did you mean {near[0]}")
     if wheel is not None and name not in MODELS:
         raise ConfigError("--wheel", str(wheel), f"{name} comes in no wheel", f"leave it out, or name {_names()}")
     with _space_on_disk(out), quiet_transformers(), new_directory(out) as folder:

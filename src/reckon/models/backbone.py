@@ -15,19 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import try_to_load_from_cache
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from reckon.errors import CheckpointError, ConfigError
+from reckon.models.hub import check_hub_id
 from reckon.models.precision import DType, Precision, settled
 from reckon.models.prefix import Prefix, PromptStates, choose_prefix
 from reckon.models.token_batch import TokenBatch, gather_rows
 from reckon.models.weights import weights_fingerprint
 
 ADAPTER, LORA_OUTPUT = "lora_", "lora_B"  # in names of weights; the second starts as zeros
-CONFIG = "config.json"
 LOAD_ERRORS = (OSError, ValueError, SafetensorError)
 LOGIT_SCALES = {"logits_scaling": -1, "logit_scale": 1, "lm_head_multiplier": 1}  # config field -> its power
 
@@ -236,7 +235,7 @@ def load_backbone(
     if Path(path).is_dir():
         path = Path(path).resolve()  # adapters store where their base lies; a relative path holds in one folder only
     else:
-        _check_hub_id(str(path))
+        check_hub_id(str(path))
     base = _base_of_adapters(Path(path))
     device = torch.device(device) if device is not None else default_device()
     weights = settled(dtype, adapters=base is not None or (lora is not None and lora.r > 0), device=device)
@@ -281,20 +280,6 @@ def load_backbone(
 def _causal_lm(path: str | Path, dtype: DType) -> Any:
     """Weights of a family that transformers itself knows; False, so that nobody is asked on the terminal."""
     return AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype), trust_remote_code=False)
-
-
-def _check_hub_id(path: str) -> None:
-    """Raise CheckpointError where a name can only be a path: a slip would be looked up in the hub for a minute."""
-    here = Path(path).expanduser()
-    if here.exists():
-        raise CheckpointError(path, "is no folder", "give a hub id or a folder with config.json, weights and tokenizer")
-    parts = path.replace("\\", "/").split("/")
-    local = here.is_absolute() or len(parts) > 2 or "" in parts or parts[0] in (".", "..", "~") or "\\" in path
-    if not local and len(parts) == 2 and Path(parts[0]).is_dir():  # a folder may bear an organisation's name
-        local = not isinstance(try_to_load_from_cache(path, CONFIG), str)
-    if local:
-        fix = "check the path, or give a hub id such as Qwen/Qwen3-0.6B"
-        raise CheckpointError(path, "there is no such folder", fix)
 
 
 def _foreign_code(path: object) -> CheckpointError:
