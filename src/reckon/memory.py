@@ -40,6 +40,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, Qwe
 
 from reckon.errors import ConfigError
 from reckon.methods.r2ec.item_term import CHUNK_TOKENS as ITEM_CHUNK
+from reckon.models.hub import check_hub_id
 from reckon.models.precision import BYTES, DType
 from reckon.models.scoring import SCORES_AT_ONCE
 from reckon.rollout.sampling import CHUNK_TOKENS
@@ -190,6 +191,7 @@ def read_shape(model: str) -> ModelShape:
 
     Raises:
         ConfigError: the folder or id has no readable config, or the shape is incomplete.
+        CheckpointError: there is no such folder, or the hub does not answer.
     """
     return shape_of(_config_of_numbers(model) if "=" in model else _load_config(model))
 
@@ -221,8 +223,10 @@ def _load_config(model: str) -> PretrainedConfig:
     fix = f"name a folder with a config.json, or give a shape such as {EXAMPLE_SHAPE}"
     if Path(model).exists() and not (Path(model) / "config.json").exists():
         raise ConfigError("model", model, "the folder has no config.json", fix)
+    if not Path(model).is_dir():
+        check_hub_id(model)
     try:
-        return AutoConfig.from_pretrained(model)
+        return AutoConfig.from_pretrained(model, trust_remote_code=False)
     except (OSError, ValueError) as error:
         problem = " ".join(str(error).split("\n")[0].split())
         raise ConfigError("model", model, f"its config cannot be read ({problem})", fix) from None

@@ -125,5 +125,5 @@ def test_any_model_of_sentence_transformers_is_an_encoder(library_folder, tmp_pa
 
 def test_a_library_model_that_is_not_there_is_refused(tmp_path):
     pytest.importorskip("sentence_transformers")
-    with pytest.raises(CheckpointError, match="cannot be loaded as a sentence encoder"):
+    with pytest.raises(CheckpointError, match="there is no such folder"):
         new_encoder(str(tmp_path / "nowhere"), TITLES, 8, 1.0)

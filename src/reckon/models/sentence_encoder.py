@@ -28,11 +28,13 @@ from torch.nn.functional import embedding_bag, normalize
 from reckon.data.examples import FloatArray
 from reckon.errors import CheckpointError, ConfigError, DataError, MissingExtraError
 from reckon.files import write_text
+from reckon.models.hub import check_hub_id
 from reckon.models.weights import weights_fingerprint
 
 STATIC = "static"
 STATIC_FILE, LIBRARY_FOLDER = "static_encoder.json", "sentence_transformer"
 EXTRA = "encoders"
+ORGANISATION = "sentence-transformers"  # of encoders that are named without one
 # Scripts that put no space between words are read letter by letter.
 UNSPACED = "\u0e00-\u0eff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 WORD = re.compile(rf"[{UNSPACED}]|[^\W_{UNSPACED}]+")
@@ -157,6 +159,8 @@ class LibraryEncoder:
             from sentence_transformers import SentenceTransformer
         except ImportError:
             raise MissingExtraError("sentence-transformers", EXTRA, f"the sentence encoder {name}") from None
+        if not Path(name).is_dir():
+            check_hub_id(name if "/" in name else f"{ORGANISATION}/{name}")
         try:
             return cls(SentenceTransformer(name))
         except (OSError, ValueError) as error:
