@@ -41,6 +41,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, Qwe
 from reckon.errors import ConfigError
 from reckon.methods.r2ec.item_term import CHUNK_TOKENS as ITEM_CHUNK
 from reckon.models.hub import check_hub_id
+from reckon.models.model_files import first_line
 from reckon.models.precision import BYTES, DType
 from reckon.models.scoring import SCORES_AT_ONCE
 from reckon.rollout.sampling import CHUNK_TOKENS
@@ -227,9 +228,8 @@ def _load_config(model: str) -> PretrainedConfig:
         check_hub_id(model)
     try:
         return AutoConfig.from_pretrained(model, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        problem = " ".join(str(error).split("\n")[0].split())
-        raise ConfigError("model", model, f"its config cannot be read ({problem})", fix) from None
+    except Exception as error:  # of whatever kind: a damaged config is the user's to mend
+        raise ConfigError("model", model, f"its config cannot be read ({first_line(error)})", fix) from None
 
 
 # Names as short as a command line wants them, and what a Hugging Face config calls them.

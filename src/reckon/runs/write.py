@@ -5,6 +5,7 @@
     checkpoint-N/          whole checkpoints (weights, optimiser, item table, trainer state)
     model/, METHOD.json    the best model, for `from_pretrained`; R2ec adds item_table.safetensors and items.parquet
     manifest.json          versions, seed, dataset checksum, hardware, seconds, which state was kept
+    checksums.json         of all these files, as `reckon.checksums` checks them; written last
     log.json               every logged step and validation, and which of them was kept
     trajectories/          Parquet parts: user, reply, reward and finish reason of every trajectory
     replies.sqlite         RPORec's Stage I: what was written about each training row
@@ -25,12 +26,15 @@ import pyarrow.parquet as pq
 import torch
 
 from reckon import __version__
+from reckon.checksums import CHECKSUMS_FILE, add_checksums
 from reckon.data import Dataset
 from reckon.errors import CheckpointError
 from reckon.files import whole_file, write_text
+from reckon.json_file import Each, Maybe, read_json
 from reckon.locks import LOCK_NAME
 from reckon.models.backbone import Backbone
 from reckon.rollout import Rollouts
+from reckon.runs.read import LOG_FILE, MANIFEST_FILE
 from reckon.training.best import Kept
 from reckon.training.checkpoints import STAGING, last_checkpoint
 from reckon.training.one_process import require_one_process
@@ -73,7 +77,7 @@ def starting_point(out: Path, resume: bool, identity: Mapping[str, str]) -> Path
             raise CheckpointError(out, "holds no whole checkpoint to resume", "start it without --resume")
         refuse_other(out, identity)
         return checkpoint
-    if checkpoint is not None or (out / "manifest.json").exists():
+    if checkpoint is not None or (out / MANIFEST_FILE).exists():
         raise CheckpointError(out, "already holds a run", "continue it with --resume, or choose another directory")
     found = out.iterdir() if out.is_dir() else ()
     strangers = sorted(path.name for path in found if path.name not in UNFINISHED and not any(map(path.match, LEFT)))
@@ -84,12 +88,16 @@ def starting_point(out: Path, resume: bool, identity: Mapping[str, str]) -> Path
     return None
 
 
+def begun_of(out: Path) -> dict[str, Any]:
+    """What `begun.json` holds. Raises CheckpointError where it is missing or damaged."""
+    shape = {CHANGES: Maybe([Each(list)])}
+    begun: dict[str, Any] = read_json(out / BEGUN_FILE, shape, fix="start again in another directory")
+    return begun
+
+
 def refuse_other(out: Path, identity: Mapping[str, str]) -> None:
     """Refuse to go on with a run that was begun with another identity, as `starting_point` keeps it."""
-    try:
-        begun = json.loads((out / BEGUN_FILE).read_text())
-    except (OSError, ValueError):
-        raise CheckpointError(out, f"has no readable {BEGUN_FILE}", "start again in another directory") from None
+    begun = begun_of(out)
     for name, value in identity.items():
         if name not in begun:
             fix = (
@@ -108,7 +116,7 @@ def record_changes(out: Path, changed: Mapping[str, tuple[Any, Any]]) -> None:
     """Keep in `begun.json` which settings a resume changed, from what to what; the manifest repeats it."""
     begun = out / BEGUN_FILE
     if changed and begun.exists():
-        about = json.loads(begun.read_text(encoding="utf-8"))
+        about = begun_of(out)
         about[CHANGES] = [*about.get(CHANGES, []), {name: list(both) for name, both in changed.items()}]
         write_json(begun, about)
 
@@ -156,7 +164,7 @@ def write_run(
     greater_is_better: bool = True,
     stage: str | None = None,
 ) -> None:
-    """Write `log.json` and `manifest.json`.
+    """Write `log.json`, `manifest.json`, and their checksums beside those of the model.
 
     Args:
         config: has a seed and an arm.
@@ -184,14 +192,16 @@ def write_run(
         "versions": {name: version(name) for name in ("torch", "transformers", "accelerate", "peft", "safetensors")},
         "python": platform.python_version(),
         "hardware": hardware(),
+        "checksums": CHECKSUMS_FILE,
     }
     if (out / BEGUN_FILE).exists():
-        changes = json.loads((out / BEGUN_FILE).read_text(encoding="utf-8")).get(CHANGES)
+        changes = begun_of(out).get(CHANGES)
         manifest |= {CHANGES: changes} if changes else {}
     if stage is not None:
         manifest["stage"] = stage
-    write_json(out / "log.json", [*log, {"step": log[-1]["step"], "kept_step": kept.step, "outcome": kept.words}])
-    write_json(out / "manifest.json", manifest)
+    write_json(out / LOG_FILE, [*log, {"step": log[-1]["step"], "kept_step": kept.step, "outcome": kept.words}])
+    write_json(out / MANIFEST_FILE, manifest)
+    add_checksums(out, [LOG_FILE, MANIFEST_FILE, *(path.name for path in out.glob("*.yaml"))])
 
 
 def hardware() -> str:

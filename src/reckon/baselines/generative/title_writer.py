@@ -310,8 +310,7 @@ class TitleWriter:
     def save(self, folder: Path) -> None:
         """Write the model, its tokenizer, and the item and action words of the prompt."""
         with quiet_transformers():
-            self.backbone.model.save_pretrained(folder / MODEL_FOLDER)
-        self.backbone.tokenizer.save_pretrained(folder / MODEL_FOLDER)
+            self.backbone.save(folder / MODEL_FOLDER)
         write_text(folder / WRITER_FILE, json.dumps(self.words, ensure_ascii=False))
 
     @classmethod

@@ -27,6 +27,7 @@ from reckon.identity import source_identity
 from reckon.locks import locked
 from reckon.methods.recone.config import SFTSettings
 from reckon.models.backbone import Backbone
+from reckon.models.model_files import save_model
 from reckon.prompts import prompt_ids
 from reckon.teachers.files import Trace, load_traces
 from reckon.training.arguments import adamw, backbone_to_train, common_arguments, use_one_device
@@ -251,9 +252,8 @@ def _save(backbone: Backbone, out: Path, settings: SFTSettings, seed: int, repor
     model = backbone.model.merge_and_unload() if hasattr(backbone.model, "peft_config") else backbone.model
     record = {"settings": asdict(settings), "seed": seed, **asdict(report), "path": str(report.path)}
     with new_directory(out) as folder, quiet_transformers():
-        model.save_pretrained(folder)
-        backbone.tokenizer.save_pretrained(folder)
         (folder / REPORT_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        save_model(model, backbone.tokenizer, folder)
 
 
 def _begun(backbone: str | Path, traces: Sequence[Trace], settings: SFTSettings, seed: int) -> dict[str, Any]:
