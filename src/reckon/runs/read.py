@@ -39,13 +39,18 @@ def check_run(run: Path) -> None:
     check_files(run, required=required)
 
 
-def config_of(run: Path, cls: type[ConfigT]) -> ConfigT:
-    """The settings that `save_pretrained` left with a model.
+def config_of(run: Path, cls: type[ConfigT], name: str = CONFIG_FILE) -> ConfigT:
+    """The settings of a saved model, or those with which a run began.
+
+    Args:
+        run: the folder.
+        cls: class of the settings.
+        name: their file.
 
     Raises:
         CheckpointError: they cannot be read, or lack a section, which would be read as its defaults.
     """
-    file = run / CONFIG_FILE
+    file = run / name
     try:
         found = read_settings(file)
         for field in fields(cls):  # type: ignore[arg-type]

@@ -36,7 +36,7 @@ from reckon.models.backbone import Backbone
 from reckon.rollout import Rollouts
 from reckon.runs.read import LOG_FILE, MANIFEST_FILE
 from reckon.training.best import Kept
-from reckon.training.checkpoints import STAGING, last_checkpoint
+from reckon.training.checkpoints import STAGING, checkpoint_to_resume, last_checkpoint
 from reckon.training.one_process import require_one_process
 
 BEGUN_FILE = "begun.json"
@@ -71,13 +71,12 @@ def starting_point(out: Path, resume: bool, identity: Mapping[str, str]) -> Path
         CheckpointError: `resume` without a checkpoint or with another identity, or a fresh start where anything is.
     """
     require_one_process()
-    checkpoint = last_checkpoint(out)
     if resume:
-        if checkpoint is None:
+        if last_checkpoint(out) is None:
             raise CheckpointError(out, "holds no whole checkpoint to resume", "start it without --resume")
         refuse_other(out, identity)
-        return checkpoint
-    if checkpoint is not None or (out / MANIFEST_FILE).exists():
+        return checkpoint_to_resume(out)
+    if last_checkpoint(out) is not None or (out / MANIFEST_FILE).exists():
         raise CheckpointError(out, "already holds a run", "continue it with --resume, or choose another directory")
     found = out.iterdir() if out.is_dir() else ()
     strangers = sorted(path.name for path in found if path.name not in UNFINISHED and not any(map(path.match, LEFT)))

@@ -24,6 +24,7 @@ from transformers import PrinterCallback, TrainerCallback
 from reckon.errors import CheckpointError, DataError, MissingExtraError, ReckonError
 from reckon.files import check_target, new_directory
 from reckon.identity import source_identity
+from reckon.json_file import read_json
 from reckon.locks import locked
 from reckon.methods.recone.config import SFTSettings
 from reckon.models.backbone import Backbone
@@ -31,7 +32,13 @@ from reckon.models.model_files import save_model
 from reckon.prompts import prompt_ids
 from reckon.teachers.files import Trace, load_traces
 from reckon.training.arguments import adamw, backbone_to_train, common_arguments, use_one_device
-from reckon.training.checkpoints import CheckpointedTrainer, Interrupted, StopOnInterrupt, last_checkpoint
+from reckon.training.checkpoints import (
+    CheckpointedTrainer,
+    Interrupted,
+    StopOnInterrupt,
+    checkpoint_to_resume,
+    last_checkpoint,
+)
 from reckon.training.loop import quiet_transformers, shown_steps
 from reckon.training.one_process import require_one_process
 
@@ -265,15 +272,14 @@ def _begun(backbone: str | Path, traces: Sequence[Trace], settings: SFTSettings,
 
 def _starting_point(work: Path, resume: bool, begun: dict[str, Any]) -> Path | None:
     """Checkpoint to resume from; None for a new fine-tuning, whose settings are then written."""
-    checkpoint = last_checkpoint(work)
     if resume:
-        if checkpoint is None:
+        if last_checkpoint(work) is None:
             raise CheckpointError(work, "holds no whole checkpoint to resume", "start without --resume")
-        before = json.loads((work / BEGUN_FILE).read_text(encoding="utf-8"))
+        before = read_json(work / BEGUN_FILE, dict, fix="delete the folder and start again")
         if other := [name for name, value in begun.items() if before.get(name) != value]:
             raise CheckpointError(work, f"was begun with other {', '.join(other)}", "repeat them, or delete it")
-        return checkpoint
-    if checkpoint is not None:
+        return checkpoint_to_resume(work)
+    if last_checkpoint(work) is not None:
         raise CheckpointError(work, "holds an unfinished fine-tuning", "continue it with --resume, or delete it")
     work.mkdir(parents=True, exist_ok=True)
     (work / BEGUN_FILE).write_text(json.dumps(begun), encoding="utf-8")
