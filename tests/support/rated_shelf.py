@@ -12,7 +12,7 @@ from reckon.methods.reczero import RecZero
 from reckon.methods.reczero.config import RatingPromptConfig, RecZeroConfig
 from reckon.methods.reczero.model import RatedExamples
 from reckon.models.backbone import LoraSettings
-from reckon.prompts.rating import parse_rating
+from reckon.prompts.rating_reply import parse_rating
 from reckon.rl.grpo import GRPOSettings
 from reckon.rollout import SamplingConfig
 from reckon.training.config import TrainingConfig

@@ -10,18 +10,10 @@ from support import shelf
 from support.classroom import completion, endpoint, reply
 
 from reckon.errors import ConfigError, DataError
-from reckon.teachers.teachers import (
-    CHECK,
-    HINTED,
-    FileTeacher,
-    LocalTeacher,
-    OpenAITeacher,
-    Question,
-    TeacherFailure,
-    TeacherRefused,
-    reply_of,
-    retry_after,
-)
+from reckon.teachers.file_teacher import FileTeacher
+from reckon.teachers.local_teacher import LocalTeacher
+from reckon.teachers.openai_teacher import OpenAITeacher, reply_of, retry_after
+from reckon.teachers.teacher import CHECK, HINTED, Question, TeacherFailure, TeacherRefused
 
 QUESTION = Question(3, "u1", "b1", 5, [{"role": "user", "content": "rate it"}])
 

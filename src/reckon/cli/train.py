@@ -18,7 +18,7 @@ from reckon.methods.method import WHOLE, Method, Option, imported
 from reckon.methods.registry import METHODS
 
 if TYPE_CHECKING:
-    from reckon.teachers.teachers import Teacher
+    from reckon.teachers.teacher import Teacher
 
 PRESET_HELP = {
     "paper": "the published method",

@@ -30,7 +30,7 @@ from reckon.models.backbone import load_backbone
 from reckon.progress import phase
 from reckon.prompts import rporec
 from reckon.prompts.r2ec import MARKER
-from reckon.prompts.rating import BAD, GOOD, TAGS
+from reckon.prompts.rating_reply import BAD, GOOD, TAGS
 from reckon.small_backbone.induction import start_with_induction
 from reckon.small_backbone.lexical import start_from_words
 from reckon.small_backbone.next_item_texts import PretrainingText, item_documents, pretraining_texts, shuffled

@@ -16,7 +16,7 @@ from reckon.errors import CheckpointError, ConfigError, DataError
 from reckon.methods.reczero import RecZero
 from reckon.methods.reczero.config import RecZeroConfig, preset
 from reckon.models.backbone import LoraSettings
-from reckon.prompts.rating import REPLY_END, parse_rating
+from reckon.prompts.rating_reply import REPLY_END, parse_rating
 from reckon.rl.grpo import GRPOSettings
 
 

@@ -32,8 +32,8 @@ def core_of_train(workspace: Workspace, k: int) -> None:
     """Count the events of the training period of a temporal split.
 
     Users and items with too few events there go altogether; those first seen later stay, as nobody could have counted
-    them. What goes moves the end of the training period; where it moves to the front, the count begins anew, so that no
-    event of the later periods is ever counted.
+    them. Dropping events moves the end of the training period. Where it moves to an earlier time, the count begins
+    anew, so no event of a later period is ever counted.
     """
     cut = _training_end(workspace, "true")
     while True:

@@ -14,7 +14,7 @@ from reckon.data.ratings import Rated, RatingExample, RatingExamples
 from reckon.evaluation.result import FIRST_ROWS, WORST_ROWS
 from reckon.methods.reczero import RecZero
 from reckon.methods.reczero.model import RatedExamples
-from reckon.prompts.rating import BAD, BLOCKS, GOOD, parse_rating
+from reckon.prompts.rating_reply import BAD, BLOCKS, GOOD, parse_rating
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from reckon.evaluation.rating.measure import DIFFERENCES, METRICS
 from reckon.methods.reczero import RecZero
 from reckon.metrics.rating import RatingResult, rating_summary
 from reckon.prompts.blocks import shuffled_words
-from reckon.prompts.rating import NUMBER, REPLY_END
+from reckon.prompts.rating_reply import NUMBER, REPLY_END
 from reckon.rollout import SamplingConfig
 
 OPENING = "<rate>"

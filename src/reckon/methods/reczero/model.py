@@ -33,15 +33,8 @@ from reckon.files import whole_file, write_text
 from reckon.methods.reczero.config import RecZeroConfig, preset
 from reckon.models.backbone import Backbone, load_backbone
 from reckon.prompts.cutting import prompt_limit
-from reckon.prompts.rating import (
-    LEAST_ITEM_TOKENS,
-    REPLY_END,
-    FittedPrompt,
-    ParsedRating,
-    bare_tokens,
-    fitted_prompt,
-    parse_rating,
-)
+from reckon.prompts.rating import LEAST_ITEM_TOKENS, FittedPrompt, bare_tokens, fitted_prompt
+from reckon.prompts.rating_reply import REPLY_END, ParsedRating, parse_rating
 from reckon.rollout import Rollouts, SamplingConfig, SharedPrefixEngine
 from reckon.runs.read import config_of
 from reckon.training.arguments import backbone_to_train

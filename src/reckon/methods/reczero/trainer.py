@@ -25,7 +25,7 @@ from reckon.methods.reczero.config import RecZeroConfig
 from reckon.methods.reczero.model import RecZeroModel
 from reckon.metrics.rating import RatingResult, absolute_errors, squared_errors
 from reckon.progress import phase
-from reckon.prompts.rating import REPLY_END, parse_rating
+from reckon.prompts.rating_reply import REPLY_END, parse_rating
 from reckon.rl.policy_trainer import ExampleRows, PolicySettings, PolicyTrainer
 from reckon.rl.rewards.ranking import RewardFunction
 from reckon.rl.rewards.rating import rating_reward

@@ -29,7 +29,7 @@ from reckon.methods.rporec.stage_two import fit_reasoning
 from reckon.runs.read import check_trained_on, log_of, manifest_of
 from reckon.runs.write import BEGUN_FILE, refuse_other, starting_point, write_run
 from reckon.teachers.asking import Patience
-from reckon.teachers.teachers import Teacher
+from reckon.teachers.teacher import Teacher
 from reckon.training.checkpoints import last_checkpoint
 from reckon.training.loop import StepShare
 
