@@ -25,7 +25,7 @@ def test_a_long_message_keeps_its_beginning_and_its_fix():
 def test_a_message_that_is_too_long_loses_the_beginning_of_its_path_first():
     path, rule = f"/{'folder/' * 30}runs/shop", "is float32, which rounds times: 3 rows share their user's time"
     message = one_line(f"{path}/events.parquet, field timestamp: {rule}. Fix: write it as int64.")
-    assert message == f"…shop/events.parquet, field timestamp: {rule}. Fix: write it as int64."
+    assert message == f"…/shop/events.parquet, field timestamp: {rule}. Fix: write it as int64."
 
 
 def test_what_a_terminal_would_obey_is_written_as_an_escape_and_lines_stay():

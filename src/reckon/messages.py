@@ -14,7 +14,7 @@ FEW = 8  # names that a list in a message holds
 FIX = ". Fix: "
 HIDDEN = "***"
 # What is left out of a long path, and what is kept of it.
-LONG_PATH = re.compile(r"(?:(?<=[\s'\"(])|^)[^\s'\"(]*/(?P<end>[^\s'\"/]{0,60}/[^\s'\"/]{1,80})(?=[\s'\",;:)]|$)")
+LONG_PATH = re.compile(r"(?:(?<=[\s'\"(])|^)[^\s'\"(]*(?P<end>/[^\s'\"/]{1,60}/[^\s'\"/]{1,80})(?=[\s'\",;:)]|$)")
 # The user and the secret of an address end at the last @, since a secret may hold blanks, slashes and @ unescaped. One
 # slash is enough: a path has lost the other.
 ADDRESS = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.\-]{0,40}:/{1,3})[^\s/@:'\"]*:[^\n]*@", re.IGNORECASE)
