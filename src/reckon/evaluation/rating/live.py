@@ -17,10 +17,10 @@ from reckon.data.titles import parse_history
 from reckon.errors import CheckpointError, DataError
 from reckon.evaluation.rating.examples import ShownRating, shown_rating
 from reckon.methods.finished import data_path_of, task_of
-from reckon.methods.reczero import RecZero
+from reckon.methods.reczero.model import RecZeroModel
 from reckon.methods.registry import load_rating_model
+from reckon.models.quiet import quiet_transformers
 from reckon.runs.read import dataset_of
-from reckon.training.loop import quiet_transformers
 
 # `title=4; title=4.5`. A title may hold `=` and `;`: it ends at the first `=number` before a semicolon or the end.
 TYPED = re.compile(r"\s*(.+?)\s*=\s*(-?[0-9]{1,9}(?:\.[0-9]{1,9})?)\s*(?:;|\Z)", re.DOTALL)
@@ -96,7 +96,7 @@ def rate_now(
     )
 
 
-def _example(model: RecZero, dataset: Dataset, item: int, user: str | None, history: str | None) -> RatingExample:
+def _example(model: RecZeroModel, dataset: Dataset, item: int, user: str | None, history: str | None) -> RatingExample:
     who: str | list[Rated]
     if user is not None:
         who = user
