@@ -22,7 +22,11 @@ def compare(
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option("--config", metavar="FILE", help="YAML file: methods, seeds, protocol, budget of tuning."),
+        typer.Option(
+            "--config",
+            metavar="FILE|NAME",
+            help="YAML file: methods, seeds, protocol, budget of tuning; or a name of `reckon config compare`.",
+        ),
     ] = None,
     out: Annotated[
         Path | None,
