@@ -12,9 +12,14 @@ from reckon.data.prepare.workspace import Workspace, named, quoted
 from reckon.data.scale import Scale
 from reckon.data.sources.header import check_names
 from reckon.errors import DataError
+from reckon.messages import cut
 
 WHOLE = r"[+-]?[0-9]+([.]0*)?"
 LARGEST = 1e9  # of a rating in either direction; float32, in which ratings are stored, holds whole numbers up to 1.6e7
+TRUTHS = "('true', 'false', 'yes', 'no', 't', 'f')"
+POSITIVES = "map a column of numbers, or none and select what counts: --where \"COLUMN = 'true'\""
+PARTED = r"[^\s,;|]+\s*[\s,;|]\s*[^\s,;|]+"  # two ids or more in one text
+MOST_PARTED = 0.9  # share of such texts above which they are lists
 RESERVED = "reckon_"  # prefix of the columns that are added to those of the items
 ROW_ORDER = "@row"  # mapped as position: the order of the file's rows
 
@@ -104,6 +109,8 @@ def store_interactions(
         where=where,
     )
     _keep_wanted(workspace, where)
+    if kinds["item_id"] == "VARCHAR":
+        _refuse_lists_as_text(workspace, f"{where}, field {_plain(columns['item_id'])}")
     if listed:
         _unroll(workspace, order, where)
         order = "position"
@@ -225,11 +232,30 @@ def _unroll(workspace: Workspace, order: str | None, where: str) -> None:
     workspace.run("ALTER TABLE unrolled RENAME TO staged", doing="unrolling histories")
 
 
+def _refuse_lists_as_text(workspace: Workspace, field: str) -> None:
+    """Refuse item ids that are whole histories as text: each user has one row, and its id several parts.
+
+    No such data could be split: every user would have one event.
+    """
+    ids, users, rows, example = workspace.row(
+        f"SELECT count(*) FILTER (WHERE regexp_matches(CAST(raw_item_id AS VARCHAR), '{PARTED}')), "
+        "count(DISTINCT raw_user_id), count(*), min(CAST(raw_item_id AS VARCHAR)) FROM staged"
+    )
+    if rows and users == rows and ids > MOST_PARTED * rows:
+        raise DataError(
+            field,
+            f"holds lists as text, such as {cut(example, 40)!r}, and every user has one row",
+            "write one row per interaction, or lists of ids in JSON lines or Parquet",
+        )
+
+
 def _number(workspace: Workspace, column: str, where: str, kind: str, *, required: bool = True) -> str:
     """SQL for a column as numbers; a value that is none is refused, an empty one too where it is required."""
     text = f"trim(CAST({column} AS VARCHAR))"
     value = f"TRY_CAST(nullif({text}, '') AS {kind})"
     given = "true" if required else f"NOT ({column} IS NULL OR {text} = '')"
+    if kind == "DOUBLE":
+        refuse(workspace, "staged", f"lower({text}) IN {TRUTHS}", column, where, "is a yes or no, no rating", POSITIVES)
     if kind == "BIGINT":  # a cast would round 1.5 to 2, and read 0x10
         wrong, problem = f"NOT coalesce(regexp_full_match({text}, '{WHOLE}'), false)", "is not a whole number"
         value = f"TRY_CAST(nullif(regexp_replace({text}, '[.]0*$', ''), '') AS {kind})"
