@@ -16,8 +16,7 @@ from reckon.messages import cut
 
 WHOLE = r"[+-]?[0-9]+([.]0*)?"
 LARGEST = 1e9  # of a rating in either direction; float32, in which ratings are stored, holds whole numbers up to 1.6e7
-TRUTHS = "('true', 'false', 'yes', 'no', 't', 'f')"
-POSITIVES = "map a column of numbers, or none and select what counts: --where \"COLUMN = 'true'\""
+YES, NO = "('true', 'yes', 't')", "('false', 'no', 'f')"  # labels of events, in place of ratings
 PARTED = r"[^\s,;|]+\s*[\s,;|]\s*[^\s,;|]+"  # two ids or more in one text
 MOST_PARTED = 0.9  # share of such texts above which they are lists
 RESERVED = "reckon_"  # prefix of the columns that are added to those of the items
@@ -135,6 +134,7 @@ def store_interactions(
     ]
     if "rating" in columns:
         field = f"{where}, field {_plain(columns['rating'])}"
+        _truths_as_numbers(workspace, "raw_rating", field)
         kept.append(f"{_number(workspace, 'raw_rating', field, 'DOUBLE', required=False)} AS rating")
     kept += [f"clean(CAST(raw_{name} AS VARCHAR)) AS {name}" for name in ("summary", "review") if name in columns]
     workspace.run(f"CREATE TABLE interactions AS SELECT {', '.join(kept)} FROM staged", doing="checking interactions")
@@ -249,13 +249,30 @@ def _refuse_lists_as_text(workspace: Workspace, field: str) -> None:
         )
 
 
+def _truths_as_numbers(workspace: Workspace, column: str, where: str) -> None:
+    """Make a column of yes and no, and of nothing else, one of 1 and 0, and say so: a ranking would count both."""
+    text = f"lower(trim(CAST({column} AS VARCHAR)))"
+    yes, no, given, example = workspace.row(
+        f"SELECT count(*) FILTER (WHERE {text} IN {YES}), count(*) FILTER (WHERE {text} IN {NO}), "
+        f"count(*) FILTER (WHERE {text} <> ''), min(CAST({column} AS VARCHAR)) FILTER (WHERE {text} IN {YES}) "
+        "FROM staged"
+    )
+    if not given or yes + no < given:
+        return
+    number = f"CASE WHEN {text} IN {YES} THEN 1.0 WHEN {text} IN {NO} THEN 0.0 END"
+    workspace.run(f"ALTER TABLE staged ALTER {column} TYPE DOUBLE USING {number}", doing="reading labels")
+    name = where.rpartition("field ")[2]
+    workspace.note(
+        f"{where}: {yes:,} yes and {no:,} no were read as ratings 1 and 0; a ranking counts both, unless "
+        f"--where \"{name} = '{example or 'true'}'\" selects one"
+    )
+
+
 def _number(workspace: Workspace, column: str, where: str, kind: str, *, required: bool = True) -> str:
     """SQL for a column as numbers; a value that is none is refused, an empty one too where it is required."""
     text = f"trim(CAST({column} AS VARCHAR))"
     value = f"TRY_CAST(nullif({text}, '') AS {kind})"
     given = "true" if required else f"NOT ({column} IS NULL OR {text} = '')"
-    if kind == "DOUBLE":
-        refuse(workspace, "staged", f"lower({text}) IN {TRUTHS}", column, where, "is a yes or no, no rating", POSITIVES)
     if kind == "BIGINT":  # a cast would round 1.5 to 2, and read 0x10
         wrong, problem = f"NOT coalesce(regexp_full_match({text}, '{WHOLE}'), false)", "is not a whole number"
         value = f"TRY_CAST(nullif(regexp_replace({text}, '[.]0*$', ''), '') AS {kind})"

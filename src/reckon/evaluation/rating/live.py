@@ -4,7 +4,6 @@ Entry points: `rate_now`, behind `reckon recommend RUN --rate ITEM`; `parse_rati
 shows all of the data set's ratings, the latest included. Writes no files.
 """
 
-import difflib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,6 @@ from reckon.runs.read import dataset_of
 
 # `title=4; title=4.5`. A title may hold `=` and `;`: it ends at the first `=number` before a semicolon or the end.
 TYPED = re.compile(r"\s*(.+?)\s*=\s*(-?[0-9]{1,9}(?:\.[0-9]{1,9})?)\s*(?:;|\Z)", re.DOTALL)
-NEAR_USERS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +74,7 @@ def rate_now(
         raise DataError("user and history", "need exactly one of them", "give a user or ratings")
     dataset = dataset_of(run, data_path_of(run), data)
     if user is not None:
-        check_user(dataset, user)
+        dataset.find_user(user)  # an unknown user is refused before the model is loaded
     with quiet_transformers():
         model = load_rating_model(run)
     example = _example(model, dataset, find_item(dataset.catalog, item), user, history)
@@ -136,14 +134,3 @@ def parse_ratings(catalog: Catalog, text: str, scale: Scale) -> list[tuple[int, 
     if not typed:
         raise DataError("history", "holds no rating", 'write "title=4; title=5", oldest first')
     return typed
-
-
-def check_user(dataset: Dataset, user: str) -> None:
-    """Raises DataError, with the nearest ids, for an unknown user."""
-    try:
-        dataset.find_user(user)
-    except DataError:
-        near = difflib.get_close_matches(user, map(str, dataset.user_ids), n=NEAR_USERS)
-        raise DataError(
-            f"user {user!r}", "is not in the data set", f"nearest ids: {', '.join(near) or 'none'}"
-        ) from None
