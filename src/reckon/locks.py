@@ -107,11 +107,14 @@ def folder_lock(folder: str | Path, part: str = "") -> Iterator[None]:
 
     Raises:
         BusyError: another process, or another thread, holds it.
+        DataError: it is a file, and not a part of one is held.
     """
     folder = real_path(folder)
     if not folder.name or len(os.fsencode(folder.name)) > LONGEST_NAME:
         problem = "is no folder to write" if not folder.name else f"has a name of more than {LONGEST_NAME} bytes"
         raise DataError(str(folder), problem, "choose another folder")
+    if not part and folder.exists() and not folder.is_dir():  # known before a model is loaded
+        raise DataError(str(folder), "is no directory", "name a directory that does not exist yet")
     name = folder.with_name(f"{folder.name}.{part}") if part else folder
     held = _held.get()
     if not held.isdisjoint([name, *folder.parents]):

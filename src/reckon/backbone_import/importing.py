@@ -24,8 +24,8 @@ from reckon.files import file_sha256, new_directory, write_text
 from reckon.locks import locked
 from reckon.models.backbone import load_backbone
 from reckon.models.precision import BYTES, DType
+from reckon.models.quiet import quiet_transformers
 from reckon.progress import phase
-from reckon.training.loop import quiet_transformers
 
 ENCODER_MARK = "modules.json"  # every folder of sentence-transformers has one
 NOTE = "README.md"

@@ -5,7 +5,9 @@ once; the library (and with it torch) is imported inside the command that needs 
 """
 
 import errno
+import os
 import signal
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, NoReturn
@@ -112,11 +114,11 @@ app.command(
 )(recommend)
 app.command(
     epilog="Example: reckon compare runs/shop-plain runs/shop runs/shop-rporec\n\n"
-    "Example: reckon compare --data data/books --config configs/compare-bookshop.yaml --out comparisons/books\n\n"
+    "Example: reckon compare --data data/books --config bookshop --out comparisons/books\n\n"
     "Example: reckon compare --data data/shop --config shop.yaml --workers 8 --set tuning.trials=16"
 )(compare)
 app.command(epilog="Example: reckon reason runs/shop-rporec --out stores/shop.sqlite")(reason)
-app.add_typer(config.app, name="config", help="List every setting, with its default and meaning.")
+app.add_typer(config.app, name="config", help="List every setting, with its meaning; print comparisons to start from.")
 app.command(epilog="Example: reckon doctor --model Qwen/Qwen2.5-0.5B-Instruct --group-size 4 --reply-length 512")(
     doctor
 )
@@ -124,8 +126,19 @@ app.command(epilog="Example: reckon doctor --model Qwen/Qwen2.5-0.5B-Instruct --
 
 def main() -> None:
     """Run the command line; the console script `reckon`."""
+    quiet_libraries()
     end_orderly()
     app(prog_name="reckon")
+
+
+def quiet_libraries() -> None:
+    """Keep bars of libraries, and warnings of what their next versions rename, off the terminal.
+
+    What the user has set in the environment stays.
+    """
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    warnings.filterwarnings("ignore", category=FutureWarning)
 
 
 def end_orderly() -> None:

@@ -20,11 +20,13 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from reckon.errors import CheckpointError, ConfigError
+from reckon.messages import cut
 from reckon.models.hub import check_hub_id
 from reckon.models.precision import DType, Precision, settled
 from reckon.models.prefix import Prefix, PromptStates, choose_prefix
 from reckon.models.token_batch import TokenBatch, gather_rows
 from reckon.models.weights import weights_fingerprint
+from reckon.progress import phase
 
 ADAPTER, LORA_OUTPUT = "lora_", "lora_B"  # in names of weights; the second starts as zeros
 LOAD_ERRORS = (OSError, ValueError, SafetensorError)
@@ -240,9 +242,10 @@ def load_backbone(
     device = torch.device(device) if device is not None else default_device()
     weights = settled(dtype, adapters=base is not None or (lora is not None and lora.r > 0), device=device)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
-        if base is None:
-            model: Any = _causal_lm(path, weights)
+        with phase(f"loading {cut(str(path), 80)}"):
+            tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+            if base is None:
+                model: Any = _causal_lm(path, weights)
     except LOAD_ERRORS as error:
         if "trust_remote_code" in str(error):
             raise _foreign_code(path) from error

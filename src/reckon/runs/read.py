@@ -7,7 +7,7 @@ Knows no method: a run's task and its name in tables are in `reckon.methods.fini
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from reckon.config import load_config
 from reckon.data import Dataset
@@ -42,9 +42,19 @@ def log_of(run: Path) -> list[dict[str, float]]:
     return log
 
 
-def outcome_of(run: Path) -> str:
-    """One sentence on which validated state a finished run kept, and whether it is better than the start."""
-    return next(str(entry["outcome"]) for entry in reversed(log_of(run)) if "outcome" in entry)
+class Outcome(NamedTuple):
+    """Which validated state a finished run kept."""
+
+    words: str
+    """One sentence."""
+    improved: bool
+    """Whether that state is better than the start."""
+
+
+def outcome_of(run: Path) -> Outcome:
+    """Which validated state a finished run kept, and whether it is better than the start."""
+    last = next(entry for entry in reversed(log_of(run)) if "outcome" in entry)
+    return Outcome(str(last["outcome"]), last["kept_step"] > 0)
 
 
 def facts_of(run: Path) -> dict[str, str]:

@@ -34,6 +34,7 @@ from reckon.prompts.rating_reply import BAD, GOOD, TAGS
 from reckon.small_backbone.induction import start_with_induction
 from reckon.small_backbone.lexical import start_from_words
 from reckon.small_backbone.next_item_texts import PretrainingText, item_documents, pretraining_texts, shuffled
+from reckon.small_backbone.purpose import record_purpose
 from reckon.small_backbone.rating_texts import rating_texts
 from reckon.small_backbone.rporec_texts import rporec_texts
 from reckon.small_backbone.tokenizer import train_tokenizer
@@ -195,6 +196,7 @@ def new_backbone(
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         save_config(config, folder / CONFIG_FILE)
+        record_purpose(folder, task)
     return out
 
 

@@ -27,12 +27,15 @@ from reckon.identity import source_identity
 from reckon.locks import locked
 from reckon.methods.recone.config import SFTSettings
 from reckon.models.backbone import Backbone
+from reckon.models.quiet import quiet_transformers
 from reckon.prompts import prompt_ids
 from reckon.teachers.files import Trace, load_traces
-from reckon.training.arguments import adamw, backbone_to_train, common_arguments, use_one_device
+from reckon.training.arguments import common_arguments, use_one_device
+from reckon.training.backbone import backbone_to_train
 from reckon.training.checkpoints import CheckpointedTrainer, Interrupted, StopOnInterrupt, last_checkpoint
-from reckon.training.loop import quiet_transformers, shown_steps
+from reckon.training.loop import shown_steps
 from reckon.training.one_process import require_one_process
+from reckon.training.optimizer import adamw
 
 REPORT_FILE = "recone_sft.json"
 BEGUN_FILE = "begun.json"

@@ -37,7 +37,7 @@ from reckon.prompts.rating import LEAST_ITEM_TOKENS, FittedPrompt, bare_tokens, 
 from reckon.prompts.rating_reply import REPLY_END, ParsedRating, parse_rating
 from reckon.rollout import Rollouts, SamplingConfig, SharedPrefixEngine
 from reckon.runs.read import config_of
-from reckon.training.arguments import backbone_to_train
+from reckon.training.backbone import backbone_to_train
 
 PROMPTS_AT_ONCE = 64  # prompts per inference batch
 META_FILE = "reczero.json"
