@@ -72,6 +72,7 @@ def starting_point(out: Path, resume: bool, identity: Mapping[str, str]) -> Path
         if checkpoint is None:
             raise CheckpointError(out, "holds no whole checkpoint to resume", "start it without --resume")
         refuse_other(out, identity)
+        _drop_later_parts(out / "trajectories", checkpoint)
         return checkpoint
     if checkpoint is not None or (out / "manifest.json").exists():
         raise CheckpointError(out, "already holds a run", "continue it with --resume, or choose another directory")
@@ -82,6 +83,14 @@ def starting_point(out: Path, resume: bool, identity: Mapping[str, str]) -> Path
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / BEGUN_FILE, dict(identity))
     return None
+
+
+def _drop_later_parts(trajectories: Path, checkpoint: Path) -> None:
+    """Remove trajectories of steps after the checkpoint, which a kill while it saved has left; they come again."""
+    step = int(checkpoint.name.rpartition("-")[2])
+    for part in trajectories.glob("part-*.parquet"):
+        if int(part.stem.partition("-")[2]) > step:
+            part.unlink()
 
 
 def refuse_other(out: Path, identity: Mapping[str, str]) -> None:
