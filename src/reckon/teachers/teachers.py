@@ -23,6 +23,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from reckon.errors import ConfigError, DataError, MissingExtraError, ReckonError
 from reckon.files import file_sha256
+from reckon.identity import source_identity
 from reckon.messages import HIDDEN, one_line, redacted
 from reckon.prompts.rating import REPLY_END
 from reckon.prompts.render import Message, prompt_ids
@@ -285,7 +286,7 @@ class LocalTeacher:
     @property
     def identity(self) -> dict[str, Any]:
         sampling = {"max_tokens": self.sampling.max_completion_length, "temperature": self.sampling.temperature}
-        return {"teacher": "local", "model": self.model, "seed": self.seed, **sampling}
+        return {"teacher": "local", "model": source_identity(self.model), "seed": self.seed, **sampling}
 
     def answers(self, question: Question) -> bool:
         return True
