@@ -6,13 +6,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 OUT ?= demo
-PYTEST_ARGS ?= -n 2 --dist loadfile
+PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 # `make real`: MODEL as `reckon backbone import` takes it, DATA as `reckon data prepare` takes it, with its options.
 REAL ?= real
 MODEL ?= smollm2
 DATA ?= bookshop
-ROWS ?= 100
+ROWS ?= 64
 TRAIN_ARGS ?=
 RESUME = $(if $(wildcard $(REAL)/$*/checkpoint-*),--resume)
 FIRST_TEST_USER = from reckon.data import Dataset; print(Dataset.load("$(REAL)/data").examples("test").user_ids[0])

@@ -47,7 +47,7 @@ def train_recone(folder: Path, seed: int) -> None:
     from reckon.data import Dataset
     from reckon.demo.rated_bookshop import demo_config
     from reckon.methods.train import train_run
-    from reckon.teachers.teachers import FileTeacher
+    from reckon.teachers.file_teacher import FileTeacher
     from reckon.teachers.traces import TraceSettings, make_traces
 
     dataset, config = Dataset.load(folder / "data"), demo_config(seed)

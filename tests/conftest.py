@@ -2,8 +2,11 @@
 
 import gc
 import os
+from pathlib import Path
 
 from hypothesis import HealthCheck, settings
+
+HERE = Path(__file__).parent
 
 # How long an example takes says how busy the machine is, and must not decide whether a test passes.
 settings.register_profile("reckon", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -16,6 +19,31 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # A test that reaches for a model hub must fail at once, not wait for a timeout.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+# Files that take longest, by the beginning of their path: begun first, so that no worker is left alone with one.
+LONG = (
+    "test_real.py",
+    "demo/",
+    "test_benchmarks.py",
+    "methods/r2ec/",
+    "methods/rec",
+    "methods/rporec/",
+    "baselines/test_best",
+    "reports/",
+    "comparison/",
+    "evaluation/",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Long files first. A worker takes one file after the other (`--dist loadfile`, in this order)."""
+
+    def place(item):
+        path = item.path.relative_to(HERE).as_posix() if item.path.is_relative_to(HERE) else ""
+        return next((number for number, start in enumerate(LONG) if path.startswith(start)), len(LONG))
+
+    items.sort(key=place)
 
 
 def pytest_collection_finish():

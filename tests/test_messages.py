@@ -22,6 +22,12 @@ def test_a_long_message_keeps_its_beginning_and_its_fix():
     assert said.startswith("--since = 'xxx") and said.endswith("x': is no date. Fix: write it as 2016-10-01.")
 
 
+def test_a_message_that_is_too_long_loses_the_beginning_of_its_path_first():
+    path, rule = f"/{'folder/' * 30}runs/shop", "is float32, which rounds times: 3 rows share their user's time"
+    message = one_line(f"{path}/events.parquet, field timestamp: {rule}. Fix: write it as int64.")
+    assert message == f"…/shop/events.parquet, field timestamp: {rule}. Fix: write it as int64."
+
+
 def test_what_a_terminal_would_obey_is_written_as_an_escape_and_lines_stay():
     assert printable("a\x1b[31m\nb\u202ec\x9b") == "a\\x1b[31m\nb\\u202ec\\x9b"
     assert cut("a\nb\x07" + "c" * 99, 9) == "a b\\x07c…"

@@ -92,6 +92,30 @@ def test_a_line_says_what_how_far_and_how_long(running, seconds, line):
     assert running.line(seconds) == line
 
 
+def test_a_long_phase_tells_how_long_it_will_last_once_its_first_units_are_done():
+    lines, running = PlainLines(first=5, interval=30), Phase("training", 101)
+    lines.begin(running, 0)
+    found = []
+    for now in range(60):  # a validation of nine seconds, then an update every ten
+        running.done = max(0, now // 10)
+        found += lines.due(now)
+    assert found == [
+        "training 0 of 101, 0:05",
+        "training 2 of 101, 0:20, about 16 min left",
+        "training 5 of 101, 0:50, about 16 min left",
+    ]
+
+
+def test_a_resumed_phase_is_measured_by_what_it_does_now():
+    lines, running = PlainLines(first=5, interval=30), Phase("training", 200)
+    lines.begin(running, 0)
+    found = []
+    for now in range(40):
+        running.done = 100 + now // 10
+        found += lines.due(now)
+    assert found[1] == "training 101 of 200, 0:10, about 16 min left"
+
+
 def test_a_note_stands_at_the_end_of_the_line_in_one_row():
     running = Phase("training", 10)
     running.done, running.note = 4, "loss 0.120\nreward 0.500"

@@ -13,6 +13,8 @@ CLIPPED = 4000  # characters of either end that are looked at
 FEW = 8  # names that a list in a message holds
 FIX = ". Fix: "
 HIDDEN = "***"
+# What is left out of a long path, and what is kept of it.
+LONG_PATH = re.compile(r"(?:(?<=[\s'\"(])|^)[^\s'\"(]*(?P<end>/[^\s'\"/]{1,60}/[^\s'\"/]{1,80})(?=[\s'\",;:)]|$)")
 # The user and the secret of an address end at the last @, since a secret may hold blanks, slashes and @ unescaped. One
 # slash is enough: a path has lost the other.
 ADDRESS = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.\-]{0,40}:/{1,3})[^\s/@:'\"]*:[^\n]*@", re.IGNORECASE)
@@ -25,7 +27,9 @@ BEARER = re.compile(r"\b(?P<kind>bearer\s+|sk-)[\w.\-]{16,}", re.IGNORECASE)
 
 
 def one_line(text: object, longest: int = LONGEST) -> str:
-    """A message as one printable line without secrets, its middle left out where it is too long.
+    """A message as one printable line without secrets.
+
+    One that is too long loses the beginnings of long paths, then its middle.
 
     A fix at its end stays readable: it is cut by itself.
     """
@@ -33,6 +37,8 @@ def one_line(text: object, longest: int = LONGEST) -> str:
     if len(text) > 2 * CLIPPED:
         text = f"{text[:CLIPPED]}…{text[-CLIPPED:]}"
     words = redacted(" ".join(printable(text).split()))
+    if len(words) > longest:
+        words = LONG_PATH.sub(r"…\g<end>", words)
     if len(words) <= longest:
         return words
     problem, mark, fix = words.rpartition(FIX)

@@ -2,9 +2,10 @@
 
 Entry point: `phase`. On a terminal each phase has a bar on standard error, drawn once the phase has lasted DELAY
 seconds and wiped when it ends; phases inside phases share one display. Elsewhere a phase writes its first line after
-FIRST_LINE seconds and the next at least every INTERVAL seconds, without escape codes:
+FIRST_LINE seconds and the next at least every INTERVAL seconds, without escape codes; one more tells how long a long
+phase will last, as soon as its first units are done:
 
-    encoding items 1,200 of 3,686, 0:31
+    encoding items 1,200 of 3,686, 0:31, about 2 min left
 
 Steps shorter than that show nothing at all.
 """
@@ -22,6 +23,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 DELAY = 2.0  # seconds before a bar is drawn
 FIRST_LINE = 5.0  # seconds before the first plain line of a phase
 INTERVAL = 30.0  # seconds between plain lines
+LONG = 60.0  # seconds that a phase must still take for its end to be told
 POLL = 0.2  # seconds between looks at the running phases
 Unit = Literal["count", "bytes", "percent"]
 
@@ -49,13 +51,14 @@ class Phase:
             return f"{written(self.done)} of {written(self.total)}"
         return written(self.done) if self.done > 0 else ""
 
-    def line(self, seconds: float) -> str:
-        """The plain line of this phase, `seconds` after it began."""
+    def line(self, seconds: float, left: float | None = None) -> str:
+        """The plain line of this phase, `seconds` after it began; `left` is how many more it will take, if known."""
         minutes, rest = divmod(int(seconds), 60)
         hours, minutes = divmod(minutes, 60)
         clock = f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
         begun = f"{self.description} {self.amount}".strip()
-        return ", ".join(part for part in (begun, clock, "; ".join(self.note.split("\n"))) if part)
+        estimate = "" if left is None or left < LONG else f"about {left / 60:,.0f} min left"
+        return ", ".join(part for part in (begun, clock, estimate, "; ".join(self.note.split("\n"))) if part)
 
 
 def _count(number: float) -> str:
@@ -73,6 +76,8 @@ class PlainLines:
         self.first, self.interval = first, interval
         self._begun: dict[Phase, float] = {}  # in the order they began: a later one is inside the earlier ones
         self._said: set[Phase] = set()
+        self._moved: dict[Phase, tuple[float, float]] = {}  # when its first units were seen to be done, and how many
+        self._estimated: set[Phase] = set()
         self._last: float | None = None
 
     def begin(self, phase: Phase, now: float) -> None:
@@ -83,18 +88,32 @@ class PlainLines:
         """A phase is over."""
         self._begun.pop(phase, None)
         self._said.discard(phase)
+        self._moved.pop(phase, None)
+        self._estimated.discard(phase)
 
     def due(self, now: float) -> list[str]:
-        """The lines to write now: the first of each phase that has lasted `first` seconds, and that of the innermost
-        such phase where the last line of any is `interval` seconds ago."""
+        """The lines to write now: the first of each phase that has lasted `first` seconds, its first with an estimate,
+        and that of the innermost such phase where the last line of any is `interval` seconds ago."""
+        for phase in self._begun:
+            if phase.done > 0:
+                self._moved.setdefault(phase, (now, phase.done))
         lasting = [phase for phase, begun in self._begun.items() if now - begun >= self.first]
-        due = [phase for phase in lasting if phase not in self._said]
+        long = {phase for phase in lasting if (self._left(phase, now) or 0) >= LONG}
+        due = [phase for phase in lasting if phase not in self._said or phase in long - self._estimated]
         if not due and lasting and self._last is not None and now - self._last >= self.interval:
             due = lasting[-1:]
         if due:
             self._last = now
             self._said |= set(due)
-        return [phase.line(now - self._begun[phase]) for phase in due]
+            self._estimated |= long & set(due)
+        return [phase.line(now - self._begun[phase], self._left(phase, now)) for phase in due]
+
+    def _left(self, phase: Phase, now: float) -> float | None:
+        """Seconds until a phase ends, at its pace since its first units; None where nobody can tell."""
+        since, before = self._moved.get(phase, (now, 0.0))
+        if phase.total is None or phase.done <= before or now <= since:
+            return None
+        return (now - since) * (phase.total - phase.done) / (phase.done - before)
 
 
 class _Display:

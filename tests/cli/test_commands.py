@@ -10,6 +10,7 @@ import yaml
 from typer.testing import CliRunner
 
 from reckon.cli import app
+from reckon.runs.read import Outcome
 
 runner = CliRunner()
 
@@ -58,7 +59,7 @@ def test_backbone_new(library, monkeypatch):
 
 def test_train_r2ec(library):
     train_run = library("reckon.methods.train", "train_run")
-    library("reckon.runs.read", "outcome_of", "Training brought nothing.")
+    library("reckon.runs.read", "outcome_of", Outcome("Kept the state after 5 updates.", True))
     said = run(
         *("train", "r2ec", "--data", "d", "--backbone", "org/name", "--out", "r", "--preset", "small", "--arm"),
         *("no-reasoning", "--set", "training.max_steps=5", "--set", "seed=2", "--resume"),
@@ -68,12 +69,20 @@ def test_train_r2ec(library):
     assert call["backbone"] == "org/name"
     assert (call["preset"], call["arm"], call["resume"]) == ("small", "no-reasoning", True)
     assert list(call["overrides"]) == ["training.max_steps=5", "seed=2"]
-    assert said == "Training brought nothing. Wrote r. Next: reckon evaluate r\n"
+    assert said == "Kept the state after 5 updates. Wrote r. Next: reckon evaluate r\n"
+
+
+def test_a_training_that_brought_nothing_does_not_lead_to_its_evaluation(library):
+    library("reckon.methods.train", "train_run")
+    library("reckon.runs.read", "outcome_of", Outcome("Training brought nothing.", False))
+    said = run("train", "r2ec", "--data", "d", "--backbone", "b", "--out", "r")
+    assert said.startswith("Training brought nothing. Wrote r. Next: train again with another preset")
+    assert "reckon evaluate" not in said
 
 
 def test_train_reczero(library):
     train_run = library("reckon.methods.train", "train_run")
-    library("reckon.runs.read", "outcome_of", "Training brought nothing.")
+    library("reckon.runs.read", "outcome_of", Outcome("Kept the state after 5 updates.", True))
     run(
         *("train", "reczero", "--data", "d", "--backbone", "org/name", "--out", "r", "--preset", "small", "--arm"),
         *("exact-answer", "--set", "training.max_steps=5", "--seed", "2", "--config", "c.yaml"),
@@ -86,7 +95,7 @@ def test_train_reczero(library):
 
 def test_train_recone_names_its_traces(library):
     train_run = library("reckon.methods.train", "train_run")
-    library("reckon.runs.read", "outcome_of", "Training brought nothing.")
+    library("reckon.runs.read", "outcome_of", Outcome("Kept the state after 5 updates.", True))
     run("train", "recone", "--data", "d", "--backbone", "b", "--traces", "t", "--out", "r")
     assert train_run.call_args.args == ("recone",)
     assert train_run.call_args.kwargs["traces"] == Path("t") and train_run.call_args.kwargs["preset"] == "paper"
@@ -94,7 +103,7 @@ def test_train_recone_names_its_traces(library):
 
 def test_train_rporec_asks_the_teacher_and_leaves_the_settings_to_the_run_it_starts_from(library):
     train_run = library("reckon.methods.train", "train_run")
-    library("reckon.runs.read", "outcome_of", "Training brought nothing.")
+    library("reckon.runs.read", "outcome_of", Outcome("Kept the state after 5 updates.", True))
     run(
         *("train", "rporec", "--data", "d", "--start", "s", "--stage", "rechead", "--out", "r", "--rounds", "1"),
         *("--teacher", "openai", "--model", "m", "--base-url", "http://localhost:1/v1", "--max-tokens", "7"),

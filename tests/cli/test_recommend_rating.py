@@ -5,7 +5,7 @@ from support import rated_shelf
 from typer.testing import CliRunner
 
 from reckon.cli import app
-from reckon.methods.reczero import RecZero
+from reckon.methods.reczero.model import RecZeroModel
 
 GOOD = rated_shelf.reply(4, match="[bold]calm suits[/bold]")
 
@@ -26,7 +26,7 @@ def recommend(trained, monkeypatch):
         def written(self, rollouts):
             return [replies[n % len(replies)] for n in range(len(rollouts))]
 
-        monkeypatch.setattr(RecZero, "replies", written)
+        monkeypatch.setattr(RecZeroModel, "replies", written)
         result = CliRunner().invoke(app, ["recommend", str(trained), *arguments])
         assert result.exit_code == code, result.output
         return result

@@ -10,13 +10,14 @@ from support import rated_shelf
 from reckon.comparison.config import ComparisonConfig, MethodConfig, load_comparison
 from reckon.comparison.rating.rows import rating_rows_of
 from reckon.comparison.registry import contestant
+from reckon.comparison.shipped import shipped_file, shipped_names
 from reckon.config import config_from
 from reckon.data.ratings import DEFAULT_WINDOW
 from reckon.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "compare.md").read_text(encoding="utf-8")
-SHIPPED = sorted((ROOT / "configs").glob("compare*.yaml"))
+SHIPPED = [shipped_file(name) for name in shipped_names()]
 
 
 def checked(config):
@@ -57,5 +58,16 @@ def test_the_quoted_refusal_of_both_tasks_is_the_real_one():
     assert f"reckon: {error.value}\n" in PAGE
 
 
-def test_the_shipped_files_are_there():
-    assert "compare-bookshop.yaml" in [file.name for file in SHIPPED]
+def test_the_shipped_files_are_there_and_say_what_they_are():
+    names = shipped_names()
+    assert {"baselines", "bookshop", "ratings"} <= set(names)
+    assert all(20 < len(about) < 120 and "reckon compare" not in about for about in names.values()), names
+
+
+def test_a_shipped_comparison_is_known_by_its_name_and_a_file_wins_over_it(tmp_path, monkeypatch):
+    assert load_comparison(Path("bookshop")) == load_comparison(shipped_file("bookshop"))
+    monkeypatch.chdir(tmp_path)
+    Path("bookshop").write_text("methods: [{method: popularity}, {method: ease}]\n")
+    assert [method.method for method in load_comparison(Path("bookshop")).methods] == ["popularity", "ease"]
+    with pytest.raises(ConfigError, match=r"movie\.yaml.*neither a file nor .*Fix: did you mean movielens"):
+        load_comparison(Path("movie.yaml"))

@@ -11,7 +11,8 @@ from reckon.data.examples import Event, Example
 from reckon.prompts import item_text, next_title, prompt_ids, r2ec, rporec
 from reckon.prompts.items import item_ids
 from reckon.prompts.plain import MARKS, guarded, plain, plain_words
-from reckon.prompts.rating import BLOCKS, parse_rating, rating_messages
+from reckon.prompts.rating import rating_messages
+from reckon.prompts.rating_reply import BLOCKS, parse_rating
 
 TOKENIZERS = {name: make() for name, make in FAMILIES.items()}
 HISTORY = Example("ann", (Event(0, 0, 4.0), Event(1, 90, 5.0)), -1, 100)

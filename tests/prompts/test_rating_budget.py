@@ -8,7 +8,8 @@ from support.tiny import tokenizer
 
 from reckon.errors import ConfigError
 from reckon.prompts import render
-from reckon.prompts.rating import TAGS, fitted_prompt, rating_messages
+from reckon.prompts.rating import fitted_prompt, rating_messages
+from reckon.prompts.rating_reply import TAGS
 
 LONG = example(
     [rated(n % 2, 1 + n % 5, f"summary {n}", "dark tide " * 30, "ann") for n in range(10)],

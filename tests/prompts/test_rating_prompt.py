@@ -7,7 +7,8 @@ import pytest
 from support.rated_prompts import CATALOG, EXAMPLE, HALVES, NEWCOMER, STARS, WORDS, Shelf, example, rated
 
 from reckon.errors import ConfigError
-from reckon.prompts.rating import TAGS, rating_messages
+from reckon.prompts.rating import rating_messages
+from reckon.prompts.rating_reply import TAGS
 
 
 def content(example, style="instruct", **settings):

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from support.rated_prompts import CATALOG, EXAMPLE, HALVES, STARS, WORDS
 
 from reckon.data.scale import Scale
-from reckon.prompts.rating import BLOCKS, REPLY_END, TAGS, parse_rating, rating_messages
+from reckon.prompts.rating import rating_messages
+from reckon.prompts.rating_reply import BLOCKS, REPLY_END, TAGS, parse_rating
 
 TEN = Scale(0, 10, 1)
 

@@ -1,5 +1,7 @@
 """A new backbone is a reproducible Hugging Face folder, and ranks by words before training."""
 
+import json
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -68,6 +70,7 @@ def test_a_new_backbone_is_a_hugging_face_folder(dataset, tmp_path):
     assert tokenizer.convert_tokens_to_ids(MARKER) == ids[-1]
     assert model(torch.tensor([ids])).logits.isfinite().all()
     assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
+    assert json.loads((folder / "reckon_purpose.json").read_text())["task"] == "ranking"
 
 
 def test_weights_depend_on_the_seed(dataset, tmp_path):

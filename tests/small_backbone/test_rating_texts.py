@@ -9,7 +9,7 @@ from transformers import AutoTokenizer
 
 from reckon.data import Dataset
 from reckon.data.ratings import rating_examples, rating_scale
-from reckon.prompts.rating import TAGS, parse_rating
+from reckon.prompts.rating_reply import TAGS, parse_rating
 from reckon.simulation.rated_bookshop import SCALE, write_rated_bookshop
 from reckon.small_backbone.pretrain import new_backbone
 from reckon.small_backbone.rating_texts import NOTE_ACCURACY, NOTE_WINDOW, rating_texts

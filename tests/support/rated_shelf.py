@@ -12,10 +12,11 @@ from reckon.methods.reczero import RecZero
 from reckon.methods.reczero.config import RatingPromptConfig, RecZeroConfig
 from reckon.methods.reczero.model import RatedExamples
 from reckon.models.backbone import LoraSettings
-from reckon.prompts.rating import parse_rating
+from reckon.prompts.rating_reply import parse_rating
 from reckon.rl.grpo import GRPOSettings
 from reckon.rollout import SamplingConfig
 from reckon.training.config import TrainingConfig
+from support.made_once import made_once
 from support.shelf import TITLES, backbone_folder
 
 DAY = 86_400
@@ -24,6 +25,11 @@ SCALE = Scale(1, 5, 1)
 
 def dataset(path, users=16, length=6, shift=0):
     """Users rate the books of the shelf one a day, 1 to 5 stars in a pattern; leave-one-out, so `users` test rows."""
+    return Dataset.load(_written(path, users, length, shift))
+
+
+@made_once
+def _written(path, users, length, shift):
     ids = [f"b{number:02d}" for number in range(len(TITLES))]
     events = [
         (
@@ -48,7 +54,6 @@ def dataset(path, users=16, length=6, shift=0):
         tie_rule="none",
         rating_scale=SCALE,
     )
-    return Dataset.load(path)
 
 
 def settings(arm="full", seed=0, lora=0, grpo=None, prompt=None, **training):

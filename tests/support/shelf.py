@@ -15,6 +15,7 @@ from reckon.methods.r2ec.trainer import fit
 from reckon.models.backbone import LoraSettings
 from reckon.prompts.style import PromptConfig
 from reckon.rollout import SamplingConfig
+from support.made_once import made_once
 from support.tiny import model, tokenizer
 
 TITLES = (
@@ -36,6 +37,11 @@ DAY = 86_400
 
 def dataset(path, users=16, length=6, step=1):
     """Users walk along the shelf in steps of `step`, so the last item tells the next; leave-one-out."""
+    return Dataset.load(_written(path, users, length, step))
+
+
+@made_once
+def _written(path, users, length, step):
     ids = [f"b{number:02d}" for number in range(len(TITLES))]
     items = pa.table({"item_id": ids, "title": list(TITLES), "genre": ["sea", "crime", "calm"] * (len(TITLES) // 3)})
     events = [
@@ -53,9 +59,9 @@ def dataset(path, users=16, length=6, step=1):
         words={"item": "book", "items": "books", "action": "read"},
         tie_rule="none",
     )
-    return Dataset.load(path)
 
 
+@made_once
 def backbone_folder(path, family="qwen2", spread=3.0, seed=0):
     """A tiny random model with its tokenizer, as a Hugging Face folder."""
     model(family, seed=seed, spread=spread, **({} if family == "gemma3" else {"num_hidden_layers": 1})).save_pretrained(

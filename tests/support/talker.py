@@ -2,9 +2,11 @@
 
 import torch
 
+from support.made_once import made_once
 from support.tiny import model, tokenizer
 
 
+@made_once
 def talker_folder(path, pieces, seed, fluency):
     """A Hugging Face folder; which pieces a prompt gets is as random as the weights are.
 

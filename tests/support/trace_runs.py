@@ -2,7 +2,7 @@
 
 import pyarrow.parquet as pq
 
-from reckon.teachers.teachers import OpenAITeacher
+from reckon.teachers.openai_teacher import OpenAITeacher
 from reckon.teachers.traces import TraceSettings, make_traces, trace_rows
 from support.classroom import HINT, QUICK, endpoint
 

@@ -16,7 +16,7 @@ from support.waiting import wait_for
 
 from reckon.errors import BusyError, DataError
 from reckon.teachers.files import load_traces
-from reckon.teachers.teachers import OpenAITeacher
+from reckon.teachers.openai_teacher import OpenAITeacher
 from reckon.teachers.traces import JOURNAL_FILE, make_traces, trace_rows
 
 

@@ -13,8 +13,9 @@ from support.trace_runs import SETTINGS, FakeTeacher, check_every_row_once, hint
 from support.waiting import wait_for
 
 from reckon.errors import ConfigError, DataError, ReckonError
+from reckon.teachers.file_teacher import FileTeacher
 from reckon.teachers.files import load_traces, read_manifest
-from reckon.teachers.teachers import FileTeacher, TeacherRefused
+from reckon.teachers.teacher import TeacherRefused
 from reckon.teachers.traces import TraceSettings, make_traces, trace_rows
 
 

@@ -10,18 +10,10 @@ from support import shelf
 from support.classroom import completion, endpoint, reply
 
 from reckon.errors import ConfigError, DataError
-from reckon.teachers.teachers import (
-    CHECK,
-    HINTED,
-    FileTeacher,
-    LocalTeacher,
-    OpenAITeacher,
-    Question,
-    TeacherFailure,
-    TeacherRefused,
-    reply_of,
-    retry_after,
-)
+from reckon.teachers.file_teacher import FileTeacher
+from reckon.teachers.local_teacher import LocalTeacher
+from reckon.teachers.openai_teacher import OpenAITeacher, reply_of, retry_after
+from reckon.teachers.teacher import CHECK, HINTED, Question, TeacherFailure, TeacherRefused
 
 QUESTION = Question(3, "u1", "b1", 5, [{"role": "user", "content": "rate it"}])
 
@@ -244,3 +236,12 @@ def test_a_local_model_refuses_a_prompt_beyond_its_context(tmp_path):
     long = Question(0, "u", "i", None, [{"role": "user", "content": reply(3) * 20}])
     with pytest.raises(TeacherFailure, match="prompt too long"):
         teacher.ask(long)
+
+
+def test_a_local_model_is_told_by_its_files_from_wherever_it_is_named(tmp_path, monkeypatch):
+    folder = shelf.backbone_folder(tmp_path / "model")
+    whole = LocalTeacher(str(folder)).identity
+    monkeypatch.chdir(tmp_path)
+    assert LocalTeacher("model").identity == whole
+    (folder / "config.json").write_text((folder / "config.json").read_text() + "\n")
+    assert LocalTeacher("model").identity != whole

@@ -22,7 +22,11 @@ def compare(
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option("--config", metavar="FILE", help="YAML file: methods, seeds, protocol, budget of tuning."),
+        typer.Option(
+            "--config",
+            metavar="FILE|NAME",
+            help="YAML file: methods, seeds, protocol, budget of tuning; or a name of `reckon config compare`.",
+        ),
     ] = None,
     out: Annotated[
         Path | None,
@@ -65,7 +69,10 @@ def compare(
         _refuse(
             {"--out": out, "--workers": workers, "--seeds": seeds, "--set": changes or None}, "is for --config alone"
         )
-        _compare_runs(runs or [], split or Split.TEST, tuple(k or KS), batch_size or 32, data)
+        if not runs:
+            fix = "name runs, or a comparison to train: --data DIR --config NAME; `reckon config compare` lists some"
+            raise ConfigError("--config", None, "there are neither finished runs nor a config", fix)
+        _compare_runs(runs, split or Split.TEST, tuple(k or KS), batch_size or 32, data)
         return
     of_runs = {
         "RUN": runs or None,

@@ -1,6 +1,7 @@
-"""`reckon config`: every setting of a method or of a small backbone, with what it accepts, its default and meaning.
+"""`reckon config`: every setting of a method or of a small backbone, with what it accepts, its default and meaning;
+and the comparisons that come with Reckon.
 
-Entry point: `app`. A command for each method of the registry, and one for small backbones.
+Entry point: `app`. A command for each method of the registry, one for small backbones, one for comparisons.
 """
 
 import sys
@@ -33,18 +34,19 @@ FormOption = Annotated[
 
 
 def make_app() -> typer.Typer:
-    """A command for each method that the registry has now, and `backbone`."""
+    """A command for each method that the registry has now, `backbone` and `compare`."""
     commands = typer.Typer(no_args_is_help=True)
 
     @commands.callback()
     def _group() -> None:
-        """List every setting of a method or of a small backbone, with its default and meaning."""
+        """List every setting of a method or of a small backbone, or print a comparison that comes with Reckon."""
 
     for method in METHODS.values():
         example = f"Example: reckon config {method.name} {method.config_example}".strip()
         text = f"List every setting of `reckon train {method.name}`."
         commands.command(method.name, help=text, epilog=example)(_command(method))
     commands.command(epilog="Example: reckon config backbone --size small --task rating")(backbone)
+    commands.command(epilog="Example: reckon config compare\n\nExample: reckon config compare baselines")(compare)
     return commands
 
 
@@ -78,6 +80,19 @@ def backbone(
     from reckon.small_backbone.pretrain import PretrainConfig, pretrain_config
 
     show(PretrainConfig, pretrain_config(size.value, task.value), form)
+
+
+def compare(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Which; all names if left out.")] = None,
+) -> None:
+    """Print a file for `reckon compare --config` to start from; `--config NAME` takes it as it is."""
+    from reckon.comparison.shipped import shipped_file, shipped_names
+
+    if name is not None:
+        typer.echo(shipped_file(name).read_text(encoding="utf-8"), nl=False)
+        return
+    for known, about in shipped_names().items():
+        typer.echo(f"{known:<15}{about}")
 
 
 def show(cls: type, base: object, form: Form) -> None:

@@ -17,6 +17,7 @@ class Dedupe(StrEnum):
     EXACT = "exact"
     FIRST = "first"
     LAST = "last"
+    MEAN = "mean"
 
 
 class UnknownItems(StrEnum):
@@ -69,7 +70,11 @@ Since = Annotated[str | None, typer.Option(metavar="DATE", help="First day kept,
 Until = Annotated[str | None, typer.Option(metavar="DATE", help="First day no longer kept.")]
 MinTitle = Annotated[int, typer.Option(min=0, help="Characters a title needs; 1 drops items without one.")]
 DedupeBy = Annotated[
-    Dedupe, typer.Option(help="exact: same user, item and time once; first, last: one event per user and item.")
+    Dedupe,
+    typer.Option(
+        help="exact: same user, item and time once; first, last: one event per user and item; mean: the last, with the "
+        "mean of their ratings."
+    ),
 ]
 Words = Annotated[str | None, typer.Option(metavar="ITEM,ITEMS,ACTION", help="What prompts say, e.g. book,books,read.")]
 Unknown = Annotated[

@@ -10,7 +10,7 @@ from reckon.cli.options import DataDir, NoVerify, OutDir, Seed
 from reckon.errors import ConfigError
 
 if TYPE_CHECKING:
-    from reckon.teachers.teachers import Teacher
+    from reckon.teachers.teacher import Teacher
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -166,8 +166,10 @@ def make_teacher(
     reply_end: str | None = None,
 ) -> "Teacher":
     """The teacher that was named, or ConfigError where an option is missing or means nothing to it."""
-    from reckon.prompts.rating import REPLY_END
-    from reckon.teachers.teachers import FileTeacher, LocalTeacher, OpenAITeacher
+    from reckon.prompts.rating_reply import REPLY_END
+    from reckon.teachers.file_teacher import FileTeacher
+    from reckon.teachers.local_teacher import LocalTeacher
+    from reckon.teachers.openai_teacher import OpenAITeacher
 
     for option, value, kinds in (
         ("--base-url", base_url, (Kind.OPENAI,)),

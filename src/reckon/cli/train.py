@@ -18,7 +18,7 @@ from reckon.methods.method import WHOLE, Method, Option, imported
 from reckon.methods.registry import METHODS
 
 if TYPE_CHECKING:
-    from reckon.teachers.teachers import Teacher
+    from reckon.teachers.teacher import Teacher
 
 PRESET_HELP = {
     "paper": "the published method",
@@ -27,6 +27,8 @@ PRESET_HELP = {
     "laptop": "some minutes on two CPU cores with an open model of about 135 M parameters, such as smollm2",
 }
 BACKBONE_HELP = "Hugging Face causal LM: a folder or a hub id."
+# The next step after a training whose best validation was the first.
+AGAIN = "train again with another preset or learning rate; an evaluation now measures the start."
 CONFIG_HELP = "YAML file over the preset; --set wins over it."
 ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help=CONFIG_HELP)]
 Resume = Annotated[
@@ -62,7 +64,9 @@ def _command(method: Method) -> Callable[..., None]:
             given["teacher"] = _teacher(method.reply_end, given)
         given = {name: value.value if isinstance(value, Enum) else value for name, value in given.items()}
         train_run(method.name, **given | {"overrides": given["overrides"] or []})
-        typer.echo(f"{outcome_of(given['out'])} Wrote {given['out']}. Next: reckon evaluate {given['out']}")
+        out, outcome = given["out"], outcome_of(given["out"])
+        step = f"reckon evaluate {out}" if outcome.improved else AGAIN
+        typer.echo(f"{outcome.words} Wrote {out}. Next: {step}")
 
     parameters = list(_parameters(method))
     train.__signature__ = Signature(parameters)  # type: ignore[attr-defined]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from reckon.baselines.rating.predictors import RATING_BASELINES
+from reckon.comparison.shipped import shipped_file
 from reckon.config import load_config
 from reckon.data.repeats import ExcludeSeen
 from reckon.errors import ConfigError
@@ -268,6 +269,6 @@ def rating_methods() -> tuple[str, ...]:
 
 
 def load_comparison(path: Path, overrides: Sequence[str] = ()) -> ComparisonConfig:
-    """Load the config of a file; `section.field=value` overrides win over it. Raises ConfigError with the path of the
-    wrong field."""
-    return load_config(ComparisonConfig, path, overrides)
+    """Load the config of a file, or of a shipped comparison by its name; `section.field=value` overrides win over it.
+    Raises ConfigError with the path of the wrong field."""
+    return load_config(ComparisonConfig, path if path.is_file() else shipped_file(str(path)), overrides)

@@ -24,6 +24,7 @@ from reckon.identity import source_identity
 from reckon.methods.method import Method, Task
 from reckon.models.sentence_encoder import STATIC
 from reckon.runs.read import log_of, manifest_of
+from reckon.small_backbone.purpose import check_purpose
 
 OnProgress = Callable[[float], None]
 FOLDER_FIELDS = ("backbone", "encoder", "traces")  # settings whose value may be a folder
@@ -124,6 +125,7 @@ class MethodContestant(Contestant):
             if option.compared
         }
         config = config_from(method.config, rest, self._preset(preset, path), path)
+        check_purpose(backbone, f"{path}.backbone", self.name, method.backbone_task, config.prompt.style)
         return MethodSettings(backbone=backbone, config=config, options=options)
 
     def _preset(self, name: Any, path: str) -> Any:

@@ -215,8 +215,10 @@ class Dataset:
         """Row of `user_ids`. Raises DataError for an id without interactions, naming the nearest ids."""
         row = int(np.searchsorted(self.user_ids, user_id))
         if row == len(self.user_ids) or self.user_ids[row] != user_id:
-            near = difflib.get_close_matches(user_id, [str(user) for user in self.user_ids], n=3)
-            raise DataError(f"user {user_id!r}", "is not in the data set", f"nearest ids: {', '.join(near) or 'none'}")
+            known = [str(user) for user in self.user_ids]
+            near = difflib.get_close_matches(user_id, known, n=3)
+            fix = f"nearest ids: {', '.join(near)}" if near else f"give an id such as {', '.join(known[:3])}"
+            raise DataError(f"user {user_id!r}", "is not in the data set", fix)
         return row
 
     def latest(self, user_id: str, window: int = DEFAULT_WINDOW) -> Example:

@@ -22,6 +22,10 @@ from reckon.errors import DataError
 WIDTH = 100  # characters of a text shown in an example
 SHOWN_EVENTS = 5
 MOST_VALUES = 21  # values of a scale shown one by one
+REPEATS = (
+    "with exclude_seen=true these can never be hit; auto, the default, allows repeats "
+    "(head.exclude_seen of r2ec, rechead.exclude_seen of rporec)"
+)
 LABEL = 18  # characters of the left column
 
 
@@ -57,7 +61,7 @@ def _head(dataset: Dataset) -> list[str]:
         _line("interactions", f"{len(events.item_index):,}; per user {_spread(lengths)}"),
     ]
     if events.time is not None:
-        lines.append(_line("time", f"{_day(events.time.min())} to {_day(events.time.max())}"))
+        lines.append(_line("time", f"{_day(events.time.min())} to {_day(events.time.max())}{_ties(dataset)}"))
     else:
         lines.append(_line("time", "order only"))
     if events.rating is not None:
@@ -65,9 +69,20 @@ def _head(dataset: Dataset) -> list[str]:
         values = f"{known.min():g} to {known.max():g}, mean {known.mean():.3f}" if len(known) else "none"
         lines.append(_line("ratings", f"{values}; {len(events.rating) - len(known):,} missing"))
         lines += _rating_lines(dataset) if len(known) else []
+        if len(known) and known.min() == known.max():
+            lines.append(_line("", f"every rating is {known.min():g}: there is nothing to predict, only to rank"))
     lines.append(_line("tie rule", info.get("tie_rule", "not stated")))
     lines.append(_line("checksum", str(info.get("checksum"))[:16]))
     return lines
+
+
+def _ties(dataset: Dataset) -> str:
+    """How many events share their time with another of the same user, whose order the tie rule decides."""
+    times, users = dataset.events.time, dataset.user_index
+    assert times is not None
+    same = (times[1:] == times[:-1]) & (users[1:] == users[:-1])
+    tied = np.r_[same, False] | np.r_[False, same]
+    return f"; {tied.mean():.1%} of events tie with another of their user (tie rule below)" if tied.any() else ""
 
 
 def _rating_lines(dataset: Dataset) -> list[str]:
@@ -101,7 +116,7 @@ def _splits(dataset: Dataset, window: int) -> list[str]:
             text += f"; {_day(examples.times.min())} to {_day(examples.times.max())}"
         lines.append(_line(f"  {split}", text))
         if repeats > RARE:
-            lines.append(_line("", "with exclude_seen=true these can never be hit; auto, the default, allows repeats"))
+            lines.append(_line("", REPEATS))
     return lines
 
 
@@ -125,8 +140,19 @@ def _items(dataset: Dataset) -> list[str]:
         text = f"{count:,} of {table.num_rows:,}"
         if sizes is not None and count:
             text += f"; {unit} {_spread(sizes.filter(present.fill_null(False)).to_numpy())}"
+        if name == "title":
+            text += _shared_titles(column.to_pylist())
         lines.append(_line(f"item {name}", text))
     return lines
+
+
+def _shared_titles(titles: list[str | None]) -> str:
+    """How many titles are distinct, where several items have the same one: prompts cannot tell these apart."""
+    known = [title for title in titles if title]
+    distinct = len(set(known))
+    if distinct == len(known):
+        return ""
+    return f"; {distinct:,} distinct of {len(known):,}: prompts and reasoning cannot tell items of one title apart"
 
 
 def _steps(counts: list[dict[str, Any]]) -> list[str]:

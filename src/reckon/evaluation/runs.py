@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from reckon.data import Dataset
 from reckon.data.splits import Split
 from reckon.evaluation.result import About, SampledGroup, SampledReply
-from reckon.methods.finished import name_of, names_of, title_of
+from reckon.methods.finished import data_path_of, name_of, names_of, title_of
 from reckon.methods.registry import METHODS
 from reckon.runs.read import check_trained_on, dataset_of, facts_of, histories_of, manifest_of
 
@@ -51,11 +51,10 @@ class Runs(Generic[ModelT]):
             CheckpointError: a run is not finished, is given twice, or was trained on other data or another split.
         """
         named = names_of(run, [Path(path) for path in beside])
-        model = load(run)
-        dataset = dataset_of(run, model.data_path, data)
+        dataset = dataset_of(run, data_path_of(run), data)
         for path in named.values():
             check_trained_on(path, dataset)
-        return cls(run, named, model, dataset, load)
+        return cls(run, named, load(run), dataset, load)
 
     @property
     def name(self) -> str:

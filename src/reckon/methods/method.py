@@ -103,7 +103,8 @@ class Method:
     """Import path of `train(config, dataset, backbone, out, *, resume, progress, on_progress, **options) -> model`. It
     trains into a run directory; `resume=None` resumes an existing run and starts a new one otherwise."""
     model_path: str
-    """Import path of the class whose `from_pretrained(run)` loads what `train` saved."""
+    """Import path of the class whose `from_pretrained(run)` loads what `train` saved. Its module imports no trainer: a
+    run that only recommends must start fast."""
 
     @property
     def needs_traces(self) -> bool:
@@ -145,3 +146,22 @@ def imported(path: str) -> Any:
     """Import the object of an import path `module:name`."""
     module, _, name = path.partition(":")
     return getattr(import_module(module), name)
+
+
+def on_first_use(package: str, **paths: str) -> Callable[[str], Any]:
+    """The `__getattr__` of a package whose names are imported when they are first used.
+
+    A class with `fit` is beside its trainer, which imports transformers' Trainer. Whoever imports another module of the
+    package, such as the model, does not wait for that.
+
+    Args:
+        package: `__name__` of the package.
+        paths: an import path for each name.
+    """
+
+    def attribute(name: str) -> Any:
+        if name not in paths:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return imported(paths[name])
+
+    return attribute

@@ -335,15 +335,17 @@ class RankingModel(ABC):
 
     # -- changes of the catalog --------------------------------------------------------------------------------------
 
-    def put_items(self, items: pa.Table) -> None:
+    def put_items(self, items: Any) -> None:
         """Add items, or replace items of the same id. Encodes each item once; nothing is trained.
 
         Args:
-            items: `item_id`, `title` and the catalog's other columns; absent columns become null.
+            items: a `pyarrow.Table`, or a data frame of pandas, polars or any library that speaks Arrow: `item_id`,
+                `title` and the catalog's other columns; absent columns become null.
 
         Raises:
-            DataError: an id or title is missing, or an id occurs twice. The catalog is then unchanged.
+            DataError: it is no table, an id or title is missing, or an id occurs twice. The catalog is then unchanged.
         """
+        items = _as_table(items)
         for name in ("item_id", "title"):
             if name not in items.column_names or items[name].null_count:
                 raise DataError("items", f"need a {name} each", f"give the table a column {name!r} without nulls")
@@ -444,3 +446,13 @@ def best_items(
         found = [item for item in row if item >= 0]  # -1 fills the end of a short list
         lists.append((found, [table.item_ids[item] for item in found], values[: len(found)]))
     return lists
+
+
+def _as_table(items: Any) -> pa.Table:
+    """A table, or a data frame that speaks Arrow, as a table."""
+    if isinstance(items, pa.Table):
+        return items
+    if hasattr(items, "__arrow_c_stream__"):
+        return pa.table(items)
+    fix = "give a pyarrow.Table, or a data frame of pandas or polars, with the columns item_id and title"
+    raise DataError("items", f"are of the type {type(items).__name__}, which is no table", fix)

@@ -14,7 +14,7 @@ from reckon.methods.method import PRESETS, WHOLE, Method, Option, Task
 
 if TYPE_CHECKING:
     from reckon.methods.ranking_model import RankingModel
-    from reckon.methods.reczero import RecZero
+    from reckon.methods.reczero.model import RecZeroModel
 
 RATES = (1e-4, 3e-4, 1e-3)  # learning rates of the default search spaces
 RATING_ARMS_HELP = "The whole method, or another reward."
@@ -43,7 +43,7 @@ R2EC = Method(
     config_path="reckon.methods.r2ec.config:R2ecConfig",
     preset_path="reckon.methods.r2ec.config:preset",
     train_path="reckon.methods.r2ec.trainer:train",
-    model_path="reckon.methods.r2ec:R2ec",
+    model_path="reckon.methods.r2ec.model:R2ecModel",
 )
 
 RPOREC = Method(
@@ -85,7 +85,7 @@ RPOREC = Method(
     config_path="reckon.methods.rporec.config:RPORecConfig",
     preset_path="reckon.methods.rporec.config:preset",
     train_path="reckon.methods.rporec.rounds:train",
-    model_path="reckon.methods.rporec:RPORec",
+    model_path="reckon.methods.rporec.model:RPORecModel",
 )
 
 RECZERO = Method(
@@ -103,7 +103,7 @@ RECZERO = Method(
     config_path="reckon.methods.reczero.config:RecZeroConfig",
     preset_path="reckon.methods.reczero.config:preset",
     train_path="reckon.methods.reczero.trainer:train",
-    model_path="reckon.methods.reczero:RecZero",
+    model_path="reckon.methods.reczero.model:RecZeroModel",
 )
 
 RECONE = Method(
@@ -133,7 +133,7 @@ RECONE = Method(
     config_path="reckon.methods.recone.config:RecOneConfig",
     preset_path="reckon.methods.recone.config:preset",
     train_path="reckon.methods.recone.stages:train",
-    model_path="reckon.methods.reczero:RecZero",
+    model_path="reckon.methods.reczero.model:RecZeroModel",
 )
 
 METHODS: dict[str, Method] = {method.name: method for method in (R2EC, RPOREC, RECZERO, RECONE)}
@@ -174,10 +174,10 @@ def load_ranking_model(run: Path) -> "RankingModel":
     return model
 
 
-def load_rating_model(run: Path) -> "RecZero":
+def load_rating_model(run: Path) -> "RecZeroModel":
     """Load the rating predictor of a finished run. Raises CheckpointError where the run is not finished or a part is
     damaged."""
-    model: RecZero = _loaded(run, "rating", "predicts ratings")
+    model: RecZeroModel = _loaded(run, "rating", "predicts ratings")
     return model
 
 

@@ -16,6 +16,7 @@ from reckon.methods.method import WHOLE, Method, PresetName
 from reckon.methods.registry import method_named
 from reckon.runs.read import config_of
 from reckon.runs.write import record_changes
+from reckon.small_backbone.purpose import check_purpose
 from reckon.training.arguments import run_config
 from reckon.training.one_process import require_one_process
 from reckon.training.resumed import changed_settings
@@ -53,7 +54,8 @@ def train_run(
         options: options of this method (`Method.options`).
 
     Raises:
-        ConfigError: a setting is wrong, backbone and `start` are both missing, or several processes were launched.
+        ConfigError: a setting is wrong, backbone and `start` are both missing, the backbone was made for another task,
+            or several processes were launched.
         DataError: the data set does not fit the method.
         CheckpointError: `out` holds a run already, there is nothing to resume, or a setting of the resume is another.
     """
@@ -74,6 +76,8 @@ def train_run(
         changed = changed_settings(out, began, asked)
         record_changes(out, changed)
         config = load_config(type(base), saved, [f"{name}={new}" for name, (_, new) in changed.items()])
+    if backbone is not None:
+        check_purpose(backbone, "--backbone", name, method.backbone_task, config.prompt.style)
     return method.train(config, dataset, backbone, out, resume=resume, **options)
 
 

@@ -18,6 +18,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from reckon.checksums import checking
 from reckon.errors import ConfigError
+from reckon.messages import cut
 from reckon.models.hub import check_hub_id
 from reckon.models.model_files import (
     base_of_adapters,
@@ -26,11 +27,12 @@ from reckon.models.model_files import (
     load_tokenizer,
     no_future_warnings,
     save_model,
+    weights_fingerprint,
 )
 from reckon.models.precision import Precision, settled
 from reckon.models.prefix import Prefix, PromptStates, choose_prefix
 from reckon.models.token_batch import TokenBatch, gather_rows
-from reckon.models.weights import weights_fingerprint
+from reckon.progress import phase
 
 ADAPTER, LORA_OUTPUT = "lora_", "lora_B"  # in names of weights; the second starts as zeros
 LOGIT_SCALES = {"logits_scaling": -1, "logit_scale": 1, "lm_head_multiplier": 1}  # config field -> its power
@@ -255,7 +257,8 @@ def load_backbone(
         weights = settled(dtype, adapters=base is not None or (lora is not None and lora.r > 0), device=device)
         if base is not None and lora is not None and lora.r > 0:
             raise ConfigError("lora.r", lora.r, f"{path} holds adapters already", "set it to 0 to go on training those")
-        tokenizer, model = load_tokenizer(path), load_model(path, base, weights)
+        with phase(f"loading {cut(str(path), 80)}"):
+            tokenizer, model = load_tokenizer(path), load_model(path, base, weights)
     if lora is not None and lora.r > 0:
         from peft import LoraConfig, get_peft_model
 

@@ -1,16 +1,18 @@
 """The folder of a causal language model: written with its checksums, read as it was written or refused.
 
-Entry points: `save_model`; `check_model`, `load_tokenizer` and `load_model`, the parts of `load_backbone`. No code of a
-folder is ever run, and no tensor that a folder lacks is made up.
+Entry points: `save_model`; `check_model`, `load_tokenizer` and `load_model`, the parts of `load_backbone`;
+`weights_fingerprint`. No code of a folder is ever run, and no tensor that a folder lacks is made up.
 """
 
+import hashlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
 from reckon.checksums import CHECKSUMS_FILE, check_files, is_checking, write_checksums
@@ -118,6 +120,15 @@ def _refuse_other_tensors(path: object, missing: set[str], unexpected: set[str])
     if unexpected and is_checking():
         fix = f"{COPY_AGAIN}, or leave them out with --no-verify (verify=False in Python)"
         raise CheckpointError(path, f"its weights hold {listed(sorted(unexpected), 2)}, which is not of the model", fix)
+
+
+def weights_fingerprint(weights: Iterable[tuple[str, Tensor]]) -> str:
+    """12 hex digits of the sha256 of names, shapes, types and every value, in the order given."""
+    digest = hashlib.sha256()
+    for name, weight in weights:
+        digest.update(f"{name} {tuple(weight.shape)} {weight.dtype}\n".encode())
+        digest.update(weight.detach().flatten().contiguous().cpu().view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:12]
 
 
 @contextmanager

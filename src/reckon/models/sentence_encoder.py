@@ -30,8 +30,7 @@ from reckon.errors import CheckpointError, ConfigError, DataError, MissingExtraE
 from reckon.files import write_text
 from reckon.json_file import COPY_AGAIN, Each, read_json
 from reckon.models.hub import check_hub_id
-from reckon.models.model_files import check_model, library_errors
-from reckon.models.weights import weights_fingerprint
+from reckon.models.model_files import check_model, library_errors, weights_fingerprint
 
 STATIC = "static"
 STATIC_SHAPE = {"width": int, "half_life": float, "documents": int, "counts": Each(int)}

@@ -1,13 +1,8 @@
-"""The rating prompt (earlier ratings of the user and of the item, the item, the instruction) and its reply of four
-tagged blocks.
+"""The rating prompt: earlier ratings of the user and of the item, the item, the instruction.
 
-Entry points: `rating_messages` for the whole prompt, `fitted_prompt` for a prompt within a token budget, `parse_rating`
-for the reply. Two styles, as in `reckon.prompts.r2ec`: `instruct` is RecZero's instruction in our own words, `compact`
-is for small backbones.
-
-The reply is exactly
-
-    <analyze user>…</analyze user><analyze item>…[pos]…[neg]…</analyze item><match>…</match><rate>4</rate>
+Entry points: `rating_messages` for the whole prompt, `fitted_prompt` for a prompt within a token budget. The reply is
+in `reckon.prompts.rating_reply`. Two styles, as in `reckon.prompts.r2ec`: `instruct` is RecZero's instruction in our
+own words, `compact` is for small backbones.
 
 Text from the data cannot act as markup (`reckon.prompts.plain`), and a review is one line.
 
@@ -16,7 +11,6 @@ Knows nothing of sampling and rewards.
 Source: RecZero (arXiv 2510.23077) section 3, prompt template.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -24,27 +18,18 @@ from typing import Any, Protocol
 from reckon.data.ratings import Rated, RatingExample
 from reckon.data.scale import Scale
 from reckon.errors import ConfigError
-from reckon.prompts.blocks import block_texts, broken_structure, tags_of
 from reckon.prompts.cutting import UNTITLED, cut_words, least_that_fits, shortened, word_ends
 from reckon.prompts.items import item_text
-from reckon.prompts.plain import MARKS, plain, plain_words
+from reckon.prompts.plain import plain, plain_words
+from reckon.prompts.rating_reply import BAD, GOOD
 from reckon.prompts.render import Message, prompt_ids, render, rendered_ids
 from reckon.prompts.style import Style
 
-BLOCKS = ("analyze user", "analyze item", "match", "rate")
-REPLY_END = "</rate>"
-GOOD, BAD = MARKS
 REVIEW_WORDS, ITEM_WORDS, TITLE_WORDS = 64, 64, 32
 ITEM_TOKENS, TITLE_TOKENS = 512, 128
 LEAST_ITEM = 2  # least characters of the item's text
 LEAST_ITEM_TOKENS = 16  # their tokens: item text and title, four bytes per character
 NOTHING = "nothing yet"
-
-TAGS = tags_of(BLOCKS)
-# ASCII digits, optional minus, no exponent, no leading zero, digits on both sides of the point. Bounded lengths keep
-# the match fast on long blocks.
-NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,8})(\.[0-9]{1,15})?")
-LETTER_OR_DIGIT = re.compile(r"[^\W_]")
 
 
 class Items(Protocol):
@@ -56,18 +41,6 @@ class Items(Protocol):
 
     def record(self, index: int) -> Mapping[str, Any]:
         """All columns of one item, in the file's column order."""
-
-
-@dataclass(frozen=True, slots=True)
-class ParsedRating:
-    """A parsed reply. Exactly one of `rating` and `problem` is None."""
-
-    rating: float | None
-    """The predicted rating, on the scale."""
-    problem: str | None
-    """Why there is no rating: a short code for counts, such as `missing match` or `off scale`."""
-    blocks: dict[str, str]
-    """Text of each block by name, without surrounding blanks; empty where the structure is broken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,57 +58,6 @@ class FittedPrompt:
     """Number of earlier ratings with a shortened review."""
     cut_titles: int = 0
     """Number of shortened titles, of earlier ratings and of the item."""
-
-
-def parse_rating(text: str, scale: Scale) -> ParsedRating:
-    """Parse a reply strictly: a reply without the exact form has no rating.
-
-    The rules in the order of the checks, with the problem of a violation:
-    - the reply holds something other than blanks: `empty reply`;
-    - each block's opening and closing tag occurs exactly once, letter for letter (lower case, no attributes, no other
-      spacing, no HTML escapes): `missing NAME` without the opening tag, `unclosed NAME` without the closing one,
-      `repeated NAME` where either occurs twice, also inside a block;
-    - the blocks are in the order of `BLOCKS`, not nested: `order`;
-    - only blanks are before, between and after the blocks: `text outside`;
-    - each block holds a letter or digit, `analyze item` one besides its marks: `empty NAME`;
-    - `analyze item` holds `[pos]` and after it `[neg]`: `no [pos]`, `no [neg]`, `[neg] before [pos]`;
-    - `rate` is a plain ASCII decimal number, blanks around it aside: `not a number` for `4/5`, `4.5 stars`, `4,5`,
-      `nan`, `1e3`, `+4`, `4.`, `.5`, `04`, other scripts' digits, and for numbers beyond 9 digits or 15 decimals;
-    - the number lies within the scale: `off scale`. Values between the steps are valid, such as 4.3 on a scale of 1 to
-      5.
-
-    Blanks are characters of `str.isspace`, line ends included. A truncated reply has an unclosed block and no rating.
-    Runs in linear time.
-
-    Args:
-        text: the whole reply, without the end-of-text token.
-        scale: range of valid ratings.
-    """
-    problem = broken_structure(text, BLOCKS)
-    if problem:
-        return ParsedRating(None, problem, {})
-    blocks = block_texts(text, BLOCKS)
-    problem = _broken_block(blocks)
-    if problem:
-        return ParsedRating(None, problem, blocks)
-    rating = float(blocks["rate"])
-    if not scale.contains(rating):
-        return ParsedRating(None, "off scale", blocks)
-    return ParsedRating(rating, None, blocks)
-
-
-def _broken_block(blocks: Mapping[str, str]) -> str | None:
-    for name, block in blocks.items():
-        if name == "analyze item":
-            block = block.replace(GOOD, "").replace(BAD, "")
-        if not (LETTER_OR_DIGIT.search(block) if name != "rate" else block):
-            return f"empty {name}"
-    good, bad = blocks["analyze item"].find(GOOD), blocks["analyze item"].find(BAD)
-    if good < 0 or bad < 0:
-        return f"no {GOOD if good < 0 else BAD}"
-    if bad < good:
-        return f"{BAD} before {GOOD}"
-    return None if NUMBER.fullmatch(blocks["rate"]) else "not a number"
 
 
 def rating_messages(

@@ -8,7 +8,7 @@ Entry points: `check_run`, `config_of`, `facts_of`, `histories_of`, `dataset_of`
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from reckon.checksums import CHECKSUMS_FILE, check_files
 from reckon.config import load_config, read_settings
@@ -89,11 +89,20 @@ def log_of(run: Path) -> list[dict[str, float]]:
     return log
 
 
-def outcome_of(run: Path) -> str:
-    """One sentence on which validated state a finished run kept, and whether it is better than the start."""
+class Outcome(NamedTuple):
+    """Which validated state a finished run kept."""
+
+    words: str
+    """One sentence."""
+    improved: bool
+    """Whether that state is better than the start."""
+
+
+def outcome_of(run: Path) -> Outcome:
+    """Which validated state a finished run kept, and whether it is better than the start."""
     for entry in reversed(log_of(run)):
-        if "outcome" in entry:
-            return str(entry["outcome"])
+        if "outcome" in entry and isinstance(entry.get("kept_step"), int):
+            return Outcome(str(entry["outcome"]), entry["kept_step"] > 0)
     raise CheckpointError(run / LOG_FILE, "does not say which state was kept", COPY_AGAIN)
 
 

@@ -25,6 +25,7 @@ from reckon.data.dataset import Dataset
 from reckon.data.examples import Examples
 from reckon.data.prepare.write import write_dataset
 from reckon.errors import DataError
+from reckon.files import check_target, real_path
 from reckon.metrics.ranking import rank_values
 
 FOLLOW = 0.85
@@ -199,6 +200,7 @@ def write_bookshop(
         valid_readers, test_readers: other readers, one row each: the last book is the target.
         notes: reader notes for pretraining, on readers that are in no split.
     """
+    check_target(real_path(out), overwrite=overwrite)
     rng = np.random.default_rng(seed)
     shop = make_bookshop(rng)
 

@@ -30,6 +30,7 @@ from reckon.data.prepare.write import write_dataset
 from reckon.data.ratings import Rated, RatingExample, RatingExamples
 from reckon.data.scale import Scale
 from reckon.errors import DataError
+from reckon.files import check_target, real_path
 from reckon.simulation.bookshop import COPIES as TITLES_PER_KIND
 from reckon.simulation.bookshop import GENRE_NAMES, MOOD_NAMES, MOODS, WORDS, make_bookshop
 
@@ -82,6 +83,7 @@ def write_rated_bookshop(out: str | Path, *, seed: int = 0, readers: int = 800, 
         readers: each rates 8 to 16 books within 300 of the shop's 1000 days, no two on one day.
         overwrite: replace an existing dataset directory.
     """
+    check_target(real_path(out), overwrite=overwrite)
     rng = np.random.default_rng(seed)
     titles = np.array(make_bookshop(rng).titles).reshape(-1, TITLES_PER_KIND)[:, :COPIES].ravel()  # [192]
     kinds = np.arange(len(titles)) // COPIES

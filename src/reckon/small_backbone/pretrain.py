@@ -31,10 +31,11 @@ from reckon.models.model_files import save_model
 from reckon.progress import phase
 from reckon.prompts import rporec
 from reckon.prompts.r2ec import MARKER
-from reckon.prompts.rating import BAD, GOOD, TAGS
+from reckon.prompts.rating_reply import BAD, GOOD, TAGS
 from reckon.small_backbone.induction import start_with_induction
 from reckon.small_backbone.lexical import start_from_words
 from reckon.small_backbone.next_item_texts import PretrainingText, item_documents, pretraining_texts, shuffled
+from reckon.small_backbone.purpose import record_purpose
 from reckon.small_backbone.rating_texts import rating_texts
 from reckon.small_backbone.rporec_texts import rporec_texts
 from reckon.small_backbone.tokenizer import train_tokenizer
@@ -194,6 +195,7 @@ def new_backbone(
     pretrain(model, tokenizer, texts, config, seed, progress=progress)
     with new_directory(out) as folder:
         save_config(config, folder / CONFIG_FILE)
+        record_purpose(folder, task)
         save_model(model, tokenizer, folder)
     return out
 

@@ -18,7 +18,8 @@ import numpy as np
 from reckon.data import Dataset
 from reckon.data.examples import FloatArray
 from reckon.data.ratings import Rated, RatingExample, Scale, rating_examples, rating_scale
-from reckon.prompts.rating import BAD, BLOCKS, GOOD, rating_messages
+from reckon.prompts.rating import rating_messages
+from reckon.prompts.rating_reply import BAD, BLOCKS, GOOD
 from reckon.simulation.notes import taste_summary
 from reckon.simulation.rated_bookshop import NAME, rated_shop_of
 from reckon.small_backbone.next_item_texts import PretrainingText

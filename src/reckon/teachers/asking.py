@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reckon.errors import ConfigError
-from reckon.teachers.teachers import HINTED, Finish, Question, Teacher, TeacherFailure
+from reckon.teachers.teacher import HINTED, Finish, Question, Teacher, TeacherFailure
 
 LONGEST_HOLD = 600.0  # seconds; a server that asks for a longer wait counts as unavailable
 

@@ -22,7 +22,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from reckon.data.ratings import Scale
-from reckon.prompts.rating import NUMBER, REPLY_END, parse_rating
+from reckon.prompts.rating_reply import NUMBER, REPLY_END, parse_rating
 from reckon.prompts.render import Message
 from reckon.teachers.asking import Answer
 from reckon.teachers.leaks import mentions_hint, stated_ratings

@@ -18,7 +18,7 @@ from reckon.errors import ReckonError
 from reckon.teachers.asking import Answer, Asker, Patience, Stopped
 from reckon.teachers.journal import Journal
 from reckon.teachers.rules import Verdict, check_messages, hinted_messages, judge, judge_check
-from reckon.teachers.teachers import CHECK, HINTED, PLAIN, Question, Teacher
+from reckon.teachers.teacher import CHECK, HINTED, PLAIN, Question, Teacher
 
 GRACE = 60.0  # seconds that a stopping run waits for pending answers
 POLL = 0.2  # seconds between checks for a stop

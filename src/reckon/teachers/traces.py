@@ -27,11 +27,12 @@ from reckon.progress import phase
 from reckon.prompts.rating import ITEM_WORDS, REVIEW_WORDS, rating_messages
 from reckon.prompts.style import Style
 from reckon.teachers.asking import Patience
+from reckon.teachers.file_teacher import FileTeacher
 from reckon.teachers.files import SUMMARY_FILE, TraceSummary, reasons, write_traces
 from reckon.teachers.journal import Journal
 from reckon.teachers.rules import written
 from reckon.teachers.run import TraceRow, TraceRun
-from reckon.teachers.teachers import FileTeacher, Question, Teacher
+from reckon.teachers.teacher import Question, Teacher
 
 JOURNAL_FILE = "journal.jsonl"
 

@@ -1,36 +1,20 @@
-"""From a run's settings to what a trainer is made of: config, backbone, transformers' arguments, optimiser.
+"""From a run's settings to transformers' TrainingArguments.
 
-Entry points: `run_config`, `backbone_to_train`, `training_arguments`, `adamw`; `common_arguments` and `use_one_device`
-for a trainer with arguments of its own.
+Entry points: `run_config`, `training_arguments`; `common_arguments` and `use_one_device` for a trainer with arguments
+of its own.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from transformers import TrainingArguments
 
 from reckon.config import load_config
-from reckon.models.backbone import Backbone, LoraSettings, load_backbone
 from reckon.training.config import OptimizerConfig, TrainingConfig
 
 ConfigT = TypeVar("ConfigT")
-
-
-def backbone_to_train(
-    backbone: str | Path | Backbone, training: OptimizerConfig, lora: LoraSettings, seed: int
-) -> Backbone:
-    """A backbone as a run's settings want it: loaded from a hub id or folder, unless it is loaded already."""
-    if isinstance(backbone, Backbone):
-        return backbone
-    return load_backbone(
-        backbone,
-        dtype=training.dtype,
-        lora=lora,
-        gradient_checkpointing=training.gradient_checkpointing,
-        seed=seed,
-    )
 
 
 def run_config(
@@ -114,24 +98,3 @@ def common_arguments(
 def use_one_device(arguments: TrainingArguments) -> None:
     """With several accelerators in sight transformers would multiply the batch by their number and wrap the model."""
     arguments._n_gpu = min(arguments.n_gpu, 1)
-
-
-class OptimizerSettings(Protocol):
-    """What `adamw` asks of a section of settings."""
-
-    @property
-    def learning_rate(self) -> float: ...
-    @property
-    def embedding_lr_scale(self) -> float: ...
-    @property
-    def weight_decay(self) -> float: ...
-
-
-def adamw(backbone: Backbone, training: OptimizerSettings) -> torch.optim.Optimizer:
-    """AdamW over what is trained; the token embedding may have a learning rate of its own."""
-    embedding = backbone.causal_lm.get_input_embeddings().weight
-    others = [p for p in backbone.model.parameters() if p.requires_grad and p is not embedding]
-    groups = [{"params": others, "lr": training.learning_rate}]
-    if embedding.requires_grad:
-        groups.append({"params": [embedding], "lr": training.learning_rate * training.embedding_lr_scale})
-    return torch.optim.AdamW(groups, lr=training.learning_rate, weight_decay=training.weight_decay)

@@ -1,6 +1,6 @@
 """The loop around a trainer: early stopping, Ctrl-C, what a person sees of it.
 
-Entry points: `run_trainer`, `shown_steps`, `StepShare` for who wants to know how far it is, `quiet_transformers`.
+Entry points: `run_trainer`, `shown_steps`, `StepShare` for who wants to know how far it is.
 """
 
 import time
@@ -17,8 +17,8 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
-from transformers.utils import logging
 
+from reckon.models.quiet import quiet_transformers
 from reckon.progress import Phase, phase
 from reckon.training.checkpoints import Interrupted, StopOnInterrupt
 
@@ -99,17 +99,3 @@ class _StepNumbers(TrainerCallback):
             if logs and key in logs:
                 self._newest[label] = f"{label} {logs[key]:.3f}"
         self.running.note = ", ".join(self._newest.values())
-
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """No bar for every saved shard and no word on tied weights that are rightly absent from a checkpoint."""
-    bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()

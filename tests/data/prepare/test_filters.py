@@ -1,6 +1,9 @@
 import pytest
 
+from reckon.data import Dataset
 from reckon.data.prepare.filters import Filters
+from reckon.data.prepare.prepare import prepare
+from reckon.data.sources.table import Table
 from reckon.errors import ConfigError, DataError
 
 
@@ -80,6 +83,29 @@ def test_first_and_last_keep_one_event_of_a_user_and_item(shop, many, how, day):
     index = dataset.catalog.index("i0")
     mine = (dataset.user_ids[dataset.user_index] == "u0") & (dataset.events.item_index == index)
     assert (dataset.events.time[mine] // 86_400 - 10_000).tolist() == [day]
+
+
+@pytest.mark.parametrize(
+    ("how", "kept"),
+    [("exact", [2.0, 4.0]), ("first", [2.0]), ("last", [4.0]), ("mean", [3.0])],
+)
+def test_an_item_rated_twice_keeps_what_was_asked_for(csv_file, tmp_path, how, kept):
+    """And a note says so where both ratings stay."""
+    rows = [(f"u{user}", f"i{item}", item, 5) for user in range(4) for item in range(6)]
+    rows += [("u0", "again", 10, 2), ("u0", "again", 11, 4)]
+    path = csv_file("r.csv", ("user_id", "item_id", "position", "rating"), rows)
+    source = Table(interactions=str(path))
+    prepare(source, tmp_path / "out", split="leave-one-out", filters=Filters(dedupe=how))
+    dataset = Dataset.load(tmp_path / "out")
+    mine = dataset.events.item_index == dataset.catalog.index("again")
+    assert dataset.events.rating[mine].tolist() == kept
+    noted = [note for note in dataset.info["notes"] if "have several ratings" in note]
+    assert bool(noted) == (how == "exact") and all("1 pairs" in note and "--dedupe last" in note for note in noted)
+
+
+def test_a_mean_of_ratings_needs_ratings(shop, many):
+    with pytest.raises(DataError, match="no ratings to average"):
+        shop(many, dedupe="mean")
 
 
 def test_an_empty_result_names_the_filter(shop, many, tmp_path):

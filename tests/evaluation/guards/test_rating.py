@@ -14,6 +14,7 @@ from reckon.comparison.registry import contestant
 from reckon.errors import DataError
 from reckon.evaluation.guards.rating import data_findings, refuse_impossible_errors
 from reckon.methods.reczero import RecZero
+from reckon.methods.reczero.model import RecZeroModel
 
 TASK, PROTOCOL = RatingTask(), ProtocolConfig()
 
@@ -111,7 +112,7 @@ def test_a_true_rating_in_the_prompt_gives_a_warning(data, rows, tmp_path, monke
         prompt = whole(self, row)
         return replace(prompt, ids=[int(row.rating), *prompt.ids])
 
-    monkeypatch.setattr(RecZero, "prompt", leaky)
+    monkeypatch.setattr(RecZeroModel, "prompt", leaky)
     levels = checked(data, rows, method="reczero", fitted=FittedRater(RatedModel(model), model))
     assert levels["true rating in prompt"] == "warning"
 

@@ -27,7 +27,6 @@ from reckon.methods.recone.fine_tuning import REPORT_FILE
 from reckon.methods.reczero import RecZero
 from reckon.methods.reczero.config import preset
 from reckon.methods.train import train_run
-from reckon.runs.write import starting_point
 from reckon.training.checkpoints import Interrupted
 
 TINY = (
@@ -48,6 +47,7 @@ TINY = (
     "prompt.item_window=3",
     "prompt.review_words=3",
 )
+SHORT = "sft.max_steps=9"  # where nothing has to be learned
 
 
 @pytest.fixture(scope="module")
@@ -73,12 +73,21 @@ def train(place, tmp_path):
     return run
 
 
-@pytest.fixture(scope="module")
-def whole(place):
+def unstopped(place, name, *overrides):
     """A run that nothing stopped."""
     where = {"data": place / "data", "backbone": place / "backbone", "traces": place / "traces"}
-    train_run("recone", out=place / "whole", preset="small", overrides=TINY, **where)
-    return place / "whole"
+    train_run("recone", out=place / name, preset="small", overrides=(*TINY, *overrides), **where)
+    return place / name
+
+
+@pytest.fixture(scope="module")
+def whole(place):
+    return unstopped(place, "whole")
+
+
+@pytest.fixture(scope="module")
+def short(place):
+    return unstopped(place, "short", SHORT)
 
 
 def weights(folder):
@@ -114,7 +123,7 @@ def test_the_cold_start_teaches_the_form_before_any_reinforcement(whole, place):
 
 
 def test_reinforcement_starts_from_the_fine_tuned_model(whole, train, tmp_path):
-    train("run", "training.learning_rate=1e-12")
+    train("run", SHORT, "training.learning_rate=1e-12")
     tuned, trained = weights(tmp_path / "run" / "sft"), weights(tmp_path / "run" / "model")
     assert all(torch.allclose(tuned[name], trained[name], atol=1e-6) for name in tuned)
     [*_, last] = sorted(whole.glob("checkpoint-*"))  # what is kept may be the start, where nothing beat it
@@ -156,20 +165,20 @@ def test_the_second_stage_has_reczeros_constants(name):
 # -- stop and go on -----------------------------------------------------------------------------------------------
 
 
-def test_a_stop_between_the_stages_repeats_no_stage(whole, train, tmp_path, monkeypatch):
+def test_a_stop_between_the_stages_repeats_no_stage(short, train, tmp_path, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(recone, "fit", kill)
-        train()
+        train("run", SHORT)
     with pytest.raises(CheckpointError, match="already holds a run"):
-        train()
+        train("run", SHORT)
     with monkeypatch.context() as patch:
         patch.setattr(recone, "sft", kill)
-        train(resume=True)
-    assert log(tmp_path / "run") == log(whole)
-    assert equal(weights(tmp_path / "run" / "model"), weights(whole / "model"))
+        train("run", SHORT, resume=True)
+    assert log(tmp_path / "run") == log(short)
+    assert equal(weights(tmp_path / "run" / "model"), weights(short / "model"))
 
 
-def test_a_stop_in_the_second_stage_resumes_that_stage(whole, train, tmp_path, monkeypatch):
+def test_a_stop_in_the_second_stage_resumes_that_stage(short, train, tmp_path, monkeypatch):
     from reckon.training import loop as training
 
     class StopAtOne(training.StopOnInterrupt):
@@ -179,51 +188,46 @@ def test_a_stop_in_the_second_stage_resumes_that_stage(whole, train, tmp_path, m
 
     with monkeypatch.context() as patch, pytest.raises(Interrupted, match="--resume"):
         patch.setattr(training, "StopOnInterrupt", StopAtOne)
-        train()
+        train("run", SHORT)
     with pytest.raises(CheckpointError, match="already holds a run"):
-        train()
+        train("run", SHORT)
     monkeypatch.setattr(recone, "sft", kill)
-    train(resume=True)
-    assert log(tmp_path / "run") == log(whole)
-    assert equal(weights(tmp_path / "run" / "model"), weights(whole / "model"))
+    train("run", SHORT, resume=True)
+    assert log(tmp_path / "run") == log(short)
+    assert equal(weights(tmp_path / "run" / "model"), weights(short / "model"))
 
 
-def test_a_stop_in_the_first_stage_resumes_that_stage(whole, train, tmp_path, monkeypatch):
-    class StopAtTen(recone_sft.StopOnInterrupt):
+def test_a_stop_in_the_first_stage_resumes_that_stage(short, train, tmp_path, monkeypatch):
+    class StopAtFour(recone_sft.StopOnInterrupt):
         def on_step_end(self, args, state, control, **kwargs):
-            self.interrupted = state.global_step == 10
+            self.interrupted = state.global_step == 4
             super().on_step_end(args, state, control, **kwargs)
 
     with monkeypatch.context() as patch, pytest.raises(Interrupted, match="--resume"):
-        patch.setattr(recone_sft, "StopOnInterrupt", StopAtTen)
-        train()
+        patch.setattr(recone_sft, "StopOnInterrupt", StopAtFour)
+        train("run", SHORT)
     assert not (tmp_path / "run" / "sft").exists()
     with pytest.raises(CheckpointError, match="unfinished"):
-        train()
-    train(resume=True)
-    assert equal(weights(tmp_path / "run" / "sft"), weights(whole / "sft"))
-    assert equal(weights(tmp_path / "run" / "model"), weights(whole / "model"))
+        train("run", SHORT)
+    train("run", SHORT, resume=True)
+    assert equal(weights(tmp_path / "run" / "sft"), weights(short / "sft"))
+    assert equal(weights(tmp_path / "run" / "model"), weights(short / "model"))
 
 
-def test_a_kill_before_the_first_checkpoint_restarts_the_first_stage(whole, train, tmp_path, monkeypatch):
+def test_a_kill_before_the_first_checkpoint_restarts_the_first_stage(short, train, tmp_path, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(recone_sft, "_save", kill)
-        train()
+        train("run", SHORT)
     assert not (tmp_path / "run" / "sft").exists()
-    train(resume=True)
-    assert equal(weights(tmp_path / "run" / "sft"), weights(whole / "sft"))
-    assert log(tmp_path / "run") == log(whole)
-
-
-def test_a_partial_fine_tuned_model_is_replaced(tmp_path):
-    (tmp_path / ".sft.abc.partial").mkdir()
-    assert starting_point(tmp_path, False, {}) is None
+    train("run", SHORT, resume=True)
+    assert equal(weights(tmp_path / "run" / "sft"), weights(short / "sft"))
+    assert log(tmp_path / "run") == log(short)
 
 
 def test_a_resumed_run_keeps_its_first_settings(train, place, tmp_path, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(recone, "fit", kill)
-        train("run", seed=3)
+        train("run", SHORT, seed=3)
     resumed = train_run(
         "recone",
         data=place / "data",

@@ -13,30 +13,31 @@ from reckon.methods.reczero.config import preset
 from reckon.training.arguments import run_config
 from reckon.training.checkpoints import Interrupted, last_checkpoint
 
+KL = {"grpo": {"beta": 0.1}}
+WITH_ADAPTERS = KL | {"lora": 2, "learning_rate": 3e-2}
 
-@pytest.mark.parametrize(
-    "changes",
-    [{}, {"grpo": {"beta": 0.1}}, {"grpo": {"beta": 0.1}, "lora": 2, "learning_rate": 3e-2}],
-    ids=["no kl", "kl", "kl with adapters"],
-)
-@pytest.mark.parametrize(("step", "stop"), [(5, "kill"), (3, "ctrl-c")])
-def test_a_stopped_run_resumes_bit_for_bit(changes, step, stop, train, whole, tmp_path):
-    with pytest.raises(Killed if stop == "kill" else Interrupted):
-        train("stopped", At(step, kill if stop == "kill" else interrupt), **changes)
-    saved_at = 4 if stop == "kill" else step  # the last validation, or at once
-    assert last_checkpoint(tmp_path / "stopped").name == f"checkpoint-{saved_at}"
+
+@pytest.mark.parametrize("changes", [{}, KL, WITH_ADAPTERS], ids=["no kl", "kl", "kl with adapters"])
+def test_a_killed_run_resumes_bit_for_bit_from_its_last_validation(changes, train, whole, tmp_path):
+    with pytest.raises(Killed):
+        train("stopped", At(5, kill), **changes)
+    assert last_checkpoint(tmp_path / "stopped").name == "checkpoint-4"
     train("stopped", resume=True, **changes)
     assert_same_run(whole(**changes), tmp_path / "stopped")
 
 
-def test_the_reference_is_the_starting_policy_also_after_a_resume(whole, train, tmp_path):
-    """The KL term starts at zero and grows; a reference taken from the checkpoint would have it start again."""
-    entries = steps(whole(grpo={"beta": 0.1}))
+def test_an_interrupted_run_resumes_bit_for_bit_from_where_it_was(train, whole, tmp_path):
+    with pytest.raises(Interrupted):
+        train("stopped", At(3, interrupt), **WITH_ADAPTERS)
+    assert last_checkpoint(tmp_path / "stopped").name == "checkpoint-3"
+    train("stopped", resume=True, **WITH_ADAPTERS)
+    assert_same_run(whole(**WITH_ADAPTERS), tmp_path / "stopped")
+
+
+def test_the_kl_term_grows_from_zero_and_so_tells_the_start_from_a_checkpoint(whole):
+    """The runs above would differ in it if a resumed run took its reference from the checkpoint."""
+    entries = steps(whole(**KL))
     assert entries[0]["kl"] == pytest.approx(0, abs=1e-6) and entries[4]["kl"] > 0.01
-    with pytest.raises(Killed):
-        train("stopped", At(5, kill), grpo={"beta": 0.1})
-    train("stopped", resume=True, grpo={"beta": 0.1})
-    assert steps(tmp_path / "stopped")[4]["kl"] == entries[4]["kl"]
 
 
 def test_an_existing_run_and_a_missing_checkpoint_are_refused(train):

@@ -21,7 +21,7 @@ from reckon.methods.rporec.reply_store import ReplyStore
 from reckon.methods.rporec.rounds import fit
 from reckon.methods.rporec.stage_one import fit_rechead
 from reckon.methods.rporec.stage_two import fit_reasoning
-from reckon.teachers.teachers import FileTeacher
+from reckon.teachers.file_teacher import FileTeacher
 
 ROWS = 48 + 12  # training rows of the shelf, and the validation sample
 

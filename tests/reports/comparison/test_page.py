@@ -17,7 +17,7 @@ from reckon.comparison.summary import metrics_of
 from reckon.data import Catalog
 from reckon.evaluation.ranking.groups import by_history_length, by_target_popularity
 from reckon.reports.comparison.tables import tables_of
-from reckon.reports.page import render_report, write_report
+from reckon.reports.page import render_report
 from reckon.simulation.bookshop import write_bookshop
 
 
@@ -29,6 +29,11 @@ def comparison(tmp_path_factory):
     names = ("popularity", "item-knn", "tfidf", "oracle", "recent-popularity")
     config = ComparisonConfig(methods=tuple(MethodConfig(method=name) for name in names))
     return run_comparison(shop, config, path / "c", runner=here)
+
+
+@pytest.fixture(scope="module")
+def html(comparison):
+    return render_report(page(comparison))
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +50,7 @@ def reasoning(tmp_path_factory):
     return run_comparison(data.path, config, path / "c", runner=here)
 
 
-def test_every_section_and_chart_is_there(comparison):
-    html = render_report(page(comparison))
+def test_every_section_and_chart_is_there(html):
     headings = re.findall(r"<h2>(.*?)</h2>", html)
     assert headings == [
         "Results",
@@ -72,20 +76,17 @@ def test_every_section_and_chart_is_there(comparison):
     ]
 
 
-def test_the_page_is_one_file_without_scripts(comparison):
-    html = render_report(page(comparison))
+def test_the_page_is_one_file_without_scripts(html):
     read = Page(html)
     assert "script" not in read.tags and "link" not in read.tags and read.open == []
     assert not re.search(r"(src|href)=\"(?!#)", html)
 
 
-def test_a_failed_method_stands_in_the_page_with_its_error(comparison):
-    html = render_report(page(comparison))
+def test_a_failed_method_stands_in_the_page_with_its_error(html):
     assert "has no times" in html and "12 of 15" in html
 
 
-def test_an_oracle_is_not_the_best_method(comparison):
-    html = render_report(page(comparison))
+def test_an_oracle_is_not_the_best_method(html):
     assert "best: oracle" not in html and "best: " in html and "of the best possible" in html
 
 
@@ -162,8 +163,9 @@ def test_sampled_numbers_carry_their_name_on_the_page(tmp_path):
     assert "Hit@K/2-sampled for every K" in html and "Hit@K for" not in html
 
 
-def test_a_browser_draws_every_chart_without_a_word_on_its_console(comparison, tmp_path):
-    path, widths = write_report(tmp_path / "report.html", page(comparison)), (1280, 400)
+def test_a_browser_draws_every_chart_without_a_word_on_its_console(html, tmp_path):
+    path, widths = tmp_path / "report.html", (1280, 400)
+    path.write_text(html, encoding="utf-8")
     console, measured = look(path, tmp_path, widths)
     assert console == []
     for width, seen in zip(widths, measured, strict=True):

@@ -15,7 +15,7 @@ from reckon.comparison.rating.disagreements import disagreements
 from reckon.data import Catalog
 from reckon.data.scale import Scale
 from reckon.evaluation.rating.groups import by_item_ratings, by_known_ratings, by_true_rating
-from reckon.reports.page import render_report, write_report
+from reckon.reports.page import render_report
 from reckon.simulation.rated_bookshop import write_rated_bookshop
 
 
@@ -122,8 +122,9 @@ def test_a_reply_is_shown_in_its_steps_and_a_broken_one_as_it_is(comparison):
     assert all(view.steps[0] == ("The user", "likes <b>calm</b> books") for view in views if view.steps)
 
 
-def test_a_browser_draws_every_chart_without_a_word_on_its_console(comparison, tmp_path):
-    path, widths = write_report(tmp_path / "report.html", page(comparison)), (1280, 400)
+def test_a_browser_draws_every_chart_without_a_word_on_its_console(html, tmp_path):
+    path, widths = tmp_path / "report.html", (1280, 400)
+    path.write_text(html, encoding="utf-8")
     console, measured = look(path, tmp_path, widths)
     assert console == []
     for width, seen in zip(widths, measured, strict=True):

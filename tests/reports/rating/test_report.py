@@ -14,7 +14,7 @@ from reckon.evaluation.rating.evaluate import RatingEvaluation
 from reckon.evaluation.rating.examples import ShownRating, mean_and_spread, steps_of
 from reckon.evaluation.rating.measure import compare_last, measure
 from reckon.metrics.rating import RatingResult
-from reckon.prompts.rating import parse_rating
+from reckon.prompts.rating_reply import parse_rating
 from reckon.reports.page import render_report, write_report
 from reckon.reports.rating.report import rating_page
 

@@ -9,7 +9,7 @@ from support.trl_trainer import logged_step
 from reckon.data.scale import Scale
 from reckon.errors import ConfigError, DataError, ShapeError
 from reckon.metrics.rating import RatingResult, absolute_errors
-from reckon.prompts.rating import parse_rating
+from reckon.prompts.rating_reply import parse_rating
 from reckon.rl.rewards.rating import answer_reward, exact_reward, format_reward, rating_reward
 
 STARS = Scale(1, 5, 1)

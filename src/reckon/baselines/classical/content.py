@@ -10,8 +10,6 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import scipy.sparse as sp
 import torch
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.preprocessing import normalize
 from torch import Tensor
 
 from reckon.baselines.baseline import Baseline, Fitting
@@ -70,6 +68,8 @@ class TfidfNeighbours(Baseline):
     @classmethod
     def learn(cls, dataset: Dataset, config: TfidfConfig, fitting: Fitting) -> Self:
         """See `Baseline.fit`. Raises DataError where the items have no text."""
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
         catalog = dataset.catalog
         if not has_text(catalog):
             raise DataError(str(dataset.path), "has no item text to compare", "leave `tfidf` out, or add item titles")
@@ -78,6 +78,8 @@ class TfidfNeighbours(Baseline):
         return cls(catalog, config, vectorizer.fit_transform(texts), fitting.exclude_seen)
 
     def scores(self, histories: Sequence[IntArray]) -> Tensor:
+        from sklearn.preprocessing import normalize
+
         profiles = normalize(history_weights(histories, len(self.catalog), self.config.decay) @ self.vectors)
         return torch.from_numpy((profiles @ self.vectors.T).toarray())
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from sklearn.cluster import KMeans
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
@@ -104,6 +103,8 @@ class RQVAE(nn.Module):
     @torch.no_grad()
     def start_codebooks(self, vectors: Tensor, seed: int) -> None:
         """Set each level's codebook to k-means centres of the residuals that the levels before leave."""
+        from sklearn.cluster import KMeans
+
         residual = self.encoder(vectors)
         for level, codebook in enumerate(self.codebooks):
             points = residual.double().numpy()

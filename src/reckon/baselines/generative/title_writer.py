@@ -29,6 +29,7 @@ from reckon.errors import CheckpointError, ConfigError, DataError, ReckonError
 from reckon.files import write_text
 from reckon.models.backbone import Backbone, LoraSettings, load_backbone
 from reckon.models.precision import DType
+from reckon.models.quiet import quiet_transformers
 from reckon.prompts import Message, prompt_ids
 from reckon.prompts.cutting import PromptTitles, Titles, prompt_limit
 from reckon.prompts.histories import fitted_history
@@ -37,10 +38,9 @@ from reckon.prompts.plain import guarded
 from reckon.prompts.style import Style
 from reckon.rollout import SamplingConfig, SharedPrefixEngine
 from reckon.small_backbone.pretrain import PretrainConfig, new_backbone
-from reckon.training.arguments import adamw
 from reckon.training.best import Best, BestWeights
-from reckon.training.loop import quiet_transformers
 from reckon.training.one_process import require_one_process
+from reckon.training.optimizer import adamw
 from reckon.training.schedule import rate_share
 
 NEW = "new"

@@ -23,18 +23,19 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import Ridge
 
 from reckon.data import Dataset
 from reckon.data.examples import FloatArray, IntArray
 from reckon.data.ratings import Rated, RatingExamples, Ratings, Scale, rating_examples, rating_scale, training_ratings
 from reckon.errors import MissingExtraError
 from reckon.prompts.items import item_text
+
+if TYPE_CHECKING:
+    from sklearn.feature_extraction.text import TfidfVectorizer
 
 # Bias model: L2 penalties of the biases of users and items, in numbers of ratings.
 BIAS_PENALTIES = (1.0, 3.0, 10.0, 30.0)
@@ -259,12 +260,14 @@ class TextRegressor:
 
     name = "text"
 
-    def __init__(self, mean: float, scale: Scale, vectorizers: Sequence[TfidfVectorizer | None]) -> None:
+    def __init__(self, mean: float, scale: Scale, vectorizers: "Sequence[TfidfVectorizer | None]") -> None:
         self.mean, self.scale, self.vectorizers = mean, scale, vectorizers
         self.ridge: Any = None
 
     @classmethod
     def fit(cls, dataset: Dataset, seed: int = 0) -> Self:
+        from sklearn.linear_model import Ridge
+
         train = rating_examples(dataset, "train").sample(TRAIN_ROWS, seed)
         mean = float(training_ratings(dataset).rating.mean())
         fields: tuple[list[str], ...] = ([], [], [])
@@ -326,10 +329,12 @@ def _reviews(history: Sequence[Rated]) -> str:
     return " ".join(word for rated in history for word in f"{rated.summary} {rated.text}".split()[:REVIEW_WORDS])
 
 
-def _vectorizer(texts: Sequence[str]) -> TfidfVectorizer | None:
+def _vectorizer(texts: Sequence[str]) -> "TfidfVectorizer | None":
     """A vectorizer fitted to texts; None where they hold no words, as in data without reviews."""
     if not any(WORD.search(text) for text in texts):
         return None
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
     return TfidfVectorizer(sublinear_tf=True, max_features=VOCABULARY, dtype=np.float64).fit(texts)
 
 

@@ -29,8 +29,7 @@ from reckon.comparison.contestant import (
 from reckon.config import config_from
 from reckon.data import Dataset
 from reckon.data.ratings import RatingExamples
-from reckon.methods.reczero import RecZero
-from reckon.methods.reczero.model import RatedExamples
+from reckon.methods.reczero.model import RatedExamples, RecZeroModel
 
 
 class Rater(Protocol):
@@ -45,7 +44,7 @@ class FittedRater(Trained):
     """A fitted method that predicts ratings."""
 
     rater: Rater
-    model: RecZero | None = None
+    model: RecZeroModel | None = None
     """The model of a method that writes replies; None for a baseline."""
 
     @property
@@ -102,7 +101,7 @@ class RatingBaselineContestant(Contestant):
 class RatedModel:
     """RecZero as a `Rater`: the greedy reply to each prompt, with the windows of its training."""
 
-    def __init__(self, model: RecZero) -> None:
+    def __init__(self, model: RecZeroModel) -> None:
         self.model = model
 
     def rate(self, examples: RatingExamples, on_batch: Callable[[int], None] | None = None) -> RatedExamples:

@@ -14,7 +14,7 @@ from reckon.data import Dataset
 from reckon.data.ratings import RatingExamples
 from reckon.evaluation.rating.examples import steps_of
 from reckon.metrics.rating import absolute_errors
-from reckon.prompts.rating import parse_rating
+from reckon.prompts.rating_reply import parse_rating
 
 SHOWN_HISTORY = 10  # shown ratings of the user's history
 

@@ -14,6 +14,7 @@ from reckon.data.prepare.workspace import Workspace
 from reckon.data.splits import TRAIN_SHARE
 from reckon.errors import DataError
 
+LOWER = "lower --k-core, or leave it out"
 SECOND = "moment // 1000000"  # splits see whole seconds
 USERS, ITEMS = "SELECT DISTINCT user_id FROM core", "SELECT DISTINCT item_id FROM core"
 
@@ -25,15 +26,15 @@ def core_of_all(workspace: Workspace, k: int) -> None:
     workspace.run(f"DELETE FROM items WHERE item_id NOT IN ({ITEMS})", doing=f"{k}-core")
     workspace.run("DROP TABLE core", doing=f"{k}-core")
     rule = f"users and items with at least {k} interactions, counted in all periods, in {rounds} rounds"
-    record_step(workspace, "k-core", rule, counted="all")
+    record_step(workspace, "k-core", rule, LOWER, counted="all")
 
 
 def core_of_train(workspace: Workspace, k: int) -> None:
     """Count the events of the training period of a temporal split.
 
     Users and items with too few events there go altogether; those first seen later stay, as nobody could have counted
-    them. What goes moves the end of the training period; where it moves to the front, the count begins anew, so that no
-    event of the later periods is ever counted.
+    them. Dropping events moves the end of the training period. Where it moves to an earlier time, the count begins
+    anew, so no event of a later period is ever counted.
     """
     cut = _training_end(workspace, "true")
     while True:
@@ -60,7 +61,7 @@ def core_of_train(workspace: Workspace, k: int) -> None:
         f"users and items with at least {k} interactions, counted in the training period (before {end}), in "
         f"{rounds} rounds; those first seen later stay"
     )
-    record_step(workspace, "k-core", rule, counted="train", counted_before=cut)
+    record_step(workspace, "k-core", rule, LOWER, counted="train", counted_before=cut)
 
 
 def _core(workspace: Workspace, k: int, period: str) -> int:
@@ -99,12 +100,10 @@ def keep(workspace: Workspace, condition: str, doing: str) -> None:
     workspace.run(f"DELETE FROM interactions WHERE NOT ({condition})", doing=doing)
 
 
-def record_step(workspace: Workspace, step: str, rule: str, **extra: Any) -> None:
-    """Count what a filter left; DataError if that is nothing."""
+def record_step(workspace: Workspace, step: str, rule: str, fix: str, **extra: Any) -> None:
+    """Count what a filter left; DataError, with the fix, if that is nothing."""
     workspace.count(step, rule, **extra)
     left = workspace.counts[-1]
     if not left["interactions"] or not left["items"]:
         before = workspace.counts[-2]
-        raise DataError(
-            f"filter {step}", f"leaves nothing of {before['interactions']} interactions ({rule})", "loosen this filter"
-        )
+        raise DataError(f"filter {step}", f"leaves nothing of {before['interactions']} interactions ({rule})", fix)

@@ -4,6 +4,7 @@ Entry point: `apply_filters`. Order: unknown items, minimum title, time window, 
 record in the workspace's counts. Works on the workspace's tables and inside DuckDB; no row becomes a Python object.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -13,10 +14,10 @@ from reckon.data.prepare.workspace import Workspace
 from reckon.data.splits import Protocol
 from reckon.errors import ConfigError, DataError
 
-Dedupe = Literal["none", "exact", "first", "last"]
+Dedupe = Literal["none", "exact", "first", "last", "mean"]
 CoreOn = Literal["train", "all"]
 CORES_ON: tuple[CoreOn, ...] = ("train", "all")
-DEDUPES: tuple[Dedupe, ...] = ("none", "exact", "first", "last")
+DEDUPES: tuple[Dedupe, ...] = ("none", "exact", "first", "last", "mean")
 # Users who act several times in one moment are common; ids and row numbers would order them by release or shelf.
 TIE_KEY = "md5(user_id || chr(31) || item_id)"
 TIE_RULE = (
@@ -49,7 +50,8 @@ class Filters:
     min_title: int = 0
     """Characters a cleaned title needs. 1 drops items without a title."""
     dedupe: Dedupe = "exact"
-    """`exact`: one of several with the same user, item and time. `first`, `last`: one per user and item. `none`."""
+    """`exact`: one of several with the same user, item and time. `first`, `last`: one per user and item. `mean`: the
+    last per user and item, with the mean of their ratings. `none`."""
 
     def __post_init__(self) -> None:
         for name, value in (("k_core", self.k_core), ("min_title", self.min_title)):
@@ -110,20 +112,22 @@ def _unknown(workspace: Workspace, policy: str) -> None:
         )
     if policy == "drop":
         keep(workspace, "item_id IN (SELECT item_id FROM items)", "dropping unknown items")
-        record_step(workspace, "unknown items", "interactions with an item that has no record were dropped")
+        rule = "interactions with an item that has no record were dropped"
+        record_step(workspace, "unknown items", rule, "map item_id to columns that hold the same ids in both tables")
         return
     workspace.run(
         """INSERT INTO items (reckon_row, item_id, title) SELECT min(reckon_row), item_id, '' FROM interactions
         ANTI JOIN items USING (item_id) GROUP BY item_id""",
         doing="adding unknown items",
     )
-    record_step(workspace, "unknown items", "items without a record were added without a title")
+    record_step(workspace, "unknown items", "items without a record were added without a title", "check the items")
 
 
 def _min_title(workspace: Workspace, length: int) -> None:
     workspace.run(f"DELETE FROM items WHERE length(title) < {length}", doing="dropping short titles")
     keep(workspace, "item_id IN (SELECT item_id FROM items)", "dropping short titles")
-    record_step(workspace, "minimum title", f"items with a title of fewer than {length} characters were dropped")
+    rule = f"items with a title of fewer than {length} characters were dropped"
+    record_step(workspace, "minimum title", rule, "lower --min-title, or map title=COLUMN")
 
 
 def _time_window(workspace: Workspace, filters: Filters) -> None:
@@ -136,26 +140,57 @@ def _time_window(workspace: Workspace, filters: Filters) -> None:
     start, end = filters.window
     inside = [f"moment >= {start}"] if start is not None else []
     inside += [f"moment < {end}"] if end is not None else []
+    first, last = workspace.row("SELECT min(moment) // 1000000, max(moment) // 1000000 FROM interactions")
     keep(workspace, " AND ".join(inside), "cutting the time window")
-    record_step(
-        workspace, "time window", f"since {filters.since or 'the beginning'}, before {filters.until or 'the end'}"
-    )
+    rule = f"since {filters.since or 'the beginning'}, before {filters.until or 'the end'}"
+    days = " to ".join(f"{datetime.fromtimestamp(end, UTC):%Y-%m-%d}" for end in (first, last))
+    record_step(workspace, "time window", rule, f"widen --since and --until: the data is of {days}")
 
 
 def _dedupe(workspace: Workspace, how: Dedupe) -> None:
+    columns = workspace.columns("interactions")
+    if how in ("none", "exact") and "rating" in columns:
+        _note_rated_again(workspace)
     if how == "none":
         return
-    columns = workspace.columns("interactions")
+    if how == "mean":
+        _average(workspace, columns)
     rest = "".join(f", {key}" for name, key in LAST_KEYS.items() if name in columns)
     if how == "exact":
         same, order = "user_id, item_id, moment", f"user_id{rest}, reckon_row"
         rule = "of interactions with the same user, item and time one was kept"
     else:
-        same, order = "user_id, item_id", f"moment {'DESC' if how == 'last' else 'ASC'}{rest}, reckon_row"
-        rule = f"of interactions with the same user and item the {how} was kept"
+        same, order = "user_id, item_id", f"moment {'ASC' if how == 'first' else 'DESC'}{rest}, reckon_row"
+        which = "last was kept, with the mean of their ratings" if how == "mean" else f"{how} was kept"
+        rule = f"of interactions with the same user and item the {which}"
     first = f"QUALIFY row_number() OVER (PARTITION BY {same} ORDER BY {order}) = 1"
     keep(workspace, f"rowid IN (SELECT rowid FROM interactions {first})", "removing repeats")
-    record_step(workspace, "de-duplication", rule)
+    record_step(workspace, "de-duplication", rule, "leave --dedupe out")
+
+
+def _average(workspace: Workspace, columns: Mapping[str, str]) -> None:
+    """Give every interaction the mean of the ratings of its user and item."""
+    if "rating" not in columns:
+        raise DataError(workspace.origin, "has no ratings to average", "map rating=COLUMN, or use --dedupe last")
+    workspace.run(
+        """UPDATE interactions SET rating = means.mean FROM
+        (SELECT user_id, item_id, avg(rating) AS mean FROM interactions GROUP BY user_id, item_id) AS means
+        WHERE interactions.user_id = means.user_id AND interactions.item_id = means.item_id""",
+        doing="averaging ratings",
+    )
+
+
+def _note_rated_again(workspace: Workspace) -> None:
+    """Say how many items were rated by one user more than once, at different times, and what can be done about it."""
+    (again,) = workspace.row(
+        """SELECT count(*) FROM (SELECT 1 FROM interactions WHERE rating IS NOT NULL GROUP BY user_id, item_id
+        HAVING count(DISTINCT moment) > 1)"""
+    )
+    if again:
+        workspace.note(
+            f"{again:,} pairs of user and item have several ratings, which all stay; --dedupe last, first or mean "
+            "keeps one of them"
+        )
 
 
 def _microseconds(name: str, text: str | None) -> int | None:

@@ -57,6 +57,9 @@ def moment_sql(
         expression = _dates(workspace, table, column)
     else:
         number = f"TRY_CAST({column} AS DOUBLE)"
+        if kind == "VARCHAR":
+            date = f"{number} IS NULL AND TRY_CAST({column} AS TIMESTAMPTZ) IS NOT NULL"
+            _refuse_mixed(workspace, table, column, where, date, "date", "numbers")
         refuse(
             workspace,
             table,
@@ -82,6 +85,9 @@ def moment_sql(
             "pass the right unit with --time-unit, or correct the row",
         )
         return expression
+    if kind == "VARCHAR" and form is None:
+        number = f"isfinite(TRY_CAST({column} AS DOUBLE))"
+        _refuse_mixed(workspace, table, column, where, f"{expression} IS NULL AND {number}", "number", "dates")
     refuse(
         workspace,
         table,
@@ -124,6 +130,21 @@ def refuse_rounded(workspace: Workspace, table: str, user: str, column: str, whe
             f"is float32, which rounds times: {tied:,} rows share their user's time, so their order is lost",
             "write the column again from its source as int64 or timestamp, or map position=COLUMN",
         )
+
+
+def _refuse_mixed(
+    workspace: Workspace, table: str, column: str, where: str, condition: str, one: str, others: str
+) -> None:
+    """Refuse times of a form that others of the column do not have; each by itself would be readable."""
+    refuse(
+        workspace,
+        table,
+        f"coalesce({condition}, false)",
+        column,
+        where,
+        f"is a {one}, and the column begins with {others}",
+        "write all times in one form, numbers or dates",
+    )
 
 
 def _is_text(workspace: Workspace, table: str, column: str) -> bool:

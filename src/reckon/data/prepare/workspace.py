@@ -28,6 +28,8 @@ from reckon.messages import one_line
 from reckon.progress import phase
 
 DEFAULT_MEMORY = "2GB"
+# Where DuckDB found no JSON. It counts the first line as 2; blank lines are not counted.
+MALFORMED_JSON = re.compile(r"(?<=\d )in (?:line|record/value) (?P<number>\d+):")
 BLANKS = " \t\n\r\v\f\x1c\x1d\x1e\x1f\x85\u00a0\u1680\u2028\u2029\u202f\u205f\u3000\u200b\ufeff" + "".join(
     map(chr, range(0x2000, 0x200B))
 )
@@ -174,6 +176,7 @@ def named(where: str | None) -> Iterator[None]:
 def duckdb_says(error: Exception) -> str:
     """The telling part of a DuckDB message, on one line."""
     text = re.split(r"\n\s*(?:Possible|LINE \d+:|file ?=|Try setting|Candidate)", str(error))[0]
+    text = MALFORMED_JSON.sub(lambda found: f"of row {int(found['number']) - 1}:", text)
     return one_line(re.sub(r"^(?:[A-Z]\w+ )+Error:", "", text)).rstrip(".")
 
 

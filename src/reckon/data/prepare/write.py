@@ -248,7 +248,10 @@ def _rating_scale(path: Path, given: Scale | None) -> tuple[dict[str, float | No
             raise DataError(
                 f"interactions.rating {end:g}", f"is not on the scale {scale}", "give a scale that holds it"
             )
-    return scale.record, [] if given is not None else scale.doubts(ratings)
+    notes = [] if given is not None else scale.doubts(ratings)
+    if len(ratings) == 1:
+        notes.append(f"every rating is {ratings[0]:g}: there is nothing to predict, only to rank")
+    return scale.record, notes
 
 
 def _fingerprint(folder: Path) -> dict[str, Any]:

@@ -65,7 +65,9 @@ def relation(workspace: Workspace, path: Path, style: FileStyle | None = None) -
     if path.is_dir() and (parts := sorted(path.glob("**/*.parquet"))):
         return _parquet(parts)
     if not path.is_file():
-        problem = "is no file" if path.exists() else "does not exist"
+        problem = "does not exist"
+        if path.exists():
+            problem = "is a folder without Parquet files" if path.is_dir() else "is no file"
         raise DataError(str(path), problem, "give a file, or a folder of Parquet files")
     kind = style.format or FORMAT_OF.get(_suffix(path))
     if kind is None:

@@ -12,9 +12,13 @@ from reckon.data.prepare.workspace import Workspace, named, quoted
 from reckon.data.scale import Scale
 from reckon.data.sources.header import check_names
 from reckon.errors import DataError
+from reckon.messages import cut
 
 WHOLE = r"[+-]?[0-9]+([.]0*)?"
 LARGEST = 1e9  # of a rating in either direction; float32, in which ratings are stored, holds whole numbers up to 1.6e7
+YES, NO = "('true', 'yes', 't')", "('false', 'no', 'f')"  # labels of events, in place of ratings
+PARTED = r"[^\s,;|]+\s*[\s,;|]\s*[^\s,;|]+"  # two ids or more in one text
+MOST_PARTED = 0.9  # share of such texts above which they are lists
 RESERVED = "reckon_"  # prefix of the columns that are added to those of the items
 ROW_ORDER = "@row"  # mapped as position: the order of the file's rows
 
@@ -104,6 +108,8 @@ def store_interactions(
         where=where,
     )
     _keep_wanted(workspace, where)
+    if kinds["item_id"] == "VARCHAR":
+        _refuse_lists_as_text(workspace, f"{where}, field {_plain(columns['item_id'])}")
     if listed:
         _unroll(workspace, order, where)
         order = "position"
@@ -128,6 +134,7 @@ def store_interactions(
     ]
     if "rating" in columns:
         field = f"{where}, field {_plain(columns['rating'])}"
+        _truths_as_numbers(workspace, "raw_rating", field)
         kept.append(f"{_number(workspace, 'raw_rating', field, 'DOUBLE', required=False)} AS rating")
     kept += [f"clean(CAST(raw_{name} AS VARCHAR)) AS {name}" for name in ("summary", "review") if name in columns]
     workspace.run(f"CREATE TABLE interactions AS SELECT {', '.join(kept)} FROM staged", doing="checking interactions")
@@ -223,6 +230,42 @@ def _unroll(workspace: Workspace, order: str | None, where: str) -> None:
     )
     workspace.run("DROP TABLE staged", doing="unrolling histories")
     workspace.run("ALTER TABLE unrolled RENAME TO staged", doing="unrolling histories")
+
+
+def _refuse_lists_as_text(workspace: Workspace, field: str) -> None:
+    """Refuse item ids that are whole histories as text: each user has one row, and its id several parts.
+
+    No such data could be split: every user would have one event.
+    """
+    ids, users, rows, example = workspace.row(
+        f"SELECT count(*) FILTER (WHERE regexp_matches(CAST(raw_item_id AS VARCHAR), '{PARTED}')), "
+        "count(DISTINCT raw_user_id), count(*), min(CAST(raw_item_id AS VARCHAR)) FROM staged"
+    )
+    if rows and users == rows and ids > MOST_PARTED * rows:
+        raise DataError(
+            field,
+            f"holds lists as text, such as {cut(example, 40)!r}, and every user has one row",
+            "write one row per interaction, or lists of ids in JSON lines or Parquet",
+        )
+
+
+def _truths_as_numbers(workspace: Workspace, column: str, where: str) -> None:
+    """Make a column of yes and no, and of nothing else, one of 1 and 0, and say so: a ranking would count both."""
+    text = f"lower(trim(CAST({column} AS VARCHAR)))"
+    yes, no, given, example = workspace.row(
+        f"SELECT count(*) FILTER (WHERE {text} IN {YES}), count(*) FILTER (WHERE {text} IN {NO}), "
+        f"count(*) FILTER (WHERE {text} <> ''), min(CAST({column} AS VARCHAR)) FILTER (WHERE {text} IN {YES}) "
+        "FROM staged"
+    )
+    if not given or yes + no < given:
+        return
+    number = f"CASE WHEN {text} IN {YES} THEN 1.0 WHEN {text} IN {NO} THEN 0.0 END"
+    workspace.run(f"ALTER TABLE staged ALTER {column} TYPE DOUBLE USING {number}", doing="reading labels")
+    name = where.rpartition("field ")[2]
+    workspace.note(
+        f"{where}: {yes:,} yes and {no:,} no were read as ratings 1 and 0; a ranking counts both, unless "
+        f"--where \"{name} = '{example or 'true'}'\" selects one"
+    )
 
 
 def _number(workspace: Workspace, column: str, where: str, kind: str, *, required: bool = True) -> str:

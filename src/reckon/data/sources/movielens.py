@@ -93,7 +93,7 @@ class MovieLens:
             return published, sql
         raise DataError(
             str(self.path),
-            f"holds no {name}.csv, {name}.dat or {OF_100K[name]}",
+            f"holds no {name}.csv, {name}.dat or {OF_100K[name]}" if self.path.exists() else "does not exist",
             "name the folder or zip of a MovieLens edition, e.g. ml-latest-small.zip",
         )
 

@@ -22,8 +22,7 @@ from reckon.evaluation.guards.finding import (
     training_before_test,
     training_findings,
 )
-from reckon.methods.reczero import RecZero
-from reckon.methods.reczero.model import RatedExamples
+from reckon.methods.reczero.model import RatedExamples, RecZeroModel
 
 Rate = Callable[[RatingExamples], RatedExamples]
 """A function of rows: the predicted rating of every row; it must not read true ratings."""
@@ -69,7 +68,7 @@ def method_findings(
     rated: RatedExamples,
     *,
     constant: bool = False,
-    model: RecZero | None = None,
+    model: RecZeroModel | None = None,
     log: Sequence[Mapping[str, float]] = (),
 ) -> list[Finding]:
     """Checks of one fitted method.
@@ -120,7 +119,7 @@ def _truth_unread(rate: Rate, examples: RatingExamples) -> Finding:
     return Finding(check, "ok", f"none of {len(asked)}")
 
 
-def _truth_in_prompt(model: RecZero, examples: RatingExamples) -> Finding:
+def _truth_in_prompt(model: RecZeroModel, examples: RatingExamples) -> Finding:
     """Render the prompts of some rows again with other true ratings; they must not change."""
     prompt = model.config.prompt
     read = replace(examples, window=prompt.window, item_window=prompt.item_window)

@@ -23,13 +23,12 @@ from reckon.evaluation.rating.measure import METRICS, RatingRow, compare_last, m
 from reckon.evaluation.result import AnyEvaluation
 from reckon.evaluation.runs import Runs
 from reckon.methods.finished import task_of
-from reckon.methods.reczero import RecZero
-from reckon.methods.reczero.model import RatedExamples
+from reckon.methods.reczero.model import RatedExamples, RecZeroModel
 from reckon.methods.registry import load_rating_model
 from reckon.metrics.rating import RatingResult
+from reckon.models.quiet import quiet_transformers
 from reckon.progress import phase
 from reckon.runs.read import log_of
-from reckon.training.loop import quiet_transformers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +125,7 @@ class _Rated:
     """Rows of the table: one, or two if replies were sampled."""
 
 
-def _rate(name: str, model: RecZero, dataset: Dataset, split: Split, samples: int, batch_size: int) -> _Rated:
+def _rate(name: str, model: RecZeroModel, dataset: Dataset, split: Split, samples: int, batch_size: int) -> _Rated:
     """Rate a split by greedy and, if `samples` > 1, by sampled replies, with the windows of the model's training."""
     prompt = model.config.prompt
     examples = rating_examples(dataset, split, prompt.window, prompt.item_window)
@@ -138,20 +137,20 @@ def _rate(name: str, model: RecZero, dataset: Dataset, split: Split, samples: in
     return _Rated(examples, likely, sampled, [*rows, measure(result, problems_of(sampled))])
 
 
-def _load(run: Path) -> RecZero:
+def _load(run: Path) -> RecZeroModel:
     with quiet_transformers():
         return load_rating_model(run)
 
 
 def rating_result(
-    name: str, model: RecZero, examples: RatingExamples, *, samples: int = 1, batch_size: int = 64
+    name: str, model: RecZeroModel, examples: RatingExamples, *, samples: int = 1, batch_size: int = 64
 ) -> tuple[RatingResult, RatedExamples]:
     """Rate every row with a progress bar. Returns the result, with rates, and the rated rows.
 
     Args:
         name: name of the run; `, mean of k` is added for k > 1 samples.
         samples: k replies per row; 1 is the greedy reply.
-        model, examples, batch_size: as in `RecZero.rate`.
+        model, examples, batch_size: as in `RecZeroModel.rate`.
     """
     name, started = name if samples == 1 else f"{name}, mean of {samples}", time.perf_counter()
     with phase(f"rating: {name}", total=len(examples)) as rating:

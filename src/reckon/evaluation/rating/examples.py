@@ -12,9 +12,8 @@ import numpy as np
 
 from reckon.data.ratings import Rated, RatingExample, RatingExamples
 from reckon.evaluation.result import FIRST_ROWS, WORST_ROWS
-from reckon.methods.reczero import RecZero
-from reckon.methods.reczero.model import RatedExamples
-from reckon.prompts.rating import BAD, BLOCKS, GOOD, parse_rating
+from reckon.methods.reczero.model import RatedExamples, RecZeroModel
+from reckon.prompts.rating_reply import BAD, BLOCKS, GOOD, parse_rating
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ class ShownRating:
 
 
 def shown_rating(
-    model: RecZero, example: RatingExample, reply: str, *, truncated: bool = False, note: str = ""
+    model: RecZeroModel, example: RatingExample, reply: str, *, truncated: bool = False, note: str = ""
 ) -> ShownRating:
     """One example and its reply, for display."""
     parsed, titles = parse_rating(reply, model.scale), model.catalog.titles
@@ -100,7 +99,7 @@ def mean_and_spread(mean: float, spread: float) -> str:
 
 
 def first_rows(
-    model: RecZero, examples: RatingExamples, likely: RatedExamples, sampled: RatedExamples | None = None
+    model: RecZeroModel, examples: RatingExamples, likely: RatedExamples, sampled: RatedExamples | None = None
 ) -> list[ShownRating]:
     """The first rows of the split with their greedy reply, not selected by their results.
 
@@ -113,7 +112,7 @@ def first_rows(
 
 
 def worst_rows(
-    model: RecZero, examples: RatingExamples, likely: RatedExamples, sampled: RatedExamples | None = None
+    model: RecZeroModel, examples: RatingExamples, likely: RatedExamples, sampled: RatedExamples | None = None
 ) -> list[ShownRating]:
     """The rows with the largest errors, the earlier of ties, without the rows of `first_rows`.
 
@@ -126,7 +125,7 @@ def worst_rows(
 
 
 def _shown(
-    model: RecZero,
+    model: RecZeroModel,
     examples: RatingExamples,
     likely: RatedExamples,
     sampled: RatedExamples | None,

@@ -4,7 +4,6 @@ Entry points: `rate_now`, behind `reckon recommend RUN --rate ITEM`; `parse_rati
 shows all of the data set's ratings, the latest included. Writes no files.
 """
 
-import difflib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +16,13 @@ from reckon.data.titles import parse_history
 from reckon.errors import CheckpointError, DataError
 from reckon.evaluation.rating.examples import ShownRating, shown_rating
 from reckon.methods.finished import data_path_of, task_of
-from reckon.methods.reczero import RecZero
+from reckon.methods.reczero.model import RecZeroModel
 from reckon.methods.registry import load_rating_model
+from reckon.models.quiet import quiet_transformers
 from reckon.runs.read import dataset_of
-from reckon.training.loop import quiet_transformers
 
 # `title=4; title=4.5`. A title may hold `=` and `;`: it ends at the first `=number` before a semicolon or the end.
 TYPED = re.compile(r"\s*(.+?)\s*=\s*(-?[0-9]{1,9}(?:\.[0-9]{1,9})?)\s*(?:;|\Z)", re.DOTALL)
-NEAR_USERS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +74,7 @@ def rate_now(
         raise DataError("user and history", "need exactly one of them", "give a user or ratings")
     dataset = dataset_of(run, data_path_of(run), data)
     if user is not None:
-        check_user(dataset, user)
+        dataset.find_user(user)  # an unknown user is refused before the model is loaded
     with quiet_transformers():
         model = load_rating_model(run)
     example = _example(model, dataset, find_item(dataset.catalog, item), user, history)
@@ -96,7 +94,7 @@ def rate_now(
     )
 
 
-def _example(model: RecZero, dataset: Dataset, item: int, user: str | None, history: str | None) -> RatingExample:
+def _example(model: RecZeroModel, dataset: Dataset, item: int, user: str | None, history: str | None) -> RatingExample:
     who: str | list[Rated]
     if user is not None:
         who = user
@@ -136,14 +134,3 @@ def parse_ratings(catalog: Catalog, text: str, scale: Scale) -> list[tuple[int, 
     if not typed:
         raise DataError("history", "holds no rating", 'write "title=4; title=5", oldest first')
     return typed
-
-
-def check_user(dataset: Dataset, user: str) -> None:
-    """Raises DataError, with the nearest ids, for an unknown user."""
-    try:
-        dataset.find_user(user)
-    except DataError:
-        near = difflib.get_close_matches(user, map(str, dataset.user_ids), n=NEAR_USERS)
-        raise DataError(
-            f"user {user!r}", "is not in the data set", f"nearest ids: {', '.join(near) or 'none'}"
-        ) from None

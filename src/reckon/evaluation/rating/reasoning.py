@@ -16,10 +16,10 @@ from reckon.data.scale import Scale
 from reckon.errors import DataError
 from reckon.evaluation.ranking.reasoning import ARMS, ROWS_AT_ONCE, others
 from reckon.evaluation.rating.measure import DIFFERENCES, METRICS
-from reckon.methods.reczero import RecZero
+from reckon.methods.reczero.model import RecZeroModel
 from reckon.metrics.rating import RatingResult, rating_summary
 from reckon.prompts.blocks import shuffled_words
-from reckon.prompts.rating import NUMBER, REPLY_END
+from reckon.prompts.rating_reply import NUMBER, REPLY_END
 from reckon.rollout import SamplingConfig
 
 OPENING = "<rate>"
@@ -27,7 +27,7 @@ ANSWER_TOKENS = 16  # tokens for a number and the closing tag
 
 
 def reasoning_effect(
-    model: RecZero, examples: RatingExamples, replies: Sequence[str], *, seed: int = 0
+    model: RecZeroModel, examples: RatingExamples, replies: Sequence[str], *, seed: int = 0
 ) -> dict[str, Any]:
     """MAE and RMSE of the same rows in each arm, and each arm's difference from the model's own reasoning.
 
@@ -63,7 +63,7 @@ def reasoning_effect(
     return {"rows": len(own), "arms": {arm: _numbers(found, results[ARMS[0]]) for arm, found in results.items()}}
 
 
-def _ratings(model: RecZero, examples: RatingExamples, texts: Sequence[str]) -> FloatArray:
+def _ratings(model: RecZeroModel, examples: RatingExamples, texts: Sequence[str]) -> FloatArray:
     """[R] number that the model writes after each prompt, the given text and the opening tag; NaN for none."""
     sampling = SamplingConfig(temperature=0, max_completion_length=ANSWER_TOKENS)
     tokenizer, found = model.backbone.tokenizer, []

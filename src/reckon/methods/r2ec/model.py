@@ -39,7 +39,7 @@ from reckon.prompts.r2ec import MARKER, messages
 from reckon.rollout import Rollouts, SamplingConfig, SharedPrefixEngine
 from reckon.runs.read import MODEL_FOLDER, config_of
 from reckon.runs.saved_catalog import SavedCatalog
-from reckon.training.arguments import backbone_to_train
+from reckon.training.backbone import backbone_to_train
 
 
 class R2ecModel(RankingModel):

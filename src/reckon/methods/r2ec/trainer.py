@@ -31,9 +31,10 @@ from reckon.rl.rewards.ranking import fused_reward
 from reckon.rollout import Rollouts
 from reckon.runs.saved_catalog import TABLE_FILE
 from reckon.runs.write import TrajectoryLog, starting_point, write_run
-from reckon.training.arguments import adamw, training_arguments
+from reckon.training.arguments import training_arguments
 from reckon.training.checkpoints import last_checkpoint
 from reckon.training.loop import StepShare, run_trainer
+from reckon.training.optimizer import adamw
 
 STALENESS_FILE = "item_staleness.safetensors"
 

@@ -22,16 +22,18 @@ import torch
 from transformers import PrinterCallback, TrainerCallback
 
 from reckon.errors import CheckpointError, DataError, MissingExtraError, ReckonError
-from reckon.files import check_target, new_directory
+from reckon.files import check_target, new_directory, write_text
 from reckon.identity import source_identity
 from reckon.json_file import read_json
 from reckon.locks import locked
 from reckon.methods.recone.config import SFTSettings
 from reckon.models.backbone import Backbone
 from reckon.models.model_files import save_model
+from reckon.models.quiet import quiet_transformers
 from reckon.prompts import prompt_ids
 from reckon.teachers.files import Trace, load_traces
-from reckon.training.arguments import adamw, backbone_to_train, common_arguments, use_one_device
+from reckon.training.arguments import common_arguments, use_one_device
+from reckon.training.backbone import backbone_to_train
 from reckon.training.checkpoints import (
     CheckpointedTrainer,
     Interrupted,
@@ -39,8 +41,9 @@ from reckon.training.checkpoints import (
     checkpoint_to_resume,
     last_checkpoint,
 )
-from reckon.training.loop import quiet_transformers, shown_steps
+from reckon.training.loop import shown_steps
 from reckon.training.one_process import require_one_process
+from reckon.training.optimizer import adamw
 
 REPORT_FILE = "recone_sft.json"
 BEGUN_FILE = "begun.json"
@@ -281,8 +284,7 @@ def _starting_point(work: Path, resume: bool, begun: dict[str, Any]) -> Path | N
         return checkpoint_to_resume(work)
     if last_checkpoint(work) is not None:
         raise CheckpointError(work, "holds an unfinished fine-tuning", "continue it with --resume, or delete it")
-    work.mkdir(parents=True, exist_ok=True)
-    (work / BEGUN_FILE).write_text(json.dumps(begun), encoding="utf-8")
+    write_text(work / BEGUN_FILE, json.dumps(begun))
     return None
 
 

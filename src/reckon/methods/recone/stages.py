@@ -20,7 +20,7 @@ from reckon.methods.reczero import RecZero
 from reckon.methods.reczero.trainer import fit
 from reckon.models.backbone import load_backbone
 from reckon.runs.write import BEGUN_FILE, refuse_other, starting_point
-from reckon.teachers.files import Trace
+from reckon.teachers.files import Trace, load_traces
 from reckon.training.checkpoints import last_checkpoint
 from reckon.training.loop import StepShare
 
@@ -62,6 +62,9 @@ def train(
     tell = on_progress or (lambda share: None)
     tuned = out / SFT_FOLDER
     is_tuned = (tuned / REPORT_FILE).exists()
+    if not is_tuned:  # wrong data and wrong traces are refused before a model is loaded
+        rating_examples(dataset, "train")
+        load_traces(traces, data_checksum=dataset.checksum, split=dataset.protocol)
     if not resume:
         if is_tuned:
             raise CheckpointError(out, "already holds a run", "continue it with --resume, or choose another directory")

@@ -34,19 +34,12 @@ from reckon.files import whole_file, write_text
 from reckon.methods.reczero.config import RecZeroConfig, preset
 from reckon.models.backbone import Backbone, load_backbone
 from reckon.prompts.cutting import prompt_limit
-from reckon.prompts.rating import (
-    LEAST_ITEM_TOKENS,
-    REPLY_END,
-    FittedPrompt,
-    ParsedRating,
-    bare_tokens,
-    fitted_prompt,
-    parse_rating,
-)
+from reckon.prompts.rating import LEAST_ITEM_TOKENS, FittedPrompt, bare_tokens, fitted_prompt
+from reckon.prompts.rating_reply import REPLY_END, ParsedRating, parse_rating
 from reckon.rollout import Rollouts, SamplingConfig, SharedPrefixEngine
 from reckon.runs.read import CONFIG_FILE, MODEL_CHECKSUMS, MODEL_FOLDER, check_run, config_of, meta_of
 from reckon.runs.saved_catalog import ITEMS_FILE, load_items
-from reckon.training.arguments import backbone_to_train
+from reckon.training.backbone import backbone_to_train
 
 PROMPTS_AT_ONCE = 64  # prompts per inference batch
 META_FILE = "reczero.json"

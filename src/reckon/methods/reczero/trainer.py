@@ -25,15 +25,16 @@ from reckon.methods.reczero.config import RecZeroConfig
 from reckon.methods.reczero.model import RecZeroModel
 from reckon.metrics.rating import RatingResult, absolute_errors, squared_errors
 from reckon.progress import phase
-from reckon.prompts.rating import REPLY_END, parse_rating
+from reckon.prompts.rating_reply import REPLY_END, parse_rating
 from reckon.rl.policy_trainer import ExampleRows, PolicySettings, PolicyTrainer
 from reckon.rl.rewards.ranking import RewardFunction
 from reckon.rl.rewards.rating import rating_reward
 from reckon.rollout import Rollouts
 from reckon.runs.write import TrajectoryLog, starting_point, write_run
-from reckon.training.arguments import adamw, training_arguments
+from reckon.training.arguments import training_arguments
 from reckon.training.checkpoints import last_checkpoint
 from reckon.training.loop import StepShare, run_trainer
+from reckon.training.optimizer import adamw
 
 SELECTION_METRIC = "mae"
 

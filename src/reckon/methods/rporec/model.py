@@ -45,7 +45,7 @@ from reckon.prompts.rporec import BLOCKS, REPLY_END, history_text, messages
 from reckon.rollout import Rollouts, SamplingConfig, SharedPrefixEngine
 from reckon.runs.read import MODEL_FOLDER, config_of
 from reckon.runs.saved_catalog import SavedCatalog
-from reckon.training.arguments import backbone_to_train
+from reckon.training.backbone import backbone_to_train
 
 RECHEAD_FILE, ENCODER_FOLDER = "rechead.safetensors", "encoder"
 THINK, THOUGHT = f"<{BLOCKS[0]}>", f"</{BLOCKS[0]}>"

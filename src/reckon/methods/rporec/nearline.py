@@ -173,9 +173,8 @@ class Nearline:
         """As `recommend`, with the item indices of the history that the reply is about, oldest first."""
         row = self.store.get(user_id)
         if row is None or row.vector is None:
-            raise DataError(
-                f"user {user_id!r}", f"has no reasoning in {self.store.path}", "run `reckon reason` again for new users"
-            )
+            fix = "check the id, or run `reckon reason` again for a new user"
+            raise DataError(f"user {user_id!r}", f"has no reasoning in {self.store.path}", fix)
         # An item may have been removed from the catalog since.
         history = [self.table.row(item_id) for item_id in row.seen or () if item_id in self.table]
         exclude = self.exclude_seen if exclude_seen is None else exclude_seen

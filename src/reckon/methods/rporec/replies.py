@@ -18,7 +18,7 @@ from reckon.errors import ReckonError
 from reckon.methods.rporec.model import RPORecModel
 from reckon.methods.rporec.reply_store import Reply, ReplyStore, StoredReply
 from reckon.teachers.asking import Answer, Asker, Patience
-from reckon.teachers.teachers import Question, Teacher
+from reckon.teachers.teacher import Question, Teacher
 
 Keyed = tuple[str, Example]
 

@@ -31,8 +31,9 @@ from reckon.rl.reference import ReferencePolicy
 from reckon.rl.rewards.rporec import reward_parts, total
 from reckon.rollout import Rollouts
 from reckon.runs.write import TrajectoryLog, starting_point, write_run
-from reckon.training.arguments import adamw, training_arguments
+from reckon.training.arguments import training_arguments
 from reckon.training.loop import run_trainer
+from reckon.training.optimizer import adamw
 
 
 class ReasoningTrainer(PolicyTrainer):

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from reckon.data.scale import Scale
 from reckon.errors import ConfigError, DataError, ShapeError
-from reckon.prompts.rating import ParsedRating, parse_rating
+from reckon.prompts.rating_reply import ParsedRating, parse_rating
 from reckon.rl.rewards.ranking import RewardFunction
 
 Answer = Literal["graded", "exact"]
