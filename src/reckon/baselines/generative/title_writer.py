@@ -290,7 +290,7 @@ class TitleWriter:
     def embed(self, texts: Sequence[str]) -> Tensor:
         """Mean final hidden state over the tokens of each text, read without a prompt: [n, D] float32 on the CPU."""
         backbone, end = self.backbone, self.backbone.tokenizer.eos_token_id
-        sequences = [tokens or [end] for tokens in backbone.tokenize(texts)]
+        sequences = [tokens[: backbone.positions] or [end] for tokens in backbone.tokenize(texts)]
         parts = []
         with backbone.evaluating():
             for start in range(0, len(sequences), ROWS_AT_ONCE):

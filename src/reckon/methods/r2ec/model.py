@@ -172,7 +172,8 @@ class R2ecModel(RankingModel):
     def reading_written(self, examples: Sequence[Example], replies: Sequence[str]) -> Reading:
         """Read given replies: the hidden state at the marker appended to each text. Tokenising a text may give other
         tokens than were sampled."""
-        tokens = [self.backbone.tokenizer.encode(text, add_special_tokens=False) for text in replies]
+        room = self.reply_tokens - len(self.engine.marker.ids)  # a text may have more tokens than were sampled
+        tokens = [self.backbone.tokenizer.encode(text, add_special_tokens=False)[:room] for text in replies]
         prompts = [
             self.prompt_ids(example) + reply + self.engine.marker.ids
             for example, reply in zip(examples, tokens, strict=True)
