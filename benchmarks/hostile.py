@@ -1,6 +1,6 @@
 """Attack Reckon with hostile cases and count what becomes of them; any fault makes the exit code 1.
 
-Run it:  python benchmarks/hostile.py --inputs 100000 [--seed N] [--json FILE]
+Run it:  python benchmarks/hostile.py --inputs 100000 --kills 100 --pairs 50 [--seed N] [--json FILE]
 
 Each kind is a module of tests/hostile, which makes its cases from the seed: the same seed makes the same cases.
 """
@@ -14,7 +14,11 @@ from typing import Any
 from measure import environment, table, write_json
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
-KINDS = {"inputs": "malformed and odd files given to `reckon data prepare`"}
+KINDS = {
+    "inputs": "malformed and odd files given to `reckon data prepare`",
+    "kills": "commands stopped at random moments, and gone on with",
+    "pairs": "two commands at once on one folder",
+}
 
 
 def attack(kind: str, count: int, seed: int) -> dict[str, Any]:

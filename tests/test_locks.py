@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from contextlib import contextmanager
 
@@ -13,7 +14,7 @@ import pytest
 from support.waiting import wait_for
 
 from reckon.errors import BusyError
-from reckon.locks import SHOWN_COMMAND, Holder, folder_lock, locked
+from reckon.locks import SHOWN_COMMAND, Holder, folder_lock, locked, scratch_of
 from reckon.messages import cut
 
 HOLD = """
@@ -218,11 +219,33 @@ def test_what_a_killed_holder_left_half_written_is_removed_by_the_next(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["a", *others])
 
 
-def test_the_data_set_that_was_being_replaced_is_kept_until_its_successor_is_there(tmp_path):
-    (tmp_path / ".a.abcdefgh.old" / "a").mkdir(parents=True)
+def test_what_it_left_inside_is_removed_too_but_not_where_another_is_at_work(tmp_path):
+    inside, taken = tmp_path / "run" / "deep" / "er", tmp_path / "run" / "evaluation"
+    (inside / ".model.abcdefgh.partial").mkdir(parents=True)
+    record(inside / "cell", pid=os.getppid(), started=1.0)
+    taken.mkdir()
+    with holder(taken):
+        for folder in (inside, taken):
+            (folder / ".log.json.abcdefgh.part").write_text("half")
+            (folder / ".log.json").write_text("mine")
+        with folder_lock(tmp_path / "run"):
+            assert [path.name for path in inside.iterdir()] == [".log.json"]
+            assert (taken / ".log.json.abcdefgh.part").exists()
+
+
+def test_what_it_left_in_the_temporary_folder_is_removed_by_the_next_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    scratch, other = scratch_of(tmp_path / "a"), scratch_of(tmp_path / "b")
     with folder_lock(tmp_path / "a"):
-        pass
-    assert (tmp_path / ".a.abcdefgh.old" / "a").exists()
+        assert other.exists() and not scratch.exists()
+
+
+def test_a_data_set_that_was_being_replaced_comes_back_where_its_successor_is_not_there(tmp_path):
+    (tmp_path / ".a.abcdefgh.old" / "a").mkdir(parents=True)
+    (tmp_path / ".a.abcdefgh.old" / "a" / "dataset.json").write_text("{}")
+    with folder_lock(tmp_path / "a"):
+        assert (tmp_path / "a" / "dataset.json").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 def test_the_command_line_says_who_holds_the_folder_and_ends_with_two(tmp_path):

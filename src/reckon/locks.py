@@ -1,6 +1,7 @@
 """One writer per output folder: a second process is told who holds it, and stops.
 
-Entry points: `folder_lock` around what writes to a folder, `locked` for a function that takes the folder as `out`.
+Entry points: `folder_lock` around what writes to a folder, `locked` for a function that takes the folder as `out`;
+`scratch_of` for temporary files outside it.
 
 The lock of OUT is the file `.OUT.lock` beside it. The operating system locks it, and frees it however its process ends.
 The file says who holds it: process, computer, start, command. It is removed at the end; one that a crash has left is
@@ -8,7 +9,7 @@ taken over. Where two computers share a disk, the operating system may know of i
 another computer is believed until somebody deletes it.
 
 A process that holds a folder may lock it again, and holds all folders inside. Whoever gets the lock removes what a
-killed holder left half written beside the folder.
+killed holder left half written: beside the folder, inside it, and in the temporary folder.
 
 The package filelock would do the first half; it keeps no record that can be read while the lock is held, and leaves its
 file behind.
@@ -24,7 +25,7 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
@@ -50,7 +51,9 @@ LOCKED_BYTE = 1 << 30  # on Windows a locked byte cannot be read, so it lies far
 SHOWN_COMMAND = 60  # characters of a holder's command in a message
 LONGEST_NAME = 200  # bytes; 255 is the most that a disk takes, and hidden names beside the folder are longer
 SAME_START = 2.0  # seconds; a correction of the clock moves the start that the system reports
-HALF_WRITTEN = r"\.{name}\.[a-z0-9_]{{8}}\.(work|partial|old)"  # as `tempfile` names them beside OUT
+HALF_WRITTEN = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8}\.(?P<kind>work|partial|old|part)")  # as `reckon.files` has it
+LOCK = re.compile(r"\.(.+)\.lock")
+MOST_LOOKED_AT = 100_000  # names in a folder; a run has hundreds
 LOCK_NAME = ".*.lock"  # as a pattern of `Path.match`, for who lists a folder
 
 _held: ContextVar[frozenset[Path]] = ContextVar("held", default=frozenset())
@@ -92,6 +95,11 @@ class Holder:
             return False
         start = _start_of(self.pid)
         return start is not None and abs(start - self.started) < SAME_START
+
+    @property
+    def may_run(self) -> bool:
+        """Whether it runs, or is on another computer, where nobody can tell."""
+        return self.host != socket.gethostname() or self.runs
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host} since {self.since} ({cut(self.command, SHOWN_COMMAND)})"
@@ -160,7 +168,17 @@ def _lock_file(name: Path) -> Path:
     """Beside the folder, where all who share the disk see it; in the temporary folder where nobody may write there."""
     if os.access(name.parent, os.W_OK):
         return name.with_name(f".{name.name}.lock")
-    return Path(tempfile.gettempdir()) / f"reckon-{sha256(str(name).encode()).hexdigest()[:16]}.lock"
+    return Path(tempfile.gettempdir()) / f"{_temporary_name(name)}.lock"
+
+
+def _temporary_name(name: Path) -> str:
+    """What names in the temporary folder begin with that belong to an output folder."""
+    return f"reckon-{sha256(str(name).encode()).hexdigest()[:12]}"
+
+
+def scratch_of(folder: str | Path) -> Path:
+    """A new folder in the temporary folder, for the holder of an output folder; one that is left goes with the next."""
+    return Path(tempfile.mkdtemp(prefix=f"{_temporary_name(real_path(folder))}-"))
 
 
 @contextmanager
@@ -195,7 +213,7 @@ def _acquire(folder: Path, name: Path) -> tuple[int, Path]:
                 os.close(descriptor)
                 continue
             left = Holder.of_file(lock)
-            if left is not None and (left.host != socket.gethostname() or left.runs):
+            if left is not None and left.may_run:
                 raise _busy(folder, lock, left)
             os.ftruncate(descriptor, 0)
             os.lseek(descriptor, 0, os.SEEK_SET)
@@ -277,12 +295,51 @@ def _start_of(pid: int) -> float | None:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what a killed holder of this folder left half written beside it; nobody else may be at it now.
+    """Remove what a killed holder of this folder left; nobody else may be at it now."""
+    _remove_half_written(folder.parent, folder.name)
+    for scratch in Path(tempfile.gettempdir()).glob(f"{_temporary_name(folder)}-*"):
+        shutil.rmtree(scratch, ignore_errors=True)
+    looked_at = 0
+    for place, folders, files in os.walk(folder):
+        looked_at += len(folders) + len(files)
+        if looked_at > MOST_LOOKED_AT:  # nothing of ours is that large
+            return
+        held = [match[1] for name in files if (match := LOCK.fullmatch(name)) and not _is_left(Path(place, name))]
+        folders[:] = [name for name in folders if name not in held]
+        _remove_half_written(Path(place), but=held)
 
-    A data set that was being replaced lies in `.old`: it goes only if its successor is there.
+
+def _remove_half_written(place: Path, only: str | None = None, but: Collection[str] = ()) -> None:
+    """Remove temporary names in a folder, those of one name or of all but some.
+
+    A data set that was being replaced lies in `.old`, and comes back where its successor is not there.
     """
-    pattern = re.compile(HALF_WRITTEN.format(name=re.escape(folder.name)))
-    for path in folder.parent.iterdir():
-        found = pattern.fullmatch(path.name)
-        if found and (found[1] != "old" or folder.exists()):
+    for path in place.iterdir():
+        found = HALF_WRITTEN.fullmatch(path.name)
+        if not found or found["name"] in but or only not in (None, found["name"]):
+            continue
+        whole = place / found["name"]
+        if found["kind"] == "old" and (path / whole.name).exists() and not whole.exists():
+            (path / whole.name).rename(whole)
+        if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                path.unlink()
+
+
+def _is_left(lock: Path) -> bool:
+    """Whether nobody holds a lock file; where it has a record, it is removed."""
+    try:
+        descriptor = os.open(lock, os.O_RDWR)
+    except OSError:
+        return not lock.exists()
+    holder = Holder.of_file(lock)
+    if not _lock(descriptor) or (holder is not None and holder.may_run):
+        os.close(descriptor)
+        return False
+    if holder is None:  # somebody else's file, or its holder is about to write
+        os.close(descriptor)
+    else:
+        _release(descriptor, lock)
+    return True

@@ -1,7 +1,11 @@
-"""Exit codes of every command: 2 and one line for what the user can mend. 0, 130 and 143 stand in test_main."""
+"""Exit codes of every command: 0, 1 for a bug, 2 and one line for what the user can mend, 130, 143 and 141."""
 
 import errno
+import os
 import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +13,9 @@ import typer
 import typer.main
 from typer.testing import CliRunner
 
-from reckon.cli import INTERRUPTED, TERMINATED, USER_ERROR, _ReckonGroup, app
+from reckon.cli import INTERRUPTED, TERMINATED, UNREAD, USER_ERROR, _ReckonGroup, app
+from reckon.errors import DataError
+from reckon.stopping import _asked
 
 runner = CliRunner()
 ROOT = Path(__file__).parents[2]
@@ -51,6 +57,43 @@ def wrong_paths(command, folder):
 )
 def test_an_unknown_option_is_one_line_and_2(path, command):
     assert "--no-such-option" in refused([*path, "--no-such-option"])
+
+
+ENDS = {
+    "done": (None, None, 0, ""),
+    "a mistake": (
+        DataError("here", "is wrong", "mend it"),
+        None,
+        USER_ERROR,
+        "reckon: here: is wrong. Fix: mend it.\n",
+    ),
+    "a bug": (ZeroDivisionError(), None, 1, ""),
+    "Ctrl-C": (KeyboardInterrupt("saved"), None, INTERRUPTED, "reckon: interrupted. saved\n"),
+    "SIGTERM": (KeyboardInterrupt("saved"), signal.SIGTERM, TERMINATED, "reckon: terminated. saved\n"),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize(
+    ("path", "command"), COMMANDS, ids=lambda value: " ".join(value) if type(value) is tuple else ""
+)
+def test_every_command_ends_with_the_code_of_what_ended_it(path, command, end, tmp_path, monkeypatch):
+    raised, asked, code, said = ENDS[end]
+
+    def callback(**_):
+        if raised is not None:
+            raise raised
+
+    group = typer.main.get_command(app)
+    leaf = dict(leaves(group))[path]
+    monkeypatch.setattr(leaf, "callback", callback)
+    for parameter in leaf.params:  # whatever they are, they were right
+        parameter.required = False
+    monkeypatch.setattr("typer.testing._get_command", lambda _: group)
+    token = _asked.set(asked)
+    result = runner.invoke(app, list(path))
+    _asked.reset(token)
+    assert (result.exit_code, result.stderr) == (code, said)
 
 
 READERS = [(path, command) for path, command in COMMANDS if path[0] not in ("config", "doctor")]
@@ -104,7 +147,20 @@ def test_a_bug_ends_with_1():
     assert failing(KeyError("x")).exit_code == 1
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no broken pipes of this kind")
+def test_a_command_that_nobody_reads_ends_without_a_word():
+    command = [sys.executable, "-m", "reckon", "--help"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.close()
+    _, err = process.communicate(timeout=120)
+    assert (process.returncode, err) == (UNREAD, "")
+
+
 def test_the_page_of_commands_lists_the_codes():
     page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     listed = re.findall(r"^\| (\d+) \|", page, re.MULTILINE)
-    assert {int(code) for code in listed} == {0, 1, USER_ERROR, INTERRUPTED, TERMINATED}
+    codes = {0, 1, USER_ERROR, INTERRUPTED, TERMINATED, UNREAD}
+    assert {int(code) for code in listed} == codes
+    told = runner.invoke(app, ["--help"]).output.partition("Exit codes:")[2]
+    assert {int(code) for code in re.findall(r"\b\d+\b", told)} == codes

@@ -8,7 +8,16 @@ import os
 import sys
 import traceback
 
-PRELOADED = ["reckon.comparison.workers", "reckon.methods.r2ec", "reckon.methods.rporec", "support.stopping", "trl"]
+PRELOADED = [
+    "reckon.comparison.workers",
+    "reckon.methods.r2ec",
+    "reckon.methods.recone.stages",
+    "reckon.methods.rporec",
+    "reckon.small_backbone.pretrain",
+    "support.stopping",
+    "trl",
+    "trl.trainer.sft_trainer",
+]
 
 
 def server():

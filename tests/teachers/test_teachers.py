@@ -236,3 +236,12 @@ def test_a_local_model_refuses_a_prompt_beyond_its_context(tmp_path):
     long = Question(0, "u", "i", None, [{"role": "user", "content": reply(3) * 20}])
     with pytest.raises(TeacherFailure, match="prompt too long"):
         teacher.ask(long)
+
+
+def test_a_local_model_is_told_by_its_files_from_wherever_it_is_named(tmp_path, monkeypatch):
+    folder = shelf.backbone_folder(tmp_path / "model")
+    whole = LocalTeacher(str(folder)).identity
+    monkeypatch.chdir(tmp_path)
+    assert LocalTeacher("model").identity == whole
+    (folder / "config.json").write_text((folder / "config.json").read_text() + "\n")
+    assert LocalTeacher("model").identity != whole

@@ -4,13 +4,14 @@ Entry point: `main`. Command modules import nothing heavier than rich at their t
 once; the library (and with it torch) is imported inside the command that needs it.
 """
 
-import errno
 import os
+import select
 import signal
+import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Annotated, Any, NoReturn
+from contextlib import contextmanager, suppress
+from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 from typer.core import TyperGroup
@@ -25,10 +26,13 @@ from reckon.cli.reason import reason
 from reckon.cli.recommend import recommend
 from reckon.errors import ReckonError, of_the_system
 from reckon.messages import one_line
+from reckon.stopping import WORDS, has_interrupted, listen, stop_listening, stopped_by
 
 USER_ERROR = 2  # as for a wrong option
 INTERRUPTED = 130  # 128 + SIGINT, as shells expect
 TERMINATED = 143  # 128 + SIGTERM
+UNREAD = 141  # 128 + SIGPIPE
+STOPPED = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
 UsageError: Any = typer.BadParameter.__base__  # a wrong option or argument; typer has no public name for it
 
 
@@ -46,9 +50,12 @@ class _ReckonGroup(TyperGroup):
 
 @contextmanager
 def _one_line_errors() -> Iterator[None]:
-    """Print what the user can mend, or an interrupt, in one line, and end with its exit code."""
+    """Print what the user can mend, or what has stopped the command, in one line, and end with its exit code."""
     try:
-        yield
+        try:
+            yield
+        finally:
+            sys.stdout.flush()  # here, where a pipe that nobody reads has an exit code
     except ReckonError as error:
         _stop(str(error), USER_ERROR)
     except UsageError as error:
@@ -57,22 +64,62 @@ def _one_line_errors() -> Iterator[None]:
         command = error.ctx.command_path if error.ctx is not None else "reckon"
         _stop(f"{error.format_message().rstrip('.')}. Fix: see `{command} --help`.", USER_ERROR)
     except KeyboardInterrupt as interrupt:  # training saves first and says where to
-        _stop(f"interrupted. {interrupt}", INTERRUPTED)
+        _stopped(interrupt)
+    except typer.Exit:
+        raise
+    except BrokenPipeError:
+        if not (_is_unread(sys.stdout) or _is_unread(sys.stderr)):
+            raise
+        _nobody_reads()
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # so rich ends a process that nobody reads
+            _nobody_reads()
+        raise
     except Exception as error:
+        if has_interrupted():  # an extension module turns an interrupt into an error of its own
+            _stopped(error.__cause__ or error)
         refusal = of_the_system(error)
-        if refusal is None or getattr(error, "errno", None) == errno.EPIPE:
+        if refusal is None:
             raise
         _stop(str(refusal), USER_ERROR)
 
 
 def _stop(message: str, code: int) -> NoReturn:
-    typer.echo(f"reckon: {one_line(message)}", err=True)
+    with suppress(BrokenPipeError):
+        typer.echo(f"reckon: {one_line(message)}", err=True)
     raise typer.Exit(code) from None
+
+
+def _stopped(why: BaseException) -> NoReturn:
+    """End after Ctrl-C or SIGTERM."""
+    by, said = stopped_by(), str(why) if isinstance(why, KeyboardInterrupt) else ""
+    _stop(f"{WORDS[by]}. {said}", STOPPED[by])
+
+
+def _is_unread(stream: TextIO) -> bool:
+    """Whether a stream is a pipe that nobody reads."""
+    if not hasattr(select, "poll"):  # Windows
+        return True
+    poll = select.poll()
+    try:
+        poll.register(stream.fileno(), 0)
+    except (OSError, ValueError):
+        return False
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+
+
+def _nobody_reads() -> NoReturn:
+    """End without a word, as `reckon … | head` should."""
+    with suppress(OSError, ValueError):  # what is left in the buffer must go somewhere when Python ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise typer.Exit(UNREAD) from None
 
 
 app = typer.Typer(
     name="reckon",
     help="Train and evaluate recommender models that reason before they recommend.",
+    epilog="Exit codes: 0 done; 2 something that you can mend, in one line; 1 a bug, with its traceback; 130 Ctrl-C; "
+    "143 SIGTERM; 141 nobody reads what is printed.",
     cls=_ReckonGroup,
     no_args_is_help=True,
     add_completion=False,
@@ -125,10 +172,13 @@ app.command(epilog="Example: reckon doctor --model Qwen/Qwen2.5-0.5B-Instruct --
 
 
 def main() -> None:
-    """Run the command line; the console script `reckon`."""
+    """Run the command line; `reckon.__main__` calls it."""
     quiet_libraries()
-    end_orderly()
-    app(prog_name="reckon")
+    listen()
+    try:
+        app(prog_name="reckon")
+    finally:
+        stop_listening()
 
 
 def quiet_libraries() -> None:
@@ -139,16 +189,3 @@ def quiet_libraries() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     warnings.filterwarnings("ignore", category=FutureWarning)
-
-
-def end_orderly() -> None:
-    """Make a SIGTERM end the process as an error would: locks, workers and half-written files go with it.
-
-    A second one ends it at once.
-    """
-
-    def end(*_: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        raise SystemExit(TERMINATED)
-
-    signal.signal(signal.SIGTERM, end)

@@ -82,6 +82,11 @@ class Cell:
         return f"{self.label}, seed {self.seed}" + (", trial" if self.split == "valid" else "")
 
     @property
+    def comparison(self) -> Path:
+        """Folder of the comparison."""
+        return Path(self.folder).parents[2]
+
+    @property
     def growing(self) -> Path:
         """Folder of the unfinished cell."""
         return Path(self.folder).with_name(f".{Path(self.folder).name}")

@@ -4,24 +4,29 @@ Entry point: `run_cells`. Finished cells are skipped. A failed cell leaves its e
 continue. Ctrl-C or a kill ends the running processes and keeps all finished cells.
 
 Processes are forked from a server that has imported PyTorch and started no threads; on systems without fork servers
-each process starts anew.
+each process starts anew. Their temporary files lie in a folder of the comparison, so a kill leaves none for ever.
 """
 
 import json
 import multiprocessing
+import multiprocessing.util
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any
 
 from reckon.comparison.cells import ERROR_FILE, Cell, failure_of, run_cell
 from reckon.errors import ReckonError
 from reckon.files import write_text
+from reckon.locks import scratch_of
 from reckon.progress import Phase, phase, standard_error
 
 OUTPUT_FILE = "output.txt"
@@ -41,6 +46,7 @@ def run_cells(cells: Sequence[Cell], workers: int) -> None:
     waiting = [cell for cell in cells if not cell.finished]
     if not waiting:
         return
+    _take_scratch(cells[0].comparison)
     context = _context()
     running: dict[int, _Running] = {}
     with _Lines.shown(len(cells), len(cells) - len(waiting)) as lines:
@@ -102,6 +108,7 @@ def work(spec: str, connection: Connection) -> None:
     """Main function of a process: run one cell and redirect its output to a file in the cell's folder."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process after it has stopped starting others
     end_with_parent()
+    tempfile.tempdir = multiprocessing.util.get_temp_dir()  # that of the parent, which removes it
     cell = Cell(**json.loads(spec))
     cell.growing.mkdir(parents=True, exist_ok=True)
     _redirect(cell)
@@ -143,6 +150,17 @@ def report_failure(cell: Cell, error: str, trace: str) -> None:
     write_text(cell.growing / ERROR_FILE, json.dumps({"error": error, "traceback": trace}, indent=2))
 
 
+def _take_scratch(comparison: Path) -> None:
+    """Give the sockets of the fork server, and the temporary files of the processes, a folder of the comparison."""
+    about = multiprocessing.current_process()._config  # type: ignore[attr-defined]  # as multiprocessing itself keeps it
+    if about.get("tempdir") is None:
+        about["tempdir"] = str(scratch_of(comparison))
+        # Like multiprocessing's own folder, after the end of the fork server's clients.
+        multiprocessing.util.Finalize(
+            None, shutil.rmtree, args=(about["tempdir"],), kwargs={"ignore_errors": True}, exitpriority=-100
+        )
+
+
 def _context() -> Any:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
@@ -174,7 +192,7 @@ class _Lines:
 
     def __init__(self, running: Phase) -> None:
         self.console, self.running = standard_error(), running
-        self._steps: dict[str, str] = {}
+        self._steps: dict[Path, str] = {}  # by the folder: trials of one method have one name
 
     @classmethod
     @contextmanager
@@ -185,11 +203,11 @@ class _Lines:
             yield cls(running)
 
     def move(self, cell: Cell, step: str) -> None:
-        self._steps[cell.name] = step
+        self._steps[cell.growing] = f"{cell.name}: {step}"
         self._tell()
 
     def end(self, cell: Cell) -> None:
-        self._steps.pop(cell.name)
+        self._steps.pop(cell.growing)
         self.running.advance(1)
         self._tell()
         failed = not cell.finished
@@ -199,4 +217,4 @@ class _Lines:
             self.console.print(f"{done} of {total}  {cell.name}  {word}", highlight=False, markup=False)
 
     def _tell(self) -> None:
-        self.running.note = "\n".join(f"{name}: {step}" for name, step in self._steps.items())
+        self.running.note = "\n".join(self._steps.values())

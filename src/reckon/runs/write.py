@@ -32,25 +32,11 @@ from reckon.locks import LOCK_NAME
 from reckon.models.backbone import Backbone
 from reckon.rollout import Rollouts
 from reckon.training.best import Kept
-from reckon.training.checkpoints import STAGING, last_checkpoint
+from reckon.training.checkpoints import last_checkpoint
 from reckon.training.one_process import require_one_process
 
 BEGUN_FILE = "begun.json"
 CHANGES = "changed_by_resumes"  # entry of begun.json and manifest.json: settings with both values, a list per resume
-TENSORBOARD_FOLDER = "runs"  # as transformers calls it; with report_to: tensorboard it is there before the first step
-# What a run that was stopped before its first checkpoint, or the first stage of a method, may have left.
-UNFINISHED = {
-    BEGUN_FILE,
-    "config.yaml",
-    "trajectories",
-    STAGING,
-    TENSORBOARD_FOLDER,
-    "sft",
-    "sft.training",
-    "recone.yaml",
-    *(f"replies.sqlite{end}" for end in ("", "-wal", "-shm")),
-}
-LEFT = (".sft.*.partial", LOCK_NAME)  # by a kill while the fine-tuned model is written, or while a stage is trained
 FLUSH_ROWS = 50_000  # trajectories held in memory before a part is written
 
 
@@ -72,16 +58,24 @@ def starting_point(out: Path, resume: bool, identity: Mapping[str, str]) -> Path
         if checkpoint is None:
             raise CheckpointError(out, "holds no whole checkpoint to resume", "start it without --resume")
         refuse_other(out, identity)
+        _drop_parts(out / "trajectories", after=int(checkpoint.name.rpartition("-")[2]))
         return checkpoint
     if checkpoint is not None or (out / "manifest.json").exists():
         raise CheckpointError(out, "already holds a run", "continue it with --resume, or choose another directory")
-    found = out.iterdir() if out.is_dir() else ()
-    strangers = sorted(path.name for path in found if path.name not in UNFINISHED and not any(map(path.match, LEFT)))
+    found = [] if (out / BEGUN_FILE).exists() or not out.is_dir() else out.iterdir()  # an unfinished run begins anew
+    strangers = sorted(path.name for path in found if not path.match(LOCK_NAME))
     if strangers:
         raise CheckpointError(out, f"holds files that are not a run's ({strangers[0]})", "choose another directory")
-    out.mkdir(parents=True, exist_ok=True)
+    _drop_parts(out / "trajectories", after=-1)
     write_json(out / BEGUN_FILE, dict(identity))
     return None
+
+
+def _drop_parts(trajectories: Path, after: int) -> None:
+    """Remove trajectories after a step, which a kill has left behind its last checkpoint; they come again."""
+    for part in trajectories.glob("part-*.parquet"):
+        if int(part.stem.partition("-")[2]) > after:
+            part.unlink()
 
 
 def refuse_other(out: Path, identity: Mapping[str, str]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from reckon.identity import source_identity
 from reckon.prompts.rating_reply import REPLY_END
 from reckon.prompts.render import prompt_ids
 from reckon.teachers.teacher import Question, TeacherFailure, TeacherReply, check_sampling
@@ -54,7 +55,7 @@ class LocalTeacher:
     @property
     def identity(self) -> dict[str, Any]:
         sampling = {"max_tokens": self.sampling.max_completion_length, "temperature": self.sampling.temperature}
-        return {"teacher": "local", "model": self.model, "seed": self.seed, **sampling}
+        return {"teacher": "local", "model": source_identity(self.model), "seed": self.seed, **sampling}
 
     def answers(self, question: Question) -> bool:
         return True

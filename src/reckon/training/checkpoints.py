@@ -58,6 +58,7 @@ class CheckpointedTrainer(Trainer):
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
         if isinstance(resume_from_checkpoint, str):
             self.load_extra(Path(resume_from_checkpoint))
+            shutil.rmtree(Path(str(self.args.output_dir)) / STAGING, ignore_errors=True)  # left by a kill
             # The first validation is in the log already, and the state that it was of is not here any more.
             self.args.eval_on_start = False
             if self._take_end(Path(resume_from_checkpoint)):
@@ -81,6 +82,7 @@ class CheckpointedTrainer(Trainer):
             return False
         self.state = state
         settle_best(state, Path(str(self.args.output_dir)))
+        self._rotate(Path(str(self.args.output_dir)))
         if state.best_model_checkpoint is None:
             self._load_from_checkpoint(str(checkpoint))
         else:
@@ -155,12 +157,16 @@ class CheckpointedTrainer(Trainer):
             shutil.rmtree(run / name, ignore_errors=True)
             os.replace(staged, run / name)
             shutil.rmtree(run / STAGING, ignore_errors=True)
-            rotate_checkpoints(
-                output_dir=str(run),
-                save_total_limit=self.args.save_total_limit,
-                best_model_checkpoint=self.state.best_model_checkpoint,
-                use_mtime=False,
-            )
+            self._rotate(run)
+
+    def _rotate(self, run: Path) -> None:
+        """Remove the older checkpoints, one that a kill has half removed among them."""
+        rotate_checkpoints(
+            output_dir=str(run),
+            save_total_limit=self.args.save_total_limit,
+            best_model_checkpoint=self.state.best_model_checkpoint,
+            use_mtime=False,
+        )
 
 
 def settle_best(state: TrainerState, run: Path) -> None:

@@ -27,7 +27,6 @@ from reckon.methods.recone.fine_tuning import REPORT_FILE
 from reckon.methods.reczero import RecZero
 from reckon.methods.reczero.config import preset
 from reckon.methods.train import train_run
-from reckon.runs.write import starting_point
 from reckon.training.checkpoints import Interrupted
 
 TINY = (
@@ -223,11 +222,6 @@ def test_a_kill_before_the_first_checkpoint_restarts_the_first_stage(short, trai
     train("run", SHORT, resume=True)
     assert equal(weights(tmp_path / "run" / "sft"), weights(short / "sft"))
     assert log(tmp_path / "run") == log(short)
-
-
-def test_a_partial_fine_tuned_model_is_replaced(tmp_path):
-    (tmp_path / ".sft.abc.partial").mkdir()
-    assert starting_point(tmp_path, False, {}) is None
 
 
 def test_a_resumed_run_keeps_its_first_settings(train, place, tmp_path, monkeypatch):

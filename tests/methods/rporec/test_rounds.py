@@ -57,6 +57,29 @@ def test_a_run_of_both_stages_resumes_where_it_stopped(tmp_path, monkeypatch, st
         assert equal(left, right), part
 
 
+def test_a_run_that_has_ended_is_only_written_again_and_keeps_its_rounds(tmp_path):
+    model, data = recommender(tmp_path, max_steps=2)
+    fit(model, data, tmp_path / "run")
+    before = load_file(tmp_path / "run" / "model" / "model.safetensors")
+    for name in ("manifest.json", "config.yaml", "model"):
+        (tmp_path / "run" / name).rename(tmp_path / name)
+    again = recommender(tmp_path / "again", max_steps=2)[0]
+    with pytest.raises(CheckpointError, match=r"another rounds \(1, now 2\)"):
+        fit(again, data, tmp_path / "run", rounds=2, resume=True)
+    fit(again, data, tmp_path / "run", resume=True)
+    assert (tmp_path / "run" / "manifest.json").exists() and (tmp_path / "run" / "config.yaml").exists()
+    assert equal(load_file(tmp_path / "run" / "model" / "model.safetensors"), before)
+
+
+def test_a_finished_first_stage_is_taken_as_it_is(tmp_path):
+    backbone_folder(tmp_path / "backbone")
+    dataset(tmp_path / "data")
+    save_config(settings(), tmp_path / "config.yaml")
+    common = dict(data=tmp_path / "data", backbone=tmp_path / "backbone", config_file=tmp_path / "config.yaml")
+    for resume in (False, True):
+        train_run("rporec", **common, out=tmp_path / "run", stage="rechead", resume=resume)
+
+
 def test_a_run_may_start_from_another_with_its_settings(first_stage, tmp_path):
     model, data, run = first_stage
     two = train_run(

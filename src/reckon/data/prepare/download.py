@@ -15,6 +15,7 @@ from pathlib import Path
 
 from reckon.errors import DataError, of_the_system
 from reckon.files import file_sha256
+from reckon.locks import locked
 from reckon.progress import Phase, phase
 
 BLOCK = 1 << 18  # bytes
@@ -39,6 +40,7 @@ class _Changed(Exception):
     """The server's file is not the one that was begun."""
 
 
+@locked(lambda given: given["target"])
 def download(
     urls: Sequence[str],
     target: Path,
@@ -63,6 +65,7 @@ def download(
 
     Raises:
         DataError: no mirror delivered; it names each with its last problem.
+        BusyError: another process fetches it.
     """
     if target.exists():
         _check_sum(target, sha256)

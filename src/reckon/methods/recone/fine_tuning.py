@@ -22,7 +22,7 @@ import torch
 from transformers import PrinterCallback, TrainerCallback
 
 from reckon.errors import CheckpointError, DataError, MissingExtraError, ReckonError
-from reckon.files import check_target, new_directory
+from reckon.files import check_target, new_directory, write_text
 from reckon.identity import source_identity
 from reckon.locks import locked
 from reckon.methods.recone.config import SFTSettings
@@ -278,8 +278,7 @@ def _starting_point(work: Path, resume: bool, begun: dict[str, Any]) -> Path | N
         return checkpoint
     if checkpoint is not None:
         raise CheckpointError(work, "holds an unfinished fine-tuning", "continue it with --resume, or delete it")
-    work.mkdir(parents=True, exist_ok=True)
-    (work / BEGUN_FILE).write_text(json.dumps(begun), encoding="utf-8")
+    write_text(work / BEGUN_FILE, json.dumps(begun))
     return None
 
 

@@ -58,7 +58,7 @@ def fit(
         out: run directory. It must be new, or hold a run to `resume`.
         rounds: rounds of Stage I and Stage II, >= 1. From the second round on, Stage I starts from the Rechead's
             weights.
-        resume: continue where the run stopped, in either stage.
+        resume: continue where the run stopped, in either stage, with the same rounds.
         teacher: writes the replies of the first round's Stage I; default: the model itself.
         patience: settings of the requests to the teacher.
         progress: show a progress bar for each Stage II.
@@ -70,7 +70,7 @@ def fit(
     """
     if rounds < 1:
         raise ConfigError("--rounds", rounds, "must be at least 1", "use 1")
-    _begin(model, dataset, out, resume)
+    _begin(model, dataset, out, rounds, resume)
     config, seconds = model.config, 0.0
     stages = STAGES if config.reasons else STAGES[:1]
     tell, whole = on_progress or (lambda share: None), rounds * len(stages)
@@ -97,18 +97,19 @@ def _tell_of_stage(tell: Callable[[float], None], done: int, whole: int, share: 
     tell((done + share) / whole)
 
 
-def _begin(model: RPORecModel, dataset: Dataset, out: Path, resume: bool) -> None:
-    """Refuse a directory with another run, or, for a resume, without a run."""
-    finished, begun = (out / "manifest.json").exists(), (out / BEGUN_FILE).exists()
+def _begin(model: RPORecModel, dataset: Dataset, out: Path, rounds: int, resume: bool) -> None:
+    """Refuse a directory with another run, or, for a resume, without a run; one that has ended is written again."""
+    begun = (out / BEGUN_FILE).exists()
     if resume and not begun:
         raise CheckpointError(out, "holds no run of both stages to resume", "start it without --resume")
-    if finished or (begun and not resume):
+    if not resume and (begun or (out / "manifest.json").exists()):
         raise CheckpointError(out, "already holds a run", "continue it with --resume, or choose another directory")
-    identity = dataset.identity | model.backbone.identity
+    identity = dataset.identity | model.backbone.identity | {"rounds": str(rounds)}
     if resume:
         refuse_other(out, identity)
     else:
         starting_point(out, False, identity)
+    if not (out / "config.yaml").exists():
         save_config(model.config, out / "config.yaml")
 
 
@@ -172,7 +173,10 @@ def train(
     if start is not None:
         check_trained_on(Path(start), dataset)
     model = _model(dataset, backbone, Path(start) if start is not None else None, config)
-    if stage == "rechead":
+    if stage == "rechead" and resume and (out / "manifest.json").exists():
+        refuse_other(out, dataset.identity | model.backbone.identity)
+        model.restore(out)
+    elif stage == "rechead":
         fit_rechead(model, dataset, out, **_writing(model, dataset, teacher, patience))
     elif stage == "reasoning":
         resume = last_checkpoint(out) is not None if resume is None else resume

@@ -1,0 +1,29 @@
+"""A fast sample of kills and of pairs; `python benchmarks/hostile.py --kills N --pairs M` runs any number."""
+
+import pytest
+
+from hostile import kills, pairs
+from hostile.commands import WRITERS, make_stage
+from hostile.outcome import summary
+
+KILLED = ("r2ec", "prepare", "reczero", "backbone")
+PAIRED = ("prepare", "r2ec")
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory):
+    found = kills.Ground(tmp_path_factory.mktemp("ground").resolve())
+    make_stage(found.stage)
+    return found
+
+
+def test_a_sample_of_killed_commands_leaves_what_others_leave(ground):
+    numbers = [list(WRITERS).index(name) for name in KILLED]
+    found = summary((kills.run(ground, 1, number) for number in numbers), kills.FINE)
+    assert found["cases"] == len(KILLED) and not found["faults"], found["examples"]
+
+
+def test_of_a_sample_of_pairs_one_does_the_work(ground):
+    numbers = [list(WRITERS).index(name) for name in PAIRED]
+    found = summary((pairs.run(ground, 1, number) for number in numbers), pairs.FINE)
+    assert found["cases"] == len(PAIRED) and not found["faults"], found["examples"]
