@@ -5,19 +5,20 @@ answer in time is ended and counted as a hang.
 """
 
 import contextlib
+import functools
 import hashlib
 import io
 import multiprocessing
 import os
 import random
 import shutil
-import sys
 import tempfile
 import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 from hostile.odd_inputs import SECRET, Case, make
 from hostile.outcome import Outcome
@@ -93,21 +94,27 @@ def run(seed: int, number: int) -> Outcome:
     return Outcome(f"{seed} {number}: {'; '.join(case.parts)}", verdict, detail)
 
 
+@functools.cache
+def _command() -> Any:
+    """The command line, put together once: that takes as long as a case."""
+    from typer.main import get_command
+
+    from reckon.cli import app
+
+    return get_command(app)
+
+
 def _prepare(words: list[str]) -> tuple[str, int, str]:
     """What `reckon` prints with these arguments, its exit code, and its traceback if there is one."""
-    from reckon.cli import main
-
     said = io.StringIO()
-    arguments, sys.argv = sys.argv, ["reckon", *words]
+    command = _command()
     try:
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-            main()
+            command(words, prog_name="reckon")
     except SystemExit as end:
         return said.getvalue(), int(end.code or 0), ""
     except BaseException:
         return said.getvalue(), 1, traceback.format_exc()
-    finally:
-        sys.argv = arguments
     return said.getvalue(), 0, ""
 
 
