@@ -30,7 +30,8 @@ from reckon.data.examples import IntArray
 from reckon.data.repeats import settled
 from reckon.errors import CheckpointError
 from reckon.files import whole_file
-from reckon.methods.ranking_model import RankingModel, Reading
+from reckon.methods.ranking_model import RankingModel
+from reckon.methods.reading import Reading
 from reckon.methods.rporec.config import RecheadConfig, RPORecConfig, preset
 from reckon.methods.rporec.rechead_training import Scorer, user_vectors
 from reckon.methods.rporec.reply_store import Reply
