@@ -16,6 +16,7 @@ from measure import environment, table, write_json
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 KINDS = {
     "inputs": "malformed and odd files given to `reckon data prepare`",
+    "corruptions": "damaged and mixed files of runs, backbones and data sets",
     "kills": "commands stopped at random moments, and gone on with",
     "pairs": "two commands at once on one folder",
 }

@@ -4,6 +4,7 @@ import tomllib
 from pathlib import Path
 
 import torch
+from support.tiny import config
 from typer.testing import CliRunner
 
 import reckon
@@ -54,3 +55,15 @@ def test_a_model_that_cannot_be_read_is_one_line():
     assert result.exit_code == 2
     assert result.stderr.count("\n") == 1
     assert "'width=3' is no part of a shape" in result.stderr
+
+
+def test_the_command_names_the_positions_of_a_model_and_where_prompts_are_cut(tmp_path):
+    config("qwen2").save_pretrained(tmp_path)  # 256 positions
+
+    def told(prompt, reply):
+        words = ["doctor", "--model", str(tmp_path), "--prompt-length", str(prompt), "--reply-length", str(reply)]
+        return " ".join(runner.invoke(app, words).output.split())
+
+    assert "256 positions: a prompt of 200 and a reply of 56 tokens fit" in told(200, 56)
+    assert "do not fit; prompts are cut to 128 tokens" in told(512, 128)
+    assert "do not fit; lower --reply-length" in told(512, 300)

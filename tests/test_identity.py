@@ -12,7 +12,7 @@ from support import tiny
 from reckon.errors import CheckpointError, DataError
 from reckon.identity import file_digest, folder_digest, source_identity
 from reckon.models.backbone import Backbone
-from reckon.models.weights import weights_fingerprint
+from reckon.models.model_files import weights_fingerprint
 from reckon.runs.write import BEGUN_FILE, refuse_other, starting_point
 
 MIB = 1 << 20

@@ -24,6 +24,7 @@ from reckon.errors import ConfigError
 from reckon.files import write_text
 
 T = TypeVar("T")
+DEEPEST = 64  # levels of brackets in a file
 Values = dict[str, Any]  # nested: a section is a dict, a value is what YAML gave
 
 
@@ -41,7 +42,7 @@ def load_config(cls: type[T], path: Path | None = None, overrides: Sequence[str]
     """
     values: Values = {} if base is None else to_dict(base)
     if path is not None:
-        _merge(cls, values, _read_yaml(Path(path)), "")
+        _merge(cls, values, read_settings(Path(path)), "")
     for override in overrides:
         _merge(cls, values, _parse_override(override), "")
     return typing.cast(T, _build_section(cls, values, ""))
@@ -136,13 +137,20 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _read_yaml(path: Path) -> Values:
+def read_settings(path: Path) -> Values:
+    """The mapping of a YAML file; empty where the file holds nothing.
+
+    Raises:
+        ConfigError: there is no such file, or it holds something else.
+    """
     try:
         # Safe: the loader is a SafeLoader, it builds plain values only.
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
+        values = yaml.load(_flat_enough(path.read_text(encoding="utf-8")), Loader=_StrictLoader)
     except OSError as error:
         raise ConfigError("config", str(path), f"cannot be read ({error.strerror})", "name a YAML file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise ConfigError("config", str(path), "is nested too deeply", "correct that place") from None
+    except (yaml.YAMLError, ValueError, TypeError) as error:  # a date such as 2024-99-99, a list as a key
         problem = " ".join(str(error).split())
         raise ConfigError("config", str(path), f"is not valid YAML: {problem}", "correct that place") from None
     if values is None:
@@ -151,6 +159,16 @@ def _read_yaml(path: Path) -> Values:
         fix = "start from what `reckon config METHOD --format yaml` prints"
         raise ConfigError("config", str(path), "must hold `section:` mappings", fix)
     return values
+
+
+def _flat_enough(text: str) -> str:
+    """The text, unless brackets are nested deeper than any setting; YAML's time grows with the square of the depth."""
+    depth = 0
+    for char in text:
+        depth += (char in "[{") - (char in "]}")
+        if depth > DEEPEST:
+            raise RecursionError
+    return text
 
 
 def _parse_override(text: str) -> Values:

@@ -30,7 +30,7 @@ either: the peak is the largest phase. Sliding windows are not subtracted. Not c
 libraries take (about 0.5 GiB a process), allocator fragmentation.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, Qwe
 from reckon.errors import ConfigError
 from reckon.methods.r2ec.item_term import CHUNK_TOKENS as ITEM_CHUNK
 from reckon.models.hub import check_hub_id
+from reckon.models.model_files import first_line
 from reckon.models.precision import BYTES, DType
 from reckon.models.scoring import SCORES_AT_ONCE
 from reckon.rollout.sampling import CHUNK_TOKENS
@@ -63,6 +64,8 @@ class ModelShape:
     """Key/value heads x head size: width of the keys (K)."""
     intermediate_size: int
     vocab_size: int
+    positions: int | None = None
+    """Tokens of a prompt and its reply in all; None where the configuration names no limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,7 +196,9 @@ def read_shape(model: str) -> ModelShape:
         ConfigError: the folder or id has no readable config, or the shape is incomplete.
         CheckpointError: there is no such folder, or the hub does not answer.
     """
-    return shape_of(_config_of_numbers(model) if "=" in model else _load_config(model))
+    if "=" in model:
+        return replace(shape_of(_config_of_numbers(model)), positions=None)
+    return shape_of(_load_config(model))
 
 
 def shape_of(config: PretrainedConfig) -> ModelShape:
@@ -216,6 +221,7 @@ def shape_of(config: PretrainedConfig) -> ModelShape:
         key_value_size=key_value_heads * head_size,
         intermediate_size=getattr(text, "intermediate_size", None) or 4 * text.hidden_size,
         vocab_size=text.vocab_size,
+        positions=getattr(text, "max_position_embeddings", None),
     )
 
 
@@ -227,9 +233,8 @@ def _load_config(model: str) -> PretrainedConfig:
         check_hub_id(model)
     try:
         return AutoConfig.from_pretrained(model, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        problem = " ".join(str(error).split("\n")[0].split())
-        raise ConfigError("model", model, f"its config cannot be read ({problem})", fix) from None
+    except Exception as error:  # of whatever kind: a damaged config is the user's to mend
+        raise ConfigError("model", model, f"its config cannot be read ({first_line(error)})", fix) from None
 
 
 # Names as short as a command line wants them, and what a Hugging Face config calls them.

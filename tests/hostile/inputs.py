@@ -4,22 +4,18 @@ Entry point: `attack`. The command runs through its own `main`, many times in on
 answer in time is ended and counted as a hang.
 """
 
-import contextlib
-import functools
 import hashlib
 import io
-import multiprocessing
 import os
 import random
 import shutil
 import tempfile
 import traceback
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from multiprocessing.connection import Connection
+from functools import partial
 from pathlib import Path
-from typing import Any
 
+from hostile.children import call, in_children
 from hostile.odd_inputs import SECRET, Case, make
 from hostile.outcome import Outcome
 
@@ -32,54 +28,7 @@ LARGE = 200  # cases from which on every core gets a child
 def attack(count: int, seed: int) -> Iterator[Outcome]:
     """What became of each case, in no order."""
     workers = min(os.cpu_count() or 1, count) if count >= LARGE else 1
-    shares = [range(first, count, workers) for first in range(workers)]
-    with ThreadPoolExecutor(workers) as pool:
-        for outcomes in pool.map(lambda numbers: list(_in_children(seed, numbers)), shares):
-            yield from outcomes
-
-
-def _in_children(seed: int, numbers: range) -> Iterator[Outcome]:
-    child = None
-    for number in numbers:
-        child = child or _Child()
-        try:
-            yield child.ask(seed, number)
-        except TimeoutError:
-            yield Outcome(f"{seed} {number}", "hang", f"no answer in {LIMIT:.0f} s")
-            child = child.end()
-        except EOFError:
-            yield Outcome(f"{seed} {number}", "crash", "the process is gone")
-            child = child.end()
-    if child is not None:
-        child.end()
-
-
-class _Child:
-    """A process that runs cases one after the other."""
-
-    def __init__(self) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_answer, args=(theirs,), daemon=True)
-        self._process.start()
-        theirs.close()
-
-    def ask(self, seed: int, number: int) -> Outcome:
-        self._pipe.send((seed, number))
-        if not self._pipe.poll(LIMIT):
-            raise TimeoutError
-        outcome: Outcome = self._pipe.recv()
-        return outcome
-
-    def end(self) -> None:
-        self._process.kill()
-        self._process.join()
-
-
-def _answer(pipe: Connection) -> None:
-    with contextlib.suppress(EOFError):
-        while True:
-            pipe.send(run(*pipe.recv()))
+    return in_children([partial(run, seed)] * workers, count, LIMIT)
 
 
 def run(seed: int, number: int) -> Outcome:
@@ -94,28 +43,11 @@ def run(seed: int, number: int) -> Outcome:
     return Outcome(f"{seed} {number}: {'; '.join(case.parts)}", verdict, detail)
 
 
-@functools.cache
-def _command() -> Any:
-    """The command line, put together once: that takes as long as a case."""
-    from typer.main import get_command
-
-    from reckon.cli import app
-
-    return get_command(app)
-
-
 def _prepare(words: list[str]) -> tuple[str, int, str]:
     """What `reckon` prints with these arguments, its exit code, and its traceback if there is one."""
     said = io.StringIO()
-    command = _command()
-    try:
-        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-            command(words, prog_name="reckon")
-    except SystemExit as end:
-        return said.getvalue(), int(end.code or 0), ""
-    except BaseException:
-        return said.getvalue(), 1, traceback.format_exc()
-    return said.getvalue(), 0, ""
+    code, error = call(words, said, said)
+    return said.getvalue(), code, error
 
 
 def _judge(case: Case, folder: Path, before: dict[str, str], said: str, code: int, error: str) -> tuple[str, str]:

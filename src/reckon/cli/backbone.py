@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from reckon.cli.options import DataDir, OutDir, Seed
+from reckon.cli.options import DataDir, NoVerify, OutDir, Seed
 from reckon.methods.registry import METHODS
 
 app = typer.Typer(no_args_is_help=True)
@@ -57,6 +57,7 @@ def new(
         typer.Option(metavar="MODEL", help="Go on from a small backbone or RUN/model: it learns to write again."),
     ] = None,
     seed: Seed = 0,
+    no_verify: NoVerify = False,
     overrides: Annotated[
         list[str] | None,
         typer.Option(
@@ -107,6 +108,7 @@ def import_(
         DtypeName | None,
         typer.Option(help="Type of the written weights; default: bfloat16. A sentence encoder is copied as it is."),
     ] = None,
+    no_verify: NoVerify = False,
 ) -> None:
     """Write an open model as a plain Hugging Face folder: safetensors, tokenizer, chat template, licence note."""
     from reckon.backbone_import.importing import import_backbone

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from reckon.cli.evaluate import KS, Split, print_tables
-from reckon.cli.options import refuse_option
+from reckon.cli.options import NoVerify, refuse_option
 from reckon.errors import ConfigError
 
 
@@ -56,6 +56,7 @@ def compare(
         typer.Option("--k", "-k", min=1, help="Of runs that rank: cut-off; may be repeated. Default: 5, 10 and 20."),
     ] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Of runs: prompts at a time. Default: 32.")] = None,
+    no_verify: NoVerify = False,
 ) -> None:
     """Methods side by side: metrics with 95 % intervals, and paired differences.
 
@@ -73,7 +74,13 @@ def compare(
             raise ConfigError("--config", None, "there are neither finished runs nor a config", fix)
         _compare_runs(runs, split or Split.TEST, tuple(k or KS), batch_size or 32, data)
         return
-    of_runs = {"RUN": runs or None, "--split": split, "--k": k or None, "--batch-size": batch_size}
+    of_runs = {
+        "RUN": runs or None,
+        "--split": split,
+        "--k": k or None,
+        "--batch-size": batch_size,
+        "--no-verify": no_verify,
+    }
     _refuse(of_runs, "is for finished runs, and --config names what is trained")
     if data is None:
         raise ConfigError("--data", None, "--config trains, so it needs a data set", "name a directory")

@@ -29,6 +29,7 @@ from reckon.cli.data_options import (
     Until,
     Words,
 )
+from reckon.cli.options import NoVerify
 from reckon.messages import one_line, printable
 
 if TYPE_CHECKING:
@@ -286,6 +287,7 @@ def table(
 def describe(
     path: Annotated[Path, typer.Argument(metavar="DIR", help="A dataset directory.")],
     window: Annotated[int, typer.Option(min=1, help="Events that a history holds at most.")] = 20,
+    no_verify: NoVerify = False,
 ) -> None:
     """Print counts, splits, history and text lengths, what the filters did, and one example."""
     from reckon.data.describe import describe as text_of

@@ -69,7 +69,20 @@ def doctor(
     console.print(
         f"{shape.parameters:,} parameters, {shape.layers} layers of width {shape.hidden_size:,}, weights in {weights}"
     )
+    console.print(positions_line(shape.positions, prompt_length, reply_length), highlight=False)
     render_memory(console, estimate_memory(shape, plan), diagnosis)
+
+
+def positions_line(positions: int | None, prompt: int, reply: int) -> str:
+    """How many tokens the model can read and write in all, and what becomes of a longer prompt."""
+    if positions is None:
+        return "the model names no limit on the tokens of a prompt and its reply"
+    asked = f"a prompt of {prompt:,} and a reply of {reply:,} tokens"
+    if prompt + reply <= positions:
+        return f"{positions:,} positions: {asked} fit"
+    if reply >= positions:
+        return f"{positions:,} positions: {asked} do not fit; lower --reply-length"
+    return f"{positions:,} positions: {asked} do not fit; prompts are cut to {positions - reply:,} tokens"
 
 
 def render_diagnosis(console: Console, diagnosis: "Diagnosis") -> None:

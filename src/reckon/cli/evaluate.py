@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from reckon.cli.options import RunDir, refuse_option
+from reckon.cli.options import NoVerify, RunDir, refuse_option
 
 if TYPE_CHECKING:
     from reckon.reports.grid import Grid
@@ -48,6 +48,7 @@ def evaluate(
         Path | None,
         typer.Option(metavar="DIR", help="Where to write metrics.json and report.html; default: RUN/evaluation."),
     ] = None,
+    no_verify: NoVerify = False,
 ) -> None:
     """Metrics with 95 % intervals beside baselines: Hit, NDCG, MRR and coverage, or MAE and RMSE for ratings."""
     from reckon.evaluation.run import evaluate as evaluate_run

@@ -15,6 +15,24 @@ DataDir = Annotated[
 RunDir = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory, made by `reckon train`.")]
 OutDir = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where to write; made if absent.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
+
+
+def _skip_checks(context: typer.Context, wanted: bool) -> None:
+    """Leave checksums out until the command ends."""
+    from reckon.checksums import checking
+
+    if wanted:
+        context.with_resource(checking(False))
+
+
+NoVerify = Annotated[
+    bool,
+    typer.Option(
+        "--no-verify",
+        callback=_skip_checks,
+        help="Read runs, backbones and data as they are, though their checksums say that a file was changed.",
+    ),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option(

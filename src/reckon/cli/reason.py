@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from reckon.cli.options import RunDir
+from reckon.cli.options import NoVerify, RunDir
 from reckon.errors import ConfigError
 
 
@@ -20,6 +20,7 @@ def reason(
         str,
         typer.Option(metavar="I/N", help="Every N-th user, beginning with the I-th: N processes may fill one store."),
     ] = "1/1",
+    no_verify: NoVerify = False,
 ) -> None:
     """Write reasoning, answer and user vector of all users of an RPORec run; repeat it to go on after a stop."""
     from reckon.methods.rporec.nearline import reason_all

@@ -10,7 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from reckon.cli.options import RunDir, TopK, refuse_option
+from reckon.cli.options import NoVerify, RunDir, TopK, refuse_option
 from reckon.messages import cut, printable
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def recommend(
             metavar="STORE", help="RPORec: take the reasoning from this store; the language model is not loaded."
         ),
     ] = None,
+    no_verify: NoVerify = False,
 ) -> None:
     """Recommend items to a user of the data set or to a typed history, or predict a rating; says why first."""
     from reckon.errors import ConfigError

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reckon.cli.options import DataDir, OutDir, Seed
+from reckon.cli.options import DataDir, NoVerify, OutDir, Seed
 from reckon.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -122,6 +122,7 @@ def make(
     ask_failed_again: AskFailedAgain = False,
     price_in: PriceIn = None,
     price_out: PriceOut = None,
+    no_verify: NoVerify = False,
 ) -> None:
     """Ask a teacher how users come to their ratings; keep what is right, ask again with a hint, drop the rest.
 

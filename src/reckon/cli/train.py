@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reckon.cli.options import DataDir, OutDir, Overrides, choice
+from reckon.cli.options import DataDir, NoVerify, OutDir, Overrides, choice
 from reckon.cli.traces import BaseURL, Kind, MaxTokens, ModelName, ReplyFile, make_teacher
 from reckon.methods.method import WHOLE, Method, Option, imported
 from reckon.methods.registry import METHODS
@@ -59,6 +59,7 @@ def _command(method: Method) -> Callable[..., None]:
         from reckon.methods.train import train_run
         from reckon.runs.read import outcome_of
 
+        del given["no_verify"]  # its callback has done it
         if method.reply_end is not None:
             given["teacher"] = _teacher(method.reply_end, given)
         given = {name: value.value if isinstance(value, Enum) else value for name, value in given.items()}
@@ -96,6 +97,7 @@ def _parameters(method: Method) -> Iterator[Parameter]:
         else:
             yield _parameter(name, Annotated[kind, typer.Option(f"--{name}", help=text)], kind(usual))
     yield _parameter("overrides", Overrides, None)
+    yield _parameter("no_verify", NoVerify, False)
     yield _parameter("resume", Resume, False)
     yield _parameter("seed", RunSeed, None)
     if method.reply_end is not None:

@@ -8,30 +8,44 @@ Entry point: `Dataset.load(path)`. The directory is written by `reckon.data.prep
     rows.parquet          optional given evaluation rows: split, user_id, history (list of item_id), item_id.
                           With it, every interaction is training data.
     dataset.json          source, split, counts after every filter, tie rule, checksums, words for the prompts
+    checksums.json        of all these files (`reckon.checksums`)
 
 Does not know about prompts, tokens or models.
 """
 
 import difflib
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from reckon.checksums import check_files, checking
 from reckon.data.examples import Event, EventLog, Example, Examples, FloatArray, IntArray
 from reckon.data.rating_log import RatingLog
 from reckon.data.splits import SPLITS, Protocol, Split, split_of_events
 from reckon.errors import DataError
+from reckon.json_file import Each, Maybe, read_json
 
 EVENT_COLUMNS = ("timestamp", "rating")  # summaries and reviews stay on disk until `Dataset.texts` asks for them
 TextColumn = Literal["summary", "review"]
 DEFAULT_WINDOW = 20  # events; R2ec (arXiv 2505.16994) reads the last 20
+PREPARE_AGAIN = "prepare the data again"
+MANIFEST = {
+    "split": str,
+    "checksum": str,
+    "words": {"item": str, "items": str, "action": str},
+    "source": {"name": Maybe(str)},
+    "files": Maybe(Each(str)),
+    "totals": Maybe(dict),
+    "counts": Maybe([dict]),
+    "notes": Maybe([str]),
+    "rating_scale": Maybe(({"lowest": float, "highest": float, "step": (float, None)}, None)),
+}  # shape of dataset.json
 
 
 class Catalog:
@@ -87,14 +101,24 @@ class Dataset:
     rows: pa.Table | None
 
     @classmethod
-    def load(cls, path: str | Path) -> "Dataset":
+    def load(cls, path: str | Path, *, verify: bool = True) -> "Dataset":
         """Read a dataset directory.
 
+        Args:
+            path: the directory.
+            verify: whether to check that its files are as they were written.
+
         Raises:
-            DataError: a file is missing or unreadable, a column is absent, or an interaction names an unknown item.
+            DataError: a file is missing, unreadable or changed, a column is absent, or an interaction names an unknown
+                item.
         """
         path = Path(path)
-        info = _read_json(path / "dataset.json")
+        with checking(verify):
+            return cls._load(path, _read_manifest(path))
+
+    @classmethod
+    def _load(cls, path: Path, info: dict[str, Any]) -> "Dataset":
+        check_files(path, older=info.get("files"), error=DataError)
         catalog = Catalog(_read_parquet(path / "items.parquet", required=("item_id", "title")))
         table = _read_parquet(path / "interactions.parquet", required=("user_id", "item_id"), optional=EVENT_COLUMNS)
         users, user_index = _users(table["user_id"])
@@ -296,13 +320,14 @@ def _column(table: pa.Table, name: str, dtype: type, order: IntArray) -> Any:
     return column[order]
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError(str(path), "does not exist", "make the directory with `reckon data prepare`") from None
-    except ValueError as error:
-        raise DataError(str(path), f"is not JSON ({error})", "prepare the data again") from None
+def _read_manifest(path: Path) -> dict[str, Any]:
+    file = path / "dataset.json"
+    if not file.exists():
+        raise DataError(str(file), "does not exist", "make the directory with `reckon data prepare`")
+    info: dict[str, Any] = read_json(file, MANIFEST, error=DataError, fix=PREPARE_AGAIN)
+    if info["split"] not in get_args(Protocol):
+        raise DataError(str(file), f"names an unknown split ({info['split']!r})", PREPARE_AGAIN)
+    return info
 
 
 def _read_parquet(path: Path, required: tuple[str, ...], optional: tuple[str, ...] | None = None) -> pa.Table:

@@ -4,11 +4,11 @@ Entry points: `task_of`, `data_path_of`, `name_of`, `names_of`. Loads no model;
 `reckon.methods.registry.load_ranking_model` does.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from reckon.errors import CheckpointError
+from reckon.json_file import read_json
 from reckon.methods.method import Task
 from reckon.methods.registry import METHODS, method_of
 from reckon.runs.read import manifest_of
@@ -22,11 +22,7 @@ def task_of(run: Path) -> Task:
 
 def data_path_of(run: Path) -> Path | None:
     """Where the data set of a finished run was when it was trained; None where the run does not say."""
-    file = run / method_of(run).saved_as
-    try:
-        recorded = json.loads(file.read_text(encoding="utf-8"))["data"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise CheckpointError(run, f"{file.name} is missing or damaged", "copy the whole run directory again") from None
+    recorded = read_json(run / method_of(run).saved_as, {"data": (str, None)})["data"]
     return Path(recorded) if recorded else None
 
 

@@ -8,7 +8,7 @@ Evaluation, reports and `reckon recommend` use ranking methods only through this
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
+from reckon.checksums import checking, checksummed
 from reckon.config import save_config
 from reckon.data import Catalog, Dataset, Event, Example, Examples
 from reckon.data.examples import IntArray
@@ -34,6 +35,7 @@ from reckon.prompts.cutting import PromptTitles, Titles, prompt_limit
 from reckon.prompts.histories import FittedHistory, fitted_history
 from reckon.prompts.render import Message, rendered_ids
 from reckon.prompts.style import PromptConfig
+from reckon.runs.read import CONFIG_FILE, MODEL_CHECKSUMS, MODEL_FOLDER
 from reckon.runs.saved_catalog import COUNT_COLUMN, ITEMS_FILE, TABLE_FILE
 
 History = IntArray | Sequence[int] | Sequence[Event]
@@ -356,33 +358,47 @@ class RankingModel(ABC):
     # -- storage ------------------------------------------------------------------------------------------------
 
     def save_pretrained(self, path: str | Path) -> None:
-        """Write weights and tokenizer (`model/`), `item_table.safetensors`, `items.parquet`, `config.yaml` and, last,
-        `METHOD.json`: a folder that holds `METHOD.json` is whole."""
-        path = Path(path)
-        path.mkdir(parents=True, exist_ok=True)
-        self.backbone.model.save_pretrained(path / "model")
-        self.backbone.tokenizer.save_pretrained(path / "model")
-        self.table.save(path / TABLE_FILE)
-        counts = pa.array(np.asarray(self.counts, dtype=np.int64))
-        with whole_file(path / ITEMS_FILE) as part:
-            pq.write_table(self.catalog.table.append_column(COUNT_COLUMN, counts), part)
-        self._save_parts(path)
-        save_config(self.config, path / "config.yaml")
-        data = str(self.data_path.resolve()) if self.data_path else None
-        meta = {"method": self.METHOD, "words": self.words, "data": data}
-        write_text(path / f"{self.METHOD}.json", json.dumps(meta, indent=2))
+        """Write weights and tokenizer (`model/`), `item_table.safetensors`, `items.parquet`, `config.yaml`,
+        `METHOD.json` and, last, the checksums of them all: a folder that holds `checksums.json` is whole."""
+        path, meta_file = Path(path), f"{self.METHOD}.json"
+        with checksummed(path) as files:
+            self.backbone.save(path / MODEL_FOLDER)
+            self.table.save(path / TABLE_FILE)
+            counts = pa.array(np.asarray(self.counts, dtype=np.int64))
+            with whole_file(path / ITEMS_FILE) as part:
+                pq.write_table(self.catalog.table.append_column(COUNT_COLUMN, counts), part)
+            files.update(self._save_parts(path))
+            save_config(self.config, path / CONFIG_FILE)
+            data = str(self.data_path.resolve()) if self.data_path else None
+            meta = {"method": self.METHOD, "words": self.words, "data": data}
+            write_text(path / meta_file, json.dumps(meta, indent=2))
+            files.update({MODEL_CHECKSUMS, TABLE_FILE, ITEMS_FILE, CONFIG_FILE, meta_file})
 
-    def _save_parts(self, path: Path) -> None:  # noqa: B027  # R2ec has no further parts
-        """Write further parts of a method besides backbone, item table and settings."""
+    def _save_parts(self, path: Path) -> Iterable[str]:
+        """Write further parts of a method besides backbone, item table and settings; returns their names."""
+        return ()
+
+    @classmethod
+    def from_pretrained(
+        cls, path: str | Path, device: str | torch.device | None = None, *, verify: bool = True
+    ) -> Self:
+        """Load a model from a folder of `save_pretrained`, or from a finished run.
+
+        Args:
+            path: the folder.
+            device: where to put the model; default: the first accelerator, else the CPU.
+            verify: whether to check that all files are as they were written.
+
+        Raises:
+            CheckpointError: a part is missing, damaged or changed, or the item table belongs to another catalog.
+        """
+        with checking(verify):
+            return cls._loaded(Path(path), device)
 
     @classmethod
     @abstractmethod
-    def from_pretrained(cls, path: str | Path, device: str | torch.device | None = None) -> Self:
-        """Load a model from a folder of `save_pretrained`, or from a finished run.
-
-        Raises:
-            CheckpointError: a part is missing or damaged, or the item table belongs to another catalog.
-        """
+    def _loaded(cls, path: Path, device: str | torch.device | None) -> Self:
+        """As `from_pretrained`."""
 
 
 def _as_table(items: Any) -> pa.Table:

@@ -67,12 +67,13 @@ def train_run(
         raise ConfigError("--backbone", backbone, rule, "name one")
     base = _first_settings(method, preset, arm, start)
     saved = out / method.settings_file
+    began = config_of(out, type(base), method.settings_file) if resume and saved.exists() else None
     config = run_config(base, saved, config_file, overrides, resume=resume, seed=seed)
-    if resume and saved.exists():
+    if began is not None:
         asked = config
         if preset is not None or arm is not None or config_file is not None:
             asked = run_config(base, saved, config_file, overrides, resume=False, seed=seed)
-        changed = changed_settings(out, load_config(type(base), saved), asked)
+        changed = changed_settings(out, began, asked)
         record_changes(out, changed)
         config = load_config(type(base), saved, [f"{name}={new}" for name, (_, new) in changed.items()])
     if backbone is not None:

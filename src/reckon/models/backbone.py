@@ -6,8 +6,6 @@ prompts, of replies that share prompts, and next-token logits from hidden states
 """
 
 import copy
-import json
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,21 +13,28 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from reckon.errors import CheckpointError, ConfigError
+from reckon.checksums import checking
+from reckon.errors import ConfigError
 from reckon.messages import cut
 from reckon.models.hub import check_hub_id
-from reckon.models.precision import DType, Precision, settled
+from reckon.models.model_files import (
+    base_of_adapters,
+    check_model,
+    load_model,
+    load_tokenizer,
+    no_future_warnings,
+    save_model,
+    weights_fingerprint,
+)
+from reckon.models.precision import Precision, settled
 from reckon.models.prefix import Prefix, PromptStates, choose_prefix
 from reckon.models.token_batch import TokenBatch, gather_rows
-from reckon.models.weights import weights_fingerprint
 from reckon.progress import phase
 
 ADAPTER, LORA_OUTPUT = "lora_", "lora_B"  # in names of weights; the second starts as zeros
-LOAD_ERRORS = (OSError, ValueError, SafetensorError)
 LOGIT_SCALES = {"logits_scaling": -1, "logit_scale": 1, "lm_head_multiplier": 1}  # config field -> its power
 
 
@@ -174,6 +179,10 @@ class Backbone:
         twin.prefix = self.prefix.of(twin.decoder)
         return twin
 
+    def save(self, folder: Path) -> None:
+        """Write weights and tokenizer, with their checksums, as `load_backbone` reads them."""
+        save_model(self.model, self.tokenizer, folder)
+
     def _prefix(self) -> Prefix:
         """The way of reading that is right for this model, once its logits are known to be ours."""
         head = self.causal_lm.get_output_embeddings()
@@ -220,6 +229,7 @@ def load_backbone(
     gradient_checkpointing: bool = False,
     device: str | torch.device | None = None,
     seed: int = 0,
+    verify: bool = True,
 ) -> Backbone:
     """Load a causal language model and its tokenizer.
 
@@ -230,35 +240,26 @@ def load_backbone(
         gradient_checkpointing: keep layer inputs only and recompute in the backward pass.
         device: where to put it; default: the first accelerator, else the CPU.
         seed: of the weights that new adapters start from.
+        verify: whether to check that the files of a folder that Reckon wrote are as they were written.
 
     Raises:
-        CheckpointError: there is no such model, or it is not readable.
+        CheckpointError: there is no such model, it is not readable, or a file or a tensor is not as it was written.
     """
-    if Path(path).is_dir():
-        path = Path(path).resolve()  # adapters store where their base lies; a relative path holds in one folder only
-    else:
-        check_hub_id(str(path))
-    base = _base_of_adapters(Path(path))
-    device = torch.device(device) if device is not None else default_device()
-    weights = settled(dtype, adapters=base is not None or (lora is not None and lora.r > 0), device=device)
-    try:
-        with phase(f"loading {cut(str(path), 80)}"):
-            tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
-            if base is None:
-                model: Any = _causal_lm(path, weights)
-    except LOAD_ERRORS as error:
-        if "trust_remote_code" in str(error):
-            raise _foreign_code(path) from error
-        raise CheckpointError(
-            path,
-            f"cannot be loaded as a causal language model ({_first_line(error)})",
-            "give a hub id or a folder with config.json, weights and tokenizer",
-        ) from error
-    if base is not None:
-        if lora is not None and lora.r > 0:
+    with checking(verify):
+        folder = Path(path).resolve()  # adapters store where their base lies; a relative path holds in one folder only
+        if folder.is_dir():
+            path = folder
+            check_model(folder)
+        else:
+            check_hub_id(str(path))
+        base = base_of_adapters(Path(path))
+        device = torch.device(device) if device is not None else default_device()
+        weights = settled(dtype, adapters=base is not None or (lora is not None and lora.r > 0), device=device)
+        if base is not None and lora is not None and lora.r > 0:
             raise ConfigError("lora.r", lora.r, f"{path} holds adapters already", "set it to 0 to go on training those")
-        model = _load_adapters(Path(path), base, weights)
-    elif lora is not None and lora.r > 0:
+        with phase(f"loading {cut(str(path), 80)}"):
+            tokenizer, model = load_tokenizer(path), load_model(path, base, weights)
+    if lora is not None and lora.r > 0:
         from peft import LoraConfig, get_peft_model
 
         settings = LoraConfig(
@@ -270,62 +271,14 @@ def load_backbone(
         )
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)  # the CPU's, where they are drawn
-            with _no_future_warnings():
+            with no_future_warnings():
                 model = get_peft_model(model, settings)
     if gradient_checkpointing:
-        with _no_future_warnings():
+        with no_future_warnings():
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         if hasattr(model, "peft_config"):
             model.enable_input_require_grads()
     return Backbone(model.to(device), tokenizer)
-
-
-def _causal_lm(path: str | Path, dtype: DType) -> Any:
-    """Weights of a family that transformers itself knows; False, so that nobody is asked on the terminal."""
-    return AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype), trust_remote_code=False)
-
-
-def _foreign_code(path: object) -> CheckpointError:
-    return CheckpointError(
-        path,
-        "needs code of its own (trust_remote_code), which Reckon does not run",
-        "use a family that transformers itself knows (docs/models.md)",
-    )
-
-
-def _base_of_adapters(path: Path) -> str | None:
-    """The model that a folder's adapters belong to; None where it holds a whole model."""
-    file = path / "adapter_config.json"
-    return json.loads(file.read_text(encoding="utf-8"))["base_model_name_or_path"] if file.exists() else None
-
-
-def _load_adapters(path: Path, base: str, dtype: DType) -> Any:
-    from peft import PeftModel
-
-    try:
-        model = _causal_lm(base, dtype)
-    except LOAD_ERRORS as error:
-        if "trust_remote_code" in str(error):
-            raise _foreign_code(base) from error
-        raise CheckpointError(
-            path,
-            f"holds adapters of {base}, which cannot be loaded ({_first_line(error)})",
-            "put that model back, or set base_model_name_or_path in adapter_config.json",
-        ) from error
-    with _no_future_warnings():
-        return PeftModel.from_pretrained(model, path, is_trainable=True)
-
-
-@contextmanager
-def _no_future_warnings() -> Iterator[None]:
-    """PEFT and we call what transformers renames in its next major version: nothing a user could change."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        yield
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]
 
 
 def default_device() -> torch.device:

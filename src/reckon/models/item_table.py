@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from reckon.errors import CheckpointError, DataError, ShapeError
+from reckon.errors import CheckpointError, DataError, ReckonError, ShapeError
 from reckon.files import whole_file
 
 
@@ -92,19 +92,22 @@ class ItemTable:
                     stored = json.loads(metadata["item_ids"])
                 else:
                     stored = _unpacked(file.get_tensor("ids"), file.get_tensor("id_ends"))
+            table = cls(stored, vectors)
             stored_hash = metadata["catalog_hash"]
         except FileNotFoundError:
             raise CheckpointError(path, "does not exist", "train the model, or encode the items again") from None
-        except (SafetensorError, KeyError, ValueError) as error:
+        except (SafetensorError, KeyError, ValueError, TypeError, OSError, RecursionError, ReckonError) as error:
             raise CheckpointError(path, f"is not an item table ({error})", "encode the items again") from None
-        wanted = stored if item_ids is None else item_ids
-        if stored_hash != catalog_hash(wanted) or len(vectors) != len(stored):
+        if not vectors.is_floating_point() or not bool(vectors.isfinite().all()):
+            raise CheckpointError(path, "is damaged (it holds values that are no numbers)", "encode the items again")
+        wanted = stored if item_ids is None else list(item_ids)
+        if stored != wanted or stored_hash != catalog_hash(wanted):
             raise CheckpointError(
                 path,
                 "was made for another catalog (its hash differs)",
                 "use the data set it was trained on, or add and remove items on the loaded model",
             )
-        return cls(stored, vectors)
+        return table
 
 
 def _packed(item_ids: Sequence[str]) -> dict[str, Tensor]:

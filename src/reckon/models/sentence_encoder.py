@@ -28,10 +28,12 @@ from torch.nn.functional import embedding_bag, normalize
 from reckon.data.examples import FloatArray
 from reckon.errors import CheckpointError, ConfigError, DataError, MissingExtraError
 from reckon.files import write_text
+from reckon.json_file import COPY_AGAIN, Each, read_json
 from reckon.models.hub import check_hub_id
-from reckon.models.weights import weights_fingerprint
+from reckon.models.model_files import check_model, library_errors, weights_fingerprint
 
 STATIC = "static"
+STATIC_SHAPE = {"width": int, "half_life": float, "documents": int, "counts": Each(int)}
 STATIC_FILE, LIBRARY_FOLDER = "static_encoder.json", "sentence_transformer"
 EXTRA = "encoders"
 ORGANISATION = "sentence-transformers"  # of encoders that are named without one
@@ -136,9 +138,9 @@ class StaticEncoder:
     def load(cls, path: Path) -> "StaticEncoder":
         """Read what `save` wrote. Raises CheckpointError where it is damaged."""
         try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise CheckpointError(path, f"is no static encoder ({error})", "copy the whole run again") from None
+            return cls(**read_json(path, STATIC_SHAPE))
+        except TypeError as error:  # of further entries
+            raise CheckpointError(path, f"is no static encoder ({error})", COPY_AGAIN) from None
 
 
 class LibraryEncoder:
@@ -161,12 +163,11 @@ class LibraryEncoder:
             raise MissingExtraError("sentence-transformers", EXTRA, f"the sentence encoder {name}") from None
         if not Path(name).is_dir():
             check_hub_id(name if "/" in name else f"{ORGANISATION}/{name}")
-        try:
+        else:
+            check_model(Path(name))
+        fix = f"give a hub id or folder of a sentence-transformers model, or {STATIC}"
+        with library_errors(name, "cannot be loaded as a sentence encoder", fix):
             return cls(SentenceTransformer(name))
-        except (OSError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            fix = f"give a hub id or folder of a sentence-transformers model, or {STATIC}"
-            raise CheckpointError(name, f"cannot be loaded as a sentence encoder ({reason})", fix) from error
 
     @property
     def width(self) -> int:
@@ -206,7 +207,7 @@ def load_encoder(folder: Path) -> SentenceEncoder:
         return StaticEncoder.load(folder / STATIC_FILE)
     if (folder / LIBRARY_FOLDER).is_dir():
         return LibraryEncoder.of_name(str(folder / LIBRARY_FOLDER))
-    raise CheckpointError(folder, "holds no sentence encoder", "copy the whole run again")
+    raise CheckpointError(folder, "holds no sentence encoder", COPY_AGAIN)
 
 
 def words_of(text: str) -> list[str]:

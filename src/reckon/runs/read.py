@@ -1,44 +1,91 @@
 """Read what a finished run left behind: its settings, its log, what identifies it, the data it was trained on.
 
-Entry points: `config_of`, `facts_of`, `histories_of`, `dataset_of`. The directory is described in `reckon.runs.write`.
-Knows no method: a run's task and its name in tables are in `reckon.methods.finished`. Loads no model.
+Entry points: `check_run`, `config_of`, `facts_of`, `histories_of`, `dataset_of`. The directory is described in
+`reckon.runs.write`. Loads no model and knows no method: a run's task and its name in tables are in
+`reckon.methods.finished`.
 """
 
-import json
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from reckon.config import load_config
+from reckon.checksums import CHECKSUMS_FILE, check_files
+from reckon.config import load_config, read_settings
 from reckon.data import Dataset
 from reckon.errors import CheckpointError, ConfigError
+from reckon.json_file import COPY_AGAIN, Each, Maybe, read_json
 
 ConfigT = TypeVar("ConfigT")
+CONFIG_FILE, LOG_FILE, MANIFEST_FILE = "config.yaml", "log.json", "manifest.json"
+MODEL_FOLDER = "model"
+MODEL_CHECKSUMS = f"{MODEL_FOLDER}/{CHECKSUMS_FILE}"
+MANIFEST = {
+    "method": str,
+    "arm": str,
+    "stage": Maybe(str),
+    "seed": Maybe(int),
+    "data": {"checksum": str, "split": Maybe(str)},
+    "training_seconds": Maybe(float),
+    "backbone": Maybe(str),
+    "checksums": Maybe(str),
+}  # shape of manifest.json
 
 
-def config_of(run: Path, cls: type[ConfigT]) -> ConfigT:
-    """The settings that `save_pretrained` left with a model. Raises CheckpointError where they cannot be read."""
+def check_run(run: Path) -> None:
+    """Refuse a run, or a saved model, with a file that is not as it was written."""
+    manifest = run / MANIFEST_FILE
+    required = manifest.exists() and "checksums" in read_json(manifest, dict)
+    check_files(run, required=required)
+
+
+def config_of(run: Path, cls: type[ConfigT], name: str = CONFIG_FILE) -> ConfigT:
+    """The settings of a saved model, or those with which a run began.
+
+    Args:
+        run: the folder.
+        cls: class of the settings.
+        name: their file.
+
+    Raises:
+        CheckpointError: they cannot be read, or lack a section, which would be read as its defaults.
+    """
+    file = run / name
     try:
-        return load_config(cls, run / "config.yaml")
+        found = read_settings(file)
+        for field in fields(cls):  # type: ignore[arg-type]
+            if field.name not in found:
+                raise CheckpointError(file, f"is damaged (it has no {field.name})", COPY_AGAIN)
+        return load_config(cls, file)
     except ConfigError as error:
-        raise CheckpointError(
-            run, f"config.yaml is missing or damaged ({error.field}: {error.rule})", "copy the whole run again"
-        ) from error
+        problem = f"is missing or damaged ({error.field}: {error.rule})"
+        raise CheckpointError(file, problem, COPY_AGAIN) from error
 
 
 def manifest_of(run: Path) -> dict[str, Any]:
     """What `write_run` recorded. Raises CheckpointError where there is no readable manifest."""
-    try:
-        return json.loads((run / "manifest.json").read_text())
-    except (OSError, ValueError):
+    if not (run / MANIFEST_FILE).exists():
         raise CheckpointError(
-            run, "is not a finished run (no readable manifest.json)", "give the directory of `reckon train`, once ended"
-        ) from None
+            run, f"is not a finished run (no {MANIFEST_FILE})", "give the directory of `reckon train`, once ended"
+        )
+    manifest: dict[str, Any] = read_json(run / MANIFEST_FILE, MANIFEST)
+    return manifest
+
+
+def meta_of(file: Path, **further: Any) -> dict[str, Any]:
+    """What a saved model's own file, `METHOD.json`, holds; `further` are entries with their shapes.
+
+    Raises:
+        CheckpointError: it is missing or damaged.
+    """
+    words = {"item": str, "items": str, "action": str}
+    meta: dict[str, Any] = read_json(file, {"words": words, "data": (str, None), **further})
+    return meta
 
 
 def log_of(run: Path) -> list[dict[str, float]]:
-    """Every logged step and validation of a finished run."""
-    log: list[dict[str, float]] = json.loads((run / "log.json").read_text(encoding="utf-8"))
+    """Every logged step and validation of a finished run. Raises CheckpointError where it is damaged."""
+    log: list[dict[str, float]] = read_json(run / LOG_FILE, [Each((float, bool, str, None))])
     return log
 
 
@@ -53,14 +100,16 @@ class Outcome(NamedTuple):
 
 def outcome_of(run: Path) -> Outcome:
     """Which validated state a finished run kept, and whether it is better than the start."""
-    last = next(entry for entry in reversed(log_of(run)) if "outcome" in entry)
-    return Outcome(str(last["outcome"]), last["kept_step"] > 0)
+    for entry in reversed(log_of(run)):
+        if "outcome" in entry and isinstance(entry.get("kept_step"), int):
+            return Outcome(str(entry["outcome"]), entry["kept_step"] > 0)
+    raise CheckpointError(run / LOG_FILE, "does not say which state was kept", COPY_AGAIN)
 
 
 def facts_of(run: Path) -> dict[str, str]:
     """What identifies a run: its manifest and its resolved config."""
-    facts = {name.replace("_", " "): _plain(value) for name, value in manifest_of(run).items()}
-    return facts | {"config": (run / "config.yaml").read_text().strip()}
+    facts = {name.replace("_", " "): _plain(value) for name, value in manifest_of(run).items() if name != "checksums"}
+    return facts | {"config": (run / CONFIG_FILE).read_text(encoding="utf-8").strip()}
 
 
 def _plain(value: Any) -> str:

@@ -1,18 +1,21 @@
-"""What a saved ranking model knows of its items, readable without its language model.
+"""What a saved model knows of its items, readable without its language model.
 
-Entry point: `SavedCatalog.load`. `RankingModel.save_pretrained` writes it.
+Entry points: `SavedCatalog.load` for what `RankingModel.save_pretrained` writes, `load_items` for a catalog alone.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reckon.data import Catalog
 from reckon.data.examples import IntArray
 from reckon.errors import CheckpointError
+from reckon.json_file import COPY_AGAIN
 from reckon.models.item_table import ItemTable
+from reckon.runs.read import check_run, meta_of
 
 TABLE_FILE, ITEMS_FILE, COUNT_COLUMN = "item_table.safetensors", "items.parquet", "reckon_train_count"
 
@@ -21,6 +24,7 @@ TABLE_FILE, ITEMS_FILE, COUNT_COLUMN = "item_table.safetensors", "items.parquet"
 class SavedCatalog:
     """What a saved model knows of its items, without its language model."""
 
+    folder: Path
     catalog: Catalog
     counts: IntArray
     words: dict[str, str]
@@ -41,14 +45,36 @@ class SavedCatalog:
                 f"is not a finished run of {method} (no {file})",
                 f"give the directory of `reckon train {method}`, after it has ended",
             )
-        try:
-            meta = json.loads((path / file).read_text())
-            items = pq.read_table(path / ITEMS_FILE)
-            catalog = Catalog(items.drop_columns(COUNT_COLUMN))
-            words, data = meta["words"], meta["data"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(
-                path, f"{file} or {ITEMS_FILE} is missing or damaged ({error})", "copy the whole run directory again"
-            ) from error
+        check_run(path)
+        meta = meta_of(path / file)
+        items = load_items(path)
+        # The last column: the data may have one of this name, too.
+        last = items.num_columns - 1
+        if items.column_names[last] != COUNT_COLUMN or not pa.types.is_integer(items.column(last).type):
+            raise CheckpointError(path / ITEMS_FILE, f"is damaged (it has no {COUNT_COLUMN})", COPY_AGAIN)
+        catalog, counts = Catalog(items.select(range(last))), items.column(last).to_numpy()
         table = ItemTable.load(path / TABLE_FILE, catalog.ids)
-        return cls(catalog, items[COUNT_COLUMN].to_numpy(), words, table, Path(data) if data else None)
+        data = meta["data"]
+        return cls(path, catalog, counts.astype(np.int64), meta["words"], table, Path(data) if data else None)
+
+    def require_width(self, width: int) -> None:
+        """Refuse an item table whose vectors have another width than what they are multiplied with."""
+        found = self.table.vectors.shape[1]
+        if found != width:
+            problem = f"has vectors of width {found:,}, and the model's have {width:,}"
+            raise CheckpointError(self.folder / TABLE_FILE, problem, COPY_AGAIN)
+
+
+def load_items(path: Path) -> pa.Table:
+    """The items of a saved model, as its folder has them. Raises CheckpointError where they are missing or damaged."""
+    file = path / ITEMS_FILE
+    try:
+        items = pq.ParquetFile(file).read()  # not read_table: it looks up columns by name, and two may have one name
+    except FileNotFoundError:
+        raise CheckpointError(file, "is missing", COPY_AGAIN) from None
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise CheckpointError(file, f"is damaged ({error})", COPY_AGAIN) from None
+    for name in ("item_id", "title"):
+        if items.column_names.count(name) != 1 or not pa.types.is_string(items.schema.field(name).type):
+            raise CheckpointError(file, f"is damaged (it has no {name}, or of another type)", COPY_AGAIN)
+    return items

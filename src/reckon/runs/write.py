@@ -5,6 +5,7 @@
     checkpoint-N/          whole checkpoints (weights, optimiser, item table, trainer state)
     model/, METHOD.json    the best model, for `from_pretrained`; R2ec adds item_table.safetensors and items.parquet
     manifest.json          versions, seed, dataset checksum, hardware, seconds, which state was kept
+    checksums.json         of all these files, as `reckon.checksums` checks them; written last
     log.json               every logged step and validation, and which of them was kept
     trajectories/          Parquet parts: user, reply, reward and finish reason of every trajectory
     replies.sqlite         RPORec's Stage I: what was written about each training row
@@ -25,14 +26,17 @@ import pyarrow.parquet as pq
 import torch
 
 from reckon import __version__
+from reckon.checksums import CHECKSUMS_FILE, add_checksums
 from reckon.data import Dataset
 from reckon.errors import CheckpointError
 from reckon.files import whole_file, write_text
+from reckon.json_file import Each, Maybe, read_json
 from reckon.locks import LOCK_NAME
 from reckon.models.backbone import Backbone
 from reckon.rollout import Rollouts
+from reckon.runs.read import LOG_FILE, MANIFEST_FILE
 from reckon.training.best import Kept
-from reckon.training.checkpoints import last_checkpoint
+from reckon.training.checkpoints import checkpoint_to_resume, last_checkpoint
 from reckon.training.one_process import require_one_process
 
 BEGUN_FILE = "begun.json"
@@ -53,14 +57,15 @@ def starting_point(out: Path, resume: bool, identity: Mapping[str, str]) -> Path
         CheckpointError: `resume` without a checkpoint or with another identity, or a fresh start where anything is.
     """
     require_one_process()
-    checkpoint = last_checkpoint(out)
     if resume:
-        if checkpoint is None:
+        if last_checkpoint(out) is None:
             raise CheckpointError(out, "holds no whole checkpoint to resume", "start it without --resume")
         refuse_other(out, identity)
+        checkpoint = checkpoint_to_resume(out)
+        assert checkpoint is not None
         _drop_parts(out / "trajectories", after=int(checkpoint.name.rpartition("-")[2]))
         return checkpoint
-    if checkpoint is not None or (out / "manifest.json").exists():
+    if last_checkpoint(out) is not None or (out / MANIFEST_FILE).exists():
         raise CheckpointError(out, "already holds a run", "continue it with --resume, or choose another directory")
     found = [] if (out / BEGUN_FILE).exists() or not out.is_dir() else out.iterdir()  # an unfinished run begins anew
     strangers = sorted(path.name for path in found if not path.match(LOCK_NAME))
@@ -69,6 +74,13 @@ def starting_point(out: Path, resume: bool, identity: Mapping[str, str]) -> Path
     _drop_parts(out / "trajectories", after=-1)
     write_json(out / BEGUN_FILE, dict(identity))
     return None
+
+
+def begun_of(out: Path) -> dict[str, Any]:
+    """What `begun.json` holds. Raises CheckpointError where it is missing or damaged."""
+    shape = {CHANGES: Maybe([Each(list)])}
+    begun: dict[str, Any] = read_json(out / BEGUN_FILE, shape, fix="start again in another directory")
+    return begun
 
 
 def _drop_parts(trajectories: Path, after: int) -> None:
@@ -80,10 +92,7 @@ def _drop_parts(trajectories: Path, after: int) -> None:
 
 def refuse_other(out: Path, identity: Mapping[str, str]) -> None:
     """Refuse to go on with a run that was begun with another identity, as `starting_point` keeps it."""
-    try:
-        begun = json.loads((out / BEGUN_FILE).read_text())
-    except (OSError, ValueError):
-        raise CheckpointError(out, f"has no readable {BEGUN_FILE}", "start again in another directory") from None
+    begun = begun_of(out)
     for name, value in identity.items():
         if name not in begun:
             fix = (
@@ -102,7 +111,7 @@ def record_changes(out: Path, changed: Mapping[str, tuple[Any, Any]]) -> None:
     """Keep in `begun.json` which settings a resume changed, from what to what; the manifest repeats it."""
     begun = out / BEGUN_FILE
     if changed and begun.exists():
-        about = json.loads(begun.read_text(encoding="utf-8"))
+        about = begun_of(out)
         about[CHANGES] = [*about.get(CHANGES, []), {name: list(both) for name, both in changed.items()}]
         write_json(begun, about)
 
@@ -150,7 +159,7 @@ def write_run(
     greater_is_better: bool = True,
     stage: str | None = None,
 ) -> None:
-    """Write `log.json` and `manifest.json`.
+    """Write `log.json`, `manifest.json`, and their checksums beside those of the model.
 
     Args:
         config: has a seed and an arm.
@@ -178,14 +187,16 @@ def write_run(
         "versions": {name: version(name) for name in ("torch", "transformers", "accelerate", "peft", "safetensors")},
         "python": platform.python_version(),
         "hardware": hardware(),
+        "checksums": CHECKSUMS_FILE,
     }
     if (out / BEGUN_FILE).exists():
-        changes = json.loads((out / BEGUN_FILE).read_text(encoding="utf-8")).get(CHANGES)
+        changes = begun_of(out).get(CHANGES)
         manifest |= {CHANGES: changes} if changes else {}
     if stage is not None:
         manifest["stage"] = stage
-    write_json(out / "log.json", [*log, {"step": log[-1]["step"], "kept_step": kept.step, "outcome": kept.words}])
-    write_json(out / "manifest.json", manifest)
+    write_json(out / LOG_FILE, [*log, {"step": log[-1]["step"], "kept_step": kept.step, "outcome": kept.words}])
+    write_json(out / MANIFEST_FILE, manifest)
+    add_checksums(out, [LOG_FILE, MANIFEST_FILE, *(path.name for path in out.glob("*.yaml"))])
 
 
 def hardware() -> str:

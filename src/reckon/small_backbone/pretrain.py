@@ -27,6 +27,7 @@ from reckon.errors import CheckpointError, ConfigError
 from reckon.files import check_target, new_directory
 from reckon.locks import locked
 from reckon.models.backbone import load_backbone
+from reckon.models.model_files import save_model
 from reckon.progress import phase
 from reckon.prompts import rporec
 from reckon.prompts.r2ec import MARKER
@@ -193,10 +194,9 @@ def new_backbone(
         tokenizer, model = _started(Path(start))
     pretrain(model, tokenizer, texts, config, seed, progress=progress)
     with new_directory(out) as folder:
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
         save_config(config, folder / CONFIG_FILE)
         record_purpose(folder, task)
+        save_model(model, tokenizer, folder)
     return out
 
 

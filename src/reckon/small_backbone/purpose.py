@@ -9,8 +9,9 @@ import logging
 from pathlib import Path
 
 from reckon import __version__
-from reckon.errors import CheckpointError, ConfigError
+from reckon.errors import ConfigError
 from reckon.files import write_text
+from reckon.json_file import read_json
 from reckon.messages import one_line
 
 PURPOSE_FILE = "reckon_purpose.json"
@@ -40,10 +41,7 @@ def check_purpose(backbone: str | Path, field: str, method: str, task: str, styl
     file = Path(backbone) / PURPOSE_FILE
     if not file.is_file():
         return
-    try:
-        made_for = str(json.loads(file.read_text(encoding="utf-8"))["task"])
-    except (ValueError, KeyError, TypeError):
-        raise CheckpointError(file, "is damaged", "make the backbone again: reckon backbone new") from None
+    made_for = read_json(file, {"task": str}, fix="make the backbone again: reckon backbone new")["task"]
     if made_for != task:
         raise ConfigError(
             field,

@@ -1,22 +1,25 @@
 """A transformers.Trainer whose checkpoints are whole or absent, and which stops cleanly.
 
 Entry point: `CheckpointedTrainer`. A checkpoint is written to `.saving/` and renamed when it is complete, so a kill
-during a save leaves the previous one; resuming takes the newest whole one. With `save_extra` and `load_extra` a
-subclass adds files of its own to every checkpoint. Ctrl-C finishes the step in hand, saves, and stops; a second one
-stops at once.
+during a save leaves the previous one; `checkpoint_to_resume` is the newest whose checksums are right. With `save_extra`
+and `load_extra` a subclass adds files of its own to every checkpoint. Ctrl-C finishes the step in hand, saves, and
+stops; a second one stops at once.
 """
 
+import logging
 import os
 import re
 import shutil
 import signal
 import threading
+import zipfile
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from transformers import (
     Trainer,
     TrainerCallback,
@@ -27,12 +30,18 @@ from transformers import (
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import rotate_checkpoints
 
+from reckon.checksums import CHECKSUMS_FILE, damage_of, is_checking, write_checksums
 from reckon.errors import CheckpointError
+from reckon.json_file import read_json
+from reckon.messages import one_line
 from reckon.training.best import Best
 from reckon.training.schedule import rate_share
 
 CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 STAGING = ".saving"
+ASIDE = "damaged-"  # before the name of a checkpoint that a resume found damaged
+
+log = logging.getLogger(__name__)
 
 
 class Interrupted(KeyboardInterrupt):
@@ -154,6 +163,7 @@ class CheckpointedTrainer(Trainer):
         if self.args.should_save:
             self.state.save_to_json(str(staged / TRAINER_STATE_NAME))
             self.save_extra(staged)
+            write_checksums(staged)
             shutil.rmtree(run / name, ignore_errors=True)
             os.replace(staged, run / name)
             shutil.rmtree(run / STAGING, ignore_errors=True)
@@ -173,13 +183,16 @@ def settle_best(state: TrainerState, run: Path) -> None:
     """Let the best checkpoint be the one below `run`: the run may have been moved, or begun from another directory.
 
     Raises:
-        CheckpointError: it is not there; other weights would be kept in its place.
+        CheckpointError: it is not there, or is damaged; other weights would be kept in its place.
     """
     if state.best_metric is None:
         return
     best = run / f"checkpoint-{state.best_global_step or 0}"
+    fix = "put it back, or start another run"
     if not best.is_dir():
-        raise CheckpointError(run, f"lacks {best.name}, its best checkpoint", "put it back, or start another run")
+        raise CheckpointError(run, f"lacks {best.name}, its best checkpoint", fix)
+    if problem := _damage(best):
+        raise CheckpointError(best, f"is the best checkpoint and is damaged ({problem})", fix)
     state.best_model_checkpoint = str(best)
 
 
@@ -195,9 +208,56 @@ def _is_validation(entry: Mapping[str, Any]) -> bool:
 
 
 def last_checkpoint(run: Path) -> Path | None:
-    """The newest whole checkpoint of a run directory; None where there is none."""
+    """The newest checkpoint of a run directory; None where there is none."""
+    return next(iter(_newest_first(run)), None)
+
+
+def checkpoint_to_resume(run: Path) -> Path | None:
+    """The newest checkpoint whose files are as they were written; None where there is no checkpoint.
+
+    Newer ones, which are damaged, are renamed, so that none is taken for the newest later; a line tells of each.
+
+    Raises:
+        CheckpointError: all checkpoints are damaged.
+    """
+    damaged: list[tuple[Path, str]] = []
+    for checkpoint in _newest_first(run):
+        problem = _damage(checkpoint) if is_checking() else None
+        if problem is not None:
+            damaged.append((checkpoint, problem))
+            continue
+        for path, why in damaged:
+            aside = path.with_name(f"{ASIDE}{path.name}")
+            shutil.rmtree(aside, ignore_errors=True)
+            path.rename(aside)
+            log.warning(one_line(f"{path} is damaged ({why}) and now {aside.name}; going on from {checkpoint.name}."))
+        return checkpoint
+    if damaged:
+        path, problem = damaged[0]
+        raise CheckpointError(path, f"is damaged ({problem}), and there is no whole checkpoint", "start another run")
+    return None
+
+
+def _newest_first(run: Path) -> list[Path]:
     found = [(int(match[1]), path) for path in run.glob("checkpoint-*") if (match := CHECKPOINT.fullmatch(path.name))]
-    return max(found)[1] if found else None
+    return [path for _, path in sorted(found, reverse=True)]
+
+
+def _damage(checkpoint: Path) -> str | None:
+    """What is wrong with a checkpoint, in words; None where nothing is."""
+    if (checkpoint / CHECKSUMS_FILE).exists():
+        problem = damage_of(checkpoint)
+        return None if problem is None else f"{Path(problem[0]).name} {problem[1]}"
+    try:  # of an earlier version, without checksums: only what is cut is found
+        read_json(checkpoint / TRAINER_STATE_NAME, {"global_step": int, "log_history": [dict]})
+        for file in checkpoint.glob("*.safetensors"):
+            safe_open(file, framework="pt")
+        for file in checkpoint.glob("*.pt*"):
+            if zipfile.ZipFile(file).testzip() is not None:
+                return f"{file.name} is damaged"
+    except (CheckpointError, SafetensorError, zipfile.BadZipFile, OSError) as error:
+        return str(error)
+    return None
 
 
 class StopOnInterrupt(TrainerCallback):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from support.shelf import backbone_folder, dataset, settings
 
+from reckon.checksums import add_checksums, write_checksums
 from reckon.data import Dataset
 from reckon.errors import CheckpointError, ConfigError
 from reckon.evaluation.ranking import evaluate as module
@@ -125,6 +126,7 @@ def test_data_with_other_test_rows_is_refused(runs, tmp_path):
     moved = shutil.copytree(evaluation_data(runs[0]), tmp_path / "temporal")
     info = json.loads((moved / "dataset.json").read_text())
     (moved / "dataset.json").write_text(json.dumps(info | {"split": "temporal"}))
+    write_checksums(moved)
     assert Dataset.load(moved).checksum == Dataset.load(evaluation_data(runs[0])).checksum
     with pytest.raises(CheckpointError, match=r"trained under the split leave-one-out, and .* has temporal"):
         evaluate(runs[0], data=moved)
@@ -135,6 +137,7 @@ def test_a_run_without_a_split_in_its_manifest_is_refused_until_it_is_given(runs
     manifest = json.loads((run / "manifest.json").read_text())
     split = manifest["data"].pop("split")
     (run / "manifest.json").write_text(json.dumps(manifest))
+    add_checksums(run, [])
     with pytest.raises(CheckpointError, match=f'does not say under which split.*"split": "{split}"'):
         evaluate(run)
 

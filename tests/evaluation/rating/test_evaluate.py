@@ -10,6 +10,7 @@ from support import rated_shelf
 from support.rated_shelf import reply
 
 from reckon.baselines.rating.predictors import RATING_BASELINES
+from reckon.checksums import add_checksums
 from reckon.data.ratings import rating_examples
 from reckon.errors import CheckpointError, ConfigError, MissingExtraError
 from reckon.evaluation.rating.evaluate import baseline_results, evaluate_ratings
@@ -115,6 +116,7 @@ def test_runs_beside_are_named_apart_and_come_before_the_run(place, tmp_path):
     shutil.copytree(place / "run", tmp_path / "exact")
     manifest = json.loads((tmp_path / "exact" / "manifest.json").read_text())
     (tmp_path / "exact" / "manifest.json").write_text(json.dumps(manifest | {"arm": "exact-answer"}))
+    add_checksums(tmp_path / "exact", [])
     beside = [tmp_path / "again", tmp_path / "exact"]
     evaluation = evaluate(place / "run", beside=beside, baselines=False)
     write_evaluation(evaluation, tmp_path)

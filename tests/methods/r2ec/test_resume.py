@@ -154,6 +154,20 @@ def test_a_run_without_its_best_checkpoint_is_refused(tmp_path):
         train(tmp_path, "stopped", resume=True, arm="no-reasoning")
 
 
+def test_a_run_whose_newest_checkpoint_is_damaged_goes_on_from_the_one_before(tmp_path, whole):
+    run = tmp_path / "stopped"
+    with pytest.raises(Interrupted):
+        train(tmp_path, "stopped", At(5, interrupt), arm="no-reasoning")
+    newest = last_checkpoint(run)
+    state = json.loads((newest / "trainer_state.json").read_text())
+    assert newest.name == "checkpoint-5" and state["best_global_step"] in (0, 2, 4)
+    weights = (newest / "model.safetensors").read_bytes()
+    (newest / "model.safetensors").write_bytes(weights[:-1] + bytes([weights[-1] ^ 1]))
+    train(tmp_path, "stopped", resume=True, arm="no-reasoning")
+    shutil.rmtree(run / "damaged-checkpoint-5")
+    assert_same_run(whole(arm="no-reasoning"), run)
+
+
 def test_a_run_whose_patience_is_spent_is_only_written_again(tmp_path):
     changes = dict(learning_rate=1e-12, patience_steps=4, max_steps=12, arm="no-reasoning")
     train(tmp_path, "whole", **changes)

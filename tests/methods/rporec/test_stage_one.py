@@ -11,6 +11,7 @@ from support.run_files import equal, log, weights
 from support.shelf import dataset
 from support.stopping import run_until_killed
 
+from reckon.checksums import CHECKSUMS_FILE
 from reckon.errors import ConfigError, DataError
 from reckon.methods.finished import name_of
 from reckon.methods.rporec import RPORec
@@ -121,7 +122,14 @@ def test_replies_of_another_prompt_are_not_trained_on(first_stage, tmp_path):
     (run / "manifest.json").unlink()
     for name in ("model", "encoder"):
         shutil.rmtree(run / name)
-    for name in ("rporec.json", "log.json", "items.parquet", "item_table.safetensors", "rechead.safetensors"):
+    for name in (
+        "rporec.json",
+        "log.json",
+        "items.parquet",
+        "item_table.safetensors",
+        "rechead.safetensors",
+        CHECKSUMS_FILE,
+    ):
         (run / name).unlink()
     other = RPORec.from_backbone(model.backbone, data, settings(prompt={"window": 2}))
     with pytest.raises(DataError, match="was begun with window = 3, now it is 2"):

@@ -290,7 +290,7 @@ class TitleWriter:
     def embed(self, texts: Sequence[str]) -> Tensor:
         """Mean final hidden state over the tokens of each text, read without a prompt: [n, D] float32 on the CPU."""
         backbone, end = self.backbone, self.backbone.tokenizer.eos_token_id
-        sequences = [tokens or [end] for tokens in backbone.tokenize(texts)]
+        sequences = [tokens[: backbone.positions] or [end] for tokens in backbone.tokenize(texts)]
         parts = []
         with backbone.evaluating():
             for start in range(0, len(sequences), ROWS_AT_ONCE):
@@ -310,8 +310,7 @@ class TitleWriter:
     def save(self, folder: Path) -> None:
         """Write the model, its tokenizer, and the item and action words of the prompt."""
         with quiet_transformers():
-            self.backbone.model.save_pretrained(folder / MODEL_FOLDER)
-        self.backbone.tokenizer.save_pretrained(folder / MODEL_FOLDER)
+            self.backbone.save(folder / MODEL_FOLDER)
         write_text(folder / WRITER_FILE, json.dumps(self.words, ensure_ascii=False))
 
     @classmethod

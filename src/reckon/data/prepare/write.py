@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 import reckon
+from reckon.checksums import write_checksums
 from reckon.data.scale import DECIMALS, Scale
 from reckon.data.splits import Protocol
 from reckon.errors import DataError
@@ -98,6 +99,7 @@ def write_dataset(
         }
         text = json.dumps(manifest, indent=2, ensure_ascii=False)
         (folder / "dataset.json").write_text(text + "\n", encoding="utf-8")
+        write_checksums(folder)
     return given
 
 

@@ -38,7 +38,7 @@ from reckon.prompts.histories import FittedHistory
 from reckon.prompts.items import item_ids
 from reckon.prompts.r2ec import MARKER, messages
 from reckon.rollout import Rollouts, SamplingConfig, SharedPrefixEngine
-from reckon.runs.read import config_of
+from reckon.runs.read import MODEL_FOLDER, config_of
 from reckon.runs.saved_catalog import SavedCatalog
 from reckon.training.backbone import backbone_to_train
 
@@ -173,7 +173,8 @@ class R2ecModel(RankingModel):
     def reading_written(self, examples: Sequence[Example], replies: Sequence[str]) -> Reading:
         """Read given replies: the hidden state at the marker appended to each text. Tokenising a text may give other
         tokens than were sampled."""
-        tokens = [self.backbone.tokenizer.encode(text, add_special_tokens=False) for text in replies]
+        room = self.reply_tokens - len(self.engine.marker.ids)  # a text may have more tokens than were sampled
+        tokens = [self.backbone.tokenizer.encode(text, add_special_tokens=False)[:room] for text in replies]
         prompts = [
             self.prompt_ids(example) + reply + self.engine.marker.ids
             for example, reply in zip(examples, tokens, strict=True)
@@ -227,11 +228,11 @@ class R2ecModel(RankingModel):
     # -- storage ------------------------------------------------------------------------------------------------
 
     @classmethod
-    def from_pretrained(cls, path: str | Path, device: str | torch.device | None = None) -> Self:
-        path = Path(path)
+    def _loaded(cls, path: Path, device: str | torch.device | None) -> Self:
         saved = SavedCatalog.load(path, cls.METHOD)
         config = config_of(path, R2ecConfig)
-        backbone = load_backbone(path / "model", dtype=config.training.dtype, device=device)
+        backbone = load_backbone(path / MODEL_FOLDER, dtype=config.training.dtype, device=device)
+        saved.require_width(backbone.hidden_size)
         saved.table.vectors = saved.table.vectors.to(backbone.device)
         model = cls(backbone, saved.catalog, saved.counts, saved.words, config, saved.table)
         model.data_path = saved.data_path

@@ -24,15 +24,23 @@ from transformers import PrinterCallback, TrainerCallback
 from reckon.errors import CheckpointError, DataError, MissingExtraError, ReckonError
 from reckon.files import check_target, new_directory, write_text
 from reckon.identity import source_identity
+from reckon.json_file import read_json
 from reckon.locks import locked
 from reckon.methods.recone.config import SFTSettings
 from reckon.models.backbone import Backbone
+from reckon.models.model_files import save_model
 from reckon.models.quiet import quiet_transformers
 from reckon.prompts import prompt_ids
 from reckon.teachers.files import Trace, load_traces
 from reckon.training.arguments import common_arguments, use_one_device
 from reckon.training.backbone import backbone_to_train
-from reckon.training.checkpoints import CheckpointedTrainer, Interrupted, StopOnInterrupt, last_checkpoint
+from reckon.training.checkpoints import (
+    CheckpointedTrainer,
+    Interrupted,
+    StopOnInterrupt,
+    checkpoint_to_resume,
+    last_checkpoint,
+)
 from reckon.training.loop import shown_steps
 from reckon.training.one_process import require_one_process
 from reckon.training.optimizer import adamw
@@ -254,9 +262,8 @@ def _save(backbone: Backbone, out: Path, settings: SFTSettings, seed: int, repor
     model = backbone.model.merge_and_unload() if hasattr(backbone.model, "peft_config") else backbone.model
     record = {"settings": asdict(settings), "seed": seed, **asdict(report), "path": str(report.path)}
     with new_directory(out) as folder, quiet_transformers():
-        model.save_pretrained(folder)
-        backbone.tokenizer.save_pretrained(folder)
         (folder / REPORT_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        save_model(model, backbone.tokenizer, folder)
 
 
 def _begun(backbone: str | Path, traces: Sequence[Trace], settings: SFTSettings, seed: int) -> dict[str, Any]:
@@ -268,15 +275,14 @@ def _begun(backbone: str | Path, traces: Sequence[Trace], settings: SFTSettings,
 
 def _starting_point(work: Path, resume: bool, begun: dict[str, Any]) -> Path | None:
     """Checkpoint to resume from; None for a new fine-tuning, whose settings are then written."""
-    checkpoint = last_checkpoint(work)
     if resume:
-        if checkpoint is None:
+        if last_checkpoint(work) is None:
             raise CheckpointError(work, "holds no whole checkpoint to resume", "start without --resume")
-        before = json.loads((work / BEGUN_FILE).read_text(encoding="utf-8"))
+        before = read_json(work / BEGUN_FILE, dict, fix="delete the folder and start again")
         if other := [name for name, value in begun.items() if before.get(name) != value]:
             raise CheckpointError(work, f"was begun with other {', '.join(other)}", "repeat them, or delete it")
-        return checkpoint
-    if checkpoint is not None:
+        return checkpoint_to_resume(work)
+    if last_checkpoint(work) is not None:
         raise CheckpointError(work, "holds an unfinished fine-tuning", "continue it with --resume, or delete it")
     write_text(work / BEGUN_FILE, json.dumps(begun))
     return None

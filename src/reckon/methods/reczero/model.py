@@ -24,6 +24,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 
+from reckon.checksums import checking, checksummed
 from reckon.config import save_config
 from reckon.data import Catalog, Dataset
 from reckon.data.examples import FloatArray
@@ -36,7 +37,8 @@ from reckon.prompts.cutting import prompt_limit
 from reckon.prompts.rating import LEAST_ITEM_TOKENS, FittedPrompt, bare_tokens, fitted_prompt
 from reckon.prompts.rating_reply import REPLY_END, ParsedRating, parse_rating
 from reckon.rollout import Rollouts, SamplingConfig, SharedPrefixEngine
-from reckon.runs.read import config_of
+from reckon.runs.read import CONFIG_FILE, MODEL_CHECKSUMS, MODEL_FOLDER, check_run, config_of, meta_of
+from reckon.runs.saved_catalog import ITEMS_FILE, load_items
 from reckon.training.backbone import backbone_to_train
 
 PROMPTS_AT_ONCE = 64  # prompts per inference batch
@@ -208,43 +210,50 @@ class RecZeroModel:
     # -- storage --------------------------------------------------------------------------------------------------
 
     def save_pretrained(self, path: str | Path) -> None:
-        """Write weights and tokenizer (`model/`), `items.parquet`, `config.yaml` and `reczero.json`."""
+        """Write weights and tokenizer (`model/`), `items.parquet`, `config.yaml`, `reczero.json` and, last, the
+        checksums."""
         path = Path(path)
-        path.mkdir(parents=True, exist_ok=True)
-        self.backbone.model.save_pretrained(path / "model")
-        self.backbone.tokenizer.save_pretrained(path / "model")
-        with whole_file(path / "items.parquet") as part:
-            pq.write_table(self.catalog.table, part)
-        save_config(self.config, path / "config.yaml")
-        data = str(self.data_path.resolve()) if self.data_path else None
-        meta = {"method": "reczero", "words": self.words, "scale": self.scale.record, "data": data}
-        write_text(path / META_FILE, json.dumps(meta, indent=2))
+        with checksummed(path) as files:
+            self.backbone.save(path / MODEL_FOLDER)
+            with whole_file(path / ITEMS_FILE) as part:
+                pq.write_table(self.catalog.table, part)
+            save_config(self.config, path / CONFIG_FILE)
+            data = str(self.data_path.resolve()) if self.data_path else None
+            meta = {"method": "reczero", "words": self.words, "scale": self.scale.record, "data": data}
+            write_text(path / META_FILE, json.dumps(meta, indent=2))
+            files.update({MODEL_CHECKSUMS, ITEMS_FILE, CONFIG_FILE, META_FILE})
 
     @classmethod
-    def from_pretrained(cls, path: str | Path, device: str | torch.device | None = None) -> Self:
+    def from_pretrained(
+        cls, path: str | Path, device: str | torch.device | None = None, *, verify: bool = True
+    ) -> Self:
         """Load a model from a folder of `save_pretrained`, or from a finished run.
 
+        Args:
+            path: the folder.
+            device: where to put the model; default: the first accelerator, else the CPU.
+            verify: whether to check that all files are as they were written.
+
         Raises:
-            CheckpointError: a part is missing or damaged.
+            CheckpointError: a part is missing, damaged or changed.
         """
-        path = Path(path)
+        with checking(verify):
+            return cls._loaded(Path(path), device)
+
+    @classmethod
+    def _loaded(cls, path: Path, device: str | torch.device | None) -> Self:
         if not (path / META_FILE).exists():
             raise CheckpointError(
                 path,
                 f"is not a finished RecZero run (no {META_FILE})",
                 "give the directory of `reckon train reczero`, after it has ended",
             )
-        try:
-            meta = json.loads((path / META_FILE).read_text())
-            catalog = Catalog(pq.read_table(path / "items.parquet"))
-            scale, words, data = Scale.of_record(meta["scale"]), meta["words"], meta["data"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(
-                path, f"{META_FILE} or items.parquet is missing or damaged ({error})", "copy the whole run again"
-            ) from error
+        check_run(path)
+        meta = meta_of(path / META_FILE, scale={"lowest": float, "highest": float, "step": (float, None)})
+        catalog, scale, data = Catalog(load_items(path)), Scale.of_record(meta["scale"]), meta["data"]
         config = config_of(path, RecZeroConfig)
-        backbone = load_backbone(path / "model", dtype=config.training.dtype, device=device)
-        model = cls(backbone, catalog, words, scale, config)
+        backbone = load_backbone(path / MODEL_FOLDER, dtype=config.training.dtype, device=device)
+        model = cls(backbone, catalog, meta["words"], scale, config)
         model.data_path = Path(data) if data else None
         return model
 

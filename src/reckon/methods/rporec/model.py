@@ -15,7 +15,7 @@ The language model reads no item vectors and the Rechead reads no hidden states,
 Source: RPORec (arXiv 2605.21967).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -30,6 +30,7 @@ from reckon.data.examples import IntArray
 from reckon.data.repeats import settled
 from reckon.errors import CheckpointError
 from reckon.files import whole_file
+from reckon.json_file import COPY_AGAIN
 from reckon.methods.ranking_model import RankingModel
 from reckon.methods.reading import Reading
 from reckon.methods.rporec.config import RecheadConfig, RPORecConfig, preset
@@ -43,7 +44,7 @@ from reckon.prompts import Message, item_text
 from reckon.prompts.cutting import Titles
 from reckon.prompts.rporec import BLOCKS, REPLY_END, history_text, messages
 from reckon.rollout import Rollouts, SamplingConfig, SharedPrefixEngine
-from reckon.runs.read import config_of
+from reckon.runs.read import MODEL_FOLDER, config_of
 from reckon.runs.saved_catalog import SavedCatalog
 from reckon.training.backbone import backbone_to_train
 
@@ -233,21 +234,22 @@ class RPORecModel(RankingModel):
         self.backbone, self.encoder, self.rechead = saved.backbone, saved.encoder, saved.rechead
         self._table, self.engine = saved.table, saved.engine
 
-    def _save_parts(self, path: Path) -> None:
+    def _save_parts(self, path: Path) -> Iterable[str]:
         (path / ENCODER_FOLDER).mkdir(exist_ok=True)
         self.encoder.save(path / ENCODER_FOLDER)
         with whole_file(path / RECHEAD_FILE) as part:
             save_file({name: value.cpu().contiguous() for name, value in self.rechead.state_dict().items()}, part)
+        return ENCODER_FOLDER, RECHEAD_FILE
 
     @classmethod
-    def from_pretrained(cls, path: str | Path, device: str | torch.device | None = None) -> Self:
-        path = Path(path)
+    def _loaded(cls, path: Path, device: str | torch.device | None) -> Self:
         saved = SavedCatalog.load(path, cls.METHOD)
         config = config_of(path, RPORecConfig)
         encoder = load_encoder(path / ENCODER_FOLDER)
+        saved.require_width(encoder.width)
         rechead = load_rechead(path, config.rechead, encoder.width)
         backbone = load_backbone(
-            path / "model",
+            path / MODEL_FOLDER,
             dtype=config.training.dtype,
             gradient_checkpointing=config.training.gradient_checkpointing,
             device=device,
@@ -294,8 +296,6 @@ def load_rechead(path: Path, config: RecheadConfig, width: int) -> Rechead:
     try:
         rechead.load_state_dict(load_file(path / RECHEAD_FILE))
     except (OSError, SafetensorError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise CheckpointError(
-            path / RECHEAD_FILE, f"is missing or damaged ({reason})", "copy the whole run again"
-        ) from None
+        reason = " ".join(str(error).split())  # torch names the tensors in its second line
+        raise CheckpointError(path / RECHEAD_FILE, f"is missing or damaged ({reason})", COPY_AGAIN) from None
     return rechead
