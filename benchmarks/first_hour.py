@@ -62,8 +62,12 @@ QUICK = Size(
 
 
 def write_shop(folder: Path, size: Size, seed: int = 0) -> None:
-    """Write `orders.csv` and `products.csv`; every customer likes two kinds of thing in one style."""
+    """Write `orders.csv` and `products.csv`.
+
+    Every customer likes one style. What is bought next is often the companion of the last thing: a tray after a mug.
+    """
     rng = random.Random(seed)
+    companions = dict(zip(KINDS, rng.sample(KINDS, len(KINDS)), strict=True))  # any kind, itself too
     products = []
     for number in range(size.products):
         kind, style = KINDS[number % len(KINDS)], STYLES[number // len(KINDS) % len(STYLES)]
@@ -71,15 +75,22 @@ def write_shop(folder: Path, size: Size, seed: int = 0) -> None:
             (f"P-{number:04d}", f"{style} {kind}", rng.choice(MAKERS), f"{rng.randint(5, 90)}.90", kind, style)
         )
     rows = []
+    titles, kind_of = {one[0]: one[1] for one in products}, {one[0]: one[4] for one in products}
     for customer in range(size.customers):
-        kinds, style = rng.sample(KINDS, 2), rng.choice(STYLES)
-        liked = [one[0] for one in products if one[4] in kinds] or [products[0][0]]
-        best = [one[0] for one in products if one[4] in kinds and one[5] == style] or liked
-        moment, bought = START + rng.randrange(200 * DAY), list[str]()
+        style, bought = rng.choice(STYLES), list[str]()
+        moment = START + rng.randrange(200 * DAY)
         for _ in range(rng.randint(3, size.orders)):
             moment += rng.randrange(20 * DAY)
-            again = bought and rng.random() < 0.25
-            sku = rng.choice(bought) if again else rng.choice(rng.choice((best, liked, [one[0] for one in products])))
+            chance = rng.random()
+            offered = [one[0] for one in products]
+            if bought and chance < 0.25:
+                offered = bought
+            elif bought and chance < 0.75:
+                offered = [one[0] for one in products if one[4] == companions[kind_of[bought[-1]]]] or offered
+                offered = [sku for sku in offered if style in titles[sku]] or offered
+            elif chance < 0.9:
+                offered = [one[0] for one in products if one[5] == style] or offered
+            sku = rng.choice(offered)
             bought.append(sku)
             when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(moment)) if rng.random() > 0.02 else ""
             who = f"C{customer:03d} " if rng.random() < 0.05 else f"C{customer:03d}"
