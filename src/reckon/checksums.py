@@ -113,6 +113,19 @@ def check_files(
         raise error(*problem, FIX)
 
 
+def check_file(file: Path) -> None:
+    """Refuse a file that is not as the checksums of its folder say; one without a checksum passes.
+
+    Raises:
+        CheckpointError: it was changed.
+    """
+    if _checking.get() and (file.parent / CHECKSUMS_FILE).exists():
+        known = _read(file.parent)["files"]
+        problem = _first_changed(file.parent, {name: known[name] for name in [file.name] if name in known})
+        if problem is not None:
+            raise CheckpointError(*problem, FIX)
+
+
 def damage_of(folder: Path, *, closed: bool = False) -> tuple[str, str] | None:
     """The first file that is not as the folder's checksums say, and what is wrong; None where all are."""
     try:

@@ -25,7 +25,7 @@ LIMIT = 60.0  # seconds without an answer that are a hang; a case takes a fifth 
 LONGEST_LINE = 300
 LARGE = 200  # cases from which on every core gets a child
 UNVERIFIED = 1 / 6  # share of the cases with --no-verify
-UNREAD = ("checkpoint-", "trajectories")  # beginnings of what only a resume or a page reads
+UNREAD = "checkpoint-"  # beginning of what only a resume reads
 USER, ITEM = "u03", "b05"
 
 

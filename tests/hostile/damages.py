@@ -95,7 +95,7 @@ def _change(value: Any, rng: random.Random) -> str:
         whole[f"{name} more"] = rng.choice(WRONG)
     elif what == "deep":
         nested: Any = 0
-        for _ in range(rng.choice((40, 700))):
+        for _ in range(rng.choice((40, 100))):
             nested = [nested]
         whole[name] = nested
     else:

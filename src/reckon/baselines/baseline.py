@@ -26,6 +26,7 @@ from reckon.data.dataset import DEFAULT_WINDOW
 from reckon.data.examples import IntArray
 from reckon.errors import CheckpointError, ConfigError, DataError
 from reckon.files import whole_file, write_text
+from reckon.json_file import read_json
 from reckon.models.item_table import catalog_hash
 from reckon.models.recommender import RankedExamples, Recommendation
 from reckon.models.scoring import SCORES_AT_ONCE, block_ranks, block_top_k
@@ -247,12 +248,13 @@ class Baseline(ABC):
             CheckpointError: a part is missing or damaged, it is another baseline, or it has another catalog.
         """
         path = Path(path)
+        again = "fit and save it again"
+        meta = read_json(path / BASELINE_FILE, {"baseline": str, "exclude_seen": bool, "catalog_hash": str}, fix=again)
+        name, exclude_seen, stored_hash = meta["baseline"], meta["exclude_seen"], meta["catalog_hash"]
         try:
-            meta = json.loads((path / BASELINE_FILE).read_text(encoding="utf-8"))
-            name, exclude_seen, stored_hash = meta["baseline"], meta["exclude_seen"], meta["catalog_hash"]
             tensors = load_file(path / TENSORS_FILE)
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            raise CheckpointError(path, f"is not a saved baseline ({error})", "fit and save it again") from None
+        except (OSError, ValueError, SafetensorError) as error:
+            raise CheckpointError(path, f"is not a saved baseline ({error})", again) from None
         if name != cls.NAME:
             raise CheckpointError(path, f"holds the baseline {name!r}, not {cls.NAME!r}", f"load it as {name!r}")
         if stored_hash != catalog_hash(catalog.ids):

@@ -36,6 +36,7 @@ from reckon.config import config_from
 from reckon.data import Dataset
 from reckon.errors import CheckpointError, ReckonError
 from reckon.files import write_text
+from reckon.json_file import read_json
 from reckon.metrics.measures import measure_of
 
 try:
@@ -95,9 +96,10 @@ class Cell:
     def finished(self) -> bool:
         """Whether a finished cell with this fingerprint exists."""
         try:
-            return json.loads((Path(self.folder) / CELL_FILE).read_text("utf-8"))["fingerprint"] == self.fingerprint
-        except (OSError, ValueError, KeyError):
+            about = read_json(Path(self.folder) / CELL_FILE, {"fingerprint": str})
+        except CheckpointError:
             return False
+        return bool(about["fingerprint"] == self.fingerprint)
 
     def to_json(self) -> str:
         """The cell as JSON, for a worker process."""
@@ -215,8 +217,9 @@ def read_cell(cell: Cell, task: Task, rows: AnyRows, dataset: Dataset) -> Finish
     """
     folder = Path(cell.folder)
     try:
-        about = json.loads((folder / CELL_FILE).read_text(encoding="utf-8"))
-        log = json.loads((folder / LOG_FILE).read_text(encoding="utf-8"))
+        again = "remove the cell's folder and compare again"
+        about = read_json(folder / CELL_FILE, {"rows": str, "rates": dict}, fix=again)
+        log = read_json(folder / LOG_FILE, [dict], fix=again)
         if about["rows"] != rows.checksum:
             raise CheckpointError(folder, "holds other rows than this comparison", "remove it and compare again")
         rates = about["rates"]
@@ -232,6 +235,6 @@ def read_cell(cell: Cell, task: Task, rows: AnyRows, dataset: Dataset) -> Finish
 def failure_of(cell: Cell) -> str | None:
     """Error of an unfinished cell in one line; None where the cell was not run."""
     try:
-        return str(json.loads((cell.growing / ERROR_FILE).read_text(encoding="utf-8"))["error"])
-    except (OSError, ValueError, KeyError):
+        return str(read_json(cell.growing / ERROR_FILE, {"error": str})["error"])
+    except CheckpointError:
         return None

@@ -37,6 +37,7 @@ from reckon.data.repeats import settled
 from reckon.errors import CheckpointError
 from reckon.evaluation.guards.finding import Finding
 from reckon.files import file_sha256, write_text
+from reckon.json_file import read_json
 from reckon.locks import locked
 from reckon.metrics.measures import measure_of
 
@@ -277,7 +278,8 @@ def _score(cell: Cell) -> float | None:
     """Score of a trial; None where it failed."""
     if not cell.finished:
         return None
-    return float(json.loads((Path(cell.folder) / CELL_FILE).read_text(encoding="utf-8"))["score"])
+    fix = "remove the cell's folder and compare again"
+    return float(read_json(Path(cell.folder) / CELL_FILE, {"score": float}, fix=fix)["score"])
 
 
 def _cells(plan: _Plan, trials: Mapping[str, Trials]) -> dict[str, list[Cell]]:

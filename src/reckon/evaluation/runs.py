@@ -7,12 +7,15 @@ import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
+from reckon.checksums import check_file
 from reckon.data import Dataset
 from reckon.data.splits import Split
+from reckon.errors import CheckpointError
 from reckon.evaluation.result import About, SampledGroup, SampledReply
 from reckon.methods.finished import data_path_of, name_of, names_of, title_of
 from reckon.methods.registry import METHODS
@@ -102,11 +105,23 @@ class Runs(Generic[ModelT]):
 
 
 def sampled_group(run: Path) -> SampledGroup | None:
-    """The first group of the last step with kept trajectories; None if the run kept none."""
+    """The first group of the last step with kept trajectories; None if the run kept none.
+
+    Raises:
+        CheckpointError: the trajectories are damaged.
+    """
     parts = sorted((run / "trajectories").glob("part-*.parquet"))
     if not parts:
         return None
-    rows = pq.read_table(parts[-1]).to_pylist()
+    check_file(parts[-1])
+    try:
+        return _first_group(pq.read_table(parts[-1]).to_pylist())
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+        fix = "copy the whole folder again, or remove this file: it is only shown"
+        raise CheckpointError(parts[-1], f"is damaged ({error})", fix) from None
+
+
+def _first_group(rows: list[dict[str, Any]]) -> SampledGroup:
     last = max(row["step"] for row in rows)
     rows = [row for row in rows if row["step"] == last]
     # Rows of a group are contiguous and share user and target.

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 import torch
 
 from reckon import __version__
-from reckon.checksums import CHECKSUMS_FILE, add_checksums
+from reckon.checksums import CHECKSUMS_FILE, add_checksums, write_checksums
 from reckon.data import Dataset
 from reckon.errors import CheckpointError
 from reckon.files import whole_file, write_text
@@ -196,6 +196,8 @@ def write_run(
         manifest["stage"] = stage
     write_json(out / LOG_FILE, [*log, {"step": log[-1]["step"], "kept_step": kept.step, "outcome": kept.words}])
     write_json(out / MANIFEST_FILE, manifest)
+    if (out / "trajectories").is_dir():
+        write_checksums(out / "trajectories")
     add_checksums(out, [LOG_FILE, MANIFEST_FILE, *(path.name for path in out.glob("*.yaml"))])
 
 

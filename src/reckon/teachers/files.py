@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 import reckon
 from reckon.errors import DataError
 from reckon.files import file_sha256, whole_file, write_text
+from reckon.json_file import Each, read_json
 from reckon.prompts.render import Message
 
 FORMAT = 1
@@ -194,13 +195,11 @@ def _refuse_other_split(path: Path, made_of: str | None, split: str) -> None:
 
 def read_manifest(path: Path) -> dict[str, Any]:
     """Read `traces.json` of a finished run. Raises DataError where it is missing or damaged."""
-    try:
-        manifest: Any = json.loads((path / SUMMARY_FILE).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not (path / SUMMARY_FILE).exists():
         fix = "repeat the `reckon traces make` command that started it"
-        raise DataError(str(path), f"holds no finished traces ({SUMMARY_FILE} is missing)", fix) from None
-    except ValueError as error:
-        raise DataError(str(path / SUMMARY_FILE), f"is not JSON ({error})", "repeat `reckon traces make`") from None
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise DataError(str(path), f"holds no finished traces ({SUMMARY_FILE} is missing)", fix)
+    shape = {"format": object, "files": Each(str)}
+    manifest: dict[str, Any] = read_json(path / SUMMARY_FILE, shape, error=DataError, fix="repeat `reckon traces make`")
+    if manifest["format"] != FORMAT:
         raise DataError(str(path / SUMMARY_FILE), "is no summary of traces", "repeat `reckon traces make`")
     return manifest

@@ -25,8 +25,9 @@ from reckon.baselines.generative.token_trie import NextLogits
 from reckon.baselines.sequential.batches import batches_of_like_length
 from reckon.data import Dataset, Event, Example, Examples
 from reckon.data.examples import IntArray
-from reckon.errors import CheckpointError, ConfigError, DataError, ReckonError
+from reckon.errors import ConfigError, DataError, ReckonError
 from reckon.files import write_text
+from reckon.json_file import Each, read_json
 from reckon.models.backbone import Backbone, LoraSettings, load_backbone
 from reckon.models.precision import DType
 from reckon.progress import quiet_transformers
@@ -316,10 +317,7 @@ class TitleWriter:
     @classmethod
     def load(cls, folder: Path, titles: Sequence[str], config: WriterConfig) -> Self:
         """Read what `save` wrote. Raises CheckpointError where a part is missing or damaged."""
-        try:
-            words = dict(json.loads((folder / WRITER_FILE).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise CheckpointError(folder, f"holds no title writer ({error})", "fit and save it again") from None
+        words = read_json(folder / WRITER_FILE, Each(str), fix="fit and save it again")
         with quiet_transformers():
             backbone = load_backbone(folder / MODEL_FOLDER, dtype=config.dtype)
         backbone.model.eval()
