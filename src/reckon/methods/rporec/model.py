@@ -231,6 +231,7 @@ class RPORecModel(RankingModel):
             CheckpointError: a part is missing or damaged.
         """
         saved = type(self).from_pretrained(path, self.backbone.device)
+        saved.backbone.causal_lm.name_or_path = self.backbone.name  # what training began from
         self.backbone, self.encoder, self.rechead = saved.backbone, saved.encoder, saved.rechead
         self._table, self.engine = saved.table, saved.engine
 
