@@ -1,9 +1,9 @@
 """How progress is shown, everywhere: a bar on a terminal, a plain line now and then in a file or pipe.
 
-Entry point: `phase`. On a terminal each phase has a bar on standard error, drawn once the phase has lasted DELAY
-seconds and wiped when it ends; phases inside phases share one display. Elsewhere a phase writes its first line after
-FIRST_LINE seconds and the next at least every INTERVAL seconds, without escape codes; one more tells how long a long
-phase will last, as soon as its first units are done:
+Entry points: `phase`; `quiet_transformers`, for bars that are not ours. On a terminal each phase has a bar on standard
+error, drawn once the phase has lasted DELAY seconds and wiped when it ends; phases inside phases share one display.
+Elsewhere a phase writes its first line after FIRST_LINE seconds and the next at least every INTERVAL seconds, without
+escape codes; one more tells how long a long phase will last, as soon as its first units are done:
 
     encoding items 1,200 of 3,686, 0:31, about 2 min left
 
@@ -266,3 +266,19 @@ def phase(
         yield running
     finally:
         (own or _SCREEN).end(running)
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """No bar for every saved shard and no word on tied weights that are rightly absent from a checkpoint."""
+    from transformers.utils import logging
+
+    bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

@@ -4,13 +4,13 @@ Entry points: `in_children`, and `call`, which runs `reckon` inside a process.
 """
 
 import contextlib
+import functools
 import multiprocessing
-import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
-from typing import TextIO
+from typing import Any, TextIO
 
 from hostile.outcome import Outcome
 
@@ -78,18 +78,24 @@ def _answer(run: Callable[[int], Outcome], pipe: Connection) -> None:
             pipe.send(run(pipe.recv()))
 
 
+@functools.cache
+def _command() -> Any:
+    """The command line, put together once: that takes as long as a case."""
+    from typer.main import get_command
+
+    from reckon.cli import app
+
+    return get_command(app)
+
+
 def call(words: Sequence[str], out: TextIO, err: TextIO) -> tuple[int, str]:
     """Run `reckon` with these arguments: its exit code, and its traceback if there is one."""
-    from reckon.cli import main
-
-    arguments, sys.argv = sys.argv, ["reckon", *words]
+    command = _command()
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            main()
+            command([*words], prog_name="reckon")
     except SystemExit as end:
         return int(end.code or 0), ""
     except BaseException:
         return 1, traceback.format_exc()
-    finally:
-        sys.argv = arguments
     return 0, ""

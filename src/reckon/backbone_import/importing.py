@@ -26,8 +26,7 @@ from reckon.locks import locked
 from reckon.models.backbone import load_backbone
 from reckon.models.model_files import save_model
 from reckon.models.precision import BYTES, DType
-from reckon.models.quiet import quiet_transformers
-from reckon.progress import phase
+from reckon.progress import phase, quiet_transformers
 
 ENCODER_MARK = "modules.json"  # every folder of sentence-transformers has one
 NOTE = "README.md"

@@ -95,7 +95,7 @@ def _recommend_items(
     if user is not None:
         dataset = dataset_of(run, data_path_of(run), data)
         dataset.latest(user, 1)  # an unknown user is refused before the model is loaded
-    from reckon.models.quiet import quiet_transformers
+    from reckon.progress import quiet_transformers
 
     with quiet_transformers():
         model = load_ranking_model(run)

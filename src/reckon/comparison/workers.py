@@ -21,7 +21,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 from reckon.comparison.cells import ERROR_FILE, Cell, failure_of, run_cell
 from reckon.errors import ReckonError
@@ -30,6 +31,7 @@ from reckon.locks import scratch_of
 from reckon.progress import Phase, phase, standard_error
 
 OUTPUT_FILE = "output.txt"
+GRACE = 5.0  # seconds; a library may not look up for longer
 Runner = Callable[[Sequence[Cell], int], None]
 
 
@@ -62,6 +64,8 @@ def run_cells(cells: Sequence[Cell], workers: int) -> None:
                     elif ready in listening:
                         listening[ready].hear(lines)
         finally:
+            for one in running.values():
+                one.process.terminate()
             for one in running.values():
                 one.stop()
 
@@ -98,8 +102,10 @@ class _Running:
         lines.end(self.cell)
 
     def stop(self) -> None:
-        """End the process; its saved state stays."""
-        self.process.terminate()
+        """Wait until the process, which was asked to end, has cleaned up, and end it if it does not; its saved state
+        stays."""
+        self.process.join(GRACE)
+        self.process.kill()
         self.process.join()
         self.connection.close()
 
@@ -107,6 +113,7 @@ class _Running:
 def work(spec: str, connection: Connection) -> None:
     """Main function of a process: run one cell and redirect its output to a file in the cell's folder."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process after it has stopped starting others
+    signal.signal(signal.SIGTERM, _end)
     end_with_parent()
     tempfile.tempdir = multiprocessing.util.get_temp_dir()  # that of the parent, which removes it
     cell = Cell(**json.loads(spec))
@@ -119,6 +126,11 @@ def work(spec: str, connection: Connection) -> None:
 
     run_here(cell, on_phase)
     connection.close()
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    """End this process as an error would, so that its lock and what it was writing go."""
+    raise SystemExit(128 + number)
 
 
 def end_with_parent() -> None:

@@ -23,7 +23,7 @@ WIDTH = 100  # characters of a text shown in an example
 SHOWN_EVENTS = 5
 MOST_VALUES = 21  # values of a scale shown one by one
 REPEATS = (
-    "with exclude_seen=true these can never be hit; auto, the default, allows repeats "
+    "with exclude_seen=true targets that repeat can never be hit; auto, the default, allows repeats "
     "(head.exclude_seen of r2ec, rechead.exclude_seen of rporec)"
 )
 LABEL = 18  # characters of the left column
@@ -100,7 +100,7 @@ def _rating_lines(dataset: Dataset) -> list[str]:
 
 
 def _splits(dataset: Dataset, window: int) -> list[str]:
-    lines = [_line("split", dataset.protocol)]
+    lines, common = [_line("split", dataset.protocol)], False
     for split in SPLITS:
         try:
             examples = dataset.examples(split, window)
@@ -115,9 +115,8 @@ def _splits(dataset: Dataset, window: int) -> list[str]:
         if examples.times is not None and len(examples):
             text += f"; {_day(examples.times.min())} to {_day(examples.times.max())}"
         lines.append(_line(f"  {split}", text))
-        if repeats > RARE:
-            lines.append(_line("", REPEATS))
-    return lines
+        common = common or repeats > RARE
+    return [*lines, _line("", REPEATS)] if common else lines
 
 
 def _items(dataset: Dataset) -> list[str]:

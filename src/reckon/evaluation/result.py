@@ -4,7 +4,7 @@ Entry points: `AnyEvaluation`, the base of `Evaluation` and `RatingEvaluation`; 
 `reckon.reports` shows them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from reckon.data.splits import Split
@@ -12,7 +12,17 @@ from reckon.evaluation.groups import GroupedMetric
 from reckon.evaluation.guards.finding import Finding
 from reckon.evaluation.pairs import Pair
 
-FIRST_ROWS, WORST_ROWS = 6, 4  # rows shown as examples: the first of the split, and those with the worst results
+FIRST_ROWS, WORST_ROWS = 6, 4  # rows shown as examples: of the first users of the split, and with the worst results
+
+
+def first_row_of_users(user_ids: Iterable[object]) -> list[int]:
+    """The first row of each of the first FIRST_ROWS users, in the order of the split."""
+    rows: dict[str, int] = {}
+    for row, user in enumerate(user_ids):
+        if len(rows) == FIRST_ROWS:
+            break
+        rows.setdefault(str(user), row)
+    return list(rows.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ Evaluation, reports and `reckon recommend` use ranking methods only through this
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,12 +23,13 @@ from reckon.checksums import checking, checksummed
 from reckon.config import save_config
 from reckon.data import Catalog, Dataset, Event, Example, Examples
 from reckon.data.examples import IntArray
-from reckon.errors import ConfigError, DataError
+from reckon.errors import DataError
 from reckon.files import whole_file, write_text
+from reckon.methods.reading import Reading
 from reckon.models.backbone import Backbone
 from reckon.models.item_table import ItemTable
 from reckon.models.recommender import RankedExamples, Recommendation
-from reckon.models.scoring import ranks_and_top_k, top_k
+from reckon.models.scoring import best_items, log_prior, ranks_and_top_k
 from reckon.prompts import render
 from reckon.prompts.cutting import PromptTitles, Titles, prompt_limit
 from reckon.prompts.histories import FittedHistory, fitted_history
@@ -38,31 +39,7 @@ from reckon.runs.read import CONFIG_FILE, MODEL_CHECKSUMS, MODEL_FOLDER
 from reckon.runs.saved_catalog import COUNT_COLUMN, ITEMS_FILE, TABLE_FILE
 
 History = IntArray | Sequence[int] | Sequence[Event]
-PRIOR_SMOOTHING = 1.0  # pseudo-count of every item in the popularity prior
 READERS_AT_ONCE = 64  # prompts per inference batch
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """The model's reading of n histories."""
-
-    queries: Tensor  # [n, D] user vectors, whose product with the item table is the score
-    reasonings: list[str | None]
-    """Reasoning about each history; None without reasoning."""
-    truncated: list[bool]
-    """True where the reply is truncated."""
-    lengths: list[int]
-    """Sampled reply tokens; 0 without reasoning."""
-    parsed: list[bool] | None = None
-    """True where the reply parsed; None for methods whose replies need no parsing."""
-    prompts: Sequence[FittedHistory] = ()
-    """Prompts; empty where the language model read none."""
-
-    @classmethod
-    def silent(cls, queries: Tensor, prompts: Sequence[FittedHistory] = ()) -> "Reading":
-        """A reading without reasoning."""
-        n = len(queries)
-        return cls(queries, [None] * n, [False] * n, [0] * n, prompts=prompts)
 
 
 class RankingModel(ABC):
@@ -422,30 +399,6 @@ class RankingModel(ABC):
     @abstractmethod
     def _loaded(cls, path: Path, device: str | torch.device | None) -> Self:
         """As `from_pretrained`."""
-
-
-def log_prior(counts: IntArray) -> Tensor:
-    """Smoothed log training frequency [I] of items with these counts [I]."""
-    smoothed = torch.from_numpy(np.asarray(counts, dtype=np.float32)) + PRIOR_SMOOTHING
-    return (smoothed / smoothed.sum()).log()
-
-
-def best_items(
-    queries: Tensor, table: ItemTable, k: int, bias: Tensor | None, seen: Sequence[IntArray] | None
-) -> list[tuple[list[int], list[str], list[float]]]:
-    """Item indices, item ids and scores of the k best items of each query, best first.
-
-    Raises:
-        ConfigError: k < 1.
-    """
-    if k < 1:
-        raise ConfigError("k", k, "a list needs at least one item", "ask for 1 or more")
-    items, scores = top_k(queries, table.vectors, k, bias=bias, exclude=seen)
-    lists = []
-    for row, values in zip(items.tolist(), scores.tolist(), strict=True):
-        found = [item for item in row if item >= 0]  # -1 fills the end of a short list
-        lists.append((found, [table.item_ids[item] for item in found], values[: len(found)]))
-    return lists
 
 
 def _as_table(items: Any) -> pa.Table:

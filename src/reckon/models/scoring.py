@@ -1,8 +1,8 @@
 """Scores of users against the whole catalog, in blocks of users.
 
-Entry points: `item_scores`, the score itself; `top_k`, `target_ranks`, and `ranks_and_top_k` where both are wanted. A
-block's scores are one matrix product over all items; blocks are as many users as fit in SCORES_AT_ONCE, so memory does
-not grow with users x items.
+Entry points: `item_scores`, the score itself, and `log_prior`, its popularity term; `top_k`, `target_ranks`, and
+`ranks_and_top_k` where both are wanted; `best_items` for lists of an item table. A block's scores are one matrix
+product over all items; blocks are as many users as fit in SCORES_AT_ONCE, so memory does not grow with users x items.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 
 from reckon.data.examples import IntArray
-from reckon.errors import DataError, ShapeError
+from reckon.errors import ConfigError, DataError, ShapeError
+from reckon.models.item_table import ItemTable
 
 SCORES_AT_ONCE = 1 << 24  # 64 MiB of float32
+PRIOR_SMOOTHING = 1.0  # pseudo-count of every item in the popularity prior
 
 
 def item_scores(users: Tensor, items: Tensor, bias: Tensor | None = None, *, out: Tensor | None = None) -> Tensor:
@@ -145,3 +147,27 @@ def block_top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The k <= I best of each row of a block [u, I]: indices [u, k], -1 where no item is allowed, and scores [u, k]."""
     best = scores.topk(k, dim=1)
     return best.indices.masked_fill(best.values == -torch.inf, -1), best.values.float()
+
+
+def log_prior(counts: IntArray) -> Tensor:
+    """Smoothed log training frequency [I] of items with these counts [I]."""
+    smoothed = torch.from_numpy(np.asarray(counts, dtype=np.float32)) + PRIOR_SMOOTHING
+    return (smoothed / smoothed.sum()).log()
+
+
+def best_items(
+    queries: Tensor, table: ItemTable, k: int, bias: Tensor | None, seen: Sequence[IntArray] | None
+) -> list[tuple[list[int], list[str], list[float]]]:
+    """Item indices, item ids and scores of the k best items of each query, best first.
+
+    Raises:
+        ConfigError: k < 1.
+    """
+    if k < 1:
+        raise ConfigError("k", k, "a list needs at least one item", "ask for 1 or more")
+    items, scores = top_k(queries, table.vectors, k, bias=bias, exclude=seen)
+    lists = []
+    for row, values in zip(items.tolist(), scores.tolist(), strict=True):
+        found = [item for item in row if item >= 0]  # -1 fills the end of a short list
+        lists.append((found, [table.item_ids[item] for item in found], values[: len(found)]))
+    return lists

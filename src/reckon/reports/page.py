@@ -180,7 +180,13 @@ def learning_section(data: PageData) -> Section | None:
         panels.append(
             _curve(data, EVAL_PREFIX + metric, f"Validation {metric_label(metric)}", caption, best=best, markers=True)
         )
-    return _training_section("learning", "Learning", panels)
+    outcomes = [
+        f"{name}: {entry['outcome']}"
+        for name, history in data.histories.items()
+        for entry in history
+        if "outcome" in entry
+    ]
+    return _training_section("learning", "Learning", panels, " ".join(outcomes))
 
 
 def _place(metric: str) -> int | None:
@@ -248,11 +254,14 @@ def health_section(data: PageData) -> Section | None:
     return _training_section("health", "Health of the training", panels)
 
 
-def _training_section(anchor: str, title: str, panels: "Sequence[Chart | str | None]") -> Section | None:
-    """Charts of a training; what never changed is said in words instead."""
+def _training_section(
+    anchor: str, title: str, panels: "Sequence[Chart | str | None]", lead: str = ""
+) -> Section | None:
+    """Charts of a training, under a lead; what never changed is said in words instead."""
     found = [panel for panel in panels if isinstance(panel, Chart)]
     constant = [panel for panel in panels if isinstance(panel, str)]
-    lead = f"The same in every step: {', '.join(constant)}." if constant else ""
+    same = f"The same in every step: {', '.join(constant)}." if constant else ""
+    lead = f"{lead} {same}".strip()
     return Section(anchor, title, lead, charts=found) if found or lead else None
 
 

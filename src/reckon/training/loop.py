@@ -18,8 +18,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from reckon.models.quiet import quiet_transformers
-from reckon.progress import Phase, phase
+from reckon.progress import Phase, phase, quiet_transformers
 from reckon.training.checkpoints import Interrupted, StopOnInterrupt
 
 BAR_NUMBERS = (

@@ -15,6 +15,7 @@ from reckon.methods.rporec import RPORec
 from reckon.methods.rporec.rounds import fit
 from reckon.methods.rporec.stage_one import fit_rechead
 from reckon.methods.train import train_run
+from reckon.runs.read import manifest_of
 
 
 def test_both_stages_take_turns_and_each_leaves_a_run(tmp_path):
@@ -52,6 +53,8 @@ def test_a_run_of_both_stages_resumes_where_it_stopped(tmp_path, monkeypatch, st
     with pytest.raises(CheckpointError, match="--resume"):
         train("broken")
     train("broken", resume=True)
+    whole, broken = (manifest_of(tmp_path / out)["backbone"] for out in ("whole", "broken"))
+    assert whole == broken
     for part in ("rechead.safetensors", "model/model.safetensors"):
         left, right = (load_file(tmp_path / out / part) for out in ("whole", "broken"))
         assert equal(left, right), part

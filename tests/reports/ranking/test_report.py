@@ -186,7 +186,7 @@ def test_a_number_that_never_changed_is_said_in_words_and_not_drawn():
 
 
 def test_the_page_says_how_its_example_users_were_chosen(page):
-    assert "the users of the first 1 rows, whatever came of it" in " ".join(page.split())
+    assert "the first 1 users of the rows, one row each, whatever came of it" in " ".join(page.split())
     assert "ranked lowest: picked, not typical" in page
 
 

@@ -30,7 +30,7 @@ from reckon.files import write_text
 from reckon.json_file import Each, read_json
 from reckon.models.backbone import Backbone, LoraSettings, load_backbone
 from reckon.models.precision import DType
-from reckon.models.quiet import quiet_transformers
+from reckon.progress import quiet_transformers
 from reckon.prompts import Message, prompt_ids
 from reckon.prompts.cutting import PromptTitles, Titles, prompt_limit
 from reckon.prompts.histories import fitted_history

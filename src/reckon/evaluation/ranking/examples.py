@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reckon.data import Examples
-from reckon.evaluation.result import FIRST_ROWS, WORST_ROWS
+from reckon.evaluation.result import WORST_ROWS, first_row_of_users
 from reckon.methods.ranking_model import RankingModel
 from reckon.models.recommender import RankedExamples
 
@@ -36,14 +36,15 @@ class ExampleUser:
 
 
 def first_users(model: RankingModel, examples: Examples, ranked: RankedExamples) -> list[ExampleUser]:
-    """The first rows of the split, not selected by their results."""
-    return _shown(model, examples, ranked, range(min(FIRST_ROWS, len(examples))))
+    """The first row of each of the first users of the split, not selected by their results."""
+    return _shown(model, examples, ranked, first_row_of_users(examples.user_ids))
 
 
 def worst_users(model: RankingModel, examples: Examples, ranked: RankedExamples) -> list[ExampleUser]:
     """The rows with the worst ranks of the target, the earlier of ties, without the rows of `first_users`."""
     order = np.argsort(-ranked.ranks, kind="stable")
-    return _shown(model, examples, ranked, [int(row) for row in order if row >= FIRST_ROWS][:WORST_ROWS])
+    shown = first_row_of_users(examples.user_ids)
+    return _shown(model, examples, ranked, [int(row) for row in order if row not in shown][:WORST_ROWS])
 
 
 def _shown(model: RankingModel, examples: Examples, ranked: RankedExamples, rows: Iterable[int]) -> list[ExampleUser]:

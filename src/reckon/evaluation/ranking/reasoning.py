@@ -14,7 +14,8 @@ import torch
 
 from reckon.data import Example, Examples
 from reckon.errors import ConfigError, DataError
-from reckon.methods.ranking_model import RankingModel, Reading
+from reckon.methods.ranking_model import RankingModel
+from reckon.methods.reading import Reading
 from reckon.metrics import RankingResult, metric_values
 from reckon.metrics.bootstrap import bootstrap_interval, paired_interval
 from reckon.models.scoring import target_ranks

@@ -26,8 +26,7 @@ from reckon.methods.finished import task_of
 from reckon.methods.reczero.model import RatedExamples, RecZeroModel
 from reckon.methods.registry import load_rating_model
 from reckon.metrics.rating import RatingResult
-from reckon.models.quiet import quiet_transformers
-from reckon.progress import phase
+from reckon.progress import phase, quiet_transformers
 from reckon.runs.read import log_of
 
 

@@ -18,7 +18,7 @@ from reckon.evaluation.rating.examples import ShownRating, shown_rating
 from reckon.methods.finished import data_path_of, task_of
 from reckon.methods.reczero.model import RecZeroModel
 from reckon.methods.registry import load_rating_model
-from reckon.models.quiet import quiet_transformers
+from reckon.progress import quiet_transformers
 from reckon.runs.read import dataset_of
 
 # `title=4; title=4.5`. A title may hold `=` and `;`: it ends at the first `=number` before a semicolon or the end.

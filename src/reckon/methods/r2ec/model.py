@@ -26,7 +26,8 @@ from reckon.data import Catalog, Dataset, Example
 from reckon.data.examples import IntArray
 from reckon.data.repeats import settled
 from reckon.methods.r2ec.config import R2ecConfig, preset
-from reckon.methods.ranking_model import RankingModel, Reading
+from reckon.methods.ranking_model import RankingModel
+from reckon.methods.reading import Reading
 from reckon.models.backbone import Backbone, load_backbone
 from reckon.models.item_table import ItemTable
 from reckon.models.rec_head import encode_items, user_vectors

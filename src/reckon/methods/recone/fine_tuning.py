@@ -29,7 +29,7 @@ from reckon.locks import locked
 from reckon.methods.recone.config import SFTSettings
 from reckon.models.backbone import Backbone
 from reckon.models.model_files import save_model
-from reckon.models.quiet import quiet_transformers
+from reckon.progress import quiet_transformers
 from reckon.prompts import prompt_ids
 from reckon.teachers.files import Trace, load_traces
 from reckon.training.arguments import common_arguments, use_one_device

@@ -31,7 +31,8 @@ from reckon.data.repeats import settled
 from reckon.errors import CheckpointError
 from reckon.files import whole_file
 from reckon.json_file import COPY_AGAIN
-from reckon.methods.ranking_model import RankingModel, Reading
+from reckon.methods.ranking_model import RankingModel
+from reckon.methods.reading import Reading
 from reckon.methods.rporec.config import RecheadConfig, RPORecConfig, preset
 from reckon.methods.rporec.rechead_training import Scorer, user_vectors
 from reckon.methods.rporec.reply_store import Reply
@@ -230,6 +231,7 @@ class RPORecModel(RankingModel):
             CheckpointError: a part is missing or damaged.
         """
         saved = type(self).from_pretrained(path, self.backbone.device)
+        saved.backbone.causal_lm.name_or_path = self.backbone.name  # what training began from
         self.backbone, self.encoder, self.rechead = saved.backbone, saved.encoder, saved.rechead
         self._table, self.engine = saved.table, saved.engine
 

@@ -21,13 +21,13 @@ from torch import Tensor
 from reckon.data import Catalog, Dataset
 from reckon.errors import CheckpointError, ConfigError, DataError
 from reckon.locks import folder_lock
-from reckon.methods.ranking_model import best_items, log_prior
 from reckon.methods.rporec.config import RPORecConfig
 from reckon.methods.rporec.model import RECHEAD_FILE, RPORecModel
 from reckon.methods.rporec.replies import PolicyWriter, write_missing
 from reckon.methods.rporec.reply_store import ReplyStore
 from reckon.models.item_table import ItemTable
 from reckon.models.recommender import Recommendation
+from reckon.models.scoring import best_items, log_prior
 from reckon.runs.read import config_of, dataset_of, manifest_of
 from reckon.runs.saved_catalog import SavedCatalog
 

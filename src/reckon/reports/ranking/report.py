@@ -122,8 +122,8 @@ def examples_section(data: RankingPage) -> Section | None:
     if not evaluation.examples:
         return None
     lead = (
-        f"What {evaluation.main.name} recommended to the users of the first {len(evaluation.examples)} rows, whatever "
-        "came of it, and what they really took next."
+        f"What {evaluation.main.name} recommended to the first {len(evaluation.examples)} users of the rows, one row "
+        "each, whatever came of it, and what they really took next."
     )
     return Section("examples", "Example users", lead, examples=evaluation.examples)
 
