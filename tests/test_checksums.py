@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from reckon.checksums import CHECKSUMS_FILE, add_checksums, check_files, checking, checksummed
+from reckon.checksums import CHECKSUMS_FILE, add_checksums, check_files, check_newest, checking, checksummed
 from reckon.errors import CheckpointError
 
 
@@ -45,6 +45,19 @@ def test_added_checksums_stand_beside_those_before(folder):
     (folder / "weights.safetensors").write_bytes(b"other")
     with pytest.raises(CheckpointError, match="weights"):
         check_files(folder)
+
+
+def test_the_newest_of_a_growing_folder_is_checked(tmp_path):
+    with checksummed(tmp_path):
+        for number in range(3):
+            (tmp_path / f"part-{number}").write_bytes(b"rows")
+    check_newest(tmp_path / "part-2")
+    (tmp_path / "part-3").write_bytes(b"later rows")
+    check_newest(tmp_path / "part-3")
+    (tmp_path / "part-3").unlink()
+    (tmp_path / "part-2").unlink()
+    with pytest.raises(CheckpointError, match="part-2: is missing"):
+        check_newest(tmp_path / "part-1")
 
 
 def test_a_folder_without_checksums_is_told_once_or_refused(tmp_path, caplog):

@@ -113,15 +113,18 @@ def check_files(
         raise error(*problem, FIX)
 
 
-def check_file(file: Path) -> None:
-    """Refuse a file that is not as the checksums of its folder say; one without a checksum passes.
+def check_newest(file: Path) -> None:
+    """Refuse the last file by name of a folder that is not as the folder's checksums say, or is not the last of them.
+
+    A still newer one, which has no checksum yet, passes.
 
     Raises:
-        CheckpointError: it was changed.
+        CheckpointError: it was changed, or a newer one is missing.
     """
     if _checking.get() and (file.parent / CHECKSUMS_FILE).exists():
         known = _read(file.parent)["files"]
-        problem = _first_changed(file.parent, {name: known[name] for name in [file.name] if name in known})
+        newest = max(file.name, *known)
+        problem = _first_changed(file.parent, {name: known[name] for name in [newest] if name in known})
         if problem is not None:
             raise CheckpointError(*problem, FIX)
 

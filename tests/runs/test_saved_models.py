@@ -131,7 +131,8 @@ def test_adapters_are_refused_over_another_base(saved, tmp_path):
     [
         (lambda tensors: tensors.update(vectors=tensors["vectors"][:, :8].contiguous()), "width 8"),
         (lambda tensors: tensors.update(vectors=tensors["vectors"][:-1].clone()), "is not an item table"),
-        (lambda tensors: tensors.update(vectors=tensors["vectors"] * float("nan")), "no numbers"),
+        (lambda tensors: tensors.update(vectors=tensors["vectors"] * float("nan")), "other values than numbers"),
+        (lambda tensors: tensors.update(vectors=tensors["vectors"].half()), "other values than numbers"),
         (lambda tensors: tensors.pop("id_ends"), "is not an item table"),
         (lambda tensors: tensors["ids"].copy_(tensors["ids"].flip(0)), "is not an item table|another catalog"),
     ],

@@ -12,7 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from reckon.checksums import check_file
+from reckon.checksums import check_newest
 from reckon.data import Dataset
 from reckon.data.splits import Split
 from reckon.errors import CheckpointError
@@ -113,7 +113,7 @@ def sampled_group(run: Path) -> SampledGroup | None:
     parts = sorted((run / "trajectories").glob("part-*.parquet"))
     if not parts:
         return None
-    check_file(parts[-1])
+    check_newest(parts[-1])
     try:
         return _first_group(pq.read_table(parts[-1]).to_pylist())
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:

@@ -98,8 +98,9 @@ class ItemTable:
             raise CheckpointError(path, "does not exist", "train the model, or encode the items again") from None
         except (SafetensorError, KeyError, ValueError, TypeError, OSError, RecursionError, ReckonError) as error:
             raise CheckpointError(path, f"is not an item table ({error})", "encode the items again") from None
-        if not vectors.is_floating_point() or not bool(vectors.isfinite().all()):
-            raise CheckpointError(path, "is damaged (it holds values that are no numbers)", "encode the items again")
+        if vectors.dtype != torch.float32 or not bool(vectors.isfinite().all()):
+            problem = "is damaged (it holds other values than numbers in float32)"
+            raise CheckpointError(path, problem, "encode the items again")
         wanted = stored if item_ids is None else list(item_ids)
         if stored != wanted or stored_hash != catalog_hash(wanted):
             raise CheckpointError(
