@@ -79,7 +79,7 @@ def test_what_cannot_be_an_encoder_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match="no sentence encoder"):
         load_encoder(tmp_path)
     (tmp_path / "static_encoder.json").write_text('{"width": 8')
-    with pytest.raises(CheckpointError, match="no static encoder"):
+    with pytest.raises(CheckpointError, match="is damaged"):
         load_encoder(tmp_path)
     with pytest.raises(DataError):
         StaticEncoder.of_texts([])
