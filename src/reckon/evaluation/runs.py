@@ -6,6 +6,7 @@ Entry point: `Runs.open`. `Runs.about` returns the provenance.
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
@@ -102,7 +103,8 @@ class Runs(Generic[ModelT]):
 
 
 def sampled_group(run: Path) -> SampledGroup | None:
-    """The first group of the last step with kept trajectories; None if the run kept none."""
+    """Of the last step with kept trajectories, the first group whose rewards differ, or simply the first; None if the
+    run kept none."""
     parts = sorted((run / "trajectories").glob("part-*.parquet"))
     if not parts:
         return None
@@ -111,7 +113,8 @@ def sampled_group(run: Path) -> SampledGroup | None:
     rows = [row for row in rows if row["step"] == last]
     # Rows of a group are contiguous and share user and target.
     keys = [key for key in ("user_id", "target", "item_id") if key in rows[0]]
-    group = [row for row in rows if all(row[key] == rows[0][key] for key in keys)]
+    groups = [list(group) for _, group in groupby(rows, key=lambda row: [row[key] for key in keys])]
+    group = next((one for one in groups if len({row["reward"] for row in one}) > 1), groups[0])
     mean = sum(row["reward"] for row in group) / len(group)
     replies = [
         SampledReply(
@@ -119,4 +122,4 @@ def sampled_group(run: Path) -> SampledGroup | None:
         )
         for row in group
     ]
-    return SampledGroup(last, str(rows[0]["user_id"]), sorted(replies, key=lambda reply: -reply.reward))
+    return SampledGroup(last, str(group[0]["user_id"]), sorted(replies, key=lambda reply: -reply.reward))
