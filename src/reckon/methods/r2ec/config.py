@@ -230,7 +230,7 @@ def preset(name: PresetName, arm: Arm = "full") -> R2ecConfig:
 
 def _quick(small: R2ecConfig) -> R2ecConfig:
     """The `small` preset for 60 updates on a catalog that fits whole into the item loss: many prompts with few replies
-    each, and no faster learning of the token embedding, which needs more updates than these to pay."""
+    each, and one learning rate for all weights."""
     return replace(
         small,
         head=replace(small.head, negatives="catalog"),
