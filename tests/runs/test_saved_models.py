@@ -2,12 +2,15 @@
 
 import shutil
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from safetensors.torch import load_file, save_file
 from support import rated_shelf, shelf
+from typer.testing import CliRunner
 
 from reckon.checksums import CHECKSUMS_FILE
+from reckon.cli import app
 from reckon.data import Dataset
 from reckon.data.prepare.write import write_dataset
 from reckon.errors import CheckpointError, DataError
@@ -53,6 +56,14 @@ def test_one_changed_byte_is_refused_and_its_file_named(run, name):
     (run / name).write_bytes(data)
     with pytest.raises(CheckpointError, match=f"{name}.*checksum is another.*--no-verify"):
         R2ec.from_pretrained(run)
+
+
+def test_the_command_line_refuses_in_one_line_and_reads_on_only_when_told_to(run):
+    edit(run / "model" / "model.safetensors", lambda tensors: tensors["model.norm.weight"].mul_(2))
+    words = ["recommend", str(run), "--history", "Calm Sea"]
+    codes = [CliRunner().invoke(app, [*words, *more]) for more in ([], ["--no-verify"], [])]
+    assert [result.exit_code for result in codes] == [2, 0, 2]
+    assert codes[0].stderr.count("\n") == 1 and "model.safetensors" in codes[0].stderr
 
 
 def test_permuted_titles_are_refused_unless_nobody_asks(run):
@@ -217,3 +228,16 @@ def test_a_damaged_manifest_of_a_data_set_is_named(tmp_path, text):
     (tmp_path / "dataset.json").write_text(text)
     with pytest.raises(DataError, match=r"dataset\.json: is damaged"):
         Dataset.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("items", "item_id"), ("items", "title"), ("interactions", "user_id"), ("interactions", "timestamp")],
+)
+def test_a_column_of_another_type_is_named(tmp_path, file, name):
+    shelf.dataset(tmp_path)
+    table = pq.read_table(tmp_path / f"{file}.parquet")
+    values = pa.array([1.5] * len(table))
+    pq.write_table(table.set_column(table.column_names.index(name), name, values), tmp_path / f"{file}.parquet")
+    with pytest.raises(DataError, match=f"{file}.parquet: has a column '{name}' of type double"):
+        Dataset.load(tmp_path, verify=False)

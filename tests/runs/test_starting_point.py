@@ -2,6 +2,7 @@
 
 import pytest
 
+from reckon.checksums import checksummed
 from reckon.errors import CheckpointError
 from reckon.runs.write import starting_point
 
@@ -35,6 +36,7 @@ def test_a_folder_of_other_files_is_refused(tmp_path):
 def test_trajectories_behind_the_checkpoint_are_written_again(tmp_path):
     starting_point(tmp_path, False, IDENTITY)
     write_parts(tmp_path, 2, 4, 5)
-    (tmp_path / "checkpoint-4").mkdir()
+    with checksummed(tmp_path / "checkpoint-4"):
+        pass
     assert starting_point(tmp_path, True, IDENTITY) == tmp_path / "checkpoint-4"
     assert parts(tmp_path) == ["part-0000002.parquet", "part-0000004.parquet"]

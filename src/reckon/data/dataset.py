@@ -35,6 +35,23 @@ EVENT_COLUMNS = ("timestamp", "rating")  # summaries and reviews stay on disk un
 TextColumn = Literal["summary", "review"]
 DEFAULT_WINDOW = 20  # events; R2ec (arXiv 2505.16994) reads the last 20
 PREPARE_AGAIN = "prepare the data again"
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+
+
+COLUMN_TYPES = {
+    "user_id": (_is_text, "text"),
+    "item_id": (_is_text, "text"),
+    "title": (lambda kind: _is_text(kind) or pa.types.is_null(kind), "text"),
+    "timestamp": (pa.types.is_integer, "whole numbers"),
+    "rating": (lambda kind: _is_number(kind) or pa.types.is_null(kind), "numbers"),
+}
 MANIFEST = {
     "split": str,
     "checksum": str,
@@ -344,4 +361,10 @@ def _read_parquet(path: Path, required: tuple[str, ...], optional: tuple[str, ..
         if name not in found:
             columns = ", ".join(found)
             raise DataError(str(path), f"has no column {name!r}", f"columns are {columns}; prepare the data again")
+    for name, (fits, wanted) in COLUMN_TYPES.items():
+        if name in table.column_names and not fits(table.schema.field(name).type):
+            kind = table.schema.field(name).type
+            raise DataError(str(path), f"has a column {name!r} of type {kind}, not of {wanted}", PREPARE_AGAIN)
+        if name in required and name.endswith("_id") and table[name].null_count:
+            raise DataError(str(path), f"has empty values in {name!r}", PREPARE_AGAIN)
     return table
