@@ -17,6 +17,7 @@ from reckon.evaluation.rating.examples import first_rows, worst_rows
 from reckon.evaluation.run import evaluate
 from reckon.methods.finished import names_of, task_of
 from reckon.methods.reczero import RecZero
+from reckon.methods.reczero.model import RecZeroModel
 from reckon.metrics.rating import mae
 from reckon.reports.write import tables_of, write_evaluation
 from reckon.runs.read import dataset_of
@@ -37,7 +38,7 @@ def written(monkeypatch):
 
     def write(*replies):
         monkeypatch.setattr(
-            RecZero, "replies", lambda self, rollouts: [replies[n % len(replies)] for n in range(len(rollouts))]
+            RecZeroModel, "replies", lambda self, rollouts: [replies[n % len(replies)] for n in range(len(rollouts))]
         )
 
     return write
