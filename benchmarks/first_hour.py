@@ -53,7 +53,7 @@ class Size:
     training: Sequence[str]
 
 
-FULL = Size(300, 200, 12, ("steps=200",), ("training.max_steps=60",))
+FULL = Size(300, 200, 12, ("steps=200",), ())
 QUICK = Size(
     *(24, 20, 6),
     ("steps=2", "hidden_size=64", "heads=4", "layers=1", "intermediate_size=64", "vocab_size=600", "batch_size=4"),
@@ -125,7 +125,7 @@ def commands(size: Size) -> dict[str, list[str]]:
         "backbone new": ["backbone", "new", "--data", "data/shop", "--out", "backbones/shop", *changes["backbone"]],
         "train": [
             *("train", "r2ec", "--data", "data/shop", "--backbone", "backbones/shop", "--out", "runs/shop"),
-            *("--preset", "small", *changes["training"]),
+            *("--preset", "quick", *changes["training"]),
         ],
         "recommend": ["recommend", "runs/shop", "--user", "C007", "--k", "5"],
         "recommend, typed": ["recommend", "runs/shop", "--history", "P-0001; P-0003", "--k", "5"],

@@ -178,7 +178,7 @@ def test_a_directory_that_is_no_run_is_named(command, tmp_path):
 @pytest.mark.parametrize(
     ("method", "config", "preset"),
     [
-        *(("r2ec", "R2ecConfig", name) for name in ("paper", "as_released", "small", "laptop")),
+        *(("r2ec", "R2ecConfig", name) for name in ("paper", "as_released", "small", "quick", "laptop")),
         *(("reczero", "RecZeroConfig", name) for name in ("paper", "as_released", "small")),
     ],
 )

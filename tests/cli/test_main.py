@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 import reckon
-from reckon.cli import _ReckonGroup, app
+from reckon.cli import _ReckonGroup, app, quiet_libraries
 from reckon.errors import ConfigError
 
 SRC = Path(reckon.__file__).parents[1]
@@ -27,6 +28,7 @@ def python(code: str, **options: object) -> subprocess.Popen[str]:
 def test_help_imports_neither_torch_nor_the_data_libraries():
     code = """
 import sys
+import warnings
 sys.argv = ["reckon", "--help"]
 from reckon.cli import main
 try:
@@ -107,3 +109,14 @@ main()
     _, err = process.communicate(timeout=120)
     assert process.returncode == 130
     assert err == "reckon: interrupted.\n"
+
+
+def test_libraries_are_quiet_unless_the_user_has_said_otherwise(monkeypatch):
+    monkeypatch.delenv("TRANSFORMERS_VERBOSITY", raising=False)
+    monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "0")
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        quiet_libraries()
+        warnings.warn("will be renamed", FutureWarning, stacklevel=1)
+    assert not seen
+    assert (os.environ["TRANSFORMERS_VERBOSITY"], os.environ["HF_HUB_DISABLE_PROGRESS_BARS"]) == ("error", "0")

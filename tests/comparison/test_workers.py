@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from support.stopping import run_until_killed
 from support.waiting import lives, wait_for
 
-from reckon.comparison.workers import _Lines
+from reckon.comparison.workers import _Lines, _one_of_each
 from reckon.locks import folder_lock
 
 HARNESS = """
@@ -49,6 +49,11 @@ def test_temporary_files_of_a_killed_comparison_go_with_the_next(tmp_path, monke
         monkeypatch.setattr(tempfile, "tempdir", temporary)
         with folder_lock(tmp_path / "out"):
             assert not list(Path(temporary).iterdir())
+
+
+def test_two_trials_of_one_folder_are_run_once():
+    cells = [SimpleNamespace(name=name, folder=folder) for name, folder in (("a", "1"), ("b", "2"), ("c", "1"))]
+    assert [cell.name for cell in _one_of_each(cells)] == ["a", "b"]
 
 
 def test_a_crashed_cell_is_printed_as_failed(tmp_path, capsys):

@@ -78,8 +78,9 @@ def run(ground: Ground, seed: int, number: int) -> Outcome:
 
 def _meet(ground: Ground, pair: Pair, first: Case, second: Case, share: float) -> str:
     """Run both; the verdict on a good end."""
+    alone = {name: ground.whole(*name) for name in (pair.first, pair.second)}  # before anything starts
     one = first.start("here")
-    _wait(one, pair.moment, first.out, share * ground.whole(*pair.first).seconds)
+    _wait(one, pair.moment, first.out, share * alone[pair.first].seconds)
     other = second.start(PLACES[1])
     commands = {one: pair.first, other: pair.second}
     codes = {command: case.end_of(command, {0, 2}) for case, command in ((first, one), (second, other))}
@@ -89,7 +90,7 @@ def _meet(ground: Ground, pair: Pair, first: Case, second: Case, share: float) -
     if left := ", ".join(filter(None, (first.left(one), second.left(other)))):
         raise Fault("leftover", left)
     found = contents(first.out)
-    wholes = [ground.whole(*commands[command]).content for command in done]
+    wholes = [alone[commands[command]].content for command in done]
     expected = [wholes[0]] if len(wholes) == 1 else [wholes[0] | wholes[1], wholes[1] | wholes[0], *wholes]
     differences = [difference(whole, found) for whole in expected]
     if all(differences):

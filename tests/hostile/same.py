@@ -14,6 +14,7 @@ TIMES = re.compile(r"time/.*|(.*_)?seconds(_.*)?|.*_(runtime|per_second)|peak_mi
 PATHS = {"best_model_checkpoint", "path", "data_path", "output_dir", "backbone"}  # as the call named them
 TIMED = re.compile(r"seconds|\bms per", re.IGNORECASE)
 DRAWN = re.compile(r"<svg.*?</svg>|\d[\d.,]*(e[-+]?\d+)?", re.DOTALL)  # their numbers are those of metrics.json
+NOT_COMPARED = {"training_args.bin", "output.txt"}  # paths of the call, pickled; progress of a cell, with times
 UPWARDS = re.compile(r"(\.\./)+")
 HALF = re.compile(r"\..+\.[a-z0-9_]{8}\.(part|partial|work|old)|\..+\.lock|\.saving")
 
@@ -26,7 +27,7 @@ def contents(out):
     found = {}
     for path in sorted(out.rglob("*")):
         name = path.relative_to(out).as_posix()
-        if path.is_file() and not _is_of_an_older_checkpoint(path, out) and path.name not in ("training_args.bin",):
+        if path.is_file() and not _is_of_an_older_checkpoint(path, out) and path.name not in NOT_COMPARED:
             found[name] = None if "trajectories/" in name else _content(path)
     for folder in sorted(out.rglob("trajectories")):
         name = folder.relative_to(out).as_posix()

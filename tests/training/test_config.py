@@ -8,7 +8,7 @@ from reckon.methods.r2ec.config import R2ecConfig, preset
 from reckon.training.config import TrainingConfig
 
 
-@pytest.mark.parametrize("name", ["paper", "as_released", "small", "laptop"])
+@pytest.mark.parametrize("name", ["paper", "as_released", "small", "quick", "laptop"])
 def test_both_arms_have_the_same_patience_in_updates(name):
     assert preset(name).training.patience_steps == preset(name, "no-reasoning").training.patience_steps
 

@@ -24,6 +24,7 @@ PRESET_HELP = {
     "paper": "the published method",
     "as_released": "the authors' code",
     "small": "two CPU cores, with the compact prompts that backbones of `reckon backbone new` read",
+    "quick": "small, for a first result in minutes on a shop of some hundred items",
     "laptop": "some minutes on two CPU cores with an open model of about 135 M parameters, such as smollm2",
 }
 BACKBONE_HELP = "Hugging Face causal LM: a folder or a hub id."

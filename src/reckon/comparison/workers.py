@@ -45,6 +45,7 @@ def run_cells(cells: Sequence[Cell], workers: int) -> None:
     Raises:
         KeyboardInterrupt: after the running processes have ended.
     """
+    cells = _one_of_each(cells)
     waiting = [cell for cell in cells if not cell.finished]
     if not waiting:
         return
@@ -160,6 +161,14 @@ def report_failure(cell: Cell, error: str, trace: str) -> None:
     """Write an error into the folder of an unfinished cell."""
     cell.growing.mkdir(parents=True, exist_ok=True)
     write_text(cell.growing / ERROR_FILE, json.dumps({"error": error, "traceback": trace}, indent=2))
+
+
+def _one_of_each(cells: Sequence[Cell]) -> list[Cell]:
+    """The first cell of each folder: trials that differ by a setting's default alone are one cell."""
+    found: dict[str, Cell] = {}
+    for cell in cells:
+        found.setdefault(cell.folder, cell)
+    return list(found.values())
 
 
 def _take_scratch(comparison: Path) -> None:

@@ -6,6 +6,7 @@ Entry point: `Runs.open`. `Runs.about` returns the provenance.
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -105,7 +106,8 @@ class Runs(Generic[ModelT]):
 
 
 def sampled_group(run: Path) -> SampledGroup | None:
-    """The first group of the last step with kept trajectories; None if the run kept none.
+    """Of the last step with kept trajectories, the first group whose rewards differ, or simply the first; None if the
+    run kept none.
 
     Raises:
         CheckpointError: the trajectories are damaged.
@@ -126,7 +128,8 @@ def _first_group(rows: list[dict[str, Any]]) -> SampledGroup:
     rows = [row for row in rows if row["step"] == last]
     # Rows of a group are contiguous and share user and target.
     keys = [key for key in ("user_id", "target", "item_id") if key in rows[0]]
-    group = [row for row in rows if all(row[key] == rows[0][key] for key in keys)]
+    groups = [list(group) for _, group in groupby(rows, key=lambda row: [row[key] for key in keys])]
+    group = next((one for one in groups if len({row["reward"] for row in one}) > 1), groups[0])
     mean = sum(row["reward"] for row in group) / len(group)
     replies = [
         SampledReply(
@@ -134,4 +137,4 @@ def _first_group(rows: list[dict[str, Any]]) -> SampledGroup:
         )
         for row in group
     ]
-    return SampledGroup(last, str(rows[0]["user_id"]), sorted(replies, key=lambda reply: -reply.reward))
+    return SampledGroup(last, str(group[0]["user_id"]), sorted(replies, key=lambda reply: -reply.reward))

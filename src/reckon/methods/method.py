@@ -14,7 +14,7 @@ from typing import Any, Literal
 from reckon.errors import ConfigError
 
 Task = Literal["ranking", "rating"]
-PresetName = Literal["paper", "as_released", "small", "laptop"]
+PresetName = Literal["paper", "as_released", "small", "quick", "laptop"]
 PRESETS: tuple[PresetName, ...] = ("paper", "as_released", "small")  # of every method
 WHOLE = "full"  # name of the arm without ablation
 

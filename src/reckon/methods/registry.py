@@ -33,7 +33,7 @@ R2EC = Method(
     },
     arms_help="The whole method, or an ablation.",
     contestants=(WHOLE, "no-reasoning", "supervised"),
-    presets=(*PRESETS, "laptop"),
+    presets=(*PRESETS, "quick", "laptop"),
     search={"training.learning_rate": RATES},
     masking="head",
     examples=("--data data/shop --backbone Qwen/Qwen2.5-0.5B-Instruct --out runs/shop",),

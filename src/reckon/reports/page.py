@@ -208,9 +208,9 @@ def sampled_group_section(data: EvaluationPage) -> Section | None:
     if about is None or about.group is None:
         return None
     lead = (
-        f"What the policy wrote for one prompt in training: the first group of step {about.group.step}, the "
-        "last one whose trajectories were kept. Replies above the group's mean reward are made likelier, those below "
-        "it less likely."
+        f"What the policy wrote for one prompt in training: of step {about.group.step}, the last one with kept "
+        "trajectories, the first group in which rewards differ, if there is one. Replies above the group's mean reward "
+        "are made likelier, those below it less likely."
     )
     return Section("group", "A sampled group", lead, group=about.group)
 

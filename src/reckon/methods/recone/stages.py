@@ -62,12 +62,11 @@ def train(
     tell = on_progress or (lambda share: None)
     tuned = out / SFT_FOLDER
     is_tuned = (tuned / REPORT_FILE).exists()
-    if not is_tuned:  # wrong data and wrong traces are refused before a model is loaded
-        rating_examples(dataset, "train")
-        load_traces(traces, data_checksum=dataset.checksum, split=dataset.protocol)
     if not resume:
         if is_tuned:
             raise CheckpointError(out, "already holds a run", "continue it with --resume, or choose another directory")
+        rating_examples(dataset, "train")  # wrong data and wrong traces are refused before a model is loaded
+        load_traces(traces, data_checksum=dataset.checksum, split=dataset.protocol)
         starting_point(out, False, dataset.identity)  # refuses another run before the fine-tuning
         save_config(config, out / CONFIG_FILE)
     elif (out / BEGUN_FILE).exists():
