@@ -90,9 +90,9 @@ WRITERS: dict[str, Writer] = {
 }
 
 
-def make_stage(path: Path) -> Path:
-    """Write what the commands read, in a process of its own."""
-    process = server().Process(target=_make_stage, args=(str(path),))
+def make_stage(path: Path, *, runs: bool = True) -> Path:
+    """Write what the commands read, in a process of its own; without finished runs where nothing reads one."""
+    process = server().Process(target=_make_stage, args=(str(path), runs))
     process.start()
     process.join()
     assert process.exitcode == 0, "the stage could not be made"
@@ -110,7 +110,7 @@ def seen_from(cwd: Path, path: Path) -> str:
     return os.path.relpath(path, cwd)
 
 
-def _make_stage(name: str) -> None:
+def _make_stage(name: str, runs: bool) -> None:
     import random
 
     from support import rated_shelf, rated_talker, rporec_talker, shelf
@@ -141,10 +141,12 @@ def _make_stage(name: str) -> None:
     fields = {field: getattr(rating, field) for field in RecZeroConfig.__dataclass_fields__}
     save_config(RecOneConfig(**fields, sft=tuning), Path("recone.yaml"))
     Path("compare.yaml").write_text(COMPARISON.format(backbone=stage / "backbone"))
+    draw = random.Random(0)
+    rows = (f"u{draw.randrange(400)},i{draw.randrange(90)},{1e9 + n:.0f},{draw.randint(1, 5)}" for n in range(20_000))
+    Path("ratings.csv").write_text("user_id,item_id,timestamp,rating\n" + "\n".join(rows) + "\n")
+    if not runs:
+        return
     fit_r2ec(R2ec.from_backbone("backbone", books, settings), books, Path("run"), progress=False)
     fit_rporec(
         RPORec.from_backbone("talker", books, rporec_talker.settings()), books, Path("rporec-run"), progress=False
     )
-    draw = random.Random(0)
-    rows = (f"u{draw.randrange(400)},i{draw.randrange(90)},{1e9 + n:.0f},{draw.randint(1, 5)}" for n in range(20_000))
-    Path("ratings.csv").write_text("user_id,item_id,timestamp,rating\n" + "\n".join(rows) + "\n")
