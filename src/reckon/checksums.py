@@ -113,18 +113,20 @@ def check_files(
         raise error(*problem, FIX)
 
 
-def check_newest(file: Path) -> None:
-    """Refuse the last file by name of a folder that is not as the folder's checksums say, or is not the last of them.
+def check_newest(folder: Path, names: Iterable[str]) -> None:
+    """Refuse a growing folder whose last file by name is not as the folder's checksums say.
 
-    A still newer one, which has no checksum yet, passes.
+    Args:
+        folder: the folder.
+        names: files that are there; one behind all those with a checksum passes.
 
     Raises:
-        CheckpointError: it was changed, or a newer one is missing.
+        CheckpointError: it was changed, or is missing.
     """
-    if _checking.get() and (file.parent / CHECKSUMS_FILE).exists():
-        known = _read(file.parent)["files"]
-        newest = max(file.name, *known)
-        problem = _first_changed(file.parent, {name: known[name] for name in [newest] if name in known})
+    if _checking.get() and (folder / CHECKSUMS_FILE).exists():
+        known = _read(folder)["files"]
+        newest = max([*names, *known], default="")
+        problem = _first_changed(folder, {newest: known[newest]} if newest in known else {})
         if problem is not None:
             raise CheckpointError(*problem, FIX)
 

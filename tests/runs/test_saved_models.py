@@ -166,6 +166,12 @@ def test_what_a_library_says_of_damage_is_one_line_that_names_the_folder(run, na
         assert "run/model" in str(error)
 
 
+def test_a_tokenizer_without_words_is_refused(run):
+    (run / "model" / "tokenizer.json").unlink()
+    with pytest.raises(CheckpointError, match="tokenizer"):
+        R2ec.from_pretrained(run, verify=False)
+
+
 @pytest.mark.parametrize("text", ["", "[]", '{"words": 1, "data": null}', '{"words": {}, "data": null}', "[" * 9999])
 def test_a_damaged_file_of_the_model_itself_is_named(run, text):
     (run / "r2ec.json").write_text(text)

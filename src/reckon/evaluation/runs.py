@@ -113,9 +113,9 @@ def sampled_group(run: Path) -> SampledGroup | None:
         CheckpointError: the trajectories are damaged.
     """
     parts = sorted((run / "trajectories").glob("part-*.parquet"))
+    check_newest(run / "trajectories", [part.name for part in parts])
     if not parts:
         return None
-    check_newest(parts[-1])
     try:
         return _first_group(pq.read_table(parts[-1]).to_pylist())
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
