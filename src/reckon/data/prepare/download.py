@@ -9,13 +9,13 @@ import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from reckon.errors import DataError, of_the_system
 from reckon.files import file_sha256
-from reckon.locks import locked
+from reckon.locks import folder_lock
 from reckon.progress import Phase, phase
 
 BLOCK = 1 << 18  # bytes
@@ -40,7 +40,6 @@ class _Changed(Exception):
     """The server's file is not the one that was begun."""
 
 
-@locked(lambda given: given["target"])
 def download(
     urls: Sequence[str],
     target: Path,
@@ -67,15 +66,21 @@ def download(
         DataError: no mirror delivered; it names each with its last problem.
         BusyError: another process fetches it.
     """
-    if target.exists():
-        _check_sum(target, sha256)
-        return target
-    target.parent.mkdir(parents=True, exist_ok=True)
+    with folder_lock(target, "part"):
+        if target.exists():
+            _check_sum(target, sha256)
+            return target
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return _from_mirrors(urls, target, sha256, lambda url, part: _fetch(url, part, attempts, pause, timeout))
+
+
+def _from_mirrors(urls: Sequence[str], target: Path, sha256: str | None, fetch: Callable[[str, Path], None]) -> Path:
+    """Ask one mirror after the other, until one has brought the whole file."""
     part = target.with_name(target.name + ".part")
     problems = []
     for url in urls:
         try:
-            _fetch(url, part, attempts, pause, timeout)
+            fetch(url, part)
             _check_sum(part, sha256)
         except (OSError, http.client.HTTPException) as error:
             if (refusal := of_the_system(error)) is not None:

@@ -172,15 +172,16 @@ class R2ecModel(RankingModel):
 
     def reading_written(self, examples: Sequence[Example], replies: Sequence[str]) -> Reading:
         """Read given replies: the hidden state at the marker appended to each text. Tokenising a text may give other
-        tokens than were sampled."""
-        room = self.reply_tokens - len(self.engine.marker.ids)  # a text may have more tokens than were sampled
-        tokens = [self.backbone.tokenizer.encode(text, add_special_tokens=False)[:room] for text in replies]
-        prompts = [
-            self.prompt_ids(example) + reply + self.engine.marker.ids
-            for example, reply in zip(examples, tokens, strict=True)
-        ]
+        tokens than were sampled; those beyond the model's positions are not read."""
+        marker, positions = self.engine.marker.ids, self.backbone.positions
+        prompts = [self.prompt_ids(example) for example in examples]
+        tokens = [self.backbone.tokenizer.encode(text, add_special_tokens=False) for text in replies]
+        if positions is not None:
+            rooms = [positions - len(prompt) - len(marker) for prompt in prompts]
+            tokens = [reply[:room] for reply, room in zip(tokens, rooms, strict=True)]
+        sequences = [prompt + reply + marker for prompt, reply in zip(prompts, tokens, strict=True)]
         with self.backbone.evaluating():
-            hidden = self.backbone.last_hidden(self.backbone.pad(prompts))
+            hidden = self.backbone.last_hidden(self.backbone.pad(sequences))
         n = len(examples)
         return Reading(self.queries(hidden), [*replies], [False] * n, [len(reply) for reply in tokens])
 
