@@ -6,8 +6,8 @@ the path sees the old content or the new one, never half of either.
 
 import hashlib
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,17 +23,16 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     """
     path = real_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(descriptor)
-    part = Path(name)
+    part = _hidden_sibling(path, "part")
     try:
+        part.touch(mode=0o600, exist_ok=False)
         yield part
         descriptor = os.open(part, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        part.chmod(0o644)  # temporary files start private; results are meant to be shared
+        part.chmod(0o644)  # private so far; results are meant to be shared
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)
@@ -53,14 +52,21 @@ def new_directory(out: Path, *, overwrite: bool = False) -> Iterator[Path]:
     out = real_path(out)
     check_target(out, overwrite=overwrite)
     with parents_of(out):
-        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
+        folder = _hidden_sibling(out, "partial")
         try:
+            folder.mkdir(mode=0o700)
             yield folder
-            folder.chmod(0o755)  # mkdtemp makes it private; a dataset is shared
+            folder.chmod(0o755)  # private so far; a dataset is shared
             put_in_place(folder, out, overwrite=overwrite)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
+
+
+def _hidden_sibling(path: Path, kind: str) -> Path:
+    """A name beside the path that nobody has. It is known before it is made, so whoever makes it can remove it even
+    where a signal comes in between."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.{kind}")
 
 
 @contextmanager
@@ -115,7 +121,8 @@ def put_in_place(folder: Path, out: Path, *, overwrite: bool) -> None:
     if not out.exists():
         folder.rename(out)
         return
-    old = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".old", dir=out.parent))
+    old = _hidden_sibling(out, "old")
+    old.mkdir(mode=0o700)
     out.rename(old / out.name)
     try:
         folder.rename(out)

@@ -62,8 +62,11 @@ def _is_of_an_older_checkpoint(path, out):
 
 
 def _content(path):
-    if path.name == CHECKSUMS_FILE:  # of files that hold times, too
-        return sorted(json.loads(path.read_text())["files"])
+    if (
+        path.name == CHECKSUMS_FILE
+    ):  # of files that hold times, too, and of trajectories, whose parts end at other steps
+        names = json.loads(path.read_text())["files"]
+        return sorted({name.partition("trajectories/part-")[0] or "trajectories" for name in names})
     match path.suffix:
         case ".json":
             return _plain(json.loads(path.read_text()))
