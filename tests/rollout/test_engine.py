@@ -96,6 +96,13 @@ def test_a_sampled_marker_ends_the_reply(one_token):
     assert rolled.sampled.all()
 
 
+def test_a_tokenizer_may_have_more_tokens_than_its_model():
+    bone = backbone(marker_is_one_token=False)
+    bone.tokenizer.add_tokens(["<more>", "<and more>"])
+    rollouts = SharedPrefixEngine(bone, MARKER).sample([[5, 6]], SamplingConfig(max_completion_length=4))
+    assert len(rollouts) == 1
+
+
 def test_a_marker_appended_to_an_end_of_turn_is_counted_as_truncated():
     bone = backbone()
     forced_model(bone, [17, bone.tokenizer.eos_token_id])

@@ -63,10 +63,11 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
     """The tokenizer of a folder or hub id. Raises CheckpointError where it cannot be loaded."""
     with library_errors(path, NO_MODEL, FIX):
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
-        if len(tokenizer) <= len(
-            set(tokenizer.all_special_ids)
-        ):  # transformers makes such a one where files are missing
+        special = set(tokenizer.all_special_ids)
+        if len(tokenizer) <= len(special):  # transformers makes such a one where files are missing
             raise CheckpointError(path, "its tokenizer has no tokens besides its special ones", COPY_AGAIN)
+        if not isinstance(tokenizer.model_max_length, int | float):
+            raise CheckpointError(path, "its tokenizer's model_max_length is no number", COPY_AGAIN)
         return tokenizer
 
 

@@ -82,8 +82,10 @@ class StopMarker:
         if len(self.ids) == 1:
             self._may_end[self.ids[0]] = True
         else:
-            for token, index in tokenizer.get_vocab().items():
-                self._may_end[index] = text[-1] in token
+            ending = [index for token, index in tokenizer.get_vocab().items() if text[-1] in token]
+            self._may_end[[index for index in ending if index < size]] = (
+                True  # a tokenizer may know more than its model
+            )
         self._may_end = self._may_end.to(backbone.device)
 
     def ended(self, tokens: Tensor, replies: Tensor) -> Tensor:
