@@ -5,6 +5,7 @@ import torch
 from scipy.stats import chisquare
 from support.tiny import FAMILIES, backbone
 
+from reckon.errors import ConfigError
 from reckon.prompts.r2ec import MARKER
 from reckon.rollout import SamplingConfig, SharedPrefixEngine, sampled_logprobs
 
@@ -96,11 +97,22 @@ def test_a_sampled_marker_ends_the_reply(one_token):
     assert rolled.sampled.all()
 
 
+MORE = [f"<more {number}>" for number in range(50)]
+
+
 def test_a_tokenizer_may_have_more_tokens_than_its_model():
     bone = backbone(marker_is_one_token=False)
-    bone.tokenizer.add_tokens(["<more>", "<and more>"])
+    bone.tokenizer.add_tokens(MORE)
+    assert len(bone.tokenizer) > len(bone.causal_lm.get_output_embeddings().weight)
     rollouts = SharedPrefixEngine(bone, MARKER).sample([[5, 6]], SamplingConfig(max_completion_length=4))
     assert len(rollouts) == 1
+
+
+def test_a_marker_for_which_the_model_has_no_vector_is_refused():
+    bone = backbone(marker_is_one_token=False)
+    bone.tokenizer.add_tokens([*MORE, MARKER])
+    with pytest.raises(ConfigError, match="no vectors"):
+        SharedPrefixEngine(bone, MARKER)
 
 
 def test_a_marker_appended_to_an_end_of_turn_is_counted_as_truncated():

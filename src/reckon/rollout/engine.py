@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from reckon.errors import ReckonError
+from reckon.errors import ConfigError, ReckonError
 from reckon.models.backbone import Backbone
 from reckon.models.token_batch import TokenBatch
 from reckon.rollout.sampling import SamplingConfig, entropy_of, sampled_logprobs
@@ -78,14 +78,16 @@ class StopMarker:
         self.ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
         self._tokenizer = tokenizer
         size = backbone.causal_lm.get_output_embeddings().weight.shape[0]
+        if max(self.ids) >= size:
+            rule = f"its tokenizer writes {text} in tokens for which it has no vectors"
+            raise ConfigError("backbone", backbone.name, rule, "use another model")
         self._may_end = torch.zeros(size, dtype=torch.bool)
         if len(self.ids) == 1:
             self._may_end[self.ids[0]] = True
         else:
-            ending = [index for token, index in tokenizer.get_vocab().items() if text[-1] in token]
-            self._may_end[[index for index in ending if index < size]] = (
-                True  # a tokenizer may know more than its model
-            )
+            for token, index in tokenizer.get_vocab().items():
+                if index < size:  # a tokenizer may have more tokens than its model
+                    self._may_end[index] = text[-1] in token
         self._may_end = self._may_end.to(backbone.device)
 
     def ended(self, tokens: Tensor, replies: Tensor) -> Tensor:
