@@ -62,9 +62,7 @@ def _is_of_an_older_checkpoint(path, out):
 
 
 def _content(path):
-    if (
-        path.name == CHECKSUMS_FILE
-    ):  # of files that hold times, too, and of trajectories, whose parts end at other steps
+    if path.name == CHECKSUMS_FILE:  # of files that hold times, too; parts of trajectories end at other steps
         names = json.loads(path.read_text())["files"]
         return sorted({name.partition("trajectories/part-")[0] or "trajectories" for name in names})
     match path.suffix:
@@ -76,8 +74,10 @@ def _content(path):
             return _rows([path])
         case ".pt" | ".pth" | ".bin":
             import torch
+            from transformers.trainer import safe_globals
 
-            return torch.load(path, weights_only=False)
+            with safe_globals():  # states of NumPy's generator, as the trainer itself reads them
+                return torch.load(path, weights_only=True)
         case ".sqlite":
             return _tables(path)
         case ".html" | ".md" | ".csv" | ".tex":

@@ -65,7 +65,7 @@ class LocalTeacher:
 
         tokenizer = self._backbone.tokenizer
         prompt = prompt_ids(question.messages, tokenizer)
-        longest = getattr(self._backbone.config, "max_position_embeddings", None)
+        longest = self._backbone.positions
         budget = self.sampling.max_completion_length
         if longest is not None:
             budget = min(budget, longest - len(prompt))

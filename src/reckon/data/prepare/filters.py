@@ -120,7 +120,8 @@ def _unknown(workspace: Workspace, policy: str) -> None:
         ANTI JOIN items USING (item_id) GROUP BY item_id""",
         doing="adding unknown items",
     )
-    record_step(workspace, "unknown items", "items without a record were added without a title", "check the items")
+    rule = "items without a record were added without a title"
+    record_step(workspace, "unknown items", rule, "give tables with rows")
 
 
 def _min_title(workspace: Workspace, length: int) -> None:
@@ -143,7 +144,7 @@ def _time_window(workspace: Workspace, filters: Filters) -> None:
     first, last = workspace.row("SELECT min(moment) // 1000000, max(moment) // 1000000 FROM interactions")
     keep(workspace, " AND ".join(inside), "cutting the time window")
     rule = f"since {filters.since or 'the beginning'}, before {filters.until or 'the end'}"
-    days = " to ".join(f"{datetime.fromtimestamp(end, UTC):%Y-%m-%d}" for end in (first, last))
+    days = " to ".join(f"{datetime.fromtimestamp(second, UTC):%Y-%m-%d}" for second in (first, last))
     record_step(workspace, "time window", rule, f"widen --since and --until: the data is of {days}")
 
 

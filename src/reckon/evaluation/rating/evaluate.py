@@ -126,6 +126,7 @@ class _Rated:
 
 def _rate(name: str, model: RecZeroModel, dataset: Dataset, split: Split, samples: int, batch_size: int) -> _Rated:
     """Rate a split by greedy and, if `samples` > 1, by sampled replies, with the windows of the model's training."""
+    model.require_items_of(dataset)
     prompt = model.config.prompt
     examples = rating_examples(dataset, split, prompt.window, prompt.item_window)
     result, likely = rating_result(name, model, examples, batch_size=batch_size)

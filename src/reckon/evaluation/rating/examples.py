@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reckon.data.ratings import Rated, RatingExample, RatingExamples
-from reckon.evaluation.result import FIRST_ROWS, WORST_ROWS
+from reckon.evaluation.result import WORST_ROWS, first_row_of_users
 from reckon.methods.reczero.model import RatedExamples, RecZeroModel
 from reckon.prompts.rating_reply import BAD, BLOCKS, GOOD, parse_rating
 
@@ -101,14 +101,14 @@ def mean_and_spread(mean: float, spread: float) -> str:
 def first_rows(
     model: RecZeroModel, examples: RatingExamples, likely: RatedExamples, sampled: RatedExamples | None = None
 ) -> list[ShownRating]:
-    """The first rows of the split with their greedy reply, not selected by their results.
+    """The first row of each of the first users of the split with its greedy reply, not selected by its result.
 
     Args:
         model, examples: the predictor and the rows.
         likely: greedy replies, one per row.
         sampled: sampled replies, whose mean and spread are noted beside the reply; None: none.
     """
-    return _shown(model, examples, likely, sampled, range(min(FIRST_ROWS, len(examples))))
+    return _shown(model, examples, likely, sampled, first_row_of_users(examples.user_ids))
 
 
 def worst_rows(
@@ -121,7 +121,8 @@ def worst_rows(
     errors = np.abs(likely.predictions - examples.ratings)
     errors = np.where(np.isnan(errors), model.scale.worst_error(examples.ratings), errors)
     order = np.argsort(-errors, kind="stable")
-    return _shown(model, examples, likely, sampled, [int(row) for row in order if row >= FIRST_ROWS][:WORST_ROWS])
+    first = first_row_of_users(examples.user_ids)
+    return _shown(model, examples, likely, sampled, [int(row) for row in order if row not in first][:WORST_ROWS])
 
 
 def _shown(

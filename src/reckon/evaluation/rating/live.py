@@ -77,6 +77,7 @@ def rate_now(
         dataset.find_user(user)  # an unknown user is refused before the model is loaded
     with quiet_transformers():
         model = load_rating_model(run)
+    model.require_items_of(dataset)
     example = _example(model, dataset, find_item(dataset.catalog, item), user, history)
     rated = model.rate([example], samples=samples)
     prediction, spread = (

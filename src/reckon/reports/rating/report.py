@@ -166,7 +166,7 @@ def examples_section(data: RatingPage) -> Section | None:
     examples = data.evaluation.examples
     if not examples:
         return None
-    lead = f"The first {len(examples)} rows of the split, whatever came of them. Open one to read its reasoning."
+    lead = f"The first {len(examples)} users of the split, one row each, whatever came of it. Open one to read it."
     return Section("examples", "Example reasonings", lead, ratings=examples)
 
 
