@@ -1,5 +1,6 @@
 """A saved model whose files were changed, mixed or cut is refused in one line that names the file."""
 
+import json
 import shutil
 
 import pyarrow as pa
@@ -9,17 +10,22 @@ from safetensors.torch import load_file, save_file
 from support import rated_shelf, shelf
 from typer.testing import CliRunner
 
-from reckon.checksums import CHECKSUMS_FILE
+from reckon.checksums import CHECKSUMS_FILE, checking
 from reckon.cli import app
 from reckon.data import Dataset
 from reckon.data.prepare.write import write_dataset
 from reckon.errors import CheckpointError, DataError
+from reckon.evaluation import rate_now
+from reckon.evaluation.run import evaluate
 from reckon.methods.r2ec import R2ec
 from reckon.methods.reczero import RecZero
+from reckon.methods.train import train_run
 from reckon.models.backbone import LoraSettings, load_backbone
 from reckon.runs.read import manifest_of, outcome_of
 
 TABLE = "item_table.safetensors"
+DAMAGED = ("", "{}", "[1]", '{"vocab_size": "x", "model": 3}', "[" * 50_000)
+AS_GOOD = ("{}", '{"vocab_size": "x", "model": 3}')  # of a tokenizer's settings, which all have defaults
 
 
 @pytest.fixture(scope="module")
@@ -156,14 +162,40 @@ def test_settings_that_were_cut_are_not_read_as_defaults(run, text):
         R2ec.from_pretrained(run, verify=False)
 
 
-@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json", "config.json", "model.safetensors"])
-@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"vocab_size": "x", "model": 3}', "[" * 50_000])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        *((name, text) for name in ("tokenizer.json", "config.json", "model.safetensors") for text in DAMAGED),
+        *(("tokenizer_config.json", text) for text in DAMAGED if text not in AS_GOOD),
+    ],
+)
 def test_what_a_library_says_of_damage_is_one_line_that_names_the_folder(run, name, text):
     (run / "model" / name).write_text(text)
-    try:
+    with pytest.raises(CheckpointError, match="run/model"):
         R2ec.from_pretrained(run, verify=False)
-    except CheckpointError as error:
-        assert "run/model" in str(error)
+
+
+def test_a_further_word_for_prompts_changes_nothing(run):
+    about = json.loads((run / "r2ec.json").read_text())
+    (run / "r2ec.json").write_text(json.dumps(about | {"words": about["words"] | {"more": 3}}))
+    assert R2ec.from_pretrained(run, verify=False).words == about["words"]
+
+
+def test_a_rating_run_with_other_items_than_its_data_is_refused(tmp_path):
+    data = rated_shelf.dataset(tmp_path / "data")
+    train_run(
+        "reczero", data=tmp_path / "data", backbone=shelf.backbone_folder(tmp_path / "backbone"), out=tmp_path / "run",
+        preset="small", overrides=("training.max_steps=1", "training.batch_size=4", "training.micro_batch_size=4",
+        "training.validation_size=4", "grpo.num_generations=2", "rollout.max_completion_length=4"), progress=False,
+    )  # fmt: skip
+    items = pq.read_table(tmp_path / "run" / "items.parquet")
+    pq.write_table(items.slice(0, len(items) - 3), tmp_path / "run" / "items.parquet")
+    for use in (
+        lambda: rate_now(tmp_path / "run", "b05", user=str(data.user_ids[0])),
+        lambda: evaluate(tmp_path / "run"),
+    ):
+        with checking(False), pytest.raises(CheckpointError, match=r"items\.parquet: holds other items"):
+            use()
 
 
 def test_a_tokenizer_without_words_is_refused(run):

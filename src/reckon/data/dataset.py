@@ -35,6 +35,7 @@ EVENT_COLUMNS = ("timestamp", "rating")  # summaries and reviews stay on disk un
 TextColumn = Literal["summary", "review"]
 DEFAULT_WINDOW = 20  # events; R2ec (arXiv 2505.16994) reads the last 20
 PREPARE_AGAIN = "prepare the data again"
+WORDS = ("item", "items", "action")  # what prompts call items and actions
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -55,7 +56,7 @@ COLUMN_TYPES = {
 MANIFEST = {
     "split": str,
     "checksum": str,
-    "words": {"item": str, "items": str, "action": str},
+    "words": dict.fromkeys(WORDS, str),
     "source": {"name": Maybe(str)},
     "files": Maybe(Each(str)),
     "totals": Maybe(dict),
@@ -164,7 +165,7 @@ class Dataset:
     @property
     def words(self) -> dict[str, str]:
         """What items and actions are called in prompts, e.g. {'item': 'book', 'items': 'books', 'action': 'read'}."""
-        return self.info["words"]
+        return {name: self.info["words"][name] for name in WORDS}
 
     @property
     def checksum(self) -> str:
@@ -368,3 +369,13 @@ def _read_parquet(path: Path, required: tuple[str, ...], optional: tuple[str, ..
         if name in required and name.endswith("_id") and table[name].null_count:
             raise DataError(str(path), f"has empty values in {name!r}", PREPARE_AGAIN)
     return table
+
+
+def as_table(items: Any) -> pa.Table:
+    """A table of items, or a data frame of them that speaks Arrow, as a table. Raises DataError for anything else."""
+    if isinstance(items, pa.Table):
+        return items
+    if hasattr(items, "__arrow_c_stream__"):
+        return pa.table(items)
+    fix = "give a pyarrow.Table, or a data frame of pandas or polars, with the columns item_id and title"
+    raise DataError("items", f"are of the type {type(items).__name__}, which is no table", fix)

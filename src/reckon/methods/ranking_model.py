@@ -15,16 +15,16 @@ from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
 from reckon.checksums import checking, checksummed
 from reckon.config import save_config
 from reckon.data import Catalog, Dataset, Event, Example, Examples
+from reckon.data.dataset import as_table
 from reckon.data.examples import IntArray
 from reckon.errors import DataError
-from reckon.files import whole_file, write_text
+from reckon.files import write_text
 from reckon.methods.reading import Reading
 from reckon.models.backbone import Backbone
 from reckon.models.item_table import ItemTable
@@ -36,7 +36,7 @@ from reckon.prompts.histories import FittedHistory, fitted_history
 from reckon.prompts.render import Message, rendered_ids
 from reckon.prompts.style import PromptConfig
 from reckon.runs.read import CONFIG_FILE, MODEL_CHECKSUMS, MODEL_FOLDER
-from reckon.runs.saved_catalog import COUNT_COLUMN, ITEMS_FILE, TABLE_FILE
+from reckon.runs.saved_catalog import ITEMS_FILE, TABLE_FILE, save_items
 
 History = IntArray | Sequence[int] | Sequence[Event]
 READERS_AT_ONCE = 64  # prompts per inference batch
@@ -322,7 +322,7 @@ class RankingModel(ABC):
         Raises:
             DataError: it is no table, an id or title is missing, or an id occurs twice. The catalog is then unchanged.
         """
-        items = _as_table(items)
+        items = as_table(items)
         for name in ("item_id", "title"):
             if name not in items.column_names or items[name].null_count:
                 raise DataError("items", f"need a {name} each", f"give the table a column {name!r} without nulls")
@@ -364,9 +364,7 @@ class RankingModel(ABC):
         with checksummed(path) as files:
             self.backbone.save(path / MODEL_FOLDER)
             self.table.save(path / TABLE_FILE)
-            counts = pa.array(np.asarray(self.counts, dtype=np.int64))
-            with whole_file(path / ITEMS_FILE) as part:
-                pq.write_table(self.catalog.table.append_column(COUNT_COLUMN, counts), part)
+            save_items(path, self.catalog, self.counts)
             files.update(self._save_parts(path))
             save_config(self.config, path / CONFIG_FILE)
             data = str(self.data_path.resolve()) if self.data_path else None
@@ -399,13 +397,3 @@ class RankingModel(ABC):
     @abstractmethod
     def _loaded(cls, path: Path, device: str | torch.device | None) -> Self:
         """As `from_pretrained`."""
-
-
-def _as_table(items: Any) -> pa.Table:
-    """A table, or a data frame that speaks Arrow, as a table."""
-    if isinstance(items, pa.Table):
-        return items
-    if hasattr(items, "__arrow_c_stream__"):
-        return pa.table(items)
-    fix = "give a pyarrow.Table, or a data frame of pandas or polars, with the columns item_id and title"
-    raise DataError("items", f"are of the type {type(items).__name__}, which is no table", fix)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 from reckon.checksums import CHECKSUMS_FILE, check_files
 from reckon.config import load_config, read_settings
 from reckon.data import Dataset
+from reckon.data.dataset import WORDS
 from reckon.errors import CheckpointError, ConfigError
 from reckon.json_file import COPY_AGAIN, Each, Maybe, read_json
 
@@ -78,9 +79,8 @@ def meta_of(file: Path, **further: Any) -> dict[str, Any]:
     Raises:
         CheckpointError: it is missing or damaged.
     """
-    words = {"item": str, "items": str, "action": str}
-    meta: dict[str, Any] = read_json(file, {"words": words, "data": (str, None), **further})
-    return meta
+    meta: dict[str, Any] = read_json(file, {"words": dict.fromkeys(WORDS, str), "data": (str, None), **further})
+    return meta | {"words": {name: meta["words"][name] for name in WORDS}}
 
 
 def log_of(run: Path) -> list[dict[str, float]]:

@@ -1,6 +1,7 @@
 """What a saved model knows of its items, readable without its language model.
 
-Entry points: `SavedCatalog.load` for what `RankingModel.save_pretrained` writes, `load_items` for a catalog alone.
+Entry points: `SavedCatalog.load` for what `RankingModel.save_pretrained` writes; `save_items` and `load_items` for a
+catalog alone.
 """
 
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 from reckon.data import Catalog
 from reckon.data.examples import IntArray
 from reckon.errors import CheckpointError
+from reckon.files import whole_file
 from reckon.json_file import COPY_AGAIN
 from reckon.models.item_table import ItemTable
 from reckon.runs.read import check_run, meta_of
@@ -63,6 +65,15 @@ class SavedCatalog:
         if found != width:
             problem = f"has vectors of width {found:,}, and the model's have {width:,}"
             raise CheckpointError(self.folder / TABLE_FILE, problem, COPY_AGAIN)
+
+
+def save_items(path: Path, catalog: Catalog, counts: IntArray | None = None) -> None:
+    """Write the items of a model into its folder, with their training counts [I] where it ranks."""
+    items = catalog.table
+    if counts is not None:
+        items = items.append_column(COUNT_COLUMN, pa.array(np.asarray(counts, dtype=np.int64)))
+    with whole_file(path / ITEMS_FILE) as part:
+        pq.write_table(items, part)
 
 
 def load_items(path: Path) -> pa.Table:

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-import pyarrow.parquet as pq
 import torch
 
 from reckon.checksums import checking, checksummed
@@ -30,7 +29,8 @@ from reckon.data import Catalog, Dataset
 from reckon.data.examples import FloatArray
 from reckon.data.ratings import RatingExample, RatingExamples, Scale, rating_scale
 from reckon.errors import CheckpointError, ConfigError
-from reckon.files import whole_file, write_text
+from reckon.files import write_text
+from reckon.json_file import COPY_AGAIN
 from reckon.methods.reczero.config import RecZeroConfig, preset
 from reckon.models.backbone import Backbone, load_backbone
 from reckon.prompts.cutting import prompt_limit
@@ -38,7 +38,7 @@ from reckon.prompts.rating import LEAST_ITEM_TOKENS, FittedPrompt, bare_tokens, 
 from reckon.prompts.rating_reply import REPLY_END, ParsedRating, parse_rating
 from reckon.rollout import Rollouts, SamplingConfig, SharedPrefixEngine
 from reckon.runs.read import CONFIG_FILE, MODEL_CHECKSUMS, MODEL_FOLDER, check_run, config_of, meta_of
-from reckon.runs.saved_catalog import ITEMS_FILE, load_items
+from reckon.runs.saved_catalog import ITEMS_FILE, load_items, save_items
 from reckon.training.backbone import backbone_to_train
 
 PROMPTS_AT_ONCE = 64  # prompts per inference batch
@@ -146,6 +146,12 @@ class RecZeroModel:
             LEAST_ITEM_TOKENS,
         )
 
+    def require_items_of(self, dataset: Dataset) -> None:
+        """Refuse a data set with other items: its rows name items by their place. Raises CheckpointError."""
+        if self.catalog.ids != dataset.catalog.ids:
+            fix = f"{COPY_AGAIN}, or give the data set of the training with --data"
+            raise CheckpointError(ITEMS_FILE, f"holds other items than {dataset.path}", fix)
+
     def replies(self, rollouts: Rollouts) -> list[str]:
         """Text of each reply, without end-of-turn tokens."""
         return [
@@ -215,8 +221,7 @@ class RecZeroModel:
         path = Path(path)
         with checksummed(path) as files:
             self.backbone.save(path / MODEL_FOLDER)
-            with whole_file(path / ITEMS_FILE) as part:
-                pq.write_table(self.catalog.table, part)
+            save_items(path, self.catalog)
             save_config(self.config, path / CONFIG_FILE)
             data = str(self.data_path.resolve()) if self.data_path else None
             meta = {"method": "reczero", "words": self.words, "scale": self.scale.record, "data": data}
