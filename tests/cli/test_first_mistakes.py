@@ -70,6 +70,7 @@ MISTAKES = {
     "a moved data set": (("recommend", "run", "--user", "u00"), "which is gone", "--data DIR"),
     "a moved data set, evaluated": (("evaluate", "run"), "which is gone", "--data DIR"),
     "compare without anything": (("compare", "--data", "rated"), "neither finished runs nor a config", "--config NAME"),
+    "a misspelt comparison": (("config", "compare", "baslines"), "NAME = 'baslines'", "did you mean baselines"),
     "a config that is not there": (("compare", "--data", "rated", "--config", "my.yaml"), "neither a file", "bookshop"),
 }  # fmt: skip
 

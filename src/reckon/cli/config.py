@@ -89,7 +89,7 @@ def compare(
     from reckon.comparison.shipped import shipped_file, shipped_names
 
     if name is not None:
-        typer.echo(shipped_file(name).read_text(encoding="utf-8"), nl=False)
+        typer.echo(shipped_file(name, "NAME").read_text(encoding="utf-8"), nl=False)
         return
     for known, about in shipped_names().items():
         typer.echo(f"{known:<15}{about}")

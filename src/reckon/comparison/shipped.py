@@ -17,11 +17,11 @@ def shipped_names() -> dict[str, str]:
     return {file.stem: file.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ") for file in files}
 
 
-def shipped_file(name: str) -> Path:
-    """The file of that name. Raises ConfigError for an unknown one."""
+def shipped_file(name: str, field: str = "--config") -> Path:
+    """The file of that name. Raises ConfigError about the field for an unknown one."""
     names = shipped_names()
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1)
         fix = f"did you mean {near[0]}" if near else f"give a file, or one of {', '.join(names)}"
-        raise ConfigError("--config", name, "is neither a file nor the name of a shipped comparison", fix)
+        raise ConfigError(field, name, "is neither a file nor the name of a shipped comparison", fix)
     return FOLDER / f"{name}.yaml"
