@@ -8,6 +8,8 @@ Each kind is a module of tests/hostile, which makes its cases from the seed: the
 import argparse
 import importlib
 import sys
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +22,24 @@ KINDS = {
     "kills": "commands stopped at random moments, and gone on with",
     "pairs": "two commands at once on one folder",
 }
+LINE_SECONDS = 30
 
 
 def attack(kind: str, count: int, seed: int) -> dict[str, Any]:
     """Run `count` cases of one kind; counts by verdict, and the faults."""
     module = importlib.import_module(f"hostile.{kind}")
     summary = importlib.import_module("hostile.outcome").summary
-    return {"seed": seed, **summary(module.attack(count, seed), module.FINE)}
+    return {"seed": seed, **summary(told(kind, module.attack(count, seed), count), module.FINE)}
+
+
+def told(kind: str, outcomes: Iterable[Any], count: int) -> Iterator[Any]:
+    """The outcomes as they come, and a line on stderr about twice a minute."""
+    last = time.monotonic()
+    for done, outcome in enumerate(outcomes, start=1):
+        if time.monotonic() - last > LINE_SECONDS:
+            last = time.monotonic()
+            print(f"{kind}: {done:,} of {count:,}", file=sys.stderr, flush=True)
+        yield outcome
 
 
 def main() -> None:
