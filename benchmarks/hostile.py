@@ -34,11 +34,13 @@ def attack(kind: str, count: int, seed: int) -> dict[str, Any]:
 
 def told(kind: str, outcomes: Iterable[Any], count: int) -> Iterator[Any]:
     """The outcomes as they come, and a line on stderr about twice a minute."""
-    last = time.monotonic()
+    last, faults = time.monotonic(), 0
+    fine = importlib.import_module(f"hostile.{kind}").FINE
     for done, outcome in enumerate(outcomes, start=1):
+        faults += outcome.verdict not in fine
         if time.monotonic() - last > LINE_SECONDS:
             last = time.monotonic()
-            print(f"{kind}: {done:,} of {count:,}", file=sys.stderr, flush=True)
+            print(f"{kind}: {done:,} of {count:,}, {faults} faults", file=sys.stderr, flush=True)
         yield outcome
 
 

@@ -6,6 +6,7 @@ Entry points: `in_children`, and `call`, which runs `reckon` inside a process.
 import contextlib
 import functools
 import multiprocessing
+import queue
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,10 +26,21 @@ def in_children(runs: Sequence[Callable[[int], Outcome]], count: int, limit: flo
         count: of cases.
         limit: seconds without an answer that are a hang.
     """
-    shares = [(run, range(first, count, len(runs))) for first, run in enumerate(runs)]
+    found: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()  # None: a child has done its share
+
+    def share(first: int) -> None:
+        try:
+            for outcome in _in_child(runs[first], range(first, count, len(runs)), limit):
+                found.put(outcome)
+        finally:
+            found.put(None)
+
     with ThreadPoolExecutor(len(runs)) as pool:
-        for outcomes in pool.map(lambda share: list(_in_child(*share, limit)), shares):
-            yield from outcomes
+        shares = [pool.submit(share, first) for first in range(len(runs))]
+        for _ in runs:
+            yield from iter(found.get, None)
+        for ended in shares:
+            ended.result()  # an error of ours
 
 
 def _in_child(run: Callable[[int], Outcome], numbers: range, limit: float) -> Iterator[Outcome]:
