@@ -4,6 +4,9 @@ import pytest
 import torch
 from support.tiny import FAMILIES, backbone
 
+from reckon.models.backbone import Backbone
+from reckon.models.recorded_step import RecordedStep
+
 GROUP = 3
 
 
@@ -85,3 +88,30 @@ def test_prompts_of_one_length_that_are_all_padded_hide_their_padding():
         hidden = bone.read_replies(replies, states.reader(GROUP))
         shared = torch.cat([last.repeat_interleave(GROUP, 0)[:, None], hidden], dim=1)
         torch.testing.assert_close(shared, unshared_hidden(bone, short, replies), rtol=1e-4, atol=1e-4)
+
+
+def token_by_token(bone, prompts, replies, *, records):
+    bone.prefix.records = records
+    replies = replies.to(bone.device)
+    states, _ = bone.read_prompts(bone.pad(prompts))
+    reader = states.reader(GROUP, replies.shape[1])
+    with torch.no_grad():
+        return torch.cat([bone.read_replies(token, reader) for token in replies.split(1, dim=1)], dim=1)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_buffers_of_fixed_size_give_the_same_states(family):
+    """What a GPU records as one decoding step, run as it is."""
+    bone = backbone(family)
+    growing, fixed = (token_by_token(bone, *batch(), records=records) for records in (False, True))
+    torch.testing.assert_close(fixed, growing, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_recorded_step_gives_the_same_states(family):
+    bone = Backbone(backbone(family).model.to("cuda"), backbone(family).tokenizer)
+    assert bone.prefix.records
+    growing, recorded = (token_by_token(bone, *batch(), records=records) for records in (False, True))
+    torch.testing.assert_close(recorded, growing, rtol=1e-3, atol=1e-3)
+    assert not RecordedStep.failed

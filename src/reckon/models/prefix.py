@@ -105,8 +105,11 @@ def choose_prefix(causal_lm: PreTrainedModel, decoder: torch.nn.Module, vocabula
     if not bool(torch.isfinite(probe.expected).all()):
         raise _refused(causal_lm, "has hidden states that are not finite")
     causal_lm.set_attn_implementation(ATTENTION_NAME)
-    shared = SharedPrefix(decoder)
+    shared = SharedPrefix(decoder, records=causal_lm.device.type == "cuda")
     problem = _problem(lambda: _shares(causal_lm, shared, probe))
+    if problem is not None and shared.records:
+        shared.records = False
+        problem = _problem(lambda: _shares(causal_lm, shared, probe))
     if problem is None:
         return shared
     causal_lm.set_attn_implementation(own)

@@ -20,6 +20,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from reckon.models.recorded_step import RecordedStep
 from reckon.models.token_batch import TokenBatch, counted_positions, gather_rows
 
 ATTENTION_NAME = "reckon"
@@ -39,12 +40,15 @@ class PrefixStates:
     """Keys and values of B prompts, one pair per layer."""
 
     lengths: Tensor  # [B] prompt tokens
+    fixed: bool = False  # whether replies grow in buffers of fixed size
     keys: dict[int, Tensor] = field(default_factory=dict)  # layer -> [B, Hkv, P, d]
     values: dict[int, Tensor] = field(default_factory=dict)
     windows: dict[int, int | None] = field(default_factory=dict)  # layer -> tokens it looks back, itself included
 
     def reader(self, group_size: int, capacity: int | None = None) -> "ReadPrefix":
         """What G replies per prompt read: whole replies, or with `capacity` tokens that are appended call by call."""
+        if capacity is not None and self.fixed:
+            return FixedReadPrefix(self, group_size, capacity)
         return ReadPrefix(self, group_size, capacity)
 
     def rows(self, chosen: Tensor) -> Self:
@@ -53,7 +57,7 @@ class PrefixStates:
             return self
         keys = {layer: key[chosen] for layer, key in self.keys.items()}
         values = {layer: value[chosen] for layer, value in self.values.items()}
-        return type(self)(self.lengths[chosen], keys, values, self.windows)
+        return type(self)(self.lengths[chosen], self.fixed, keys, values, self.windows)
 
 
 class RecordPrefix:
@@ -81,18 +85,27 @@ class ReadPrefix:
     replies' own keys are cached and each call appends to them (generation).
     """
 
+    sees_empty = False
+    """Whether the own keys of a call include places that hold no token yet."""
+
     def __init__(self, states: PrefixStates, group_size: int, capacity: int | None = None) -> None:
         self.states, self.group_size, self.capacity = states, group_size, capacity
-        self.filled = 0  # reply tokens already in the cache
+        self.filled: int | Tensor = 0  # reply tokens already in the cache
         self._own: dict[int, tuple[Tensor, Tensor]] = {}
         self._masks: dict[int | None, tuple[Tensor | None, Tensor | None]] = {}
         self._padded: bool | None = None  # whether a prompt is padded; known from the first pass on
+
+    def begin(self, tokens: int) -> Tensor:
+        """Begin a call: [N, T] positions of its reply tokens, which count on from the prompt."""
+        if self.capacity is not None:  # in training a checkpointed layer runs again and must see the same masks
+            self._masks.clear()
+        lengths = self.states.lengths.repeat_interleave(self.group_size)[:, None]
+        return lengths + self.filled + torch.arange(tokens, device=lengths.device)
 
     def advance(self, tokens: int) -> None:
         """The call that just ended added this many tokens to every reply's cache."""
         if self.capacity is not None:  # in training a checkpointed layer runs again and must see the same positions
             self.filled += tokens
-            self._masks.clear()
 
     def attend(
         self,
@@ -135,16 +148,20 @@ class ReadPrefix:
         return output.view(B, kv_heads, G, R, T, -1).permute(0, 2, 4, 1, 3, 5).reshape(N, T, heads, -1), None
 
     def _with_cache(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """The replies' own keys and values so far, with those of this call; [B, Hkv, G, S, d] each."""
         if self.capacity is None:
             return key, value
-        if layer not in self._own:
-            # In the order that the products read: no copy of the cache at every token.
-            shape = (*key.shape[:3], self.capacity)
-            self._own[layer] = (key.new_empty(*shape, key.shape[4]), value.new_empty(*shape, value.shape[4]))
-        keys, values = self._own[layer]
+        keys, values = self._buffers(layer, key, value)
         end = self.filled + key.shape[3]
         keys[..., self.filled : end, :], values[..., self.filled : end, :] = key, value
         return keys[..., :end, :], values[..., :end, :]
+
+    def _buffers(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Room for `capacity` tokens of this layer, in the order that the products read: no copy at every token."""
+        if layer not in self._own:
+            shape = (*key.shape[:3], self.capacity)
+            self._own[layer] = (key.new_zeros(*shape, key.shape[4]), value.new_zeros(*shape, value.shape[4]))
+        return self._own[layer]
 
     def _additive_masks(
         self, T: int, S: int, P: int, window: int | None, like: Tensor
@@ -167,9 +184,32 @@ class ReadPrefix:
                 sees_own = sees_own & (own_position - own_key < window)
             self._masks[window] = (
                 additive(sees_prefix, like.dtype) if self._padded or window is not None else None,
-                additive(sees_own, like.dtype) if T > 1 or window is not None else None,
+                additive(sees_own, like.dtype) if T > 1 or window is not None or self.sees_empty else None,
             )
         return self._masks[window]
+
+
+class FixedReadPrefix(ReadPrefix):
+    """Generation in which a decoding step does the same work in the same places for every token.
+
+    All `capacity` places are read; a mask hides those that are still empty, and the count of tokens is a tensor. So a
+    step can be recorded once and replayed (`reckon.models.recorded_step`).
+    """
+
+    sees_empty = True
+
+    def __init__(self, states: PrefixStates, group_size: int, capacity: int) -> None:
+        super().__init__(states, group_size, capacity)
+        self.filled: Tensor = torch.zeros(1, dtype=torch.long, device=states.lengths.device)
+        self.recorded = RecordedStep()
+
+    def advance(self, tokens: int) -> None:
+        self.filled += tokens  # in place: a recorded step counts on
+
+    def _with_cache(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        keys, values = self._buffers(layer, key, value)
+        places = self.filled + torch.arange(key.shape[3], device=key.device)
+        return keys.index_copy_(3, places, key), values.index_copy_(3, places, value)
 
 
 def additive(allowed: Tensor, dtype: torch.dtype) -> Tensor:
@@ -214,12 +254,14 @@ class SharedPrefix:
 
     label = "shared prefix"
 
-    def __init__(self, decoder: nn.Module) -> None:
-        self._decoder = decoder
+    def __init__(self, decoder: nn.Module, *, records: bool = False) -> None:
+        """`records` keeps replies in buffers of fixed size while they grow; on a CUDA device their decoding step is
+        then recorded and replayed."""
+        self._decoder, self.records = decoder, records
 
     def of(self, decoder: nn.Module) -> "SharedPrefix":
         """The same way of reading for a copy of the model."""
-        return SharedPrefix(decoder)
+        return SharedPrefix(decoder, records=self.records)
 
     def hidden(self, ids: Tensor) -> Tensor:
         """Final hidden states of sequences that are padded on the right: [n, L] to [n, L, D]."""
@@ -227,16 +269,19 @@ class SharedPrefix:
 
     def read_prompts(self, prompts: TokenBatch) -> tuple[PrefixStates, Tensor]:
         """Run each prompt once: its keys and values, and the final hidden state of its last token [B, D]."""
-        states = PrefixStates(prompts.lengths)
+        states = PrefixStates(prompts.lengths, self.records)
         hidden = self._decode(prompts.ids, counted_positions(prompts.ids), RecordPrefix(states))
         return states, gather_rows(hidden, prompts.lengths - 1)
 
     def read_replies(self, ids: Tensor, reader: ReadPrefix) -> Tensor:
         """Final hidden states of reply tokens [N, T] that follow what `reader` has seen: [N, T, D]."""
-        start = reader.states.lengths.repeat_interleave(reader.group_size)[:, None] + reader.filled
-        hidden = self._decode(ids, start + torch.arange(ids.shape[1], device=ids.device), reader)
-        reader.advance(ids.shape[1])
-        return hidden
+
+        def read(ids: Tensor) -> Tensor:
+            hidden = self._decode(ids, reader.begin(ids.shape[1]), reader)
+            reader.advance(ids.shape[1])
+            return hidden
+
+        return reader.recorded(read, ids) if isinstance(reader, FixedReadPrefix) else read(ids)
 
     def _decode(self, ids: Tensor, positions: Tensor, prefix: RecordPrefix | ReadPrefix | None) -> Tensor:
         extra = {} if prefix is None else {"prefix": prefix}
