@@ -1,6 +1,7 @@
 """Everything that needs a GPU, in one call of bounded length: is the shared prefix right there, and what does it cost?
 
 Run it:  python benchmarks/gpu.py [--budget SECONDS] [--json FILE] [--parts ...] [--models ...] [--sides ...] [--quick]
+         python benchmarks/gpu.py --parts training --backbone DIR --data DIR --out DIR [--set KEY=VALUE ...]
 
 In order of importance; a part that no longer fits into the budget is skipped and says so, and the JSON is written after
 every part.
@@ -13,6 +14,8 @@ every part.
 4. decode: tokens per second of 1, 32 and 128 greedy replies beside transformers' `generate`.
 5. ranking: users per second over a catalog of 20,000 items, items per second of encoding.
 6. compiled: decoding once more beside `generate` with a compiled static cache.
+7. training: R2ec on the language model `--backbone` and the data set `--data`, with and without reasoning, for as long
+   as the budget allows, evaluated on the test rows; only where both are named.
 
 Without an accelerator it says so and measures nothing; `--quick` runs every part at tiny sizes on whatever is there.
 """
@@ -27,12 +30,13 @@ from typing import Any
 
 from gpu_step import StepSides
 from gpu_tables import render
+from gpu_training import train_arms
 from gpu_worker import DONE, SKIPPED, Budget, Worker, failure
 from measure import environment, installed, write_json
 
 SIDES = ("reckon", "unshared", "trl")
 DECODERS = ["reckon", "dynamic", "static"]
-PARTS = ("correctness", "ceilings", "step", "decode", "ranking", "compiled")
+PARTS = ("correctness", "ceilings", "step", "decode", "ranking", "compiled", "training")
 SMALL: dict[str, Any] = dict(vocab=4096, width=256, intermediate=768, layers=4, heads=4, kv_heads=2)
 MODELS: dict[str, dict[str, Any]] = {
     "135M": dict(vocab=49_152, width=576, intermediate=1536, layers=30, heads=9, kv_heads=3),
@@ -46,7 +50,8 @@ RANKED = "135M"
 BATCHES_OF_USERS = [64, 256]
 STEP_SECONDS = {"135M": 70, "0.5B": 70, "3B": 100}  # after these no further turn of the sides begins
 # A part begins only if so many seconds are left: it takes about as long on an H100.
-NEEDS = {"correctness": 20, "ceilings": 10, "step": 60, "decode": 20, "ranking": 30, "compiled": 100}
+NEEDS = {"correctness": 20, "ceilings": 10, "step": 60, "decode": 20, "ranking": 30, "compiled": 100,
+         "training": 120}  # fmt: skip
 
 
 class Run:
@@ -140,6 +145,15 @@ class Run:
     def compiled(self) -> None:
         self._decode("compiled 135M x32", "135M", 32, ["reckon", "compiled"])
 
+    def training(self) -> None:
+        options = self.options
+        if not (options.backbone and options.data and options.out):
+            return
+        self.part(
+            "training",
+            lambda left: train_arms(options.backbone, options.data, options.out, left, options.set, options.quick),
+        )
+
     def _decode(self, name: str, model: str, replies: int, sides: list[str]) -> None:
         prompts, group = REPLIES[replies]
         sizes = MODELS[model] | dict(dtype="bfloat16", prompts=prompts, group=group, device=self.device)
@@ -147,11 +161,12 @@ class Run:
 
 
 def command() -> str:
-    """The command line, with the JSON file's name alone."""
+    """The command line, with the names of files and folders alone."""
     words = sys.argv[1:]
-    if "--json" in words[:-1]:
-        place = words.index("--json") + 1
-        words = [*words[:place], Path(words[place]).name, *words[place + 1 :]]
+    for option in ("--json", "--backbone", "--data", "--out"):
+        if option in words[:-1]:
+            place = words.index(option) + 1
+            words = [*words[:place], Path(words[place]).name, *words[place + 1 :]]
     return " ".join(["python benchmarks/gpu.py", *words])
 
 
@@ -164,6 +179,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS), help="shapes of the step")
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=present, help="of the step")
+    parser.add_argument("--backbone", type=Path, help="training: folder of a language model")
+    parser.add_argument("--data", type=Path, help="training: folder of a prepared data set")
+    parser.add_argument("--out", type=Path, help="training: an empty folder for the runs")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="training: a setting of the arms"
+    )
     parser.add_argument("--quick", action="store_true", help="tiny sizes, on the CPU too: does it run at all?")
     return parser.parse_args()
 
@@ -188,6 +209,7 @@ def main() -> int:
         run.decoding()
         run.ranking()
         run.compiled()
+        run.training()
     finally:
         run.worker.close()
     print(render(run.result))

@@ -5,6 +5,7 @@ from typing import Any
 from measure import table
 
 Parts = dict[str, dict[str, Any]]
+SHOWN_CURVE = ("eval_ndcg@10", "eval_hit@10", "eval_reply/truncated", "reward/mean")
 
 
 def render(result: dict[str, Any]) -> str:
@@ -15,6 +16,7 @@ def render(result: dict[str, Any]) -> str:
     shown += [_correctness(of_kind(parts, "correctness")), _ceilings(of_kind(parts, "ceilings"))]
     shown += [_step(name, part) for name, part in of_kind(parts, "step").items()]
     shown += [_decode(of_kind(parts, "decode") | of_kind(parts, "compiled")), _ranking(of_kind(parts, "ranking"))]
+    shown += [_training(part) for part in of_kind(parts, "training").values()]
     shown += [f"{name}: {part['status']}" for name, part in parts.items() if part["status"] != "done"]
     return "\n\n".join(part for part in shown if part)
 
@@ -80,6 +82,16 @@ def _decode(parts: Parts) -> str:
     ]  # fmt: skip
     header = ["replies", "tokens/s", "without prefill", "ms a step", "of bandwidth", "same tokens", "first call s"]
     return table(header, rows) if rows else ""
+
+
+def _training(part: dict[str, Any]) -> str:
+    arms = [
+        [arm, str(line["step"]), *(f"{line[name]:.4f}" if name in line else "-" for name in SHOWN_CURVE)]
+        for arm, one in part["arms"].items() for line in one["curve"]
+    ]  # fmt: skip
+    rows = [[row["name"], *(f"{row[name]:.4f}" for name in ("hit@10", "ndcg@10"))] for row in part["metrics"]["rows"]]
+    curve = table(["arm", "updates", "NDCG@10", "Hit@10", "truncated", "reward"], arms)
+    return "\n\n".join([curve, table(["test rows", "Hit@10", "NDCG@10"], rows)])
 
 
 def _ranking(parts: Parts) -> str:

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from support import shelf
 from support.benchmark_sides import in_this_process
 
 ROOT = Path(__file__).parents[1]
@@ -64,6 +65,19 @@ def test_the_gpu_script_measures_every_part_without_a_gpu_and_says_so(benchmark_
     assert str(Path.cwd()) not in json.dumps(result)
     if result["accelerator"] is None:
         assert "No accelerator is present" in text
+
+
+def test_the_gpu_script_trains_and_evaluates_both_arms(benchmark_run, tmp_path):
+    data, backbone = tmp_path / "data", shelf.backbone_folder(tmp_path / "backbone")
+    shelf.dataset(data)
+    where = ["--backbone", str(backbone), "--data", str(data), "--out", str(tmp_path / "runs")]
+    result, text = benchmark_run("gpu", "--parts", "training", "--budget", "900", *where)
+    training = result["parts"]["training"]
+    assert training["status"] == "done", training
+    assert {arm: one["curve"][0]["step"] for arm, one in training["arms"].items()} == {"no-reasoning": 0, "full": 0}
+    assert all(one["updates"] >= 1 for one in training["arms"].values())
+    assert {"popularity", "no-reasoning", "r2ec"} <= {row["name"] for row in training["metrics"]["rows"]}
+    assert "test rows" in text and str(tmp_path) not in json.dumps(result)
 
 
 def test_the_gpu_script_skips_what_does_not_fit_into_its_budget_and_says_so(benchmark_run):

@@ -27,7 +27,7 @@ def in_this_process(monkeypatch, tmp_path, capsys):
     """Function of a script's name and options: the JSON that it wrote and the text that it printed."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     before = set(sys.modules)
-    for name in ("measure", "gpu_worker", "gpu_step", "recpo_step", "evaluate", "nearline"):
+    for name in ("measure", "gpu_worker", "gpu_step", "gpu_training", "recpo_step", "evaluate", "nearline"):
         monkeypatch.setattr(importlib.import_module(name), "start", start)
 
     def run(script, *options):

@@ -71,6 +71,9 @@ def collate(examples: list[Row]) -> dict[str, Any]:
 class StepTrainer(CheckpointedTrainer):
     """A Trainer whose training step runs forward and backward passes itself and reports named metrics."""
 
+    widest = 0
+    """Padded tokens of the largest forward pass with gradient so far."""
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(data_collator=collate, **kwargs)
         self._reports: dict[str, list[float]] = defaultdict(list)
@@ -195,6 +198,7 @@ class PolicyTrainer(StepTrainer, ABC):
             loss = self.checked(token_loss / len(rollouts) + extra / len(examples))
             self.accelerator.backward(loss / self.current_gradient_accumulation_steps)
             total += loss.detach()
+            self.widest = max(self.widest, part.prompts.ids.numel() + part.reply_ids.numel())
         self.end_update()
 
         # 4. Report what a person needs to trust the step.

@@ -27,7 +27,7 @@ from reckon.models.backbone import Backbone
 from reckon.models.rec_head import encode_items, encode_rows, length_batches, user_vectors
 from reckon.models.scoring import item_scores, seen_among
 
-CHUNK_TOKENS = 2048  # padded tokens of one chunk encoded with gradient
+CHUNK_TOKENS = 2048  # padded tokens of one chunk encoded with gradient, at least
 
 
 class ItemTerm:
@@ -59,11 +59,17 @@ class ItemTerm:
             self._correction = self._log_inclusion(len(examples))[self._columns]
         self._leaf = self._encode().requires_grad_()
 
-    def finish(self) -> None:
-        """Backpropagate the gradient collected on the rows through the encoder, chunk by chunk."""
+    def finish(self, widest: int = 0) -> None:
+        """Backpropagate the gradient collected on the rows through the encoder, chunk by chunk.
+
+        Args:
+            widest: padded tokens of the update's largest forward pass. On an accelerator, where small passes cost as
+                much time as larger ones, a chunk has as many.
+        """
         if self._leaf.grad is not None:
             prompts = self._prompts()
-            for batch in length_batches(prompts, CHUNK_TOKENS):
+            tokens = CHUNK_TOKENS if self._leaf.device.type == "cpu" else max(CHUNK_TOKENS, widest)
+            for batch in length_batches(prompts, tokens):
                 rows = encode_rows(self.backbone, [prompts[row] for row in batch])  # [b, D]
                 rows.backward(self._leaf.grad[batch])
         self._leaf = torch.empty(0)

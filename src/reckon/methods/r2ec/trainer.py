@@ -165,7 +165,7 @@ class RecPOTrainer(_R2ecTrainer, PolicyTrainer):
         return recpo.item_weight * losses.sum()
 
     def end_update(self) -> None:
-        self.item_term.finish()
+        self.item_term.finish(self.widest)
 
 
 class ItemTrainer(_R2ecTrainer):
@@ -186,11 +186,13 @@ class ItemTrainer(_R2ecTrainer):
         for start in range(0, len(examples), size):
             chosen = order[start : start + size]
             rows = [examples[row] for row in chosen]
-            hidden = backbone.last_hidden(backbone.pad([prompts[row] for row in chosen]))
+            batch = backbone.pad([prompts[row] for row in chosen])
+            hidden = backbone.last_hidden(batch)
             loss = self.checked(-self.item_term.target_logprobs(hidden, rows).sum() / len(examples))
             self.accelerator.backward(loss / self.current_gradient_accumulation_steps)
             total += loss.detach()
-        self.item_term.finish()
+            self.widest = max(self.widest, batch.ids.numel())
+        self.item_term.finish(self.widest)
         return total / self.current_gradient_accumulation_steps
 
     def sequences(self, examples: Sequence[Example]) -> list[list[int]]:
