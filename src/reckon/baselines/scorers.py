@@ -6,6 +6,7 @@ Entry point: `SCORERS`. D3's assistant is one of them.
 from reckon.baselines.baseline import Baseline
 from reckon.baselines.classical.content import TfidfNeighbours
 from reckon.baselines.classical.ease import EASE
+from reckon.baselines.classical.encoded import EncoderNeighbours
 from reckon.baselines.classical.factors import ALS, BPR
 from reckon.baselines.classical.hybrid import Hybrid
 from reckon.baselines.classical.neighbours import ItemKNN
@@ -25,6 +26,7 @@ SCORERS: dict[str, type[Baseline]] = {
         ALS,
         BPR,
         TfidfNeighbours,
+        EncoderNeighbours,
         Hybrid,
         SASRec,
         BERT4Rec,

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from reckon.baselines.baseline import Baseline, Fitting, validation_rows
 from reckon.baselines.classical.content import TfidfConfig, TfidfNeighbours, has_text
+from reckon.baselines.classical.encoded import EncoderConfig, EncoderNeighbours
 from reckon.baselines.classical.interactions import (
     check_decay,
     history_weights,
@@ -39,6 +40,9 @@ ROWS_AT_ONCE = 512
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HybridConfig:
     """Settings of `hybrid`. The three weights are not among them: fitting chooses them on validation rows."""
+
+    encoder: str = ""
+    """Content score: a sentence encoder as of `sentence-encoder`; empty: TF-IDF."""
 
     content_decay: float = 0.3
     """Content score: weight of a history event relative to the next newer one, in (0, 1]."""
@@ -75,8 +79,8 @@ class HybridConfig:
 
 
 class Hybrid(Baseline):
-    """Weighted sum of three scores: TF-IDF cosine with the history, co-occurrence with the history, log(1 + training
-    count).
+    """Weighted sum of three scores: cosine of item text with the history's, by TF-IDF or a sentence encoder;
+    co-occurrence with the history; log(1 + training count).
 
     Each score is standardised over the catalog per history (mean 0, standard deviation 1; an all-equal score is 0), so
     that a weight has the same effect for every history. Co-occurrence is directed: items that came soon after an item
@@ -100,7 +104,7 @@ class Hybrid(Baseline):
         self,
         catalog: Catalog,
         config: HybridConfig,
-        content: TfidfNeighbours | None,
+        content: TfidfNeighbours | EncoderNeighbours | None,
         follows: sp.csr_matrix,
         popularity: Tensor,
         weights: Tensor,
@@ -114,10 +118,11 @@ class Hybrid(Baseline):
 
     @classmethod
     def learn(cls, dataset: Dataset, config: HybridConfig, fitting: Fitting) -> Self:
-        catalog, content = dataset.catalog, None
+        catalog = dataset.catalog
+        content: TfidfNeighbours | EncoderNeighbours | None = None
         if has_text(catalog):
-            words = TfidfConfig(item_words=config.item_words, decay=config.content_decay)
-            content = TfidfNeighbours.fit(dataset, words, exclude_seen=fitting.exclude_seen)
+            kind, settings = content_of(config)
+            content = kind.fit(dataset, settings, exclude_seen=fitting.exclude_seen)
         pairs = co_occurrence(
             training_sequences(dataset), len(catalog), backward=config.backward, decay=config.pair_decay
         )
@@ -180,11 +185,19 @@ class Hybrid(Baseline):
     @classmethod
     def from_tensors(cls, catalog: Catalog, config: Any, exclude_seen: bool, tensors: dict[str, Tensor]) -> Self:
         content = None
-        if "vectors.values" in tensors:
-            words = TfidfConfig(item_words=config.item_words, decay=config.content_decay)
-            content = TfidfNeighbours.from_tensors(catalog, words, exclude_seen, tensors)
+        if any(name.startswith("vectors") for name in tensors):
+            kind, settings = content_of(config)
+            content = kind.from_tensors(catalog, settings, exclude_seen, tensors)
         follows = sparse_matrix("follows", tensors)
         return cls(catalog, config, content, follows, tensors["popularity"], tensors["weights"], exclude_seen)
+
+
+def content_of(config: HybridConfig) -> tuple[type[TfidfNeighbours] | type[EncoderNeighbours], Any]:
+    """Class and settings of the content part."""
+    words, decay = config.item_words, config.content_decay
+    if config.encoder:
+        return EncoderNeighbours, EncoderConfig(encoder=config.encoder, item_words=words, decay=decay)
+    return TfidfNeighbours, TfidfConfig(item_words=words, decay=decay)
 
 
 def dampened(pairs: sp.csr_matrix, counts: IntArray, power: float) -> sp.csr_matrix:
