@@ -164,7 +164,11 @@ class Baseline(ABC):
     def listed(self, histories: Sequence[IntArray], k: int, exclude_seen: bool) -> list[Recommendation]:
         """`recommend` with checked arguments."""
         answers = []
-        for _, scores in self._score_blocks(histories, histories if exclude_seen else None):
+        for _, scores in self._score_blocks(
+            len(histories),
+            lambda rows: self.scores(histories[rows.start : rows.stop]),
+            histories if exclude_seen else None,
+        ):
             items, values = block_top_k(scores, k)
             for indices, row_values in zip(items.tolist(), values.tolist(), strict=True):
                 kept = [index for index in indices if index >= 0]  # -1 fills the end of a short list
@@ -184,24 +188,27 @@ class Baseline(ABC):
             on_batch: called after each batch with its number of rows.
         """
         result, k = RankedExamples.empty(len(examples), k), min(k, len(self.catalog))
-        histories = [examples.history(row) for row in range(len(examples))]
         seen = [examples.seen(row) for row in range(len(examples))] if self.exclude_seen else None
         targets = torch.from_numpy(examples.targets.astype(np.int64))
-        for rows, scores in self._score_blocks(histories, seen):
+        for rows, scores in self._score_blocks(len(examples), lambda rows: self.row_scores(examples, rows), seen):
             result.ranks[rows] = block_ranks(scores, targets[rows]).numpy()
             result.put_items(rows, block_top_k(scores, k)[0].numpy())
             if on_batch is not None:
                 on_batch(len(scores))
         return result
 
+    def row_scores(self, examples: Examples, rows: range) -> Tensor:
+        """[n, I] `scores` of some rows of a split; for baselines that read more of a row than its items."""
+        return self.scores([examples.history(row) for row in rows])
+
     def _score_blocks(
-        self, histories: Sequence[IntArray], exclude: Sequence[IntArray] | None
+        self, count: int, score: Callable[[range], Tensor], exclude: Sequence[IntArray] | None
     ) -> Iterator[tuple[slice, Tensor]]:
         """Blocks of rows with their scores [n, I], excluded items at -inf; memory is bounded by the block."""
         size = max(1, min(ROWS_AT_ONCE, SCORES_AT_ONCE // max(1, len(self.catalog))))
-        for start in range(0, len(histories), size):
-            rows = slice(start, min(start + size, len(histories)))
-            scores = self.scores(histories[rows])
+        for start in range(0, count, size):
+            rows = slice(start, min(start + size, count))
+            scores = score(range(rows.start, rows.stop))
             if bool(scores.isnan().any()):
                 raise DataError(f"scores of {self.NAME}", "hold NaN: training has diverged", "lower its learning rate")
             for row, hidden in enumerate(exclude[rows] if exclude is not None else ()):

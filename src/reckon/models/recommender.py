@@ -1,6 +1,6 @@
 """What every recommender answers, methods and baselines alike."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,6 +23,8 @@ class Recommendation:
     """What the model wrote before it recommended; None for methods that do not reason."""
     truncated: bool = False
     """True when the reasoning ran out of budget and the marker had to be appended."""
+    shares: Mapping[str, list[float]] | None = None
+    """What each member of a fusion gave to each score; they add up to `scores`. None for all others."""
 
 
 class Recommender(Protocol):

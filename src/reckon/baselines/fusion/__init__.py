@@ -1,0 +1,1 @@
+"""Fusion of several recommenders: members, weights, the baseline. Entry point: `fusion.Fusion`."""

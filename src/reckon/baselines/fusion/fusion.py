@@ -1,0 +1,147 @@
+"""Fusion: one list from several recommenders, with weights chosen on validation rows.
+
+Entry point: `Fusion`, the baseline `fusion`. Its members are other baselines and finished runs of methods that reason,
+so a user gets the best list whether reasoning helps or not. Each recommendation says what every member gave.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reckon.baselines.baseline import Baseline, Fitting, validation_rows
+from reckon.baselines.classical.hybrid import standardised
+from reckon.baselines.fusion.members import Member, check_names, new_members, save_members, stored
+from reckon.baselines.fusion.weights import Candidates, best_weights, length_group, weights_by_length
+from reckon.data import Catalog, Dataset, Examples
+from reckon.data.examples import IntArray
+from reckon.errors import ConfigError
+from reckon.models.recommender import Recommendation
+
+MOST_MEMBERS = 5
+ROWS_AT_ONCE = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FusionConfig:
+    """Settings of `fusion`. The weights are not among them: fitting chooses them on validation rows."""
+
+    members: tuple[str, ...] = ("tfidf", "item-knn", "popularity")
+    """2 to 5 recommenders: baselines by name, and folders of finished runs that rank; `direct:` before a folder: the
+    run's weights without reasoning."""
+
+    settings: tuple[str, ...] = ()
+    """Settings of baselines among the members, such as `sasrec.width=128`."""
+
+    by_length: bool = True
+    """Whether short, middle and long histories (at most 2, at most 5, more events) may have weights of their own."""
+
+    validation_rows: int = 5_000
+    """Most validation rows that choose the weights, drawn once, > 0."""
+
+    def __post_init__(self) -> None:
+        if not 2 <= len(self.members) <= MOST_MEMBERS or len(set(self.members)) < len(self.members):
+            fix = "name each member once"
+            raise ConfigError("members", list(self.members), f"must be 2 to {MOST_MEMBERS} recommenders", fix)
+        if self.validation_rows < 1:
+            raise ConfigError("validation_rows", self.validation_rows, "nothing to choose weights on", "use 1 or more")
+
+
+class Fusion(Baseline):
+    """Weighted sum of its members' scores, each standardised over the catalog per history (mean 0, deviation 1).
+
+    The weights have the highest NDCG@10 on validation rows that coordinate ascent finds; lengths of history have their
+    own where these hold on rows that did not choose them. Members that stop their training by validation rows see the
+    same rows.
+
+    Source: ours; CombSUM with weights in Fox, Shaw, "Combination of multiple searches" (1994).
+    """
+
+    NAME = "fusion"
+    CONFIG = FusionConfig
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        config: FusionConfig,
+        members: Sequence[Member],
+        weights: Tensor,
+        exclude_seen: bool = True,
+    ) -> None:
+        super().__init__(catalog, config, exclude_seen)
+        self.members = members
+        self.weights = weights  # [L, M] by length of history and member
+
+    @classmethod
+    def learn(cls, dataset: Dataset, config: FusionConfig, fitting: Fitting) -> Self:
+        check_names(config.members)
+        members = new_members(config.members, config.settings, dataset, fitting)
+        fitted = cls(dataset.catalog, config, members, torch.ones(1, len(members)), fitting.exclude_seen)
+        fitted.weights = fitted.chosen_weights(validation_rows(dataset, config.validation_rows, fitting.seed))
+        return fitted
+
+    def chosen_weights(self, valid: Examples) -> Tensor:
+        """[L, M] weights by these rows; all lengths have the same where none has its own."""
+        blocks = []
+        targets = torch.from_numpy(valid.targets.astype(np.int64))
+        for start in range(0, len(valid), ROWS_AT_ONCE):
+            rows = range(start, min(start + ROWS_AT_ONCE, len(valid)))
+            parts = torch.stack([standardised(member.of_rows(valid, rows)) for member in self.members])
+            seen = [valid.seen(row) for row in rows] if self.exclude_seen else None
+            blocks.append(Candidates.of_block(parts, targets[rows.start : rows.stop], seen))
+        candidates = Candidates.joined(blocks)
+        overall = best_weights(candidates)
+        if not self.config.by_length:
+            return overall[None]
+        return weights_by_length(candidates, _lengths([valid.history(row) for row in range(len(valid))]), overall)
+
+    def shares(self, parts: Tensor, histories: Sequence[IntArray]) -> Tensor:
+        """[M, n, I] what each member adds to each score, from its own scores of that shape."""
+        group = length_group(_lengths(histories)) if len(self.weights) > 1 else torch.zeros(len(histories)).long()
+        return torch.stack([standardised(part) for part in parts]) * self.weights[group].T[..., None]
+
+    def scores(self, histories: Sequence[IntArray]) -> Tensor:
+        return self.shares(torch.stack([one.of_histories(histories) for one in self.members]), histories).sum(dim=0)
+
+    def row_scores(self, examples: Examples, rows: range) -> Tensor:
+        parts = torch.stack([member.of_rows(examples, rows) for member in self.members])
+        return self.shares(parts, [examples.history(row) for row in rows]).sum(dim=0)
+
+    def listed(self, histories: Sequence[IntArray], k: int, exclude_seen: bool) -> list[Recommendation]:
+        """See `Baseline.listed`; every list says what each member gave."""
+        lists = super().listed(histories, k, exclude_seen)
+        answers = []
+        for history, answer in zip(histories, lists, strict=True):
+            shares = self.shares(torch.stack([one.of_histories([history]) for one in self.members]), [history])[:, 0]
+            given = {one.name: shares[place, answer.items].tolist() for place, one in enumerate(self.members)}
+            answers.append(replace(answer, shares=given))
+        return answers
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {"weights": self.weights}
+
+    def save_parts(self, folder: Path) -> None:
+        save_members(self.members, folder)
+
+    @classmethod
+    def load_parts(cls, folder: Path, catalog: Catalog, config: Any) -> dict[str, Any]:
+        return {"members": stored(folder, catalog)}
+
+    @classmethod
+    def from_tensors(
+        cls,
+        catalog: Catalog,
+        config: Any,
+        exclude_seen: bool,
+        tensors: dict[str, Tensor],
+        members: Sequence[Member] = (),
+    ) -> Self:
+        return cls(catalog, config, members, tensors["weights"], exclude_seen)
+
+
+def _lengths(histories: Sequence[IntArray]) -> Tensor:
+    return torch.tensor([len(history) for history in histories])
