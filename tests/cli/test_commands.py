@@ -160,7 +160,6 @@ def test_evaluate_a_run_that_predicts_ratings(evaluated, trained):
     [
         ("reczero", ["-k", "3"], "predicts ratings"),
         ("reczero", ["--rows", "5"], "predicts ratings"),
-        ("r2ec", ["--samples", "8"], "ranks items"),
     ],
 )
 def test_evaluate_refuses_the_other_tasks_options_in_one_line(trained, method, option, why):

@@ -34,7 +34,7 @@ def evaluate(
     ] = None,
     samples: Annotated[
         int | None,
-        typer.Option(min=2, help="Ratings: show the mean of so many sampled replies beside the most likely one."),
+        typer.Option(min=2, help="Show the mean of so many sampled replies beside the most likely one."),
     ] = None,
     beside: Annotated[
         list[Path] | None,
@@ -59,8 +59,6 @@ def evaluate(
     if task_of(run) == "rating":
         refuse_option("--k", k, f"{run} predicts ratings, which have no cut-off")
         refuse_option("--rows", rows, f"{run} predicts ratings; they are evaluated on all rows")
-    else:
-        refuse_option("--samples", samples, f"{run} ranks items; only ratings have a mean")
     folder = folder_of(run, split.value) if out is None else out
     with folder_lock(folder):
         evaluation = evaluate_run(

@@ -29,15 +29,16 @@ def evaluate(
     """Evaluate a finished run on the rows of a split, beside baselines and other runs.
 
     The other rows of a ranking evaluation are popularity, each run of `beside` and, if the run reasons, its weights
-    without reasoning. The other rows of a rating evaluation are the rating baselines and each run of `beside`; with
-    `samples` > 1, each run has a second row for the mean of sampled replies.
+    without reasoning. The other rows of a rating evaluation are the rating baselines and each run of `beside`. With
+    `samples` > 1, each run that reasons has a second row for the mean of sampled replies: of their scores, or of their
+    ratings.
 
     Args:
         run: run directory of `reckon train`.
         split: `test` or `valid`.
         ks: cut-offs K, for a run that ranks.
         most_rows: a fixed random sample of so many rows, for a run that ranks; None: all rows.
-        samples: replies per row, for a run that predicts ratings; 1 is the greedy reply.
+        samples: replies per row; 1 is the greedy reply.
         batch_size: prompts per batch.
         beside: further finished runs on the same data.
         data: the dataset directory, if it has moved since training.
@@ -66,6 +67,7 @@ def evaluate(
         split=split,
         ks=ks,
         most_rows=most_rows,
+        samples=samples,
         batch_size=batch_size,
         beside=beside,
         data=data,

@@ -6,10 +6,10 @@ reasonings), how items become rows of the item table (`encode`), and further par
 Evaluation, reports and `reckon recommend` use ranking methods only through this class.
 """
 
+import copy
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,11 +20,12 @@ from torch import Tensor
 
 from reckon.checksums import checking, checksummed
 from reckon.config import save_config
-from reckon.data import Catalog, Dataset, Event, Example, Examples
+from reckon.data import Catalog, Dataset, Example, Examples
 from reckon.data.dataset import as_table
 from reckon.data.examples import IntArray
-from reckon.errors import DataError
+from reckon.errors import ConfigError, DataError
 from reckon.files import write_text
+from reckon.methods.given_histories import History, example_of_history, in_catalog
 from reckon.methods.reading import Reading
 from reckon.models.backbone import Backbone
 from reckon.models.item_table import ItemTable
@@ -38,12 +39,14 @@ from reckon.prompts.style import PromptConfig
 from reckon.runs.read import CONFIG_FILE, MODEL_CHECKSUMS, MODEL_FOLDER
 from reckon.runs.saved_catalog import ITEMS_FILE, TABLE_FILE, save_items
 
-History = IntArray | Sequence[int] | Sequence[Event]
 READERS_AT_ONCE = 64  # prompts per inference batch
 
 
 class RankingModel(ABC):
     """A recommender that reads a history, may write a reasoning, and ranks the catalog."""
+
+    samples = 1
+    """Sampled replies whose scores are averaged for every history; 1: the greedy reply."""
 
     METHOD: str
     """Name in `reckon.methods.registry`; a saved model has a file of this name with the ending `.json`."""
@@ -67,6 +70,10 @@ class RankingModel(ABC):
     @abstractmethod
     def reading(self, examples: Sequence[Example], on_token: Callable[[Tensor], None] | None = None) -> Reading:
         """Read histories with greedy reasoning; `on_token` as in `SharedPrefixEngine.sample`."""
+
+    @abstractmethod
+    def sampled_readings(self, examples: Sequence[Example], samples: int, generator: torch.Generator) -> list[Reading]:
+        """`samples` readings of the same histories, each with its own drawn replies; for models that reason."""
 
     @abstractmethod
     def turns(self, example: Example, titles: Titles) -> list[Message]:
@@ -189,7 +196,7 @@ class RankingModel(ABC):
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
             batch = [examples[int(row)] for row in rows]
-            read = self.reading(batch)
+            read = self.averaged_reading(batch)
             targets = torch.tensor([example.target for example in batch])
             ranks, items = ranks_and_top_k(
                 read.queries, self.table.vectors, targets, k, bias=self.bias, exclude=self.seen(batch)
@@ -207,6 +214,26 @@ class RankingModel(ABC):
             if on_batch is not None:
                 on_batch(len(batch))
         return result
+
+    def averaging(self, samples: int) -> Self:
+        """The same model, whose `ranks` average the scores of so many sampled replies to each history.
+
+        Raises:
+            ConfigError: it writes no replies, or there are fewer than 2.
+        """
+        if samples < 2 or not self.reasons:
+            rule = "a mean needs 2 or more sampled replies, of a model that reasons"
+            raise ConfigError("samples", samples, rule, "leave it out")
+        twin = copy.copy(self)
+        twin.samples = samples
+        return twin
+
+    def averaged_reading(self, examples: Sequence[Example]) -> Reading:
+        """The greedy `reading`, or the mean of `samples` sampled ones; the draws follow from the run's seed."""
+        if self.samples == 1:
+            return self.reading(examples)
+        generator = torch.Generator(device=self.backbone.device).manual_seed(self.config.seed)
+        return Reading.mean(self.sampled_readings(examples, self.samples, generator))
 
     def recommend(
         self, histories: Sequence[History], k: int = 10, exclude_seen: bool | None = None
@@ -272,28 +299,8 @@ class RankingModel(ABC):
         ]
 
     def example_of(self, history: History, now: int | None = None) -> Example:
-        """An example from a history, oldest first, without a target.
-
-        Args:
-            history: item indices, or `Event`s, whose times and ratings are shown in the prompt as in training.
-            now: present time in seconds since 1970, the reference of "3 days ago"; default: the latest time of the
-                history.
-
-        Raises:
-            DataError: an item index is not of this catalog.
-        """
-        events = [event if isinstance(event, Event) else Event(int(event), None, None) for event in history]
-        for event in events:
-            if not 0 <= event.item_index < len(self.catalog):
-                raise DataError(
-                    f"history item {event.item_index}",
-                    f"is not an item index (0 .. {len(self.catalog) - 1})",
-                    "use Catalog.index to turn an item id into its index",
-                )
-        if now is None:
-            now = max((event.time for event in events if event.time is not None), default=None)
-        seen = np.array([event.item_index for event in events], dtype=np.int64)
-        return Example("", tuple(events[-self.prompt.window :]), -1, now, seen)
+        """An example from a history without a target; see `reckon.methods.given_histories.example_of_history`."""
+        return example_of_history(history, self.catalog, self.prompt.window, now)
 
     def example_of_user(self, dataset: Dataset, user_id: str) -> Example:
         """An example with a data set user's whole history, in item indices of this model's catalog.
@@ -301,14 +308,7 @@ class RankingModel(ABC):
         Raises:
             DataError: there is no such user, or an item of the history is not in the model's catalog.
         """
-        example = dataset.latest(user_id, self.prompt.window)
-        if dataset.catalog.ids == self.catalog.ids:
-            return example
-        ids = dataset.catalog.ids
-        events = tuple(
-            replace(event, item_index=self.catalog.index(ids[event.item_index])) for event in example.history
-        )
-        return replace(example, history=events, earlier=self.catalog.indices([ids[item] for item in example.seen]))
+        return in_catalog(dataset.latest(user_id, self.prompt.window), dataset.catalog, self.catalog)
 
     # -- changes of the catalog --------------------------------------------------------------------------------------
 

@@ -4,8 +4,9 @@ Entry point: `Reading`, which `RankingModel.reading` returns.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from reckon.prompts.histories import FittedHistory
@@ -26,6 +27,20 @@ class Reading:
     """True where the reply parsed; None for methods whose replies need no parsing."""
     prompts: Sequence[FittedHistory] = ()
     """Prompts; empty where the language model read none."""
+
+    @classmethod
+    def mean(cls, readings: Sequence["Reading"]) -> "Reading":
+        """Several readings of the same histories as one: the mean of their user vectors, so every item's score is the
+        mean of its scores; the first one's reasonings, the tokens of all, and a truncated or unparsed reply of any."""
+        first = readings[0]
+        parsed = [one.parsed for one in readings if one.parsed is not None]
+        return replace(
+            first,
+            queries=torch.stack([one.queries for one in readings]).mean(dim=0),
+            truncated=[any(row) for row in zip(*(one.truncated for one in readings), strict=True)],
+            lengths=[sum(row) for row in zip(*(one.lengths for one in readings), strict=True)],
+            parsed=[all(row) for row in zip(*parsed, strict=True)] if parsed else None,
+        )
 
     @classmethod
     def silent(cls, queries: Tensor, prompts: Sequence[FittedHistory] = ()) -> "Reading":

@@ -41,6 +41,14 @@ def test_any_cut_off_is_accepted(runs):
         evaluate(runs[0], ks=())
 
 
+def test_sampled_replies_have_a_row_of_their_own_before_each_run_that_reasons(runs):
+    names = [result.name for result in evaluate(runs[0], beside=[runs[1]], samples=3).results]
+    left_out, mean = "r2ec, reasoning left out", "r2ec, mean of 3 replies"
+    assert names == ["popularity", "no-reasoning", left_out, mean, "r2ec"]
+    with pytest.raises(ConfigError, match="samples"):
+        evaluate(runs[0], samples=0)
+
+
 def test_fewer_rows_are_the_same_sample_for_every_run(runs):
     whole, part = (evaluate(runs[0], beside=[runs[1]], most_rows=most) for most in (None, 5))
     chosen = [whole.main.user_ids.tolist().index(user) for user in part.main.user_ids]

@@ -85,6 +85,7 @@ def evaluate_ranking(
     split: Split = "test",
     ks: Sequence[int] = CUTOFFS,
     most_rows: int | None = None,
+    samples: int = 1,
     batch_size: int = 64,
     beside: Sequence[str | Path] = (),
     data: str | Path | None = None,
@@ -92,6 +93,8 @@ def evaluate_ranking(
     without_reasoning: bool = True,
 ) -> Evaluation:
     """As `reckon.evaluation.run.evaluate`; `without_reasoning` adds a row of the run's weights without reasoning."""
+    if samples < 1:
+        raise ConfigError("samples", samples, "nothing would be read", "use 1 for the greedy reply, or e.g. 8")
     started = time.perf_counter()
     if not ks:
         raise ConfigError("ks", [], "metrics need a cut-off", "give 5, 10 or 20, say")
@@ -101,7 +104,7 @@ def evaluate_ranking(
     popularity = Popularity.fit(dataset, exclude_seen=main.exclude_seen).ranks(examples, widest)
     results = [result_of("popularity", popularity, examples, dataset.catalog)]
     findings = {"data": guards.data_findings(dataset, examples, exclude_seen=main.exclude_seen)}
-    for name, model in _models(runs, without_reasoning):
+    for name, model in _models(runs, without_reasoning, samples):
         if model.exclude_seen != main.exclude_seen:
             problem = f"has another exclude_seen than {run}"
             raise CheckpointError(runs.named[name], problem, "compare runs of the same exclude_seen")
@@ -118,6 +121,7 @@ def evaluate_ranking(
     }
     options = [part for k in ks for part in ("--k", str(k))]
     options += [] if most_rows is None else ["--rows", str(most_rows)]
+    options += [] if samples == 1 else ["--samples", str(samples)]
     return Evaluation(
         results=results,
         pairs=pairs,
@@ -142,11 +146,14 @@ def rows_of(dataset: Dataset, model: RankingModel, split: Split, most: int | Non
     return examples if most is None else examples.sample(most, SAMPLE_SEED)
 
 
-def _models(runs: Runs[RankingModel], without_reasoning: bool) -> Iterator[tuple[str, RankingModel]]:
-    """The other runs' models, the run's weights without reasoning, then the run's model, each with its name."""
+def _models(runs: Runs[RankingModel], without_reasoning: bool, samples: int) -> Iterator[tuple[str, RankingModel]]:
+    """The other runs' models, the run's weights without reasoning, then the run's model, each with its name; before a
+    model that reasons, the same with the mean of several sampled replies."""
     for name, model in runs.models():
         if without_reasoning and model is runs.model and (plain := model.without_reasoning()) is not None:
             yield f"{name}, reasoning left out", plain
+        if samples > 1 and model.reasons:
+            yield f"{name}, mean of {samples} replies", model.averaging(samples)
         yield name, model
 
 

@@ -163,6 +163,18 @@ class R2ecModel(RankingModel):
             prompts=prompts,
         )
 
+    def sampled_readings(self, examples: Sequence[Example], samples: int, generator: torch.Generator) -> list[Reading]:
+        prompts = [self.fitted(example) for example in examples]
+        rollouts = self.engine.sample(
+            [prompt.ids for prompt in prompts], self.config.rollout, num_generations=samples, generator=generator
+        )
+        queries = self.queries(rollouts.hidden)
+        texts: list[str | None] = [*self.reasonings(rollouts)]
+        cut = rollouts.truncated.tolist()
+        lengths = rollouts.sampled.sum(dim=1).tolist()
+        shares = [slice(one, None, samples) for one in range(samples)]  # rows i*G .. (i+1)*G - 1 follow prompt i
+        return [Reading(queries[own], texts[own], cut[own], lengths[own], prompts=prompts) for own in shares]
+
     def written(self, examples: Sequence[Example]) -> list[str]:
         _, rollouts = self.read(examples)
         assert rollouts is not None, "only a model that reasons writes"

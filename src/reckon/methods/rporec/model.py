@@ -132,6 +132,12 @@ class RPORecModel(RankingModel):
         replies = self._reason([prompt.ids for prompt in prompts], on_token=on_token)
         return replace(self.reading_of(examples, replies), prompts=prompts)
 
+    def sampled_readings(self, examples: Sequence[Example], samples: int, generator: torch.Generator) -> list[Reading]:
+        prompts = [self.prompt_ids(example) for example in examples]
+        rollouts = self.engine.sample(prompts, self.config.rollout, num_generations=samples, generator=generator)
+        replies = self.replies(rollouts)
+        return [self.reading_of(examples, replies[one::samples]) for one in range(samples)]
+
     def written(self, examples: Sequence[Example]) -> list[str]:
         return [reply.text for reply in self.reason(examples)]
 
