@@ -40,8 +40,9 @@ $(REAL)/model/config.json: | $(VENV)/real.stamp
 $(REAL)/data/dataset.json: | $(VENV)/real.stamp
 	$(BIN)/reckon data prepare $(DATA) $(REAL)/data
 
+# With bytecode written: the workers of the tests, and the processes that the tests start, import the same files.
 test: $(VENV)/dev.stamp  ## run the tests
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: $(VENV)/dev.stamp  ## ruff and mypy
 	$(BIN)/ruff check .

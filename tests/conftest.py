@@ -1,9 +1,12 @@
 """Set before any test imports torch: few threads per worker, no network, no deadlines, the same results everywhere."""
 
+import functools
 import gc
 import os
 from pathlib import Path
 
+import pytest
+import typer.main
 from hypothesis import HealthCheck, settings
 
 HERE = Path(__file__).parent
@@ -50,3 +53,11 @@ def pytest_collection_finish():
     """What was imported stays until the end: a collection of garbage, as after every training, need not look at it."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_command_line():
+    """The command line is put together once: for most commands that takes longer than what they do here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("typer.testing._get_command", functools.cache(typer.main.get_command))
+        yield

@@ -100,6 +100,9 @@ def check_target(out: Path, *, overwrite: bool) -> None:
     """Refuse a target that would lose something. Called early, so that nobody waits an hour for this."""
     if out.exists() and not out.is_dir():
         raise DataError(str(out), "is no directory", "name a directory that does not exist yet")
+    above = next(parent for parent in out.parents if parent.exists())
+    if not above.is_dir():
+        raise DataError(str(above), "is no directory", "choose another path")
     if not out.is_dir() or not any(out.iterdir()):
         return
     if not overwrite:

@@ -25,7 +25,7 @@ RECOMMENDERS = [*RANKING_BASELINES, *METHODS]
 HISTORIES = [[0, 1, 2], [5], [3, 7, 7], [11, 2, 4, 6, 8]]
 MORE = 10**6  # items than any catalog here has
 TINY = {  # settings of baselines whose own would train for more than a second here
-    **{baseline.NAME: baseline.CONFIG(epochs=1) for baseline in SequenceBaseline.__subclasses__()},
+    **{baseline.NAME: baseline.CONFIG(epochs=1, width=16) for baseline in SequenceBaseline.__subclasses__()},
     "tiger": TIGER_SETTINGS,
     "bigrec": bigrec.BIGRecConfig(**WRITER),
     "d3": d3.D3Config(**WRITER, assistant="popularity"),
@@ -146,9 +146,9 @@ def test_ranks_agree_with_lists(recommender, data):
 
 
 @pytest.mark.parametrize("name", RANKING_BASELINES)
-def test_the_same_seed_gives_the_same_baseline(name, data):
-    first, second = (RANKING_BASELINES[name].fit(data, TINY.get(name), seed=3) for _ in range(2))
-    assert first.recommend(HISTORIES, 5) == second.recommend(HISTORIES, 5)
+def test_the_same_seed_gives_the_same_baseline(name, recommender_of, data, tmp_path):
+    again = fresh(name, data, tmp_path)
+    assert again.recommend(HISTORIES, 5) == recommender_of(name).recommend(HISTORIES, 5)
 
 
 @pytest.mark.parametrize("name", RANKING_BASELINES)

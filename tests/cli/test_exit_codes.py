@@ -28,7 +28,8 @@ def leaves(group, path=()):
     return [leaf for name, command in group.commands.items() for leaf in leaves(command, (*path, name))]
 
 
-COMMANDS = leaves(typer.main.get_command(app))
+GROUP = typer.main.get_command(app)
+COMMANDS = leaves(GROUP)
 
 
 def refused(words):
@@ -84,12 +85,10 @@ def test_every_command_ends_with_the_code_of_what_ended_it(path, command, end, t
         if raised is not None:
             raise raised
 
-    group = typer.main.get_command(app)
-    leaf = dict(leaves(group))[path]
-    monkeypatch.setattr(leaf, "callback", callback)
-    for parameter in leaf.params:  # whatever they are, they were right
-        parameter.required = False
-    monkeypatch.setattr("typer.testing._get_command", lambda _: group)
+    monkeypatch.setattr(command, "callback", callback)
+    for parameter in command.params:  # whatever they are, they were right
+        monkeypatch.setattr(parameter, "required", False)
+    monkeypatch.setattr("typer.testing._get_command", lambda _: GROUP)
     token = _asked.set(asked)
     result = runner.invoke(app, list(path))
     _asked.reset(token)

@@ -75,9 +75,12 @@ class Probe:
             [output.last_hidden_state[:, -REPLY_LENGTH - 1 :] for output in self.outputs]
         )  # [N, 1 + T, D] from the prompt's last token on
 
-    def difference(self, prefix: Prefix, *, generating: bool) -> float:
-        """Mean over tokens of how far the states lie from the expected ones, relative to their size."""
-        states, last = prefix.read_prompts(self.prompts)
+    def difference(self, prefix: Prefix, read: tuple[Any, Tensor], *, generating: bool) -> float:
+        """Mean over tokens of how far the states lie from the expected ones, relative to their size.
+
+        `read` is what `prefix` has read of the prompts.
+        """
+        states, last = read
         reader = states.reader(GROUP, REPLY_LENGTH if generating else None)
         parts = self.replies.split(1 if generating else REPLY_LENGTH, dim=1)
         replies = [prefix.read_replies(part, reader) for part in parts]
@@ -116,10 +119,10 @@ def choose_prefix(causal_lm: PreTrainedModel, decoder: torch.nn.Module, vocabula
         return shared
     causal_lm.set_attn_implementation(own)
     repeated = RepeatedPrefix(decoder)
-    wrong = _problem(lambda: _agrees(repeated, probe, generating=False))
+    wrong = _problem(lambda: _agrees(repeated, probe, repeated.read_prompts(probe.prompts), generating=False))
     if wrong is not None:
         raise _refused(causal_lm, f"does not read from left to right ({wrong})")
-    uncached = _problem(lambda: _agrees(repeated, probe, generating=True))
+    uncached = _problem(lambda: _agrees(repeated, probe, repeated.read_prompts(probe.prompts), generating=True))
     repeated.cached = uncached is None
     slow = "" if repeated.cached else f", and without a cache ({uncached})"
     log.warning(
@@ -142,10 +145,10 @@ def _shares(causal_lm: PreTrainedModel, shared: SharedPrefix, probe: Probe) -> N
     layers = cache.layers if isinstance(cache, DynamicCache) else []
     if not layers or any(type(layer) not in KEYS_AND_VALUES for layer in layers):
         raise UnsharedAttention("it keeps more than keys and values")
-    states, _ = shared.read_prompts(probe.prompts)
-    _check_layers(states, layers, config)
+    read = shared.read_prompts(probe.prompts)
+    _check_layers(read[0], layers, config)
     for generating in (False, True):
-        _agrees(shared, probe, generating=generating)
+        _agrees(shared, probe, read, generating=generating)
 
 
 def _check_layers(states: PrefixStates, layers: list[Any], config: Any) -> None:
@@ -159,8 +162,8 @@ def _check_layers(states: PrefixStates, layers: list[Any], config: Any) -> None:
             raise UnsharedAttention(f"layer {number} does not name its window")
 
 
-def _agrees(prefix: Prefix, probe: Probe, *, generating: bool) -> None:
-    difference = probe.difference(prefix, generating=generating)
+def _agrees(prefix: Prefix, probe: Probe, read: tuple[Any, Tensor], *, generating: bool) -> None:
+    difference = probe.difference(prefix, read, generating=generating)
     if not difference <= probe.tolerance:  # NaN is a difference too
         raise UnsharedAttention(f"hidden states differ by {difference:.2g} of their size")
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.floating]
 PANEL_WIDTH, PANEL_HEIGHT = 380, 240  # SVG units
+PAD = 3  # SVG units around what is drawn
 POINTS_PER_INCH = 72
 SERIES = 8  # colours of the page; more methods than that share them
 # Colours as matplotlib writes them, and what the page calls them. The values are never seen.
@@ -243,17 +244,27 @@ def panel(title: str, height: float = PANEL_HEIGHT) -> Iterator[tuple["Figure", 
     # Salted with the title: ids of two charts on one page differ, yet the same results give the same bytes.
     style: Any = STYLE | {"svg.hashsalt": title}
     with matplotlib.rc_context(style):
-        figure = Figure(figsize=(PANEL_WIDTH / POINTS_PER_INCH, height / POINTS_PER_INCH), layout="constrained")
+        size = PANEL_WIDTH / POINTS_PER_INCH, height / POINTS_PER_INCH
+        figure = Figure(size, dpi=POINTS_PER_INCH)  # one pixel is one unit, when it is laid out and when it is drawn
         FigureCanvasSVG(figure)
-        axes = figure.add_subplot()
+        axes = figure.add_axes((0.1, 0.2, 0.88, 0.78))  # about where it comes to lie, so that its ticks are those
         yield figure, axes, drawn
-        layout = figure.get_layout_engine()
-        assert layout is not None
-        layout.execute(figure)
-        figure.set_layout_engine("none")  # a figure with a layout is drawn and laid out twice
+        _lay_out(figure, axes)
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     drawn.append(_inline(buffer.getvalue(), title))
+
+
+def _lay_out(figure: "Figure", axes: "Axes") -> None:
+    """Give the axes what their labels and the legend leave. matplotlib's own layout solves this for grids of axes, and
+    takes as long as the drawing."""
+    width, height = figure.bbox.size
+    inner, outer = axes.bbox, axes.get_tightbbox(for_layout_only=True)
+    assert outer is not None
+    beneath = sum(legend.get_window_extent().height + PAD for legend in figure.legends)
+    left, right = inner.x0 - outer.x0 + PAD, width - (outer.x1 - inner.x1 + PAD)
+    bottom, top = inner.y0 - outer.y0 + PAD + beneath, height - (outer.y1 - inner.y1 + PAD)
+    axes.set_position((left / width, bottom / height, (right - left) / width, (top - bottom) / height))
 
 
 def legend(figure: "Figure", axes: "Axes") -> None:
@@ -267,7 +278,7 @@ def legend(figure: "Figure", axes: "Axes") -> None:
     figure.legend(
         handles,
         labels,
-        loc="outside lower left",
+        loc="lower left",
         ncols=ncols,
         fontsize=10,
         handlelength=1.4,

@@ -95,16 +95,17 @@ def make_bookshop(rng: np.random.Generator) -> Bookshop:
 
 def simulate_reader(shop: Bookshop, length: int, rng: np.random.Generator) -> list[int]:
     """Books of one reader, oldest first; no book twice."""
-    mood, genre = rng.integers(len(MOODS)), rng.integers(len(GENRES))
+    mood, genre = int(rng.integers(len(MOODS))), int(rng.integers(len(GENRES)))
+    after = shop.genre_map.tolist()
     books: list[int] = []
     while len(books) < length:
         if books:
-            genre = shop.genre_map[genre] if rng.random() < FOLLOW else rng.integers(len(GENRES))
-        book_mood = mood if rng.random() < STEADY else rng.integers(len(MOODS))
-        cell = (genre * len(MOODS) + book_mood) * COPIES + np.arange(COPIES)
-        unread = np.setdiff1d(cell, books)
-        if len(unread):
-            books.append(int(rng.choice(unread)))
+            genre = after[genre] if rng.random() < FOLLOW else int(rng.integers(len(GENRES)))
+        book_mood = mood if rng.random() < STEADY else int(rng.integers(len(MOODS)))
+        first = (genre * len(MOODS) + book_mood) * COPIES
+        unread = [book for book in range(first, first + COPIES) if book not in books]
+        if unread:
+            books.append(unread[rng.integers(len(unread))])
     return books
 
 

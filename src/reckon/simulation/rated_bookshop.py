@@ -153,12 +153,18 @@ def simulate_ratings(
 
 
 def _rate(shop: RatedBookshop, reader: Reader, book: int, rng: np.random.Generator) -> tuple[int, str, str]:
-    taste = TASTE if shop.moods[book] in reader.liked else -TASTE
-    rating = 3 + taste + shop.quality[book] + reader.leniency + rng.choice(LEVELS, p=NOISE)
-    level = rng.choice(LEVELS, p=_WORD[shop.quality[book] + 1])
-    word = str(rng.choice(QUALITY_WORDS[level + 1]))
-    mood = MOOD_NAMES[shop.moods[book]]
-    return int(np.clip(rating, 1, 5)), f"{word} {mood}", f"A {mood} book, and {word}."
+    mood, quality = int(shop.moods[book]), int(shop.quality[book])
+    taste = TASTE if mood in reader.liked else -TASTE
+    rating = 3 + taste + quality + reader.leniency + _level(NOISE, rng)
+    words = QUALITY_WORDS[_level(_WORD[quality + 1], rng) + 1]
+    word = words[rng.integers(len(words))]
+    return min(max(rating, 1), 5), f"{word} {MOOD_NAMES[mood]}", f"A {MOOD_NAMES[mood]} book, and {word}."
+
+
+def _level(probabilities: FloatArray, rng: np.random.Generator) -> int:
+    """One of LEVELS by its probability. `rng.choice` draws the same one and takes several times as long."""
+    cumulative = probabilities.cumsum()
+    return int(LEVELS[(cumulative / cumulative[-1]).searchsorted(rng.random(), side="right")])
 
 
 def best_possible_ratings(

@@ -145,7 +145,7 @@ def test_the_loss_does_not_depend_on_the_block_size(monkeypatch, at_once):
 def test_a_deterministic_next_item_is_learned(baseline, data):
     told = []
     # Training sequences have four events here: a longer window would read positions that were never trained.
-    settings = baseline.CONFIG(width=16, max_length=4, dropout=0.0, learning_rate=1e-2, epochs=6, patience=6)
+    settings = baseline.CONFIG(width=16, max_length=4, dropout=0.0, learning_rate=1e-2, epochs=3, patience=3)
     fitted = baseline.fit(data, settings, seed=1, on_progress=told.append)
     assert (fitted.ranks(data.examples("test"), 1).ranks == 1).all()
     assert told == sorted(told) and told[-1] <= 1

@@ -47,7 +47,7 @@ TINY = (
     "prompt.item_window=3",
     "prompt.review_words=3",
 )
-SHORT = "sft.max_steps=9"  # where nothing has to be learned
+SHORT = "sft.max_steps=5"  # where nothing has to be learned
 
 
 @pytest.fixture(scope="module")

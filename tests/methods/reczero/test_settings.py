@@ -8,11 +8,17 @@ from support.run_files import assert_same_run, log, rows, steps, trajectories
 from reckon.data.ratings import rating_examples
 
 
-def test_ablation_arms_change_only_the_reward(train, tmp_path):
-    tables = {}
-    for arm in ("full", "exact-answer", "no-format"):
-        train(arm, arm=arm, max_steps=1)
-        tables[arm] = trajectories(tmp_path / arm)
+def one_step(whole, loss_type="grpo", **changes):
+    """The run of one update."""
+    if loss_type != "grpo":
+        changes["grpo"] = {"loss_type": loss_type}
+    return whole(max_steps=1, **changes)
+
+
+def test_ablation_arms_change_only_the_reward(whole):
+    tables = {"full": trajectories(one_step(whole))}
+    for arm in ("exact-answer", "no-format"):
+        tables[arm] = trajectories(one_step(whole, arm=arm))
     replies = [table["reply"].to_pylist() for table in tables.values()]
     assert replies[0] == replies[1] == replies[2], "the same start, the same seed, the same replies"
     rewards = {arm: np.array(table["reward"]) for arm, table in tables.items()}
@@ -25,24 +31,19 @@ def test_ablation_arms_change_only_the_reward(train, tmp_path):
     assert np.array_equal(rewards["no-format"], np.where(known, graded, 0))
 
 
-def test_the_loss_type_reaches_the_loss(train, tmp_path):
+def test_the_loss_type_reaches_the_loss(whole):
     norms = {}
     for loss_type in ("grpo", "dr_grpo", "dapo", "bnpo"):
-        train(loss_type, grpo={"loss_type": loss_type}, max_steps=1)
-        [entry] = steps(tmp_path / loss_type)
+        [entry] = steps(one_step(whole, loss_type))
         norms[loss_type] = entry["grad_norm"]
     assert norms["dapo"] == pytest.approx(norms["bnpo"]), "one process, one batch per update: the same"
     assert len({f"{norms[name]:.3g}" for name in ("grpo", "dr_grpo", "dapo")}) == 3
 
 
 @pytest.mark.parametrize("loss_type", ["grpo", "dapo"])
-def test_micro_batch_size_does_not_change_the_update(loss_type, train, tmp_path):
-    norms = []
-    for size in (8, 4):
-        train(str(size), grpo={"loss_type": loss_type}, micro_batch_size=size, max_steps=1)
-        [entry] = steps(tmp_path / str(size))
-        norms.append(entry["grad_norm"])
-    assert norms[0] == pytest.approx(norms[1], rel=1e-4)
+def test_micro_batch_size_does_not_change_the_update(loss_type, whole):
+    [halves], [whole_batch] = steps(one_step(whole, loss_type)), steps(one_step(whole, loss_type, micro_batch_size=8))
+    assert halves["grad_norm"] == pytest.approx(whole_batch["grad_norm"], rel=1e-4)
 
 
 def test_the_kl_term_keeps_the_policy_close_to_the_reference(whole):
@@ -52,11 +53,10 @@ def test_the_kl_term_keeps_the_policy_close_to_the_reference(whole):
     assert free[1:] != held[1:]
 
 
-def test_a_run_depends_on_its_seed(train, tmp_path):
-    for out, seed in (("a", 1), ("b", 1), ("c", 2)):
-        train(out, seed=seed, max_steps=2)
-    assert_same_run(tmp_path / "a", tmp_path / "b")
-    assert log(tmp_path / "a") != log(tmp_path / "c")
+def test_a_run_depends_on_its_seed(whole, train, tmp_path):
+    train("same", max_steps=1)
+    assert_same_run(one_step(whole), tmp_path / "same")
+    assert log(one_step(whole)) != log(one_step(whole, seed=2))
 
 
 def test_the_reward_rises_if_right_replies_are_sampled(train, data, tmp_path):
