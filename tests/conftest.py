@@ -22,6 +22,8 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # A test that reaches for a model hub must fail at once, not wait for a timeout.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Nothing of a test stays in the user's cache, and nothing there decides a test.
+os.environ["RECKON_CACHE"] = os.devnull
 
 
 # Files that take longest, by the beginning of their path: begun first, so that no worker is left alone with one.

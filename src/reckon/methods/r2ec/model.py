@@ -29,6 +29,7 @@ from reckon.methods.r2ec.config import R2ecConfig, preset
 from reckon.methods.ranking_model import RankingModel
 from reckon.methods.reading import Reading
 from reckon.models.backbone import Backbone, load_backbone
+from reckon.models.encoded_items import kept_rows
 from reckon.models.item_table import ItemTable
 from reckon.models.rec_head import encode_items, user_vectors
 from reckon.progress import phase
@@ -103,11 +104,20 @@ class R2ecModel(RankingModel):
     def encode(self, catalog: Catalog) -> Tensor:
         return encode_items(self.backbone, self._item_prompts(catalog))
 
-    def refresh_items(self) -> None:
-        """Encode all items with the present weights; a large catalog shows a progress bar."""
+    def refresh_items(self, *, untrained: bool = False) -> None:
+        """Encode all items with the present weights; a large catalog shows a progress bar.
+
+        Args:
+            untrained: the weights are those that other trainings begin with, so rows that take long are kept on disk.
+        """
         prompts = self.item_prompts
-        with phase("encoding items", total=len(prompts)) as encoding:
-            self._table = ItemTable(self.catalog.ids, encode_items(self.backbone, prompts, encoding.advance))
+
+        def encode() -> Tensor:
+            with phase("encoding items", total=len(prompts)) as encoding:
+                return encode_items(self.backbone, prompts, encoding.advance)
+
+        rows = kept_rows(self.backbone, prompts, encode) if untrained else encode()
+        self._table = ItemTable(self.catalog.ids, rows)
 
     def take_table(self, table: ItemTable) -> None:
         """Rank by a table that was encoded before."""

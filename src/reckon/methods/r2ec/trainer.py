@@ -70,7 +70,7 @@ class _R2ecTrainer(StepTrainer):
 
     def refresh_table(self) -> None:
         """Encode all items again."""
-        self.recommender.refresh_items()
+        self.recommender.refresh_items(untrained=self.state.global_step == 0)
         self.as_encoded = torch.ones(len(self.recommender.table), dtype=torch.bool, device=self.args.device)
         self.drift = 0.0
 
