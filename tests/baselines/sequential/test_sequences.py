@@ -6,6 +6,7 @@ import torch
 from support import shelf
 from torch import nn
 
+from reckon.baselines.sequential import sequences
 from reckon.baselines.sequential.bert4rec import BERT4Rec
 from reckon.baselines.sequential.caser import Caser
 from reckon.baselines.sequential.gru4rec import GRU4Rec
@@ -213,3 +214,32 @@ def test_wrong_settings_are_refused(wrong):
 def test_every_config_checks_the_shared_settings(baseline):
     with pytest.raises(ConfigError, match="dropout"):
         baseline.CONFIG(dropout=1.0)
+
+
+def test_a_large_catalog_costs_the_same_loss_and_little_memory(monkeypatch):
+    """Above SCORES_KEPT the scores are computed again in the backward pass: same gradients, no scores kept."""
+    positions, items, width = 200, 3000, 4
+    torch.manual_seed(0)
+    network = SASRec.NETWORK(items, SASRec.CONFIG(width=width, max_length=positions)).eval()
+    rows = sequences.Rows(
+        tokens=torch.randint(items, (1, positions)),
+        lengths=torch.tensor([positions]),
+        targets=torch.randint(items, (1, positions)),
+    )
+
+    def gradients_and_kept():
+        kept = []
+        network.zero_grad()
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda tensor: kept.append(tensor.numel()) or tensor, lambda t: t
+        ):
+            loss = next_item_loss(network, rows)
+        loss.backward()
+        return [weight.grad.clone() for weight in network.parameters() if weight.grad is not None], max(kept)
+
+    whole, largest = gradients_and_kept()
+    monkeypatch.setattr(sequences, "SCORES_KEPT", 0)
+    again, largest_again = gradients_and_kept()
+    for ours, theirs in zip(again, whole, strict=True):
+        torch.testing.assert_close(ours, theirs)
+    assert largest >= sequences.POSITIONS_AT_ONCE * items > largest_again

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from reckon.data.examples import IntArray
 from reckon.errors import ConfigError
@@ -24,6 +25,7 @@ from reckon.training.one_process import require_one_process
 
 STEPS_PER_ROUND = 50  # at least; networks learn popularity first, and training on small data must not stop there
 NOT_A_TARGET = -1
+SCORES_KEPT = 1 << 26  # up to so many scores (256 MiB) are kept for the backward pass; more are computed again there
 POSITIONS_AT_ONCE = 64  # per block of the loss on a CPU; the scores fit its cache: almost twice as fast
 INITIAL_STD = 0.02  # of item vectors; a step of Adam moves them by about 0.001, so larger vectors learn more slowly
 
@@ -201,11 +203,14 @@ def next_item_loss(network: SequenceNetwork, rows: Rows) -> Tensor:
     targets = rows.targets.to(device)
     wanted = targets != NOT_A_TARGET
     hidden, targets = hidden[wanted], targets[wanted]
-    at_once = POSITIONS_AT_ONCE if device.type == "cpu" else len(targets)
-    losses = [
-        nn.functional.cross_entropy(network.item_scores(some), theirs, reduction="sum")
-        for some, theirs in zip(hidden.split(at_once), targets.split(at_once), strict=True)
-    ]
+    many = len(targets) * len(network.bias) > SCORES_KEPT
+    at_once = POSITIONS_AT_ONCE if device.type == "cpu" or many else len(targets)
+
+    def loss_of(some: Tensor, theirs: Tensor) -> Tensor:
+        return nn.functional.cross_entropy(network.item_scores(some), theirs, reduction="sum")
+
+    blocks = zip(hidden.split(at_once), targets.split(at_once), strict=True)
+    losses = [checkpoint(loss_of, *block, use_reentrant=False) if many else loss_of(*block) for block in blocks]
     return torch.stack(losses).sum() / len(targets)
 
 
