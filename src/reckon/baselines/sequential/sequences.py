@@ -26,6 +26,7 @@ from reckon.training.one_process import require_one_process
 STEPS_PER_ROUND = 50  # at least; networks learn popularity first, and training on small data must not stop there
 NOT_A_TARGET = -1
 SCORES_KEPT = 1 << 26  # up to so many scores (256 MiB) are kept for the backward pass; more are computed again there
+BLOCK_SCORES = 1 << 24  # then, per block: 64 MiB go back to the system when they are freed, smaller blocks do not
 POSITIONS_AT_ONCE = 64  # per block of the loss on a CPU; the scores fit its cache: almost twice as fast
 INITIAL_STD = 0.02  # of item vectors; a step of Adam moves them by about 0.001, so larger vectors learn more slowly
 
@@ -204,7 +205,9 @@ def next_item_loss(network: SequenceNetwork, rows: Rows) -> Tensor:
     wanted = targets != NOT_A_TARGET
     hidden, targets = hidden[wanted], targets[wanted]
     many = len(targets) * len(network.bias) > SCORES_KEPT
-    at_once = POSITIONS_AT_ONCE if device.type == "cpu" or many else len(targets)
+    at_once = POSITIONS_AT_ONCE if device.type == "cpu" else len(targets)
+    if many:
+        at_once = max(1, BLOCK_SCORES // len(network.bias))
 
     def loss_of(some: Tensor, theirs: Tensor) -> Tensor:
         return nn.functional.cross_entropy(network.item_scores(some), theirs, reduction="sum")
