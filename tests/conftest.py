@@ -63,3 +63,9 @@ def one_command_line():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("typer.testing._get_command", functools.cache(typer.main.get_command))
         yield
+
+
+@pytest.fixture
+def charts_undrawn(monkeypatch):
+    """Charts are put together and left blank, for tests of what stands beside them: most of a page's time is drawing."""
+    monkeypatch.setattr("reckon.reports.charts._drawn", lambda figure, axes, title: '<svg viewBox="0 0 1 1"></svg>')

@@ -28,6 +28,8 @@ from reckon.errors import CheckpointError, ConfigError, DataError
 from reckon.reports.comparison.tables import tables_of
 from reckon.simulation.bookshop import write_bookshop
 
+pytestmark = pytest.mark.usefixtures("charts_undrawn")
+
 POPULAR = MethodConfig(method="popularity")
 AGAIN = MethodConfig(method="popularity", name="again")
 RECENT = MethodConfig(method="recent-popularity", settings={"days": 3})

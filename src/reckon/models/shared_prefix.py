@@ -284,7 +284,10 @@ class SharedPrefix:
         return reader.recorded(read, ids) if isinstance(reader, FixedReadPrefix) else read(ids)
 
     def _decode(self, ids: Tensor, positions: Tensor, prefix: RecordPrefix | ReadPrefix | None) -> Tensor:
-        extra = {} if prefix is None else {"prefix": prefix}
+        extra: dict[str, Any] = {} if prefix is None else {"prefix": prefix}
+        if isinstance(prefix, ReadPrefix):
+            # It masks by itself. transformers would build a mask for every token, unless one of four axes is given.
+            extra["attention_mask"] = ids.new_ones((1, 1, 1, 1), dtype=torch.bool)
         return self._decoder(input_ids=ids, position_ids=positions, use_cache=False, **extra).last_hidden_state
 
 

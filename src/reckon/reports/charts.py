@@ -249,10 +249,15 @@ def panel(title: str, height: float = PANEL_HEIGHT) -> Iterator[tuple["Figure", 
         FigureCanvasSVG(figure)
         axes = figure.add_axes((0.1, 0.2, 0.88, 0.78))  # about where it comes to lie, so that its ticks are those
         yield figure, axes, drawn
-        _lay_out(figure, axes)
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    drawn.append(_inline(buffer.getvalue(), title))
+        drawn.append(_drawn(figure, axes, title))
+
+
+def _drawn(figure: "Figure", axes: "Axes", title: str) -> str:
+    """The figure as an SVG element."""
+    _lay_out(figure, axes)
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return _inline(buffer.getvalue(), title)
 
 
 def _lay_out(figure: "Figure", axes: "Axes") -> None:

@@ -31,6 +31,8 @@ from reckon.reports.comparison.tables import tables_of
 from reckon.reports.page import render_report
 from reckon.simulation.rated_bookshop import write_rated_bookshop
 
+pytestmark = pytest.mark.usefixtures("charts_undrawn")
+
 MEAN, USER, ITEM = (MethodConfig(method=f"{name}-mean") for name in ("global", "user", "item"))
 TINY = {"preset": "small", "prompt.window": 3, "prompt.item_window": 3, "prompt.review_words": 3}
 TINY |= {"training.max_steps": 2, "training.eval_steps": 1, "training.batch_size": 4, "training.micro_batch_size": 4}

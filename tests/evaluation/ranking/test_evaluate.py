@@ -17,6 +17,8 @@ from reckon.methods.r2ec.trainer import fit
 from reckon.methods.ranking_model import RankingModel
 from reckon.reports.ranking.report import ranking_page, ranking_tables, results_section
 
+pytestmark = pytest.mark.usefixtures("charts_undrawn")
+
 
 def trained(folder, data, arm="full", **changes):
     model = R2ec.from_backbone(

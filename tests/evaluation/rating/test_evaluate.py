@@ -23,6 +23,8 @@ from reckon.metrics.rating import mae
 from reckon.reports.write import tables_of, write_evaluation
 from reckon.runs.read import dataset_of
 
+pytestmark = pytest.mark.usefixtures("charts_undrawn")
+
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):

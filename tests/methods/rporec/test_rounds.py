@@ -33,31 +33,44 @@ def test_both_stages_take_turns_and_each_leaves_a_run(tmp_path):
         fit(model, data, tmp_path / "run")
 
 
+@pytest.fixture(scope="module")
+def train(tmp_path_factory):
+    """Train both stages into a folder, the same start every time."""
+    path = tmp_path_factory.mktemp("rounds")
+    backbone_folder(path / "backbone")
+    dataset(path / "data")
+    save_config(settings(max_steps=2), path / "config.yaml")
+
+    def run(out, **changes):
+        common = dict(data=path / "data", backbone=path / "backbone", config_file=path / "config.yaml")
+        return train_run("rporec", **common, out=out, **changes)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def whole(train, tmp_path_factory):
+    """The run of both stages that nothing stopped."""
+    path = tmp_path_factory.mktemp("whole") / "run"
+    train(path)
+    return path
+
+
 @pytest.mark.parametrize("stopped", ["rechead", "reasoning"])
-def test_a_run_of_both_stages_resumes_where_it_stopped(tmp_path, monkeypatch, stopped):
+def test_a_run_of_both_stages_resumes_where_it_stopped(stopped, train, whole, tmp_path, monkeypatch):
     from reckon.methods.rporec import rounds as rporec_run
 
-    backbone_folder(tmp_path / "backbone")
-    dataset(tmp_path / "data")
-    save_config(settings(), tmp_path / "config.yaml")
-
-    def train(out, **changes):
-        common = dict(data=tmp_path / "data", backbone=tmp_path / "backbone", config_file=tmp_path / "config.yaml")
-        return train_run("rporec", **common, out=tmp_path / out, **changes)
-
-    train("whole")
+    broken = tmp_path / "broken"
     with monkeypatch.context() as patch:
         patch.setattr(rporec_run, f"fit_{stopped}", lambda *_, **__: kill())
         with pytest.raises(Killed):
-            train("broken")
+            train(broken)
     with pytest.raises(CheckpointError, match="--resume"):
-        train("broken")
-    train("broken", resume=True)
-    whole, broken = (manifest_of(tmp_path / out)["backbone"] for out in ("whole", "broken"))
-    assert whole == broken
+        train(broken)
+    train(broken, resume=True)
+    assert manifest_of(whole)["backbone"] == manifest_of(broken)["backbone"]
     for part in ("rechead.safetensors", "model/model.safetensors"):
-        left, right = (load_file(tmp_path / out / part) for out in ("whole", "broken"))
-        assert equal(left, right), part
+        assert equal(load_file(whole / part), load_file(broken / part)), part
 
 
 def test_a_run_that_has_ended_is_only_written_again_and_keeps_its_rounds(tmp_path):
@@ -74,13 +87,9 @@ def test_a_run_that_has_ended_is_only_written_again_and_keeps_its_rounds(tmp_pat
     assert equal(load_file(tmp_path / "run" / "model" / "model.safetensors"), before)
 
 
-def test_a_finished_first_stage_is_taken_as_it_is(tmp_path):
-    backbone_folder(tmp_path / "backbone")
-    dataset(tmp_path / "data")
-    save_config(settings(), tmp_path / "config.yaml")
-    common = dict(data=tmp_path / "data", backbone=tmp_path / "backbone", config_file=tmp_path / "config.yaml")
+def test_a_finished_first_stage_is_taken_as_it_is(train, tmp_path):
     for resume in (False, True):
-        train_run("rporec", **common, out=tmp_path / "run", stage="rechead", resume=resume)
+        train(tmp_path / "run", stage="rechead", resume=resume)
 
 
 def test_a_run_may_start_from_another_with_its_settings(first_stage, tmp_path):

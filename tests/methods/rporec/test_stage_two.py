@@ -22,32 +22,38 @@ from reckon.training.checkpoints import last_checkpoint
 PARTS = ("format", "clean", "ndcg", "similarity", "compression", "entropy")
 
 
-def test_stage_two_changes_only_the_language_model(first_stage, tmp_path):
-    model, data, _ = first_stage
-    language, head, items = weights(model.backbone.model), weights(model.rechead), model.table.vectors.clone()
-    fit_reasoning(model, data, tmp_path / "two", progress=False)
-    assert not equal(weights(model.backbone.model), language)
-    assert equal(weights(model.rechead), head) and torch.equal(model.table.vectors, items)
-    assert name_of(tmp_path / "two") == "rporec"
+@pytest.fixture(scope="module")
+def second_stage(rechead_run, tmp_path_factory):
+    """A model after its Stage II, the Stage I that it began from, and its run."""
+    data, one = rechead_run
+    model, run = RPORec.from_pretrained(one), tmp_path_factory.mktemp("rporec") / "two"
+    fit_reasoning(model, data, run, progress=False)
+    return model, RPORec.from_pretrained(one), run
 
 
-def test_every_step_logs_every_reward_and_how_many_replies_parse(first_stage, tmp_path):
-    model, data, _ = first_stage
-    fit_reasoning(model, data, tmp_path / "two", progress=False)
-    steps = [entry for entry in log(tmp_path / "two") if "loss" in entry]
+def test_stage_two_changes_only_the_language_model(second_stage):
+    model, start, run = second_stage
+    assert not equal(weights(model.backbone.model), weights(start.backbone.model))
+    assert equal(weights(model.rechead), weights(start.rechead))
+    assert torch.equal(model.table.vectors, start.table.vectors)
+    assert name_of(run) == "rporec"
+
+
+def test_every_step_logs_every_reward_and_how_many_replies_parse(second_stage):
+    *_, run = second_stage
+    steps = [entry for entry in log(run) if "loss" in entry]
     assert len(steps) == 4
     for entry in steps:
         assert {f"reward/{part}" for part in PARTS} | {"reward/mean", "reply/parsed", "kl", "entropy"} <= entry.keys()
         assert entry["reply/parsed"] == entry["reward/format"]
-    judged = [entry for entry in log(tmp_path / "two") if "eval_ndcg@10" in entry]
+    judged = [entry for entry in log(run) if "eval_ndcg@10" in entry]
     assert [entry["step"] for entry in judged] == [0, 2, 4]
     assert all({"eval_reply/parsed", "eval_reply/length"} <= entry.keys() for entry in judged)
 
 
-def test_every_trajectory_is_stored_with_its_rewards_and_zero_if_broken(first_stage, tmp_path):
-    model, data, _ = first_stage
-    fit_reasoning(model, data, tmp_path / "two", progress=False)
-    rows = trajectories(tmp_path / "two").to_pylist()
+def test_every_trajectory_is_stored_with_its_rewards_and_zero_if_broken(second_stage):
+    model, _, run = second_stage
+    rows = trajectories(run).to_pylist()
     assert len(rows) == 4 * 8 * 3
     assert any(row["problem"] for row in rows) and any(not row["problem"] for row in rows)
     settings_ = model.config.rewards

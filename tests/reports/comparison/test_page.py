@@ -90,12 +90,14 @@ def test_an_oracle_is_not_the_best_method(html):
     assert "best: oracle" not in html and "best: " in html and "of the best possible" in html
 
 
+@pytest.mark.usefixtures("charts_undrawn")
 def test_hostile_titles_are_text(comparison):
     titles = comparison.dataset.catalog.table.set_column(1, "title", [[HOSTILE] * len(comparison.dataset.catalog)])
     hostile = replace(comparison, dataset=replace(comparison.dataset, catalog=Catalog(titles)))
     assert Page(render_report(page(hostile))).tags.count("script") == 0
 
 
+@pytest.mark.usefixtures("charts_undrawn")
 def test_a_method_that_reasons_shows_what_its_reasoning_is_worth(reasoning):
     assert reasoning.standings[1].failures == {}
     tables = tables_of(reasoning)
@@ -154,6 +156,7 @@ def test_the_same_method_twice_never_disagrees(comparison):
     assert disagreements(twice, comparison.rows.examples, comparison.dataset) == []
 
 
+@pytest.mark.usefixtures("charts_undrawn")
 def test_sampled_numbers_carry_their_name_on_the_page(tmp_path):
     data = shelf.dataset(tmp_path / "d")
     methods = (MethodConfig(method="popularity"), MethodConfig(method="popularity", name="again"))

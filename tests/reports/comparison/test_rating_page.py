@@ -61,6 +61,7 @@ def test_the_best_method_is_the_one_of_least_rmse(comparison, html):
     assert f"best: {best.name}" in html and "above the best possible" in html
 
 
+@pytest.mark.usefixtures("charts_undrawn")
 def test_hostile_text_is_text(comparison):
     titles = comparison.dataset.catalog.table.set_column(1, "title", [[HOSTILE] * len(comparison.dataset.catalog)])
     dataset = replace(comparison.dataset, catalog=Catalog(titles))

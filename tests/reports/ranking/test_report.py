@@ -132,6 +132,7 @@ def test_a_history_with_gaps_and_nan_is_drawn():
     assert re.findall(r"<h2>(.*?)</h2>", html) == ["Results", "Learning", "Run facts"]
 
 
+@pytest.mark.usefixtures("charts_undrawn")
 def test_the_true_next_item_is_marked_or_named():
     hit = ExampleUser("u1", ["A"], "", ["B", "C"], "C", 2)
     miss = ExampleUser("u2", [], "", ["B"], "D", 37)
@@ -149,6 +150,7 @@ def test_the_same_data_make_the_same_bytes(page, tmp_path):
     assert path.read_text(encoding="utf-8") == page
 
 
+@pytest.mark.usefixtures("charts_undrawn")
 def test_headline_numbers_are_those_of_the_last_result():
     ranks = np.array([1] * 60 + [50] * 40)
     main = RankingResult("r2ec", ranks, 100, user_ids=[f"u{n}" for n in range(100)])
@@ -162,6 +164,7 @@ def test_an_evaluation_of_nothing_is_refused(fields):
         Evaluation(**fields)
 
 
+@pytest.mark.usefixtures("charts_undrawn")
 @pytest.mark.parametrize("cutoffs", [(5, 10, 20), (3,), (1, 5, 50), (20, 10)])
 def test_the_metric_that_heads_the_page_stands_in_the_paired_table(cutoffs):
     page = ranking_page(evaluated([result("popularity"), result("r2ec", 2)], cutoffs=cutoffs))
@@ -195,6 +198,7 @@ def test_the_page_shows_what_guards_found_and_the_command_that_repeats_it(page):
     assert "reckon evaluate The Quiet Verdict" in page
 
 
+@pytest.mark.usefixtures("charts_undrawn")
 def test_a_run_of_ones_own_is_titled_by_data_set_and_run():
     html = render_report(ranking_page(evaluated([result("r2ec")], about=about("shop"))))
     assert "<h1>shop, run shop</h1>" in html
