@@ -169,11 +169,17 @@ class Baseline(ABC):
             lambda rows: self.scores(histories[rows.start : rows.stop]),
             histories if exclude_seen else None,
         ):
-            items, values = block_top_k(scores, k)
-            for indices, row_values in zip(items.tolist(), values.tolist(), strict=True):
-                kept = [index for index in indices if index >= 0]  # -1 fills the end of a short list
-                ids = [self.catalog.ids[index] for index in kept]
-                answers.append(Recommendation(kept, ids, row_values[: len(kept)]))
+            answers += self._best(scores, k)
+        return answers
+
+    def _best(self, scores: Tensor, k: int) -> list[Recommendation]:
+        """The k best items of each row of a block [n, I]."""
+        answers = []
+        items, values = block_top_k(scores, k)
+        for indices, row_values in zip(items.tolist(), values.tolist(), strict=True):
+            kept = [index for index in indices if index >= 0]  # -1 fills the end of a short list
+            ids = [self.catalog.ids[index] for index in kept]
+            answers.append(Recommendation(kept, ids, row_values[: len(kept)]))
         return answers
 
     def ranks(

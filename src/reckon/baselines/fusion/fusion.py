@@ -105,7 +105,7 @@ class Fusion(Baseline):
         return torch.stack([standardised(part) for part in parts]) * self.weights[group].T[..., None]
 
     def scores(self, histories: Sequence[IntArray]) -> Tensor:
-        return self.shares(torch.stack([one.of_histories(histories) for one in self.members]), histories).sum(dim=0)
+        return self._shares_of(histories).sum(dim=0)
 
     def row_scores(self, examples: Examples, rows: range) -> Tensor:
         parts = torch.stack([member.of_rows(examples, rows) for member in self.members])
@@ -113,13 +113,23 @@ class Fusion(Baseline):
 
     def listed(self, histories: Sequence[IntArray], k: int, exclude_seen: bool) -> list[Recommendation]:
         """See `Baseline.listed`; every list says what each member gave."""
-        lists = super().listed(histories, k, exclude_seen)
-        answers = []
-        for history, answer in zip(histories, lists, strict=True):
-            shares = self.shares(torch.stack([one.of_histories([history]) for one in self.members]), [history])[:, 0]
-            given = {one.name: shares[place, answer.items].tolist() for place, one in enumerate(self.members)}
-            answers.append(replace(answer, shares=given))
+        shares = torch.empty(0)  # [M, n, I] of the block in hand
+
+        def score(rows: range) -> Tensor:
+            nonlocal shares
+            shares = self._shares_of(histories[rows.start : rows.stop])
+            return shares.sum(dim=0)
+
+        answers: list[Recommendation] = []
+        for _, scores in self._score_blocks(len(histories), score, histories if exclude_seen else None):
+            for row, answer in enumerate(self._best(scores, k)):
+                given = zip(self.members, shares[:, row, answer.items].tolist(), strict=True)
+                answers.append(replace(answer, shares={member.name: gifts for member, gifts in given}))
         return answers
+
+    def _shares_of(self, histories: Sequence[IntArray]) -> Tensor:
+        """[M, n, I] what each member adds to each score."""
+        return self.shares(torch.stack([member.of_histories(histories) for member in self.members]), histories)
 
     def tensors(self) -> dict[str, Tensor]:
         return {"weights": self.weights}
