@@ -112,6 +112,11 @@ class Baseline(ABC):
         """Number of fitted parameters."""
         return sum(tensor.numel() for tensor in self.tensors().values())
 
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """What fitting chose that a person would read, as JSON values; kept in the metrics of a comparison."""
+        return {}
+
     # -- fitting ------------------------------------------------------------------------------------------------
 
     @classmethod

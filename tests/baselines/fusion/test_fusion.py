@@ -57,6 +57,13 @@ def test_a_recommendation_says_what_each_member_gave(fusion):
         assert total == pytest.approx(answer.scores, abs=1e-5)
 
 
+def test_the_chosen_weights_can_be_read(fusion):
+    weights = fusion.chosen["weights"]
+    assert [*weights] in (["all histories"], ["up to 2 events", "up to 5 events", "more events"])
+    for row, shown in zip(fusion.weights, weights.values(), strict=True):
+        assert shown == pytest.approx(dict(zip(fusion.config.members, row.tolist(), strict=True)), abs=1e-4)
+
+
 def test_it_is_stored_with_its_members(fusion, trained, tmp_path):
     data, run = trained
     fusion.save_pretrained(tmp_path / "fusion")

@@ -175,6 +175,11 @@ class Hybrid(Baseline):
                 on_progress(rows.stop / len(valid))
         return grid[total.argmax()]
 
+    @property
+    def chosen(self) -> dict[str, Any]:
+        parts = ("content", "co-occurrence", "popularity")
+        return {"weights": dict(zip(parts, rounded(self.weights), strict=True))}
+
     def tensors(self) -> dict[str, Tensor]:
         content = {} if self.content is None else self.content.tensors()
         return content | sparse_tensors("follows", self.follows) | {
@@ -198,6 +203,11 @@ def content_of(config: HybridConfig) -> tuple[type[TfidfNeighbours] | type[Encod
     if config.encoder:
         return EncoderNeighbours, EncoderConfig(encoder=config.encoder, item_words=words, decay=decay)
     return TfidfNeighbours, TfidfConfig(item_words=words, decay=decay)
+
+
+def rounded(weights: Tensor) -> list[float]:
+    """Weights [M] for a person to read."""
+    return [round(weight, 4) for weight in weights.tolist()]
 
 
 def dampened(pairs: sp.csr_matrix, counts: IntArray, power: float) -> sp.csr_matrix:

@@ -14,9 +14,15 @@ import torch
 from torch import Tensor
 
 from reckon.baselines.baseline import Baseline, Fitting, validation_rows
-from reckon.baselines.classical.hybrid import standardised
+from reckon.baselines.classical.hybrid import rounded, standardised
 from reckon.baselines.fusion.members import Member, check_names, new_members, save_members, stored
-from reckon.baselines.fusion.weights import Candidates, best_weights, length_group, weights_by_length
+from reckon.baselines.fusion.weights import (
+    Candidates,
+    best_weights,
+    length_group,
+    length_names,
+    weights_by_length,
+)
 from reckon.data import Catalog, Dataset, Examples
 from reckon.data.examples import IntArray
 from reckon.errors import ConfigError
@@ -130,6 +136,17 @@ class Fusion(Baseline):
     def _shares_of(self, histories: Sequence[IntArray]) -> Tensor:
         """[M, n, I] what each member adds to each score."""
         return self.shares(torch.stack([member.of_histories(histories) for member in self.members]), histories)
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        names, lengths = [member.name for member in self.members], length_names()
+        sets = lengths if len(self.weights) > 1 else ["all histories"]
+        return {
+            "weights": {
+                of: dict(zip(names, rounded(weights), strict=True))
+                for of, weights in zip(sets, self.weights, strict=True)
+            }
+        }
 
     def tensors(self) -> dict[str, Tensor]:
         return {"weights": self.weights}

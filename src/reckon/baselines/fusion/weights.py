@@ -145,6 +145,12 @@ def weights_by_length(candidates: Candidates, lengths: Tensor, overall: Tensor) 
     return torch.stack(chosen)
 
 
+def length_names() -> list[str]:
+    """What the groups of `length_group` are called."""
+    names = [f"up to {most} events" for most in LENGTHS]
+    return [*names, "more events"]
+
+
 def length_group(lengths: Tensor) -> Tensor:
     """[R] 0 for histories of at most LENGTHS[0] events, and so on."""
     return torch.bucketize(lengths, torch.tensor(LENGTHS))

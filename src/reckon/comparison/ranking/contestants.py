@@ -89,7 +89,7 @@ class BaselineContestant(Contestant):
         fitted = self.baseline.fit(
             dataset, settings, exclude_seen=protocol.excludes_seen, seed=seed, on_progress=on_progress
         )
-        facts = {"numbers learned": fitted.numbers_learned}
+        facts = {"numbers learned": fitted.numbers_learned, **fitted.chosen}
         return Fitted(RankedBaseline(fitted), protocol.window, facts=facts)
 
 
