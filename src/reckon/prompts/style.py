@@ -18,8 +18,8 @@ class PromptConfig:
     """Settings of ranking prompts. Section `prompt`."""
 
     style: Style = "instruct"
-    """`instruct` for instruction-tuned models, `brief` for those of some 100 M parameters, which are asked for one short
-    sentence, `compact` for small backbones made by `reckon backbone new`."""
+    """`instruct` for instruction-tuned models, `brief` for those of some 100 M parameters (R2ec asks for one short
+    sentence, RPORec shows an answered example), `compact` for small backbones made by `reckon backbone new`."""
 
     window: int = 20
     """Most events of the history in the prompt, the latest ones, > 0."""

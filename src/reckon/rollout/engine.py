@@ -2,8 +2,8 @@
 
 Entry point: `SharedPrefixEngine.sample`. A reply ends at the marker, at an end-of-turn token, or when the token budget
 runs out (truncated). With `appends_marker`, a reply that ends without the marker gets it appended: the policy did not
-choose those tokens, so they are outside `sampled`. Decoding yields the hidden state
-at the marker; no extra pass is needed. Knows nothing about rewards or items.
+choose those tokens, so they are outside `sampled`. Decoding yields the hidden state at the marker; no extra pass is
+needed. Knows nothing about rewards or items.
 """
 
 from collections.abc import Callable, Sequence
