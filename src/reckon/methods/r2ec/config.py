@@ -208,15 +208,15 @@ def preset(name: PresetName, arm: Arm = "full") -> R2ecConfig:
             prompt=PromptConfig(
                 style="brief",
                 window=5,
-                title_words=6,
-                title_tokens=16,
+                title_words=4,
+                title_tokens=12,
                 item_words=8,
                 item_tokens=32,
                 max_tokens=192,
             ),
             head=HeadConfig(tau=0.07, popularity_prior=1.0, sampled_negatives=16),
             # The paper's 1.5 and 200 are for 2 to 3 B parameters. Measured with benchmarks/prompts.py: docs/models.md.
-            rollout=SamplingConfig(temperature=0.8, top_k=50, max_completion_length=48),
+            rollout=SamplingConfig(temperature=0.6, top_k=50, max_completion_length=48),
             lora=LoraSettings(r=8, alpha=32),
             training=R2ecTrainingConfig(
                 learning_rate=3e-4,
