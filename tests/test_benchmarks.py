@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from support import shelf
+from support import rated_shelf, shelf
 from support.benchmark_sides import in_this_process
 
 ROOT = Path(__file__).parents[1]
@@ -48,6 +48,32 @@ def test_requests_are_measured_from_a_store_and_with_reasoning_on_the_spot(bench
     for numbers in result["sides"].values():
         assert 0 < numbers["p50_ms"] <= numbers["p99_ms"] <= numbers["max_ms"]
     assert "bytes a user" in text
+
+
+@pytest.mark.parametrize("method", ["r2ec", "rporec", "reczero"])
+def test_prompts_are_measured_with_greedy_and_sampled_replies(method, benchmark_run, tmp_path):
+    data = (rated_shelf if method == "reczero" else shelf).dataset(tmp_path / "data").path
+    folders = ("--backbone", str(shelf.backbone_folder(tmp_path / "backbone")), "--data", str(data))
+    settings = ("--set", "prompt.style=compact", "--set", "prompt.max_tokens=200")
+    result, text = benchmark_run("prompts", *folders, "--method", method, *settings)
+    assert (result["rows"], result["budget"]) == (4, 8)
+    for found in result["replies"].values():
+        shares = found["rates"]
+        assert shares["marker"] + shares["turn"] + shares["cut"] == pytest.approx(1)
+        assert (shares["parsed"] is None) == (method == "r2ec")
+        assert len(found["examples"]) == 3
+    assert "greedy" in text and "sampled, temperature" in text
+
+
+def test_rates_of_replies_are_shares_of_all_replies(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    rates = importlib.import_module("prompts").rates
+    texts = ["She likes calm seas.", "She likes calm seas.", "He likes crime, and", "It ends. No"]
+    found = rates(texts, ("end", "marker", "length", "end"), [5, 5, 8, 2], ["", "order", "order", "order"])
+    assert found == {
+        "marker": 0.25, "turn": 0.5, "cut": 0.25, "tokens": 5,
+        "whole": 0.5, "distinct": 0.75, "openings": 0.75, "parsed": 0.25,
+    }  # fmt: skip
 
 
 def test_the_gpu_script_measures_every_part_without_a_gpu_and_says_so(benchmark_run):

@@ -109,7 +109,7 @@ def test_a_loaded_model_has_the_same_prompts(tmp_path):
 
 
 @pytest.mark.parametrize("title", LONG.values(), ids=LONG)
-@pytest.mark.parametrize("style", ["compact", "instruct"])
+@pytest.mark.parametrize("style", ["compact", "brief", "instruct"])
 def test_a_rating_prompt_with_titles_of_ten_thousand_characters_fits(tmp_path, title, style):
     data = rated_shelf.dataset(tmp_path / "data")
     changes = {"style": style, "max_tokens": 2048}
@@ -122,7 +122,7 @@ def test_a_rating_prompt_with_titles_of_ten_thousand_characters_fits(tmp_path, t
     assert prompt.cut_titles + prompt.dropped_reviews >= 4  # three of the history, the item's own
 
 
-@pytest.mark.parametrize("style", ["compact", "instruct"])
+@pytest.mark.parametrize("style", ["compact", "brief", "instruct"])
 @pytest.mark.parametrize("windows", [(3, 3), (0, 3), (0, 0)], ids=str)
 def test_every_rating_prompt_fits_the_least_budget_that_is_not_refused(tmp_path, style, windows):
     data = rated_shelf.dataset(tmp_path / "data")

@@ -33,7 +33,7 @@ def prompts(tokenizer, text):
     )
     made = {"item": item_ids([item_text(record) for record in shelf.records], tokenizer, "!", 10_000)}
     example = rating_example([rated(0, 4, text, text)], [rated(2, 2, text, text)], user_mean=4.0)
-    for style in ("compact", "instruct"):
+    for style in ("compact", "brief", "instruct"):
         turns = {
             "r2ec": r2ec.messages(HISTORY, shelf.titles, words, style),
             "rporec": rporec.messages(HISTORY, shelf.titles, words, style),

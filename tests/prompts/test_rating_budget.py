@@ -42,7 +42,7 @@ def test_a_prompt_that_fits_is_the_whole_prompt():
 
 
 @pytest.mark.parametrize("template", [None, TEMPLATE], ids=["plain", "template"])
-@pytest.mark.parametrize("style", ["instruct", "compact"])
+@pytest.mark.parametrize("style", ["instruct", "brief", "compact"])
 def test_a_prompt_never_exceeds_its_budget_and_never_loses_the_item(style, template):
     bare = replace(LONG, user_history=(), item_history=())
     least = len(fit(100_000, bare, style, template).ids)  # with two lines of `nothing yet`, which LONG needs not
@@ -50,10 +50,10 @@ def test_a_prompt_never_exceeds_its_budget_and_never_loses_the_item(style, templ
         fitted = fit(budget, style=style, template=template)
         assert len(fitted.ids) <= budget
         assert "Calm Sea. genre: sea. pages: 210" in fitted.text
-        if style == "instruct":
-            assert all(fitted.text.count(tag) == 1 for tag in TAGS)
-        else:
+        if style == "compact":
             assert "rate [Calm Sea]" in fitted.text
+        else:  # `brief` has the tags in an example's instruction and reply, too
+            assert all(fitted.text.count(tag) == (3 if style == "brief" else 1) for tag in TAGS)
 
 
 def test_reviews_are_shortened_before_a_rating_is_dropped():
@@ -95,7 +95,7 @@ def test_a_prompt_keeps_as_much_as_fits():
     assert len(fit(100_000, review_words=words).ids) <= budget < len(fit(100_000, review_words=words + 1).ids)
 
 
-@pytest.mark.parametrize("style", ["instruct", "compact"])
+@pytest.mark.parametrize("style", ["instruct", "brief", "compact"])
 def test_an_item_that_does_not_fit_alone_is_an_error_that_names_the_budget(style):
     with pytest.raises(ConfigError, match=r"prompt\.max_tokens = 20.*Calm Sea"):
         fit(20, style=style)

@@ -71,12 +71,12 @@ def test_a_long_broken_reply_is_parsed_in_linear_time():
     assert outside_characters("<think></think> " * 100_000 + "<answer>") == 100_008
 
 
-@pytest.mark.parametrize("style", ["instruct", "compact"])
+@pytest.mark.parametrize("style", ["instruct", "brief", "compact"])
 def test_the_prompt_shows_the_history_oldest_first_and_never_the_target(style):
-    text = messages(EXAMPLE, TITLES, WORDS, style)[0]["content"]
+    text = messages(EXAMPLE, TITLES, WORDS, style)[-1]["content"]
     assert text.index("3 days ago: [The Quiet Harbour] (4)") < text.index("2 days ago: [Calm Sea]")
-    assert text == messages(Example("ann", EXAMPLE.history, 0, EXAMPLE.time), TITLES, WORDS, style)[0]["content"]
-    assert "nothing yet" in messages(Example("bob", (), 0, None), TITLES, WORDS, style)[0]["content"]
+    assert text == messages(Example("ann", EXAMPLE.history, 0, EXAMPLE.time), TITLES, WORDS, style)[-1]["content"]
+    assert "nothing yet" in messages(Example("bob", (), 0, None), TITLES, WORDS, style)[-1]["content"]
 
 
 def test_the_compact_prompt_is_what_small_backbones_are_pretrained_on():

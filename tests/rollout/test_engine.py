@@ -115,11 +115,11 @@ def test_a_marker_for_which_the_model_has_no_vector_is_refused():
         SharedPrefixEngine(bone, MARKER)
 
 
-def test_a_marker_appended_to_an_end_of_turn_is_counted_as_truncated():
+def test_a_reply_that_the_policy_ended_with_its_turn_is_complete_and_gets_the_marker():
     bone = backbone()
     forced_model(bone, [17, bone.tokenizer.eos_token_id])
     rolled = rollouts(bone, SamplingConfig(max_completion_length=30))
-    assert set(rolled.finish) == {"end"} and rolled.truncated.all()
+    assert set(rolled.finish) == {"end"} and not rolled.truncated.any() and not rolled.marked.any()
     assert rolled.reply_ids[0].tolist()[:2] == [17, bone.tokenizer.eos_token_id]
     assert rolled.sampled.sum(dim=1).tolist() == [2] * 6
 

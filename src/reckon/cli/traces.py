@@ -30,6 +30,7 @@ class Kind(StrEnum):
 
 class PromptStyle(StrEnum):
     INSTRUCT = "instruct"
+    BRIEF = "brief"
     COMPACT = "compact"
 
 

@@ -86,7 +86,7 @@ class RankingModel(ABC):
 
     @abstractmethod
     def written(self, examples: Sequence[Example]) -> list[str]:
-        """Greedy reply to each prompt, as text; for models that reason."""
+        """Greedy reply to each prompt, as text for `reading_written`; for models that reason."""
 
     @abstractmethod
     def reading_written(self, examples: Sequence[Example], replies: Sequence[str]) -> Reading:

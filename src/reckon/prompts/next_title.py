@@ -7,14 +7,17 @@ Source: BIGRec (arXiv 2308.08434) section 3, instruction tuning on titles, in ou
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from reckon.prompts.cutting import UNTITLED
 from reckon.prompts.plain import plain, plain_words
 from reckon.prompts.render import Message
-from reckon.prompts.style import Style
+
+TitleStyle = Literal["instruct", "compact"]
+"""`instruct` for instruction-tuned models, `compact` for small backbones."""
 
 
-def messages(titles: Sequence[str], words: Mapping[str, str], style: Style) -> list[Message]:
+def messages(titles: Sequence[str], words: Mapping[str, str], style: TitleStyle) -> list[Message]:
     """One user turn: the titles of the history, oldest first, and the instruction.
 
     Args:

@@ -1,7 +1,8 @@
 """The R2ec prompt: a user's history and the instruction.
 
-Entry point: `messages`. Two styles: `instruct` for instruction-tuned models (the paper's wording in our own words)
-and `compact`, without instructions, for small backbones trained on the data set's own text.
+Entry point: `messages`. Three styles: `instruct` for instruction-tuned models (the paper's wording in our own words),
+`brief`, which asks for one short sentence, for those of little capacity or with few tokens for a reply, and `compact`,
+without instructions, for small backbones trained on the data set's own text.
 
 The reply is a reasoning, then `MARKER`. The rec head reads the hidden state at the marker. Item prompts end with the
 same marker, so users and items are read at the same token.
@@ -28,13 +29,21 @@ def messages(example: Example, titles: Titles, words: Mapping[str, str], style: 
         example: only its history and time are read; the target never reaches the prompt.
         titles: the catalog's titles by item index.
         words: names of items and actions: `item`, `items`, `action` (past tense).
-        style: `instruct` or `compact`.
+        style: `instruct`, `brief` or `compact`.
     """
     words = plain_words(words)
     lines = [event_line(event, titles, example.time) for event in example.history] or ["nothing yet"]
     if style == "compact":
         return [{"role": "user", "content": "\n".join([f"{words['action']}:", *lines, "reasoning:"])}]
     history = "\n".join(lines)
+    if style == "brief":
+        # Measured on SmolLM2-135M: history first, since a request before it is forgotten; and neither "oldest first",
+        # read as a property of the items, nor the marker, which it never writes.
+        content = (
+            f"{history}\n\nA user {words['action']} these {words['items']}. "
+            f"In one short sentence, name what this user likes and what kind of {words['item']} comes next."
+        )
+        return [{"role": "user", "content": content}]
     content = (
         f"A user {words['action']} these {words['items']}, oldest first:\n{history}\n\n"
         f"Analyse in depth what this user likes, how the taste is moving and what it needs next. "

@@ -1,8 +1,8 @@
 """The rating prompt: earlier ratings of the user and of the item, the item, the instruction.
 
 Entry points: `rating_messages` for the whole prompt, `fitted_prompt` for a prompt within a token budget. The reply is
-in `reckon.prompts.rating_reply`. Two styles, as in `reckon.prompts.r2ec`: `instruct` is RecZero's instruction in our
-own words, `compact` is for small backbones.
+in `reckon.prompts.rating_reply`. Three styles, as in `reckon.prompts.r2ec`: `instruct` is RecZero's instruction in our
+own words, `brief` puts an answered example before it, `compact` is for small backbones.
 
 Text from the data cannot act as markup (`reckon.prompts.plain`), and a review is one line.
 
@@ -21,7 +21,7 @@ from reckon.errors import ConfigError
 from reckon.prompts.cutting import UNTITLED, cut_words, least_that_fits, shortened, word_ends
 from reckon.prompts.items import item_text
 from reckon.prompts.plain import plain, plain_words
-from reckon.prompts.rating_reply import BAD, GOOD
+from reckon.prompts.rating_reply import BAD, BLOCKS, GOOD
 from reckon.prompts.render import Message, prompt_ids, render, rendered_ids
 from reckon.prompts.style import Style
 
@@ -72,14 +72,16 @@ def rating_messages(
     item_words: int = ITEM_WORDS,
     title_words: int = TITLE_WORDS,
 ) -> list[Message]:
-    """One user turn: the user's earlier ratings, the item, others' earlier ratings of it, and the instruction.
+    """One user turn: the user's earlier ratings, the item, others' earlier ratings of it, and the instruction; in the
+    style `brief` after an answered example.
 
     Args:
         example: its histories, means and item are read; the target rating never reaches the prompt.
         catalog: titles and columns of the items.
         words: names of items and actions: `item`, `items`, `action` (past tense).
-        scale: shown in the instruction of style `instruct`.
-        style: `instruct` shows summary and text of a review; `compact` the summary, or the text where there is none.
+        scale: shown in the instruction of the styles `instruct` and `brief`.
+        style: `instruct` and `brief` show summary and text of a review; `compact` the summary, or the text where there
+            is none.
         review_words: words kept of each review, >= 0; 0 shows only the ratings.
         item_review_words: words kept of each review by others, >= 0; None: `review_words`.
         item_words: words kept of the item's other columns after its title, >= 0.
@@ -244,7 +246,8 @@ class _Parts:
         user_lines = _shown(self.user, user, review_words)
         other_lines = _shown(self.others, others, review_words)
         write = self._compact if self.style == "compact" else self._instruct
-        return [{"role": "user", "content": "\n".join(write(user_lines, other_lines))}]
+        before = _worked_example(self.scale) if self.style == "brief" else []
+        return [*before, {"role": "user", "content": "\n".join(write(user_lines, other_lines))}]
 
     def _compact(self, user_lines: list[str], other_lines: list[str]) -> list[str]:
         return [
@@ -279,6 +282,35 @@ class _Parts:
             "<match>how well the two fit, and what rating that makes likely</match>",
             f"<rate>the predicted rating: one number from {self.scale.lowest:g} to {self.scale.highest:g}</rate>",
         ]
+
+
+def _worked_example(scale: Scale) -> list[Message]:
+    """A prompt with its reply. Without one, no reply of SmolLM2-135M has the form."""
+
+    def line(title: str | None, quarters: int, review: str) -> _Line:
+        return _Line(title, _at(scale, quarters), review, word_ends(review))
+
+    parts = _Parts(
+        style="instruct",
+        words={"item": "book", "items": "books", "action": "read"},
+        scale=scale,
+        title="Quiet Waters",
+        whole_title="Quiet Waters",
+        item="Quiet Waters",
+        user=[line("The Long Road", 1, "Too long"), line("A Calm Evening", 4, "Calm and clear")],
+        others=[line(None, 3, "Lovely and calm"), line(None, 2, "Little happens")],
+        user_mean=(_at(scale, 1) + _at(scale, 4)) / 2,
+        item_mean=(_at(scale, 3) + _at(scale, 2)) / 2,
+    )
+    blocks = ("Likes calm books.", f"{GOOD} calm {BAD} little happens", "It fits well.", f"{_at(scale, 3):g}")
+    reply = "\n".join(f"<{name}>{block}</{name}>" for name, block in zip(BLOCKS, blocks, strict=True))
+    return [*parts.messages(REVIEW_WORDS, 2, 2), {"role": "assistant", "content": reply}]
+
+
+def _at(scale: Scale, quarters: int) -> float:
+    """The value of a scale nearest to so many quarters of its range."""
+    distance = scale.range * quarters / 4
+    return scale.lowest + (distance if scale.step is None else round(distance / scale.step) * scale.step)
 
 
 def _shown(lines: list[_Line], count: int, words: int) -> list[str]:

@@ -4,12 +4,13 @@ Entry points: `messages` for the policy, `summary_messages` for the frozen summa
 reply, `history_text` for the history as the Rechead reads it. Text is the only interface between the language model and
 the Rechead: the answer describes the expected next item in free words.
 
-Two styles: `instruct` for instruction-tuned models, `compact`, without instructions, for small backbones.
+Three styles: `instruct` for instruction-tuned models, `brief` for those of little capacity, with a worked example and
+shorter replies, and `compact`, without instructions, for small backbones.
 
 Source: RPORec (arXiv 2605.21967).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from reckon.data.examples import Example
@@ -83,18 +84,20 @@ def _shown_reasoning(text: str) -> str:
 
 
 def messages(example: Example, titles: Titles, words: Mapping[str, str], style: Style = "instruct") -> list[Message]:
-    """One user turn: the history, oldest first, and the instruction.
+    """One user turn: the history, oldest first, and the instruction; in the style `brief` after an answered example.
 
     Args:
         example: only its history and time are read; the target never reaches the prompt.
         titles: the catalog's titles by item index.
         words: names of items and actions: `item`, `items`, `action` (past tense).
-        style: `instruct` or `compact`.
+        style: `instruct`, `brief` or `compact`.
     """
     words = plain_words(words)
     lines = [event_line(event, titles, example.time) for event in example.history] or [NOTHING]
     if style == "compact":
         return [{"role": "user", "content": "\n".join([f"{words['action']}:", *lines, "next:"])}]
+    if style == "brief":
+        return [*_worked_example(), {"role": "user", "content": _brief(lines, words)}]
     history, item = "\n".join(lines), words["item"]
     content = (
         f"A user {words['action']} these {words['items']}, oldest first:\n{history}\n\n"
@@ -103,6 +106,25 @@ def messages(example: Example, titles: Titles, words: Mapping[str, str], style: 
         f"<think>your reasoning</think><answer>the title and attributes of the next {item}</answer>"
     )
     return [{"role": "user", "content": content}]
+
+
+def _brief(lines: Sequence[str], words: Mapping[str, str]) -> str:
+    history = "\n".join(lines)
+    return (
+        f"{history}\n\nA user {words['action']} these {words['items']}. What does this user like, and what kind of "
+        f"{words['item']} comes next?\n<think>one short sentence</think>\n<answer>the next {words['item']}</answer>"
+    )
+
+
+def _worked_example() -> list[Message]:
+    """A prompt with its reply. Without one, no reply of SmolLM2-135M has the form."""
+    history = ["[Murder on the Moor]", "[The Lighthouse Crime]", "[A Guide to Scotland]"]
+    question = _brief(history, {"item": "book", "items": "books", "action": "read"})
+    reply = (
+        "<think>The user likes crime stories by the sea and travels to Scotland.</think>\n"
+        "<answer>A murder mystery on a Scottish island</answer>"
+    )
+    return [{"role": "user", "content": question}, {"role": "assistant", "content": reply}]
 
 
 def summary_messages(reasoning: str, style: Style = "instruct") -> list[Message]:

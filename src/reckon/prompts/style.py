@@ -8,8 +8,9 @@ from typing import Literal
 
 from reckon.errors import ConfigError
 
-Style = Literal["instruct", "compact"]
-"""`instruct` for instruction-tuned models, `compact` for small backbones trained on the data set's own text."""
+Style = Literal["instruct", "brief", "compact"]
+"""`instruct` for instruction-tuned models, `brief` for those of little capacity or with few tokens for a reply,
+`compact` for small backbones trained on the data set's own text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +18,8 @@ class PromptConfig:
     """Settings of ranking prompts. Section `prompt`."""
 
     style: Style = "instruct"
-    """`instruct` for instruction-tuned models, `compact` for small backbones made by `reckon backbone new`."""
+    """`instruct` for instruction-tuned models, `brief` for those of some 100 M parameters (R2ec asks for one short
+    sentence, RPORec shows an answered example), `compact` for small backbones made by `reckon backbone new`."""
 
     window: int = 20
     """Most events of the history in the prompt, the latest ones, > 0."""

@@ -233,7 +233,7 @@ def replies_section(data: PageData) -> Section | None:
             data,
             "reply/truncated",
             "Truncated replies",
-            "Share of replies that ran out of budget or had their marker appended; none is dropped.",
+            "Share of replies that ran out of budget; none is dropped.",
         ),
         _curve(
             data,

@@ -261,4 +261,5 @@ class PolicyTrainer(StepTrainer, ABC):
             advantage__zero_groups=(advantages == 0).all(dim=1).float().mean(),
             reply__length=rollouts.sampled.sum(dim=1).float().mean(),
             reply__truncated=rollouts.truncated.float().mean(),
+            reply__marked=rollouts.marked.float().mean(),
         )

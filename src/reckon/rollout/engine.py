@@ -2,8 +2,8 @@
 
 Entry point: `SharedPrefixEngine.sample`. A reply ends at the marker, at an end-of-turn token, or when the token budget
 runs out (truncated). With `appends_marker`, a reply that ends without the marker gets it appended: the policy did not
-choose those tokens, so they are outside `sampled`, and the reply counts as truncated. Decoding yields the hidden state
-at the marker; no extra pass is needed. Knows nothing about rewards or items.
+choose those tokens, so they are outside `sampled`. Decoding yields the hidden state at the marker; no extra pass is
+needed. Knows nothing about rewards or items.
 """
 
 from collections.abc import Callable, Sequence
@@ -64,9 +64,17 @@ class Rollouts:
 
     @property
     def truncated(self) -> Tensor:
-        """[N] True where the policy did not end the reply itself: out of budget, or the marker had to be appended."""
-        spent = torch.tensor([reason == LENGTH_FINISH for reason in self.finish], device=self.reply_ids.device)
-        return spent | ~self.sampled.gather(1, self.lengths[:, None] - 1)[:, 0]
+        """[N] True where the reply ran out of its token budget; one that the policy ended, with the marker or with its
+        turn, is complete."""
+        return self._ended_by(LENGTH_FINISH)
+
+    @property
+    def marked(self) -> Tensor:
+        """[N] True where the policy wrote the marker itself."""
+        return self._ended_by(MARKER_FINISH)
+
+    def _ended_by(self, reason: str) -> Tensor:
+        return torch.tensor([given == reason for given in self.finish], device=self.reply_ids.device)
 
 
 class StopMarker:

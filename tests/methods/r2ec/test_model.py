@@ -56,8 +56,24 @@ def test_the_reasoning_holds_no_special_tokens(tmp_path):
 
     model.backbone.logits = forced
     answer = model.recommend([[0, 5]])[0]
-    assert answer.truncated and "<eos>" not in answer.reasoning
+    assert not answer.truncated and "<eos>" not in answer.reasoning
     assert answer.reasoning == model.backbone.tokenizer.decode([17, 18]).strip()
+
+
+def test_a_reply_that_ended_with_the_turn_is_read_again_as_it_was_written(tmp_path):
+    model = recommender(tmp_path)[0]
+    end, logits = model.backbone.tokenizer.eos_token_id, model.backbone.logits
+    rows, steps = [model.example_of([0, 5])], iter([17, 18, end] * 2)
+
+    def forced(hidden):
+        biased = logits(hidden).clone()
+        biased[:, next(steps, 17)] += 1e4
+        return biased
+
+    model.backbone.logits = forced
+    own = model.reading(rows).queries
+    steps = iter([17, 18, end])
+    torch.testing.assert_close(model.reading_written(rows, model.written(rows)).queries, own, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -246,7 +262,7 @@ def test_unknown_and_repeated_items_are_refused_without_a_change(model):
 # -- prompts ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("style", ["compact", "instruct"])
+@pytest.mark.parametrize("style", ["compact", "brief", "instruct"])
 def test_the_target_never_reaches_the_prompt(model, style):
     model.config = replace(model.config, prompt=replace(model.config.prompt, style=style))
     example = model.example_of([0, 5, 3])

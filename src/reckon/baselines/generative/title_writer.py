@@ -34,9 +34,8 @@ from reckon.progress import quiet_transformers
 from reckon.prompts import Message, prompt_ids
 from reckon.prompts.cutting import PromptTitles, Titles, prompt_limit
 from reckon.prompts.histories import fitted_history
-from reckon.prompts.next_title import messages, shown_title
+from reckon.prompts.next_title import TitleStyle, messages, shown_title
 from reckon.prompts.plain import guarded
-from reckon.prompts.style import Style
 from reckon.rollout import SamplingConfig, SharedPrefixEngine
 from reckon.small_backbone.pretrain import PretrainConfig, new_backbone
 from reckon.training.best import Best, BestWeights
@@ -67,7 +66,7 @@ class WriterConfig:
     dtype: DType = "float32"
     """Dtype of the weights."""
 
-    style: Style = "compact"
+    style: TitleStyle = "compact"
     """Wording of the prompt: `compact`, or `instruct` for instruction-tuned models."""
 
     window: int = 10

@@ -205,10 +205,18 @@ def preset(name: PresetName, arm: Arm = "full") -> R2ecConfig:
         laptop = replace(
             paper,
             # A token is what costs time, so prompts and replies are short.
-            prompt=PromptConfig(window=5, title_words=8, title_tokens=24, item_words=8, item_tokens=32, max_tokens=192),
+            prompt=PromptConfig(
+                style="brief",
+                window=5,
+                title_words=4,
+                title_tokens=12,
+                item_words=8,
+                item_tokens=32,
+                max_tokens=192,
+            ),
             head=HeadConfig(tau=0.07, popularity_prior=1.0, sampled_negatives=16),
-            # Lower than the paper's 1.5 and 200, which are for 2 to 3 B parameters; chosen by hand, not measured.
-            rollout=SamplingConfig(temperature=1.0, top_k=50, max_completion_length=32),
+            # The paper's 1.5 and 200 are for 2 to 3 B parameters. Measured with benchmarks/prompts.py: docs/models.md.
+            rollout=SamplingConfig(temperature=0.6, top_k=50, max_completion_length=48),
             lora=LoraSettings(r=8, alpha=32),
             training=R2ecTrainingConfig(
                 learning_rate=3e-4,

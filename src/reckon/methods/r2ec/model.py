@@ -39,6 +39,7 @@ from reckon.prompts.histories import FittedHistory
 from reckon.prompts.items import item_ids
 from reckon.prompts.r2ec import MARKER, messages
 from reckon.rollout import Rollouts, SamplingConfig, SharedPrefixEngine
+from reckon.rollout.engine import END_FINISH
 from reckon.runs.read import MODEL_FOLDER, config_of
 from reckon.runs.saved_catalog import SavedCatalog
 from reckon.training.backbone import backbone_to_train
@@ -189,8 +190,13 @@ class R2ecModel(RankingModel):
         _, rollouts = self.read(examples)
         assert rollouts is not None, "only a model that reasons writes"
         return [
-            self._text(ids[:length].tolist()) for ids, length in zip(rollouts.reply_ids, rollouts.lengths, strict=True)
+            self._text(ids[:length].tolist()) + (self._end_of_turn(ids[:length]) if reason == END_FINISH else "")
+            for ids, length, reason in zip(rollouts.reply_ids, rollouts.lengths, rollouts.finish, strict=True)
         ]
+
+    def _end_of_turn(self, reply: Tensor) -> str:
+        """Text of the token that ended the turn, before the appended marker: h_T is read after both."""
+        return str(self.backbone.tokenizer.decode(reply[: -len(self.engine.marker.ids)][-1:].tolist()))
 
     def reading_written(self, examples: Sequence[Example], replies: Sequence[str]) -> Reading:
         """Read given replies: the hidden state at the marker appended to each text. Tokenising a text may give other

@@ -24,7 +24,8 @@ class RatingPromptConfig:
     """Settings of rating prompts. Section `prompt`."""
 
     style: Style = "instruct"
-    """`instruct` for instruction-tuned models, `compact` for small backbones made by `reckon backbone new`."""
+    """`instruct` for instruction-tuned models, `brief` for those of some 100 M parameters, which read an answered
+    example first, `compact` for small backbones made by `reckon backbone new`."""
 
     window: int = 10
     """Most earlier ratings of the user in the prompt, the latest ones, >= 0."""
