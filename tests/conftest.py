@@ -67,5 +67,5 @@ def one_command_line():
 
 @pytest.fixture
 def charts_undrawn(monkeypatch):
-    """Charts are put together and left blank, for tests of what stands beside them: most of a page's time is drawing."""
+    """Charts are put together but left blank: for tests of what stands beside them."""
     monkeypatch.setattr("reckon.reports.charts._drawn", lambda figure, axes, title: '<svg viewBox="0 0 1 1"></svg>')
