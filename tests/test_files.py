@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from reckon.errors import DataError
-from reckon.files import new_directory, whole_file, write_text
+from reckon.files import check_target, new_directory, whole_file, write_text
 
 SOURCES = Path(__file__).parents[1] / "src" / "reckon"
 
@@ -45,3 +45,9 @@ def test_files_are_made_whole_by_one_function():
     found = {path.relative_to(SOURCES).as_posix() for path in SOURCES.rglob("*.py") if by_hand.search(path.read_text())}
     # A download's part outlives its call, so that the next call goes on with it.
     assert found == {"files.py", "data/prepare/download.py"}
+
+
+def test_a_target_below_a_file_is_refused_before_anything_is_done(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(DataError, match="file: is no directory"):
+        check_target(tmp_path / "file" / "deep" / "out", overwrite=False)

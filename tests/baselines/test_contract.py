@@ -32,6 +32,14 @@ TINY = {  # settings of baselines whose own would train for more than a second h
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_steps():
+    """Nothing here has to be learned."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("reckon.baselines.sequential.sequences.STEPS_PER_ROUND", 5)
+        yield
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return shelf.dataset(tmp_path_factory.mktemp("shelf") / "data")

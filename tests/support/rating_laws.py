@@ -63,7 +63,7 @@ class Laws:
         if ordered:
             assert keys == [self._event_key(e) for e in older[len(older) - len(shown) :]]
         else:  # across users there is no order within one time
-            assert all(key in {self._event_key(e) for e in older} for key in keys) and len(set(keys)) == len(keys)
+            assert set(keys) <= {self._event_key(e) for e in older} and len(set(keys)) == len(keys)
         if older:
             assert math.isclose(mean, np.mean([e[3] for e in older]), rel_tol=1e-5)
         else:

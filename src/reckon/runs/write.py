@@ -17,6 +17,7 @@ import json
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ from reckon.training.one_process import require_one_process
 
 BEGUN_FILE = "begun.json"
 CHANGES = "changed_by_resumes"  # entry of begun.json and manifest.json: settings with both values, a list per resume
+LIBRARIES = ("torch", "transformers", "accelerate", "peft", "safetensors")  # whose versions a manifest keeps
 FLUSH_ROWS = 50_000  # trajectories held in memory before a part is written
 
 
@@ -184,7 +186,7 @@ def write_run(
         "backbone": backbone.name,
         "dtype": backbone.dtype,
         "reckon": __version__,
-        "versions": {name: version(name) for name in ("torch", "transformers", "accelerate", "peft", "safetensors")},
+        "versions": _versions(),
         "python": platform.python_version(),
         "hardware": hardware(),
         "checksums": CHECKSUMS_FILE,
@@ -199,6 +201,12 @@ def write_run(
     if (out / "trajectories").is_dir():
         write_checksums(out / "trajectories")
     add_checksums(out, [LOG_FILE, MANIFEST_FILE, *(path.name for path in out.glob("*.yaml"))])
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """Versions of LIBRARIES. Reading them takes 0.05 s, and a process may write many runs."""
+    return {name: version(name) for name in LIBRARIES}
 
 
 def hardware() -> str:

@@ -158,7 +158,8 @@ def scripted(*values):
     return lambda: next(answers)
 
 
-def test_training_keeps_the_best_state_and_stops_after_patience():
+def test_training_keeps_the_best_state_and_stops_after_patience(monkeypatch):
+    monkeypatch.setattr("reckon.baselines.sequential.sequences.STEPS_PER_ROUND", 5)
     network, states = untrained(SASRec, patience=2, epochs=10), []
     answer = scripted(0.1, 0.2, 0.5, 0.4, 0.5)
 
@@ -172,7 +173,8 @@ def test_training_keeps_the_best_state_and_stops_after_patience():
     assert not network.training
 
 
-def test_training_without_improvement_keeps_the_initial_state():
+def test_training_without_improvement_keeps_the_initial_state(monkeypatch):
+    monkeypatch.setattr("reckon.baselines.sequential.sequences.STEPS_PER_ROUND", 5)
     network = untrained(SASRec)
     before = network.bias.detach().clone()
     train(network, arrays([1, 2]), scripted(0.9, 0.1, 0.1), SASRec.CONFIG(width=8, patience=2), seed=0)
