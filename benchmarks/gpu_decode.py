@@ -19,7 +19,7 @@ from step_sides import FixedLength, StepShape, clock, make_model, make_prompts, 
 from torch import Tensor
 
 from reckon.models import Backbone
-from reckon.models.shared_prefix import ATTENTION_NAME
+from reckon.models.prefix.shared import ATTENTION_NAME
 from reckon.prompts.r2ec import MARKER
 from reckon.rollout import SamplingConfig, SharedPrefixEngine
 

@@ -12,7 +12,7 @@ from transformers import BertConfig, BertLMHeadModel
 
 from reckon.errors import ConfigError
 from reckon.models import Backbone
-from reckon.models.repeated_prefix import RepeatedPrefix
+from reckon.models.prefix.repeated import RepeatedPrefix
 from reckon.rl.reference import ReferencePolicy
 
 ROOT = Path(__file__).parents[2]

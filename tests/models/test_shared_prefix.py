@@ -5,7 +5,7 @@ import torch
 from support.tiny import FAMILIES, backbone
 
 from reckon.models.backbone import Backbone
-from reckon.models.recorded_step import RecordedStep
+from reckon.models.prefix.recorded_step import RecordedStep
 
 GROUP = 3
 

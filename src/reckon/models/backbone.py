@@ -30,7 +30,7 @@ from reckon.models.model_files import (
     weights_fingerprint,
 )
 from reckon.models.precision import Precision, settled
-from reckon.models.prefix import Prefix, PromptStates, choose_prefix
+from reckon.models.prefix.choose import Prefix, PromptStates, choose_prefix
 from reckon.models.token_batch import TokenBatch, gather_rows
 from reckon.progress import phase
 

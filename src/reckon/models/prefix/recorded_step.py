@@ -2,7 +2,7 @@
 
 Entry point: `RecordedStep`. One token through a small model is about a thousand kernels, each shorter than its launch
 from Python. A replayed graph launches all of them at once. The step must do the same work in the same places every time
-(`reckon.models.shared_prefix.FixedReadPrefix`), and only its input may change.
+(`reckon.models.prefix.shared.FixedReadPrefix`), and only its input may change.
 
 Where a model cannot be recorded, a warning says so once and the step runs as it is. On a CPU nothing is recorded.
 """

@@ -16,8 +16,8 @@ from transformers import PreTrainedModel, cache_utils
 from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
 from reckon.errors import ConfigError
-from reckon.models.repeated_prefix import RepeatedPrefix
-from reckon.models.shared_prefix import ATTENTION_NAME, PrefixStates, SharedPrefix, UnsharedAttention
+from reckon.models.prefix.repeated import RepeatedPrefix
+from reckon.models.prefix.shared import ATTENTION_NAME, PrefixStates, SharedPrefix, UnsharedAttention
 from reckon.models.token_batch import TokenBatch
 
 PROMPT_LENGTHS, GROUP, REPLY_LENGTH = (11, 7), 2, 5  # tokens, replies per prompt, tokens

@@ -1,6 +1,6 @@
 """Attention in which a group of replies reads the keys and values of one shared prompt.
 
-Entry point: `SharedPrefix`, one of a backbone's two ways of reading (`prefix.py` chooses). `RecordPrefix` runs the
+Entry point: `SharedPrefix`, one of a backbone's two ways of reading (`choose.py` chooses). `RecordPrefix` runs the
 prompts once, `ReadPrefix` lets G replies per prompt read them, in training (whole replies, gradients flow through the
 shared keys) and in generation (one token at a time, with a cache for the replies' own keys). The attention is
 registered with transformers as `reckon`; it knows grouped heads, sliding windows and soft caps. A family whose layers
@@ -20,7 +20,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from reckon.models.recorded_step import RecordedStep
+from reckon.models.prefix.recorded_step import RecordedStep
 from reckon.models.token_batch import TokenBatch, counted_positions, gather_rows
 
 ATTENTION_NAME = "reckon"
@@ -193,7 +193,7 @@ class FixedReadPrefix(ReadPrefix):
     """Generation in which a decoding step does the same work in the same places for every token.
 
     All `capacity` places are read; a mask hides those that are still empty, and the count of tokens is a tensor. So a
-    step can be recorded once and replayed (`reckon.models.recorded_step`).
+    step can be recorded once and replayed (`reckon.models.prefix.recorded_step`).
     """
 
     sees_empty = True
