@@ -16,11 +16,11 @@ from gpu_worker import DONE, answer
 from measure import start
 
 ARMS = ("no-reasoning", "full")  # the last is evaluated beside the others
-SETTINGS = (  # over the preset `paper`: short prompts, larger adapters and batches, no end but the time's
-    *(f"prompt.{name}" for name in ("window=10", "title_words=16", "title_tokens=32", "item_words=16")),
+SETTINGS = (  # over the preset `paper`: brief prompts, larger adapters and batches, no end but the time's
+    *(f"prompt.{name}" for name in ("style=brief", "window=10", "title_words=8", "title_tokens=24", "item_words=16")),
     *(f"prompt.{name}" for name in ("item_tokens=64", "max_tokens=512")),
     *(f"head.{name}" for name in ("tau=0.07", "popularity_prior=1", "sampled_negatives=256")),
-    *(f"rollout.{name}" for name in ("temperature=1.0", "top_k=50", "max_completion_length=48")),
+    *(f"rollout.{name}" for name in ("temperature=0.8", "top_k=50", "max_completion_length=48")),
     *(f"lora.{name}" for name in ("r=16", "alpha=32")),
     "recpo.num_generations=8",
     *(f"training.{name}" for name in ("learning_rate=5e-4", "warmup_steps=10", "max_steps=100000", "eval_steps=50")),
