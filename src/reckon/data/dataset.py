@@ -356,7 +356,7 @@ def _read_parquet(path: Path, required: tuple[str, ...], optional: tuple[str, ..
         table = pq.read_table(path, columns=wanted, partitioning=None)
     except FileNotFoundError:
         raise DataError(str(path), "does not exist", "make the directory with `reckon data prepare`") from None
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(str(path), f"is not readable Parquet ({error})", "prepare the data again") from None
     for name in required:
         if name not in found:

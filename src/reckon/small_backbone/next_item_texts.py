@@ -70,7 +70,7 @@ def _given_notes(dataset: Dataset) -> list[PretrainingText]:
     path = dataset.path / NOTES_FILE
     try:
         table = pq.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(str(path), f"is not readable Parquet ({error})", "prepare the data again") from None
     if "text" not in table.column_names or len(table) == 0:
         raise DataError(str(path), "has no column 'text' with rows", "write one text per row, or remove the file")

@@ -30,7 +30,7 @@ def trained(tmp_path_factory):
 @pytest.fixture(scope="module")
 def fusion(trained):
     data, run = trained
-    return Fusion.fit(data, FusionConfig(members=("tfidf", f"{run}", f"direct:{run}", "popularity")))
+    return Fusion.fit(data, FusionConfig(members=("tfidf", f"{run}", f"direct:{run}", "popularity"), by_length=True))
 
 
 def test_scores_are_the_weighted_sum_of_the_members(fusion, trained):

@@ -245,3 +245,19 @@ def test_the_password_of_an_address_is_in_no_message(tmp_path, scheme, secret, p
     with pytest.raises(DataError) as told:
         made(tmp_path, source)
     assert "S3cret" not in str(told.value) and "zz" not in str(told.value)
+
+
+def test_parquet_with_a_column_whose_name_is_not_utf8_is_refused_in_one_line(tmp_path):
+    file = tmp_path / "orders.parquet"
+    pq.write_table(pa.table({"user_id": ["u"], "item_id": ["a"], "timestamp": [START]}), file)
+    file.write_bytes(file.read_bytes().replace(b"item_id", b"item\xeeid"))
+    with pytest.raises(DataError, match="not readable Parquet"):
+        made(tmp_path, Table(interactions=str(file)))
+
+
+def test_a_data_set_with_such_a_column_is_refused_in_one_line(tmp_path):
+    dataset = made(tmp_path, Table(interactions=write(tmp_path, text_of())))
+    file = dataset.path / "items.parquet"
+    file.write_bytes(file.read_bytes().replace(b"item_id", b"item\xeeid"))
+    with pytest.raises(DataError, match=r"items\.parquet.* not readable Parquet"):
+        Dataset.load(dataset.path, verify=False)

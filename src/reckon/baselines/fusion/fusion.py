@@ -43,7 +43,7 @@ class FusionConfig:
     settings: tuple[str, ...] = ()
     """Settings of baselines among the members, such as `sasrec.width=128`."""
 
-    by_length: bool = True
+    by_length: bool = False
     """Whether short, middle and long histories (at most 2, at most 5, more events) may have weights of their own."""
 
     validation_rows: int = 5_000

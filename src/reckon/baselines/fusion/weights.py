@@ -122,8 +122,8 @@ def _ascent(candidates: Candidates, start: Tensor) -> tuple[float, Tensor]:
 def weights_by_length(candidates: Candidates, lengths: Tensor, overall: Tensor) -> Tensor:
     """[len(LENGTHS) + 1, M] weights for short, middle and long histories.
 
-    A length has weights of its own where they hold on rows that did not choose them: chosen on each half of its rows,
-    they must be better than `overall` on the other half, on average. Otherwise it keeps `overall`.
+    A length has weights of its own where they hold on rows that did not choose them: chosen on either half of its rows,
+    they must be better than `overall` on the other half. Otherwise it keeps `overall`.
 
     Args:
         candidates: of R rows.
@@ -140,7 +140,7 @@ def weights_by_length(candidates: Candidates, lengths: Tensor, overall: Tensor) 
                 other.metric(best_weights(half, overall)) - other.metric(overall)
                 for half, other in (halves, halves[::-1])
             ]
-            if sum(gains) > 0:
+            if min(gains) > 0:
                 chosen[-1] = best_weights(own, overall)
     return torch.stack(chosen)
 

@@ -148,7 +148,7 @@ def _parquet(parts: Sequence[Path]) -> str:
     for part in parts:
         try:
             names = pq.read_schema(part).names
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, ValueError, pa.ArrowException) as error:  # ValueError: a column's name is not UTF-8
             raise DataError(str(part), f"is not readable Parquet ({error})", "fetch the file again") from None
         check_names(names, str(part))
     return f"read_parquet([{', '.join(map(file_pattern, parts))}], hive_partitioning = false, union_by_name = true)"
