@@ -145,7 +145,7 @@ def comparison_table(file: Path) -> str:
             lines.append(f"| {name} | failed: {next(iter(row['failures'].values()))} |" + " |" * (len(headings) - 2))
             continue
         marked = [
-            cell(row, metric) + f" ±{row[f'{metric}_sd']:.3f}" + ("°" if (row["name"], metric) in unclear else "")
+            cell(row, metric) + spread(row, metric, about) + ("°" if (row["name"], metric) in unclear else "")
             for metric in metrics
         ]
         against = [gains.get((row["name"], metric)) for metric in metrics]
@@ -159,15 +159,18 @@ def comparison_table(file: Path) -> str:
         f"{max(pair['detectable'] for pair in paired if pair['metric'] == metric):.3f} in {name}"
         for metric, name in zip(metrics, names, strict=True)
     )
-    seeds = ", ".join(map(str, about["seeds"]))
+    several = len(about["seeds"]) > 1
+    seeds = ("Mean over seeds " if several else "Seed ") + ", ".join(map(str, about["seeds"]))
+    deviation = ", ± deviation over seeds" if several else ""
+    trials = f"settings tried on validation rows, at most {about['trials']}" if about["trials"] else "no tuning"
     flags = " ! a guard warns, see the file." if any(warned(row) for row in content["rows"]) else ""
     notes = "".join(f" † {note}." for note in dict.fromkeys(row["note"] for row in content["published"]))
     lines += [
         "",
-        f"Mean over seeds {seeds}, 95 % interval over users, ± deviation over seeds. ° not "
+        f"{seeds}, 95 % interval over users{deviation}. ° not "
         f"significantly different from {baseline}, Holm-corrected over the table; each difference has its own "
         f"interval. The least true difference that the widest of these comparisons would find with power 0.8: {least}. "
-        f"Trials: settings tried on validation rows, at most {about['trials']}. Data {about['data'][:12]}, "
+        f"Trials: {trials}. Data {about['data'][:12]}, "
         f"rows {about['rows'][:12]}.{flags}{notes}",
     ]
     return "\n".join(lines)
@@ -202,6 +205,11 @@ def over_seeds(summary: dict[str, Any]) -> list[str]:
 def cell(row: dict[str, Any], metric: str) -> str:
     low, high = row[f"{metric}_ci"]
     return f"{row[metric]:.3f} ({low:.3f}–{high:.3f})"
+
+
+def spread(row: dict[str, Any], metric: str, about: dict[str, Any]) -> str:
+    """Deviation over seeds; a single seed has none."""
+    return f" ±{row[f'{metric}_sd']:.3f}" if len(about["seeds"]) > 1 else ""
 
 
 def difference(pair: dict[str, Any]) -> str:

@@ -27,6 +27,7 @@ SHOWN = {
     "movielens-ratings": "rating",
     "compare-industrial": "comparison",
     "compare-instruments": "comparison",
+    "industrial-fusion": "comparison",
     "compare-movielens": "comparison",
 }
 
