@@ -60,10 +60,10 @@ def test_a_run_depends_on_its_seed(whole, train, tmp_path):
 
 
 def test_the_reward_rises_if_right_replies_are_sampled(train, data, tmp_path):
-    model = train("run", fluency=15, max_steps=20, eval_steps=20, batch_size=8, grpo={"num_generations": 8})
+    model = train("run", fluency=15, max_steps=30, eval_steps=30, batch_size=16, grpo={"num_generations": 8})
     entries, found = steps(tmp_path / "run"), validations(tmp_path / "run")
     first, last = entries[0]["reward/mean"], np.mean([entry["reward/mean"] for entry in entries[-5:]])
     assert first < 0 and last > first + 1
-    assert entries[-1]["reply/parsed"] > 0.9 and found[20]["eval_parse_rate"] == 1
-    assert found[20]["eval_mae"] <= found[0]["eval_mae"]
+    assert entries[-1]["reply/parsed"] > 0.9 and found[30]["eval_parse_rate"] == 1
+    assert found[30]["eval_mae"] <= found[0]["eval_mae"]
     assert model.rate(rating_examples(data, "test", 3, 3)).reply_parse_rate > 0.9
