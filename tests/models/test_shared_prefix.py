@@ -5,7 +5,6 @@ import torch
 from support.tiny import FAMILIES, backbone
 
 from reckon.models.backbone import Backbone
-from reckon.models.prefix.recorded_step import RecordedStep
 
 GROUP = 3
 
@@ -90,8 +89,8 @@ def test_prompts_of_one_length_that_are_all_padded_hide_their_padding():
         torch.testing.assert_close(shared, unshared_hidden(bone, short, replies), rtol=1e-4, atol=1e-4)
 
 
-def token_by_token(bone, prompts, replies, *, records):
-    bone.prefix.records = records
+def token_by_token(bone, prompts, replies, *, captures):
+    bone.prefix.captures = captures
     replies = replies.to(bone.device)
     states, _ = bone.read_prompts(bone.pad(prompts))
     reader = states.reader(GROUP, replies.shape[1])
@@ -101,17 +100,17 @@ def token_by_token(bone, prompts, replies, *, records):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_buffers_of_fixed_size_give_the_same_states(family):
-    """What a GPU records as one decoding step, run as it is."""
+    """What a GPU captures as one decoding step, run as it is."""
     bone = backbone(family)
-    growing, fixed = (token_by_token(bone, *batch(), records=records) for records in (False, True))
-    torch.testing.assert_close(fixed, growing, rtol=1e-4, atol=1e-4)
+    growing, static = (token_by_token(bone, *batch(), captures=captures) for captures in (False, True))
+    torch.testing.assert_close(static, growing, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_recorded_step_gives_the_same_states(family):
+def test_a_captured_step_gives_the_same_states(family):
     bone = Backbone(backbone(family).model.to("cuda"), backbone(family).tokenizer)
-    assert bone.prefix.records
-    growing, recorded = (token_by_token(bone, *batch(), records=records) for records in (False, True))
-    torch.testing.assert_close(recorded, growing, rtol=1e-3, atol=1e-3)
-    assert not RecordedStep.failed
+    assert bone.prefix.captures
+    growing, captured = (token_by_token(bone, *batch(), captures=captures) for captures in (False, True))
+    torch.testing.assert_close(captured, growing, rtol=1e-3, atol=1e-3)
+    assert bone.prefix.captures  # it was captured, and not given up

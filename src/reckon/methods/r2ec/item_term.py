@@ -27,7 +27,7 @@ from reckon.models.backbone import Backbone
 from reckon.models.rec_head import encode_items, encode_rows, length_batches, user_vectors
 from reckon.models.scoring import item_scores, seen_among
 
-CHUNK_TOKENS = 2048  # padded tokens of one chunk encoded with gradient, at least
+CHUNK_TOKENS = 2048  # least padded tokens of one chunk encoded with gradient
 
 
 class ItemTerm:

@@ -22,7 +22,7 @@ from reckon.models.token_batch import TokenBatch
 
 PROMPT_LENGTHS, GROUP, REPLY_LENGTH = (11, 7), 2, 5  # tokens, replies per prompt, tokens
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 5e-2}  # mean relative difference of final hidden states
-SWITCH = "RECKON_CUDA_GRAPHS"  # environment variable; 0: decoding on a GPU is not recorded
+SWITCH = "RECKON_CUDA_GRAPHS"  # environment variable; 0: decoding on a GPU is not captured
 KNOWN_LAYERS = {"full_attention", "sliding_attention"}
 # Those of an earlier layer (Gemma 3n) have a class of their own from transformers 5.20 or so on.
 EARLIER = tuple(getattr(cache_utils, name) for name in ("DummyLayer",) if hasattr(cache_utils, name))
@@ -110,10 +110,10 @@ def choose_prefix(causal_lm: PreTrainedModel, decoder: torch.nn.Module, vocabula
     if not bool(torch.isfinite(probe.expected).all()):
         raise _refused(causal_lm, "has hidden states that are not finite")
     causal_lm.set_attn_implementation(ATTENTION_NAME)
-    shared = SharedPrefix(decoder, records=causal_lm.device.type == "cuda" and os.environ.get(SWITCH) != "0")
+    shared = SharedPrefix(decoder, captures=causal_lm.device.type == "cuda" and os.environ.get(SWITCH) != "0")
     problem = _problem(lambda: _shares(causal_lm, shared, probe))
-    if problem is not None and shared.records:
-        shared.records = False
+    if problem is not None and shared.captures:
+        shared.captures = False
         problem = _problem(lambda: _shares(causal_lm, shared, probe))
     if problem is None:
         return shared

@@ -20,7 +20,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from reckon.models.prefix.recorded_step import RecordedStep
+from reckon.models.prefix.captured_step import CapturedStep
 from reckon.models.token_batch import TokenBatch, counted_positions, gather_rows
 
 ATTENTION_NAME = "reckon"
@@ -40,15 +40,15 @@ class PrefixStates:
     """Keys and values of B prompts, one pair per layer."""
 
     lengths: Tensor  # [B] prompt tokens
-    fixed: bool = False  # whether replies grow in buffers of fixed size
+    static: bool = False  # whether replies grow in buffers of fixed size
     keys: dict[int, Tensor] = field(default_factory=dict)  # layer -> [B, Hkv, P, d]
     values: dict[int, Tensor] = field(default_factory=dict)
     windows: dict[int, int | None] = field(default_factory=dict)  # layer -> tokens it looks back, itself included
 
     def reader(self, group_size: int, capacity: int | None = None) -> "ReadPrefix":
         """What G replies per prompt read: whole replies, or with `capacity` tokens that are appended call by call."""
-        if capacity is not None and self.fixed:
-            return FixedReadPrefix(self, group_size, capacity)
+        if capacity is not None and self.static:
+            return StaticReadPrefix(self, group_size, capacity)
         return ReadPrefix(self, group_size, capacity)
 
     def rows(self, chosen: Tensor) -> Self:
@@ -57,7 +57,7 @@ class PrefixStates:
             return self
         keys = {layer: key[chosen] for layer, key in self.keys.items()}
         values = {layer: value[chosen] for layer, value in self.values.items()}
-        return type(self)(self.lengths[chosen], self.fixed, keys, values, self.windows)
+        return type(self)(self.lengths[chosen], self.static, keys, values, self.windows)
 
 
 class RecordPrefix:
@@ -189,11 +189,11 @@ class ReadPrefix:
         return self._masks[window]
 
 
-class FixedReadPrefix(ReadPrefix):
+class StaticReadPrefix(ReadPrefix):
     """Generation in which a decoding step does the same work in the same places for every token.
 
     All `capacity` places are read; a mask hides those that are still empty, and the count of tokens is a tensor. So a
-    step can be recorded once and replayed (`reckon.models.prefix.recorded_step`).
+    step can be captured once and replayed (`reckon.models.prefix.captured_step`).
     """
 
     sees_empty = True
@@ -201,10 +201,10 @@ class FixedReadPrefix(ReadPrefix):
     def __init__(self, states: PrefixStates, group_size: int, capacity: int) -> None:
         super().__init__(states, group_size, capacity)
         self.filled: Tensor = torch.zeros(1, dtype=torch.long, device=states.lengths.device)
-        self.recorded = RecordedStep()
+        self.captured = CapturedStep()
 
     def advance(self, tokens: int) -> None:
-        self.filled += tokens  # in place: a recorded step counts on
+        self.filled += tokens  # in place: a captured step counts on
 
     def _with_cache(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         keys, values = self._buffers(layer, key, value)
@@ -254,14 +254,14 @@ class SharedPrefix:
 
     label = "shared prefix"
 
-    def __init__(self, decoder: nn.Module, *, records: bool = False) -> None:
-        """`records` keeps replies in buffers of fixed size while they grow; on a CUDA device their decoding step is
-        then recorded and replayed."""
-        self._decoder, self.records = decoder, records
+    def __init__(self, decoder: nn.Module, *, captures: bool = False) -> None:
+        """`captures` keeps replies in buffers of fixed size while they grow; on a CUDA device their decoding step is
+        then captured and replayed."""
+        self._decoder, self.captures = decoder, captures
 
     def of(self, decoder: nn.Module) -> "SharedPrefix":
         """The same way of reading for a copy of the model."""
-        return SharedPrefix(decoder, records=self.records)
+        return SharedPrefix(decoder, captures=self.captures)
 
     def hidden(self, ids: Tensor) -> Tensor:
         """Final hidden states of sequences that are padded on the right: [n, L] to [n, L, D]."""
@@ -269,7 +269,7 @@ class SharedPrefix:
 
     def read_prompts(self, prompts: TokenBatch) -> tuple[PrefixStates, Tensor]:
         """Run each prompt once: its keys and values, and the final hidden state of its last token [B, D]."""
-        states = PrefixStates(prompts.lengths, self.records)
+        states = PrefixStates(prompts.lengths, self.captures)
         hidden = self._decode(prompts.ids, counted_positions(prompts.ids), RecordPrefix(states))
         return states, gather_rows(hidden, prompts.lengths - 1)
 
@@ -281,7 +281,11 @@ class SharedPrefix:
             reader.advance(ids.shape[1])
             return hidden
 
-        return reader.recorded(read, ids) if isinstance(reader, FixedReadPrefix) else read(ids)
+        if not isinstance(reader, StaticReadPrefix):
+            return read(ids)
+        hidden = reader.captured(read, ids)
+        self.captures = self.captures and not reader.captured.failed  # this model is not tried again
+        return hidden
 
     def _decode(self, ids: Tensor, positions: Tensor, prefix: RecordPrefix | ReadPrefix | None) -> Tensor:
         extra: dict[str, Any] = {} if prefix is None else {"prefix": prefix}
