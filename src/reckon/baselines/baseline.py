@@ -113,9 +113,9 @@ class Baseline(ABC):
         return sum(tensor.numel() for tensor in self.tensors().values())
 
     @property
-    def chosen(self) -> dict[str, Any]:
-        """What fitting chose that a person would read, as JSON values; kept in the metrics of a comparison."""
-        return {}
+    def facts(self) -> dict[str, Any]:
+        """What a comparison keeps of a fit beside its ranks, as JSON values."""
+        return {"numbers learned": self.numbers_learned}
 
     # -- fitting ------------------------------------------------------------------------------------------------
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from reckon.baselines.fusion.members import DIRECT
 from reckon.baselines.generative.title_writer import NEW
 from reckon.comparison.config import ProtocolConfig
 from reckon.config import config_from, to_dict
@@ -28,7 +27,7 @@ from reckon.runs.read import log_of, manifest_of
 from reckon.small_backbone.purpose import check_purpose
 
 OnProgress = Callable[[float], None]
-FOLDER_FIELDS = ("backbone", "encoder", "traces", "members")  # settings whose value may be a folder
+FOLDER_FIELDS = ("backbone", "encoder", "traces", "members", "without_reasoning")  # settings that may name folders
 FACTS = ("parameters", "trainable_parameters", "backbone")  # entries of a run's manifest that go into `metrics.json`
 
 
@@ -178,8 +177,6 @@ def identified(value: Any, name: str = "") -> Any:
         return {key: identified(inner, str(key)) for key, inner in value.items()}
     if isinstance(value, list):
         return [identified(inner, name) for inner in value]
-    if name in FOLDER_FIELDS and isinstance(value, str) and value not in (NEW, STATIC):
-        folder = value.removeprefix(DIRECT)
-        if Path(folder).is_dir():
-            return value.removesuffix(folder) + source_identity(folder)
+    if name in FOLDER_FIELDS and isinstance(value, str) and value not in (NEW, STATIC) and Path(value).is_dir():
+        return source_identity(value)
     return value

@@ -23,8 +23,8 @@ class Recommendation:
     """What the model wrote before it recommended; None for methods that do not reason."""
     truncated: bool = False
     """True when the reasoning ran out of budget and the marker had to be appended."""
-    shares: Mapping[str, list[float]] | None = None
-    """What each member of a fusion gave to each score; they add up to `scores`. None for all others."""
+    contributions: Mapping[str, list[float]] | None = None
+    """What each member of a fusion added to each score; they add up to `scores`. None for all others."""
 
 
 class Recommender(Protocol):

@@ -33,6 +33,7 @@ from reckon.models.hub import check_hub_id
 from reckon.models.model_files import check_model, library_errors, weights_fingerprint
 
 STATIC = "static"
+STATIC_WIDTH, STATIC_HALF_LIFE = 256, 20.0  # defaults of `StaticEncoder`
 STATIC_SHAPE = {"width": int, "half_life": float, "documents": int, "counts": Each(int)}
 STATIC_FILE, LIBRARY_FOLDER = "static_encoder.json", "sentence_transformer"
 EXTRA = "encoders"
@@ -83,7 +84,9 @@ class StaticEncoder:
         self._width, self.half_life, self.documents, self.counts = width, half_life, documents, counts
 
     @classmethod
-    def of_texts(cls, documents: Sequence[str], width: int = 256, half_life: float = 20.0) -> "StaticEncoder":
+    def of_texts(
+        cls, documents: Sequence[str], width: int = STATIC_WIDTH, half_life: float = STATIC_HALF_LIFE
+    ) -> "StaticEncoder":
         """An encoder whose word weights come from these texts, one per item. Raises DataError without any."""
         if not documents:
             raise DataError("documents", "there are none, so words have no weights", "give at least one item text")
@@ -190,7 +193,9 @@ class LibraryEncoder:
         self.model.save(str(folder / LIBRARY_FOLDER), create_model_card=False)
 
 
-def new_encoder(name: str, documents: Sequence[str], width: int, half_life: float) -> SentenceEncoder:
+def new_encoder(
+    name: str, documents: Sequence[str], width: int = STATIC_WIDTH, half_life: float = STATIC_HALF_LIFE
+) -> SentenceEncoder:
     """An encoder for one catalog.
 
     Args:

@@ -10,6 +10,7 @@ from support import shelf
 from reckon.baselines.classical.hybrid import standardised
 from reckon.baselines.fusion.fusion import Fusion, FusionConfig
 from reckon.comparison.contestant import identified
+from reckon.config import to_dict
 from reckon.errors import CheckpointError, ConfigError
 from reckon.methods.r2ec import R2ec
 from reckon.methods.r2ec.trainer import fit
@@ -30,7 +31,8 @@ def trained(tmp_path_factory):
 @pytest.fixture(scope="module")
 def fusion(trained):
     data, run = trained
-    return Fusion.fit(data, FusionConfig(members=("tfidf", f"{run}", f"direct:{run}", "popularity"), by_length=True))
+    members = ("tfidf", str(run), "popularity")
+    return Fusion.fit(data, FusionConfig(members=members, without_reasoning=(str(run),), by_length=True))
 
 
 def test_scores_are_the_weighted_sum_of_the_members(fusion, trained):
@@ -43,25 +45,26 @@ def test_scores_are_the_weighted_sum_of_the_members(fusion, trained):
         torch.testing.assert_close(fusion.scores(HISTORIES)[row], weights @ parts[:, row])
 
 
-def test_direct_reads_the_same_weights_without_reasoning(fusion, trained):
+def test_a_run_is_also_read_without_its_reasoning(fusion, trained):
     direct = R2ec.from_pretrained(trained[1]).without_reasoning()
     reading = direct.reading([direct.example_of(history) for history in HISTORIES])
     expected = reading.queries @ direct.table.vectors.T + (0 if direct.bias is None else direct.bias)
-    torch.testing.assert_close(fusion.members[2].of_histories(HISTORIES), expected, rtol=1e-4, atol=1e-4)
+    assert fusion.members[3].name == f"{trained[1]}, reasoning left out"
+    torch.testing.assert_close(fusion.members[3].of_histories(HISTORIES), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_a_recommendation_says_what_each_member_gave(fusion):
     for answer in fusion.recommend(HISTORIES, 4):
-        assert list(answer.shares) == list(fusion.config.members)
-        total = np.sum([answer.shares[name] for name in answer.shares], axis=0)
+        assert list(answer.contributions) == [member.name for member in fusion.members]
+        total = np.sum([*answer.contributions.values()], axis=0)
         assert total == pytest.approx(answer.scores, abs=1e-5)
 
 
 def test_the_chosen_weights_can_be_read(fusion):
-    weights = fusion.chosen["weights"]
+    weights, names = fusion.facts["weights"], [member.name for member in fusion.members]
     assert [*weights] in (["all histories"], ["up to 2 events", "up to 5 events", "more events"])
     for row, shown in zip(fusion.weights, weights.values(), strict=True):
-        assert shown == pytest.approx(dict(zip(fusion.config.members, row.tolist(), strict=True)), abs=1e-4)
+        assert shown == pytest.approx(dict(zip(names, row.tolist(), strict=True)), abs=1e-4)
 
 
 def test_it_is_stored_with_its_members(fusion, trained, tmp_path):
@@ -73,6 +76,15 @@ def test_it_is_stored_with_its_members(fusion, trained, tmp_path):
     finally:
         shutil.move(moved, run)
     torch.testing.assert_close(again.scores(HISTORIES), fusion.scores(HISTORIES))
+
+
+def test_members_of_another_catalog_are_refused(fusion, trained, tmp_path):
+    fusion.save_pretrained(tmp_path / "fusion")
+    model = R2ec.from_pretrained(tmp_path / "fusion" / "members" / "1")
+    model.remove_items(model.catalog.ids[:1])
+    model.save_pretrained(tmp_path / "fusion" / "members" / "1")
+    with pytest.raises(CheckpointError, match="another catalog"):
+        Fusion.from_pretrained(tmp_path / "fusion", trained[0].catalog)
 
 
 def test_a_run_reads_rows_as_it_was_trained_whatever_the_others_read(fusion, trained):
@@ -87,7 +99,7 @@ def test_a_run_reads_rows_as_it_was_trained_whatever_the_others_read(fusion, tra
 
 
 def test_settings_of_members_reach_them(trained):
-    config = FusionConfig(members=("item-knn", "popularity"), settings=("item-knn.neighbours=3",))
+    config = FusionConfig(members=("item-knn", "popularity"), settings={"item-knn": {"neighbours": 3}})
     assert Fusion.fit(trained[0], config).members[0].baseline.config.neighbours == 3
 
 
@@ -101,9 +113,12 @@ def test_a_run_on_other_data_is_refused(trained, tmp_path):
     ("wrong", "message"),
     [
         ({"members": ("popularity",)}, "must be 2 to 5"),
-        ({"members": ("popularity", "popularity")}, "name each member once"),
+        ({"members": ("popularity", "popularity")}, "members.*names a recommender twice"),
+        ({"members": ("popularity",), "without_reasoning": ("a", "a")}, "without_reasoning.*names a recommender twice"),
+        ({"members": ("popularity",), "without_reasoning": ("a",)}, "neither a baseline nor a folder"),
         ({"members": ("popularity", "nowhere")}, "neither a baseline nor a folder"),
-        ({"settings": ("sasrec.width=3",)}, "setting of no member"),
+        ({"settings": {"sasrec": {"width": 3}}}, r"settings\.sasrec.*is of no member"),
+        ({"settings": {"item-knn": {"neighbour": 3}}}, r"settings\.item-knn\.neighbour.*did you mean"),
         ({"validation_rows": 0}, "validation_rows"),
     ],
 )
@@ -116,8 +131,11 @@ def test_a_comparison_knows_the_runs_among_the_members_by_what_they_hold(tmp_pat
     run = tmp_path / "run"
     run.mkdir()
     (run / "weights").write_text("1")
-    before = identified({"members": [str(run), f"direct:{run}", "ease"]})["members"]
+    settings = {"sentence-encoder": {"encoder": str(run)}}
+    config = FusionConfig(members=(str(run), "sentence-encoder"), without_reasoning=(str(run),), settings=settings)
+    before = identified(to_dict(config))
     (run / "weights").write_text("22")
-    after = identified({"members": [str(run), f"direct:{run}", "ease"]})["members"]
-    assert [old == new for old, new in zip(before, after, strict=True)] == [False, False, True]
-    assert before[1] == f"direct:{before[0]}" and str(tmp_path) not in str(before)
+    after = identified(to_dict(config))
+    assert before["members"][0] != after["members"][0] and before["members"][1] == after["members"][1]
+    assert before["without_reasoning"] != after["without_reasoning"] and before["settings"] != after["settings"]
+    assert str(tmp_path) not in str(before)

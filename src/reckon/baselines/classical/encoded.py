@@ -20,7 +20,6 @@ from reckon.errors import ConfigError, DataError
 from reckon.models.sentence_encoder import STATIC, new_encoder
 from reckon.prompts import item_text
 
-STATIC_WIDTH, STATIC_HALF_LIFE = 256, 20.0  # of the static encoder, as RPORec's
 TEXTS_AT_ONCE = 512  # between two reports of progress
 
 
@@ -77,7 +76,7 @@ class EncoderNeighbours(Baseline):
             fix = f"leave `{cls.NAME}` out, or add item titles"
             raise DataError(str(dataset.path), "has no item text to compare", fix)
         texts = [item_text(catalog.record(index), config.item_words) for index in range(len(catalog))]
-        encoder = new_encoder(config.encoder, texts, STATIC_WIDTH, STATIC_HALF_LIFE)
+        encoder = new_encoder(config.encoder, texts)
         parts = []
         for start in range(0, len(texts), TEXTS_AT_ONCE):
             parts.append(encoder.encode(texts[start : start + TEXTS_AT_ONCE]))

@@ -176,9 +176,9 @@ class Hybrid(Baseline):
         return grid[total.argmax()]
 
     @property
-    def chosen(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, Any]:
         parts = ("content", "co-occurrence", "popularity")
-        return {"weights": dict(zip(parts, rounded(self.weights), strict=True))}
+        return super().facts | {"weights": dict(zip(parts, rounded(self.weights), strict=True))}
 
     def tensors(self) -> dict[str, Tensor]:
         content = {} if self.content is None else self.content.tensors()

@@ -5,7 +5,7 @@ so a user gets the best list whether reasoning helps or not. Each recommendation
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,12 +15,12 @@ from torch import Tensor
 
 from reckon.baselines.baseline import Baseline, Fitting, validation_rows
 from reckon.baselines.classical.hybrid import rounded, standardised
-from reckon.baselines.fusion.members import Member, check_names, new_members, save_members, stored
+from reckon.baselines.fusion.members import Member, new_members, save_members, stored
 from reckon.baselines.fusion.weights import (
+    LENGTH_NAMES,
     Candidates,
     best_weights,
     length_group,
-    length_names,
     weights_by_length,
 )
 from reckon.data import Catalog, Dataset, Examples
@@ -37,11 +37,14 @@ class FusionConfig:
     """Settings of `fusion`. The weights are not among them: fitting chooses them on validation rows."""
 
     members: tuple[str, ...] = ("tfidf", "item-knn", "popularity")
-    """2 to 5 recommenders: baselines by name, and folders of finished runs that rank; `direct:` before a folder: the
-    run's weights without reasoning."""
+    """Recommenders, 2 to 5 with those of `without_reasoning`: baselines by name, and folders of finished runs that
+    rank."""
 
-    settings: tuple[str, ...] = ()
-    """Settings of baselines among the members, such as `sasrec.width=128`."""
+    without_reasoning: tuple[str, ...] = ()
+    """Further members: folders of finished runs that reason, read without their reasoning."""
+
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Settings of baselines among the members, by the baseline's name."""
 
     by_length: bool = False
     """Whether short, middle and long histories (at most 2, at most 5, more events) may have weights of their own."""
@@ -50,9 +53,15 @@ class FusionConfig:
     """Most validation rows that choose the weights, drawn once, > 0."""
 
     def __post_init__(self) -> None:
-        if not 2 <= len(self.members) <= MOST_MEMBERS or len(set(self.members)) < len(self.members):
-            fix = "name each member once"
-            raise ConfigError("members", list(self.members), f"must be 2 to {MOST_MEMBERS} recommenders", fix)
+        names = [*self.members, *self.without_reasoning]
+        if not 2 <= len(names) <= MOST_MEMBERS:
+            raise ConfigError("members", names, f"must be 2 to {MOST_MEMBERS} recommenders", "name more, or fewer")
+        for field_name, given in (("members", self.members), ("without_reasoning", self.without_reasoning)):
+            if len(set(given)) < len(given):
+                raise ConfigError(field_name, list(given), "names a recommender twice", "name each once")
+        for name, settings in self.settings.items():
+            if name not in self.members:
+                raise ConfigError(f"settings.{name}", settings, "is of no member", "leave it out")
         if self.validation_rows < 1:
             raise ConfigError("validation_rows", self.validation_rows, "nothing to choose weights on", "use 1 or more")
 
@@ -64,7 +73,8 @@ class Fusion(Baseline):
     own where these hold on rows that did not choose them. Members that stop their training by validation rows see the
     same rows.
 
-    Source: ours; CombSUM with weights in Fox, Shaw, "Combination of multiple searches" (1994).
+    Source: Fox, Shaw, "Combination of multiple searches" (1994), CombSUM; weights, standardised scores and lengths are
+    ours.
     """
 
     NAME = "fusion"
@@ -84,8 +94,7 @@ class Fusion(Baseline):
 
     @classmethod
     def learn(cls, dataset: Dataset, config: FusionConfig, fitting: Fitting) -> Self:
-        check_names(config.members)
-        members = new_members(config.members, config.settings, dataset, fitting)
+        members = new_members(config.members, config.without_reasoning, config.settings, dataset, fitting)
         fitted = cls(dataset.catalog, config, members, torch.ones(1, len(members)), fitting.exclude_seen)
         fitted.weights = fitted.chosen_weights(validation_rows(dataset, config.validation_rows, fitting.seed))
         return fitted
@@ -105,48 +114,48 @@ class Fusion(Baseline):
             return overall[None]
         return weights_by_length(candidates, _lengths([valid.history(row) for row in range(len(valid))]), overall)
 
-    def shares(self, parts: Tensor, histories: Sequence[IntArray]) -> Tensor:
-        """[M, n, I] what each member adds to each score, from its own scores of that shape."""
+    def scores(self, histories: Sequence[IntArray]) -> Tensor:
+        return self.contributions(histories).sum(dim=0)
+
+    def row_scores(self, examples: Examples, rows: range) -> Tensor:
+        parts = [member.of_rows(examples, rows) for member in self.members]
+        return self._weighted(parts, [examples.history(row) for row in rows]).sum(dim=0)
+
+    def contributions(self, histories: Sequence[IntArray]) -> Tensor:
+        """[M, n, I] what each member adds to each score."""
+        return self._weighted([member.of_histories(histories) for member in self.members], histories)
+
+    def _weighted(self, parts: Sequence[Tensor], histories: Sequence[IntArray]) -> Tensor:
+        """[M, n, I] from each member's scores [n, I]."""
         group = length_group(_lengths(histories)) if len(self.weights) > 1 else torch.zeros(len(histories)).long()
         return torch.stack([standardised(part) for part in parts]) * self.weights[group].T[..., None]
 
-    def scores(self, histories: Sequence[IntArray]) -> Tensor:
-        return self._shares_of(histories).sum(dim=0)
-
-    def row_scores(self, examples: Examples, rows: range) -> Tensor:
-        parts = torch.stack([member.of_rows(examples, rows) for member in self.members])
-        return self.shares(parts, [examples.history(row) for row in rows]).sum(dim=0)
-
     def listed(self, histories: Sequence[IntArray], k: int, exclude_seen: bool) -> list[Recommendation]:
         """See `Baseline.listed`; every list says what each member gave."""
-        shares = torch.empty(0)  # [M, n, I] of the block in hand
+        added = torch.empty(0)  # [M, n, I] of the block in hand
 
         def score(rows: range) -> Tensor:
-            nonlocal shares
-            shares = self._shares_of(histories[rows.start : rows.stop])
-            return shares.sum(dim=0)
+            nonlocal added
+            added = self.contributions(histories[rows.start : rows.stop])
+            return added.sum(dim=0)
 
         answers: list[Recommendation] = []
         for _, scores in self._score_blocks(len(histories), score, histories if exclude_seen else None):
             for row, answer in enumerate(self._best(scores, k)):
-                given = zip(self.members, shares[:, row, answer.items].tolist(), strict=True)
-                answers.append(replace(answer, shares={member.name: gifts for member, gifts in given}))
+                own = dict(zip(self._names, added[:, row, answer.items].tolist(), strict=True))
+                answers.append(replace(answer, contributions=own))
         return answers
 
-    def _shares_of(self, histories: Sequence[IntArray]) -> Tensor:
-        """[M, n, I] what each member adds to each score."""
-        return self.shares(torch.stack([member.of_histories(histories) for member in self.members]), histories)
+    @property
+    def _names(self) -> list[str]:
+        return [member.name for member in self.members]
 
     @property
-    def chosen(self) -> dict[str, Any]:
-        names, lengths = [member.name for member in self.members], length_names()
-        sets = lengths if len(self.weights) > 1 else ["all histories"]
-        return {
-            "weights": {
-                of: dict(zip(names, rounded(weights), strict=True))
-                for of, weights in zip(sets, self.weights, strict=True)
-            }
-        }
+    def facts(self) -> dict[str, Any]:
+        histories = LENGTH_NAMES if len(self.weights) > 1 else ("all histories",)
+        sets = zip(histories, self.weights, strict=True)
+        weights = {name: dict(zip(self._names, rounded(own), strict=True)) for name, own in sets}
+        return super().facts | {"weights": weights}
 
     def tensors(self) -> dict[str, Tensor]:
         return {"weights": self.weights}

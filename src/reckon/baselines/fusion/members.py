@@ -1,11 +1,11 @@
 """The members of a fusion: baselines fitted on the spot, and finished runs of methods that reason.
 
-Entry points: `new_members` fits or loads them by name, `stored` and `save_members` are their storage.
+Entry points: `new_members` fits or loads them by name, `save_members` and `stored` are their storage.
 """
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,10 @@ from torch import Tensor
 
 from reckon.baselines.baseline import Baseline, Fitting
 from reckon.baselines.scorers import SCORERS
-from reckon.config import load_config
+from reckon.config import config_from
 from reckon.data import Catalog, Dataset, Examples
 from reckon.data.examples import Example, IntArray
-from reckon.errors import ConfigError
+from reckon.errors import CheckpointError, ConfigError
 from reckon.files import write_text
 from reckon.json_file import read_json
 from reckon.methods.ranking_model import READERS_AT_ONCE, RankingModel
@@ -26,8 +26,8 @@ from reckon.methods.registry import load_ranking_model
 from reckon.models.scoring import item_scores
 from reckon.runs.read import check_trained_on
 
-DIRECT = "direct:"  # before the folder of a run: its weights without reasoning
 FOLDER, NAMES_FILE = "members", "members.json"
+FIT_AGAIN = "fit and save it again"
 
 
 class Member(ABC):
@@ -96,67 +96,63 @@ class RunMember(Member):
 
 
 def new_members(
-    names: Sequence[str], settings: Sequence[str], dataset: Dataset, fitting: Fitting
+    names: Sequence[str],
+    without_reasoning: Sequence[str],
+    settings: Mapping[str, dict[str, Any]],
+    dataset: Dataset,
+    fitting: Fitting,
 ) -> list[BaselineMember | RunMember]:
-    """Fit the baselines and load the runs.
-
-    Args:
-        names: as `FusionConfig.members`.
-        settings: as `FusionConfig.settings`.
-        dataset: of training and validation; a run must have been trained on it.
-        fitting: as of the fusion; told of the progress.
+    """Load the runs and fit the baselines; arguments as the fields of `FusionConfig`, and those of `Baseline.learn`.
 
     Raises:
-        ConfigError: a setting is of no member.
+        ConfigError: a name is neither a baseline nor a folder, a run without reasoning is to be read without it, or a
+            baseline's setting is wrong.
         CheckpointError: a run is not finished, or was trained on other data or another split.
         MissingExtraError: a baseline needs an extra.
     """
-    for setting in settings:
-        if setting.partition(".")[0] not in names:
-            fix = "write NAME.field=value, with NAME from members"
-            raise ConfigError("settings", setting, "is a setting of no member", fix)
+    runs = {name: _run(name, dataset) for name in names if name not in SCORERS}  # before hours of fitting
+    silent = [RunMember(f"{name}, reasoning left out", _silent(name, dataset)) for name in without_reasoning]
+    configs: dict[str, Any] = {
+        name: config_from(SCORERS[name].CONFIG, settings.get(name, {}), path=f"settings.{name}")
+        for name in names
+        if name in SCORERS
+    }
     members: list[BaselineMember | RunMember] = []
-    for place, name in enumerate(names):
-        if name in SCORERS:
-            own = [setting.removeprefix(f"{name}.") for setting in settings if setting.startswith(f"{name}.")]
-            config: Any = load_config(SCORERS[name].CONFIG, None, own)
-            baseline = SCORERS[name].fit(
-                dataset,
-                config,
-                exclude_seen=fitting.exclude_seen,
-                seed=fitting.seed,
-                on_progress=_share(fitting, place, len(names)),
-            )
-            members.append(BaselineMember(name, baseline))
-        else:
-            members.append(RunMember(name, _run(name, dataset)))
-        fitting.on_progress((place + 1) / (len(names) + 1))
-    return members
+    for name in names:
+        if name in runs:
+            members.append(RunMember(name, runs[name]))
+            continue
+        baseline = SCORERS[name].fit(
+            dataset,
+            configs[name],
+            exclude_seen=fitting.exclude_seen,
+            seed=fitting.seed,
+            on_progress=_progress_of(len(members), len(names), fitting.on_progress),
+        )
+        members.append(BaselineMember(name, baseline))
+    return [*members, *silent]
 
 
-def _share(fitting: Fitting, place: int, count: int) -> Callable[[float], None]:
-    """Progress of one member as a share of all the work; the weights are the last part."""
-    return lambda share: fitting.on_progress((place + share) / (count + 1))
+def _progress_of(place: int, members: int, on_progress: Callable[[float], None]) -> Callable[[float], None]:
+    """Turns the share done of one member into that of all the work, whose last part are the weights."""
+    return lambda share: on_progress((place + share) / (members + 1))
 
 
 def _run(name: str, dataset: Dataset) -> RankingModel:
-    folder = Path(name.removeprefix(DIRECT))
-    check_trained_on(folder, dataset)
-    model = load_ranking_model(folder)
-    if not name.startswith(DIRECT):
-        return model
-    direct = model.without_reasoning()
-    if direct is None:
-        raise ConfigError("members", name, "this run writes no reasoning", f"write {folder}")
-    return direct
+    """The model of a finished run on this data."""
+    if not Path(name).is_dir():
+        fix = f"use a finished run's folder, or one of {', '.join(SCORERS)}"
+        raise ConfigError("members", name, "is neither a baseline nor a folder", fix)
+    check_trained_on(Path(name), dataset)
+    return load_ranking_model(Path(name))
 
 
-def check_names(names: Sequence[str]) -> None:
-    """Refuse what is neither a baseline nor a folder. Raises ConfigError."""
-    for name in names:
-        if name not in SCORERS and not Path(name.removeprefix(DIRECT)).is_dir():
-            fix = f"use a finished run's folder, or one of {', '.join(SCORERS)}"
-            raise ConfigError("members", name, "is neither a baseline nor a folder", fix)
+def _silent(name: str, dataset: Dataset) -> RankingModel:
+    """The model of a finished run, without its reasoning."""
+    silent = _run(name, dataset).without_reasoning()
+    if silent is None:
+        raise ConfigError("without_reasoning", name, "this run writes no reasoning", "name it in members")
+    return silent
 
 
 def save_members(members: Sequence[Member], folder: Path) -> None:
@@ -167,14 +163,20 @@ def save_members(members: Sequence[Member], folder: Path) -> None:
 
 
 def stored(folder: Path, catalog: Catalog) -> list[BaselineMember | RunMember]:
-    """Read what `save_members` wrote. Raises CheckpointError where a part is missing or damaged."""
-    names = read_json(folder / NAMES_FILE, {"members": [str]}, fix="fit and save it again")
+    """Read what `save_members` wrote.
+
+    Raises:
+        CheckpointError: a part is missing or damaged, or belongs to another catalog.
+    """
+    names = read_json(folder / NAMES_FILE, {"members": [str]}, fix=FIT_AGAIN)["members"]
     members: list[BaselineMember | RunMember] = []
-    for place, name in enumerate(names["members"]):
+    for place, name in enumerate(names):
         where = folder / FOLDER / str(place)
         if name in SCORERS:
             members.append(BaselineMember(name, SCORERS[name].from_pretrained(where, catalog)))
-        else:
-            model = load_ranking_model(where)
-            members.append(RunMember(name, (model.without_reasoning() or model) if name.startswith(DIRECT) else model))
+            continue
+        model = load_ranking_model(where)
+        if model.catalog.ids != catalog.ids:
+            raise CheckpointError(where, "belongs to another catalog", FIT_AGAIN)
+        members.append(RunMember(name, model))
     return members

@@ -22,6 +22,7 @@ HIGHEST = 100  # items of each member and row
 GRID = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0)
 ROUNDS = 20
 LENGTHS = (2, 5)  # events: a history has at most 2, at most 5, or more
+LENGTH_NAMES = ("up to 2 events", "up to 5 events", "more events")
 LEAST_ROWS = 200  # of a length, to have weights of its own
 
 
@@ -143,12 +144,6 @@ def weights_by_length(candidates: Candidates, lengths: Tensor, overall: Tensor) 
             if min(gains) > 0:
                 chosen[-1] = best_weights(own, overall)
     return torch.stack(chosen)
-
-
-def length_names() -> list[str]:
-    """What the groups of `length_group` are called."""
-    names = [f"up to {most} events" for most in LENGTHS]
-    return [*names, "more events"]
 
 
 def length_group(lengths: Tensor) -> Tensor:

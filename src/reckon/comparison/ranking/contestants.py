@@ -89,8 +89,7 @@ class BaselineContestant(Contestant):
         fitted = self.baseline.fit(
             dataset, settings, exclude_seen=protocol.excludes_seen, seed=seed, on_progress=on_progress
         )
-        facts = {"numbers learned": fitted.numbers_learned, **fitted.chosen}
-        return Fitted(RankedBaseline(fitted), protocol.window, facts=facts)
+        return Fitted(RankedBaseline(fitted), protocol.window, facts=fitted.facts)
 
 
 # -- methods that reason --------------------------------------------------------------------------------------------
