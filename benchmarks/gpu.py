@@ -186,7 +186,11 @@ def arguments() -> argparse.Namespace:
         "--set", action="append", default=[], metavar="KEY=VALUE", help="training: a setting of the arms"
     )
     parser.add_argument("--quick", action="store_true", help="tiny sizes, on the CPU too: does it run at all?")
-    return parser.parse_args()
+    options = parser.parse_args()
+    where = [options.backbone, options.data, options.out]
+    if any(where) != all(where) or (options.parts == ["training"] and not all(where)):
+        parser.error("training needs --backbone, --data and --out")
+    return options
 
 
 def main() -> int:

@@ -8,12 +8,13 @@ Each kind is a module of tests/hostile, which makes its cases from the seed: the
 import argparse
 import importlib
 import sys
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from measure import environment, table, write_json
+
+from reckon.progress import phase
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 KINDS = {
@@ -22,28 +23,26 @@ KINDS = {
     "kills": "commands stopped at random moments, and gone on with",
     "pairs": "two commands at once on one folder",
 }
-LINE_SECONDS = 30
 
 
 def attack(kind: str, count: int, seed: int) -> dict[str, Any]:
     """Run `count` cases of one kind; counts by verdict, and the faults."""
     module = importlib.import_module(f"hostile.{kind}")
     summary = importlib.import_module("hostile.outcome").summary
-    return {"seed": seed, **summary(told(kind, module.attack(count, seed), count), module.FINE)}
+    return {"seed": seed, **summary(shown(kind, module.attack(count, seed), count, module.FINE), module.FINE)}
 
 
-def told(kind: str, outcomes: Iterable[Any], count: int) -> Iterator[Any]:
-    """The outcomes as they come; every fault at once, and a line about twice a minute, on stderr."""
-    last, faults = time.monotonic(), 0
-    fine = importlib.import_module(f"hostile.{kind}").FINE
-    for done, outcome in enumerate(outcomes, start=1):
-        if outcome.verdict not in fine:
-            faults += 1
-            print(f"{outcome.verdict}: {outcome.case}: {outcome.detail[:300]}", file=sys.stderr, flush=True)
-        if time.monotonic() - last > LINE_SECONDS:
-            last = time.monotonic()
-            print(f"{kind}: {done:,} of {count:,}, {faults} faults", file=sys.stderr, flush=True)
-        yield outcome
+def shown(kind: str, outcomes: Iterable[Any], count: int, fine: Collection[str]) -> Iterator[Any]:
+    """The outcomes as they come, with the progress; every fault is told at once, on stderr."""
+    faults = 0
+    with phase(kind, total=count) as running:
+        for outcome in outcomes:
+            if outcome.verdict not in fine:
+                faults += 1
+                running.note = f"{faults} faults"
+                print(f"{outcome.verdict}: {outcome.case}: {outcome.detail[:300]}", file=sys.stderr, flush=True)
+            running.advance(1)
+            yield outcome
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ from reckon.methods.r2ec.config import R2ecConfig, preset
 from reckon.methods.ranking_model import RankingModel
 from reckon.methods.reading import Reading
 from reckon.models.backbone import Backbone, load_backbone
-from reckon.models.encoded_items import kept_rows
+from reckon.models.item_cache import cached_rows
 from reckon.models.item_table import ItemTable
 from reckon.models.rec_head import encode_items, user_vectors
 from reckon.progress import phase
@@ -109,7 +109,7 @@ class R2ecModel(RankingModel):
         """Encode all items with the present weights; a large catalog shows a progress bar.
 
         Args:
-            untrained: the weights are those that other trainings begin with, so rows that take long are kept on disk.
+            untrained: the weights are those that other trainings begin with, so rows that take long are cached on disk.
         """
         prompts = self.item_prompts
 
@@ -117,7 +117,7 @@ class R2ecModel(RankingModel):
             with phase("encoding items", total=len(prompts)) as encoding:
                 return encode_items(self.backbone, prompts, encoding.advance)
 
-        rows = kept_rows(self.backbone, prompts, encode) if untrained else encode()
+        rows = cached_rows(self.backbone, prompts, encode) if untrained else encode()
         self._table = ItemTable(self.catalog.ids, rows)
 
     def take_table(self, table: ItemTable) -> None:

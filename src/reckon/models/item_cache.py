@@ -1,10 +1,11 @@
-"""Rows of the item table kept on disk, by the weights and the texts that they come from.
+"""A cache on disk of item rows that an untrained model encodes, by the weights and the texts they come from.
 
-Entry point: `kept_rows`. A language model of 135 M parameters reads 3,686 item texts for minutes on two cores, and
-every training from the same weights begins with them. Rows that are quick to encode are not kept.
+Entry point: `cached_rows`. Every training from the same weights begins with the same rows, which a language model of
+135 M parameters encodes for minutes on two cores. Rows that are quick to encode are not cached.
 """
 
 import hashlib
+import json
 import logging
 import os
 from array import array
@@ -19,9 +20,9 @@ from torch import Tensor
 from reckon.files import whole_file
 from reckon.models.backbone import Backbone
 
-FOLDER = "RECKON_CACHE"  # environment variable: where the rows are kept
-WORTH = 1 << 40  # parameters times tokens above which reading is slower than keeping: 135 M times 8,000
-MOST = 16  # tables that are kept, the latest used
+FOLDER = "RECKON_CACHE"  # environment variable: the folder of the cache
+WORTH = 1 << 40  # parameters times tokens from which rows are cached: 8,000 tokens of a model of 135 M
+MOST = 16  # files of the cache, the latest used
 
 log = logging.getLogger(__name__)
 
@@ -33,13 +34,13 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "reckon"
 
 
-def kept_rows(backbone: Backbone, prompts: Sequence[Sequence[int]], encode: Callable[[], Tensor]) -> Tensor:
-    """What `encode` returns for these prompts [n, D], from the cache where an earlier call kept it.
+def cached_rows(backbone: Backbone, prompts: Sequence[Sequence[int]], encode: Callable[[], Tensor]) -> Tensor:
+    """What `encode` returns for these prompts, from the cache where an earlier call wrote it: [n, D] float32.
 
     Args:
-        backbone: whose weights and dtype the rows depend on.
+        backbone: whose weights, configuration and dtype the rows depend on.
         prompts: token ids of each item prompt.
-        encode: encodes them all; called where they are not kept, or not readable.
+        encode: encodes them all; called where they are not cached, or not readable.
     """
     tokens = sum(map(len, prompts))
     if tokens * backbone.causal_lm.num_parameters() < WORTH:
@@ -48,12 +49,15 @@ def kept_rows(backbone: Backbone, prompts: Sequence[Sequence[int]], encode: Call
     rows = _read(path, (len(prompts), backbone.hidden_size))
     if rows is None:
         rows = encode()
-        _keep(path, rows)
+        _write(path, rows)
     return rows.to(backbone.device)
 
 
 def _key(backbone: Backbone, prompts: Sequence[Sequence[int]]) -> str:
-    digest = hashlib.sha256(f"{backbone.fingerprint()} {backbone.dtype} {len(prompts)}".encode())
+    config = backbone.config.to_dict()
+    config.pop("_name_or_path", None)  # the same model elsewhere is the same
+    about = [backbone.fingerprint(), backbone.dtype, json.dumps(config, sort_keys=True, default=str), len(prompts)]
+    digest = hashlib.sha256(repr(about).encode())
     digest.update(array("q", map(len, prompts)).tobytes())
     for prompt in prompts:
         digest.update(array("q", prompt).tobytes())
@@ -61,7 +65,7 @@ def _key(backbone: Backbone, prompts: Sequence[Sequence[int]]) -> str:
 
 
 def _read(path: Path, shape: tuple[int, int]) -> Tensor | None:
-    """Kept rows, if they are whole; the file then counts as used."""
+    """Cached rows, if they are whole; the file then counts as used."""
     try:
         rows = load_file(path)["rows"]
         path.touch()
@@ -71,13 +75,13 @@ def _read(path: Path, shape: tuple[int, int]) -> Tensor | None:
     return rows if fits else None
 
 
-def _keep(path: Path, rows: Tensor) -> None:
-    """Write rows and drop the tables that were not used for longest; without room for them, go on without."""
+def _write(path: Path, rows: Tensor) -> None:
+    """Write rows and drop the files that were not used for longest. A folder that cannot be written costs a warning."""
     try:
         with whole_file(path) as part:
             save_file({"rows": rows.detach().cpu().contiguous()}, part)
-        kept = sorted(path.parent.glob("items-*.safetensors"), key=lambda file: file.stat().st_mtime, reverse=True)
-        for old in kept[MOST:]:
+        files = sorted(path.parent.glob("items-*.safetensors"), key=lambda file: file.stat().st_mtime, reverse=True)
+        for old in files[MOST:]:
             old.unlink(missing_ok=True)
     except OSError as error:
-        log.warning("encoded items are not kept in %s: %s", path.parent, error.strerror)
+        log.warning("encoded items are not cached in %s: %s", path.parent, error.strerror)

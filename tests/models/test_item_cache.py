@@ -6,8 +6,8 @@ import pytest
 import torch
 from support.tiny import backbone
 
-from reckon.models import encoded_items
-from reckon.models.encoded_items import MOST, kept_rows
+from reckon.models import item_cache
+from reckon.models.item_cache import MOST, cached_rows
 from reckon.models.rec_head import encode_items
 
 PROMPTS = [[5, 6, 7], [8, 9], [10, 11, 12, 13]]
@@ -16,12 +16,12 @@ PROMPTS = [[5, 6, 7], [8, 9], [10, 11, 12, 13]]
 @pytest.fixture
 def rows_of(monkeypatch, tmp_path):
     """Function of a backbone and prompts: the rows, and whether they had to be encoded."""
-    monkeypatch.setattr(encoded_items, "WORTH", 0)
+    monkeypatch.setattr(item_cache, "WORTH", 0)
     monkeypatch.setenv("RECKON_CACHE", str(tmp_path / "cache"))
 
     def rows(bone, prompts=PROMPTS):
         calls = []
-        found = kept_rows(bone, prompts, lambda: calls.append(1) or encode_items(bone, prompts))
+        found = cached_rows(bone, prompts, lambda: calls.append(1) or encode_items(bone, prompts))
         torch.testing.assert_close(found, encode_items(bone, prompts))
         return found, bool(calls)
 
@@ -43,6 +43,16 @@ def test_other_weights_and_other_texts_are_encoded_anew(rows_of):
     assert rows_of(bone)[1]
 
 
+def test_the_same_weights_under_another_configuration_are_encoded_anew(rows_of):
+    bone = backbone("qwen2")
+    rows_of(bone)
+    bone.causal_lm.config.rms_norm_eps = 0.1
+    for module in bone.causal_lm.modules():
+        if hasattr(module, "variance_epsilon"):
+            module.variance_epsilon = 0.1
+    assert rows_of(bone)[1] and not rows_of(bone)[1]
+
+
 @pytest.mark.parametrize("damage", ["cut", "other shape", "not finite"])
 def test_damaged_rows_are_encoded_anew(rows_of, tmp_path, damage):
     bone = backbone("qwen2")
@@ -52,7 +62,7 @@ def test_damaged_rows_are_encoded_anew(rows_of, tmp_path, damage):
         file.write_bytes(file.read_bytes()[:-7])
     else:
         wrong = rows[:2] if damage == "other shape" else rows.masked_fill(rows > 0, torch.nan)
-        encoded_items.save_file({"rows": wrong.contiguous()}, file)
+        item_cache.save_file({"rows": wrong.contiguous()}, file)
     assert rows_of(bone)[1] and not rows_of(bone)[1]
 
 
@@ -69,11 +79,11 @@ def test_the_tables_not_used_for_longest_are_dropped(rows_of, tmp_path):
 def test_a_folder_that_cannot_be_written_costs_a_line_and_nothing_else(rows_of, monkeypatch, caplog):
     monkeypatch.setenv("RECKON_CACHE", os.devnull)
     assert rows_of(backbone("qwen2"))[1]
-    assert "are not kept in" in caplog.text
+    assert "are not cached in" in caplog.text
 
 
-def test_small_work_is_not_kept(monkeypatch, tmp_path):
+def test_small_work_is_not_cached(monkeypatch, tmp_path):
     monkeypatch.setenv("RECKON_CACHE", str(tmp_path / "cache"))
     bone = backbone("qwen2")
-    kept_rows(bone, PROMPTS, lambda: encode_items(bone, PROMPTS))
+    cached_rows(bone, PROMPTS, lambda: encode_items(bone, PROMPTS))
     assert not (tmp_path / "cache").exists()
