@@ -32,7 +32,7 @@ UNTIMED = [
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
     path = tmp_path_factory.mktemp("shop") / "data"
-    write_bookshop(path, train_readers=150, valid_readers=60, test_readers=300, notes=1)
+    write_bookshop(path, train_readers=150, valid_readers=60, test_readers=400, notes=1)
     return Dataset.load(path)
 
 

@@ -18,7 +18,7 @@ from reckon.prompts.r2ec import messages
 from reckon.simulation.bookshop import write_bookshop
 from reckon.simulation.rated_bookshop import write_rated_bookshop
 
-SAMPLE = 150  # examples of each split
+SAMPLE = 300  # examples of each split
 
 
 def bookshop(real_data, out):

@@ -224,7 +224,7 @@ def test_the_sampling_correction_makes_the_denominator_unbiased(batch, drawn, we
     hidden = torch.linspace(-1, 2, ITEMS)[None]
     scores = torch.nn.functional.normalize(hidden)[0] + weight * prior
     generator, target, estimates = torch.Generator().manual_seed(0), 3, []
-    for _ in range(800):
+    for _ in range(2500):
         others = torch.multinomial(prior.exp(), batch, replacement=True, generator=generator).tolist()[1:]
         examples = [example(item) for item in [target, *others]]
         term.begin(examples, generator)

@@ -18,13 +18,15 @@ from reckon.methods.r2ec.trainer import ItemTrainer, fit
 from reckon.training.checkpoints import CheckpointedTrainer, Interrupted, last_checkpoint
 
 VARIANTS = {
+    "full": dict(arm="full"),
+    "no-reasoning": dict(arm="no-reasoning"),
     "lora": dict(arm="full", lora=2),
     "bfloat16": dict(arm="full", lora=2, dtype="bfloat16"),
     "refresh": dict(arm="full", item_refresh_steps=3, head={"sampled_negatives": 3}),
 }
 
 
-@pytest.mark.parametrize("variant", ["bfloat16", "refresh"])  # both arms are killed below
+@pytest.mark.parametrize("variant", VARIANTS)
 def test_a_killed_run_resumes_bit_for_bit_from_its_last_validation(variant, tmp_path, whole):
     changes = VARIANTS[variant]
     with pytest.raises(Killed):

@@ -54,9 +54,9 @@ def test_the_kl_term_keeps_the_policy_close_to_the_reference(whole):
 
 
 def test_a_run_depends_on_its_seed(whole, train, tmp_path):
-    train("same", max_steps=1)
-    assert_same_run(one_step(whole), tmp_path / "same")
-    assert log(one_step(whole)) != log(one_step(whole, seed=2))
+    train("same", seed=1, max_steps=2)
+    assert_same_run(whole(seed=1, max_steps=2), tmp_path / "same")
+    assert log(whole(seed=1, max_steps=2)) != log(whole(seed=2, max_steps=2))
 
 
 def test_the_reward_rises_if_right_replies_are_sampled(train, data, tmp_path):
