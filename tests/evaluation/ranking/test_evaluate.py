@@ -46,7 +46,9 @@ def test_any_cut_off_is_accepted(runs):
 def test_sampled_replies_have_a_row_of_their_own_before_each_run_that_reasons(runs):
     names = [result.name for result in evaluate(runs[0], beside=[runs[1]], samples=3).results]
     left_out, mean = "r2ec, reasoning left out", "r2ec, mean of 3 replies"
-    assert names == ["popularity", "no-reasoning", left_out, mean, "r2ec"]
+    assert names == ["popularity", "no-reasoning", mean, left_out, "r2ec"]
+    alone = evaluate(runs[0], samples=3)
+    assert alone.compared_with == left_out, "the headline compares with no reasoning, not with other replies"
     with pytest.raises(ConfigError, match="samples"):
         evaluate(runs[0], samples=0)
 

@@ -147,13 +147,13 @@ def rows_of(dataset: Dataset, model: RankingModel, split: Split, most: int | Non
 
 
 def _models(runs: Runs[RankingModel], without_reasoning: bool, samples: int) -> Iterator[tuple[str, RankingModel]]:
-    """The other runs' models, the run's weights without reasoning, then the run's model, each with its name; before a
+    """The other runs' models, the run's weights without reasoning, then the run's model, each with its name; first of a
     model that reasons, the same with the mean of several sampled replies."""
     for name, model in runs.models():
-        if without_reasoning and model is runs.model and (plain := model.without_reasoning()) is not None:
-            yield f"{name}, reasoning left out", plain
         if samples > 1 and model.reasons:
             yield f"{name}, mean of {samples} replies", model.averaging(samples)
+        if without_reasoning and model is runs.model and (plain := model.without_reasoning()) is not None:
+            yield f"{name}, reasoning left out", plain
         yield name, model
 
 
