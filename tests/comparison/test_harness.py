@@ -12,10 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from support import shelf
-from typer.testing import CliRunner
 
 from reckon.checksums import write_checksums
-from reckon.cli import app
 from reckon.comparison import workers as workers_module
 from reckon.comparison.cells import Cell
 from reckon.comparison.config import ComparisonConfig, MethodConfig, ProtocolConfig, PublishedConfig, TuningConfig
@@ -307,43 +305,6 @@ def test_a_dead_process_fails_only_its_cell(data, tmp_path, monkeypatch):
     comparison = run_comparison(data, few, tmp_path / "c", runner=run_cells)
     assert comparison.standings[0].whole
     assert comparison.standings[1].failures == {0: "the process ended with signal 9, perhaps for lack of memory"}
-
-
-def test_the_command_writes_tables_and_resumes(data, tmp_path, monkeypatch):
-    import reckon.comparison.harness as harness
-
-    monkeypatch.setattr(harness.run_comparison, "__kwdefaults__", {"runner": Here()})
-    file = tmp_path / "c.yaml"
-    file.write_text("methods:\n- method: popularity\n- {method: popularity, name: again}\nks: [1, 3]\n")
-    arguments = ["compare", "--data", str(data), "--config", str(file), "--out", str(tmp_path / "c")]
-    done = CliRunner().invoke(app, [*arguments, "--set", "protocol.window=4"])
-    assert done.exit_code == 0, done.output
-    assert "popularity" in done.output
-    for name in (
-        "metrics.json",
-        "comparison.yaml",
-        "report.html",
-        "tables/metrics.md",
-        "tables/metrics.csv",
-        "tables/metrics.tex",
-    ):
-        assert (tmp_path / "c" / name).exists(), name
-    assert "window: 4" in (tmp_path / "c" / "comparison.yaml").read_text()
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["compare", "a", "b", "--config", "c.yaml"],
-        ["compare", "--config", "c.yaml"],
-        ["compare", "a", "b", "--workers", "2"],
-        ["compare", "a", "b", "--set", "workers=2"],
-        ["compare", "--config", "c.yaml", "--data", "d", "--split", "valid"],
-    ],
-)
-def test_options_of_the_other_form_are_refused(arguments):
-    done = CliRunner().invoke(app, arguments)
-    assert done.exit_code == 2 and "reckon: " in done.output
 
 
 def test_the_data_path_of_a_cell_leads_to_the_data_set(finished):
