@@ -228,6 +228,12 @@ def test_every_table_names_data_rows_and_seeds(finished):
             assert fact in grid.caption, name
 
 
+def test_a_deviation_over_seeds_is_named_only_where_there_are_several(finished, data, tmp_path):
+    one = run_comparison(data, config(POPULAR, AGAIN, seeds=(0,), allow_few_seeds=True), tmp_path / "c", runner=Here())
+    captions = [tables_of(comparison)["metrics"].caption for comparison in (finished[0], one)]
+    assert ["deviation over seeds" in caption for caption in captions] == [True, False]
+
+
 def test_sampled_metrics_have_the_number_of_negatives_in_their_name(data, tmp_path):
     searched = replace(RECENT, search={"days": [1, 2]})
     sampled = config(POPULAR, searched, protocol=ProtocolConfig(negatives=3), tuning=TuningConfig(trials=2))

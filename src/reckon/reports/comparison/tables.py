@@ -72,7 +72,9 @@ def metrics_table(comparison: Comparison) -> Grid:
         rows.append(("best possible", *(f"{best[metric]:.4f}" if metric in best else "" for metric in metrics)))
     tested = " and ".join(metric_label(metric) for metric in config.tests)
     caption = f"{WORST_ERROR} " if config.task == "rating" else ""
-    caption += "Mean over rows and seeds; 95 % bootstrap interval, resampling users; ± deviation over seeds. "
+    several = len(config.seeds) > 1
+    caption += f"Mean over rows{' and seeds' if several else ''}; 95 % bootstrap interval, resampling users"
+    caption += "; ± deviation over seeds. " if several else ". "
     if comparison.differences:
         caption += (
             f"{NOT_CLEAR} not significantly different from {config.compared_with} (Holm-corrected 5 %; of {tested} "
