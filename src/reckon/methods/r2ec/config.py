@@ -202,37 +202,7 @@ def preset(name: PresetName, arm: Arm = "full") -> R2ecConfig:
             return small
         return replace(small, training=replace(small.training, batch_size=128, micro_batch_size=32, eval_steps=10))
     if name == "laptop":
-        laptop = replace(
-            paper,
-            # A token is what costs time, so prompts and replies are short.
-            prompt=PromptConfig(
-                style="brief",
-                window=5,
-                title_words=4,
-                title_tokens=12,
-                item_words=8,
-                item_tokens=32,
-                max_tokens=192,
-            ),
-            head=HeadConfig(tau=0.07, popularity_prior=1.0, sampled_negatives=16),
-            # The paper's 1.5 and 200 are for 2 to 3 B parameters. Measured with benchmarks/prompts.py: docs/models.md.
-            rollout=SamplingConfig(temperature=0.6, top_k=50, max_completion_length=48),
-            lora=LoraSettings(r=8, alpha=32),
-            training=R2ecTrainingConfig(
-                learning_rate=3e-4,
-                warmup_steps=2,
-                batch_size=4,
-                micro_batch_size=4,
-                max_steps=12,
-                eval_steps=6,
-                validation_size=32,
-                patience_steps=12,
-                item_drift=math.inf,  # whole encodings of the catalog would take longer than the updates between them
-            ),
-        )
-        if laptop.reasons:
-            return laptop
-        return replace(laptop, training=replace(laptop.training, batch_size=16, micro_batch_size=8))
+        return _laptop(paper)
     raise ConfigError("preset", name, "is unknown", "use paper, as_released, small, quick or laptop")
 
 
@@ -253,3 +223,38 @@ def _quick(small: R2ecConfig) -> R2ecConfig:
             patience_steps=60,
         ),
     )
+
+
+def _laptop(paper: R2ecConfig) -> R2ecConfig:
+    """The preset for an open instruct model of about 135 M parameters on two cores."""
+    laptop = replace(
+        paper,
+        # A token is what costs time, so prompts and replies are short.
+        prompt=PromptConfig(
+            style="brief",
+            window=5,
+            title_words=4,
+            title_tokens=12,
+            item_words=8,
+            item_tokens=32,
+            max_tokens=192,
+        ),
+        head=HeadConfig(tau=0.07, popularity_prior=1.0, sampled_negatives=16),
+        # The paper's 1.5 and 200 are for 2 to 3 B parameters. Measured with benchmarks/prompts.py: docs/models.md.
+        rollout=SamplingConfig(temperature=0.6, top_k=50, max_completion_length=48),
+        lora=LoraSettings(r=8, alpha=32),
+        training=R2ecTrainingConfig(
+            learning_rate=3e-4,
+            warmup_steps=2,
+            batch_size=4,
+            micro_batch_size=4,
+            max_steps=12,
+            eval_steps=6,
+            validation_size=32,
+            patience_steps=12,
+            item_drift=math.inf,  # whole encodings of the catalog would take longer than the updates between them
+        ),
+    )
+    if laptop.reasons:
+        return laptop
+    return replace(laptop, training=replace(laptop.training, batch_size=16, micro_batch_size=8))
