@@ -1,0 +1,104 @@
+"""What a store keeps, as plain records: items, users, events, answers, written reasoning, keys.
+
+Entry points: the dataclasses here, which every other module of the service passes around. Times are aware and in UTC.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+Value = str | float | int | bool | None
+Scope = Literal["read", "write", "admin"]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An item that may be recommended."""
+
+    id: str
+    title: str
+    columns: Mapping[str, Value] = field(default_factory=dict)
+    """Further columns, for prompts and filters."""
+    updated: datetime | None = None
+    """Last change; None before it is stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A user, with what the shop says of them."""
+
+    id: str
+    columns: Mapping[str, Value] = field(default_factory=dict)
+    updated: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UserEvent:
+    """One interaction of a user with an item."""
+
+    id: str
+    """Given by the shop, or made by the service. An event of a known id is not stored again."""
+    user_id: str
+    item_id: str
+    type: str
+    time: datetime
+    value: float | None = None
+    """A rating, say."""
+    recommendation_id: str | None = None
+    """The answer that the user acted on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer of the service, kept for its next pages and for its explanation."""
+
+    id: str
+    user_id: str | None
+    """None for an anonymous history."""
+    history: Sequence[str]
+    """Item ids that the answer is about, oldest first."""
+    shown: Sequence[str]
+    """Item ids of all its pages so far, best first."""
+    scores: Sequence[float]
+    """Of the same items."""
+    source: str
+    """The step of the chain that answered."""
+    model: str
+    """Name of the run that answered."""
+    group: str | None
+    """A/B group of the user."""
+    created: datetime
+    reasoning: str | None = None
+    truncated: bool = False
+    request: Mapping[str, object] = field(default_factory=dict)
+    """Settings of the request that its next pages need."""
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenReasoning:
+    """Reasoning written for a user in advance, with the user vector that it gave."""
+
+    user_id: str
+    model: str
+    """Name and digest of the run that wrote it."""
+    text: str
+    truncated: bool
+    vector: bytes
+    """The user vector, float32, little-endian."""
+    history: Sequence[str]
+    """Item ids that it is about, oldest first."""
+    created: datetime
+    stale: bool = False
+    """Whether the user has had events since."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An API key, without its secret."""
+
+    name: str
+    scope: Scope
+    digest: bytes
+    """SHA-256 of the secret."""
+    created: datetime
