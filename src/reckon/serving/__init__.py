@@ -1,1 +1,1 @@
-"""The HTTP service of a trained run. Needs the extra `serve`; everything heavy is imported where a command starts it."""
+"""The HTTP service of a trained run. It needs the extra `serve`, and is imported by the commands that run it."""
