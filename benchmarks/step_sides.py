@@ -35,7 +35,8 @@ from reckon.rl.grpo import GRPOSettings
 from reckon.rl.objective import token_losses
 from reckon.rl.policy_trainer import PolicySettings, PolicyTrainer
 from reckon.rollout import Rollouts, SamplingConfig, token_logprobs
-from reckon.rollout.engine import LENGTH_FINISH, StopMarker
+from reckon.rollout.marker import StopMarker
+from reckon.rollout.rollouts import LENGTH_FINISH
 
 Side = Literal["reckon", "unshared", "trl"]
 SIDES: tuple[Side, ...] = ("reckon", "unshared", "trl")

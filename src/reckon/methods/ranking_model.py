@@ -26,7 +26,7 @@ from reckon.data.examples import IntArray
 from reckon.errors import ConfigError, DataError
 from reckon.files import write_text
 from reckon.methods.given_histories import History, example_of_history, in_catalog
-from reckon.methods.reading import Reading
+from reckon.methods.reading import Reading, StreamedReasoning
 from reckon.models.backbone import Backbone
 from reckon.models.item_table import ItemTable
 from reckon.models.recommender import RankedExamples, Recommendation
@@ -36,6 +36,7 @@ from reckon.prompts.cutting import PromptTitles, Titles, prompt_limit
 from reckon.prompts.histories import FittedHistory, fitted_history
 from reckon.prompts.render import Message, rendered_ids
 from reckon.prompts.style import PromptConfig
+from reckon.rollout import Rollouts, SamplingConfig, SharedPrefixEngine
 from reckon.runs.read import CONFIG_FILE, MODEL_CHECKSUMS, MODEL_FOLDER
 from reckon.runs.saved_catalog import ITEMS_FILE, TABLE_FILE, save_items
 
@@ -47,6 +48,9 @@ class RankingModel(ABC):
 
     samples = 1
     """Sampled replies whose scores are averaged for every history; 1: the greedy reply."""
+
+    engine: SharedPrefixEngine
+    """Samples the replies; for models that reason."""
 
     METHOD: str
     """Name in `reckon.methods.registry`; a saved model has a file of this name with the ending `.json`."""
@@ -70,6 +74,10 @@ class RankingModel(ABC):
     @abstractmethod
     def reading(self, examples: Sequence[Example], on_token: Callable[[Tensor], None] | None = None) -> Reading:
         """Read histories with greedy reasoning; `on_token` as in `SharedPrefixEngine.sample`."""
+
+    @abstractmethod
+    def reading_sampled(self, examples: Sequence[Example], rollouts: Rollouts) -> Reading:
+        """As `reading`, with replies that `engine` sampled to `prompt_ids` of the same histories."""
 
     @abstractmethod
     def sampled_readings(self, examples: Sequence[Example], samples: int, generator: torch.Generator) -> list[Reading]:
@@ -141,6 +149,11 @@ class RankingModel(ABC):
     def fitted(self, example: Example) -> FittedHistory:
         """Prompt of one example within the token budget."""
         return fitted_history(example, self.titles, self.turns, self.backbone.tokenizer, self.prompt_limit)
+
+    @property
+    def greedy(self) -> SamplingConfig:
+        """How a greedy reply is sampled."""
+        return SamplingConfig(temperature=0, max_completion_length=self.config.rollout.max_completion_length)
 
     def prompt_ids(self, example: Example) -> list[int]:
         """Token ids of one example's prompt."""
@@ -267,23 +280,14 @@ class RankingModel(ABC):
         on_text: Callable[[str], None],
     ) -> Recommendation:
         """As `recommend_examples` for one row; `on_text` is called with each new piece of the reasoning."""
-        written: list[int] = []
-        so_far = ""
+        reasoning = StreamedReasoning(self.shown)
 
-        def show(settled: str) -> None:
-            nonlocal so_far
-            if len(settled) > len(so_far):
-                on_text(settled[len(so_far) :])
-                so_far = settled
+        def show(text: str) -> None:
+            if text:
+                on_text(text)
 
-        def on_token(tokens: Tensor) -> None:
-            written.append(int(tokens[0]))
-            # A character of several tokens is shown when it is complete.
-            settled = self.shown(written, False)
-            show("" if settled.endswith("\ufffd") else settled)
-
-        read = self.reading([example], on_token=on_token)
-        show(self.shown(written, True))
+        read = self.reading([example], on_token=lambda tokens: show(reasoning.add(int(tokens[0]))))
+        show(reasoning.end())
         return self.listed([example], read, k, exclude_seen)[0]
 
     def listed(

@@ -1,9 +1,10 @@
 """What a ranking method reads out of a batch of histories: user vectors, and the reasonings behind them.
 
-Entry point: `Reading`, which `RankingModel.reading` returns.
+Entry points: `Reading`, which `RankingModel.reading` returns; `StreamedReasoning` for a reasoning that is shown while
+it is written.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -47,3 +48,28 @@ class Reading:
         """A reading without reasoning."""
         n = len(queries)
         return cls(queries, [None] * n, [False] * n, [0] * n, prompts=prompts)
+
+
+class StreamedReasoning:
+    """A reasoning in pieces, while its reply grows token by token."""
+
+    def __init__(self, shown: Callable[[list[int], bool], str]) -> None:
+        """`shown` as `RankingModel.shown`."""
+        self._shown = shown
+        self._written: list[int] = []
+        self._told = 0
+
+    def add(self, token: int) -> str:
+        """The piece that becomes complete with a token; often empty."""
+        self._written.append(token)
+        settled = self._shown(self._written, False)
+        # A character of several tokens is shown when it is complete.
+        return "" if settled.endswith("\ufffd") else self._piece(settled)
+
+    def end(self) -> str:
+        """The last piece, once the reply has ended."""
+        return self._piece(self._shown(self._written, True))
+
+    def _piece(self, settled: str) -> str:
+        piece, self._told = settled[self._told :], max(self._told, len(settled))
+        return piece

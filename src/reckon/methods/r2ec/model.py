@@ -39,7 +39,7 @@ from reckon.prompts.histories import FittedHistory
 from reckon.prompts.items import item_ids
 from reckon.prompts.r2ec import MARKER, messages
 from reckon.rollout import Rollouts, SamplingConfig, SharedPrefixEngine
-from reckon.rollout.engine import END_FINISH
+from reckon.rollout.rollouts import END_FINISH
 from reckon.runs.read import MODEL_FOLDER, config_of
 from reckon.runs.saved_catalog import SavedCatalog
 from reckon.training.backbone import backbone_to_train
@@ -157,8 +157,7 @@ class R2ecModel(RankingModel):
         if not self.config.reasons:
             with self.backbone.evaluating():
                 return self.backbone.last_hidden(self.backbone.pad(prompts)), None
-        greedy = SamplingConfig(temperature=0, max_completion_length=self.config.rollout.max_completion_length)
-        rollouts = self.engine.sample(prompts, sampling or greedy, generator=generator, on_token=on_token)
+        rollouts = self.engine.sample(prompts, sampling or self.greedy, generator=generator, on_token=on_token)
         return rollouts.hidden, rollouts
 
     def reading(self, examples: Sequence[Example], on_token: Callable[[Tensor], None] | None = None) -> Reading:
@@ -166,12 +165,14 @@ class R2ecModel(RankingModel):
         hidden, rollouts = self._read([prompt.ids for prompt in prompts], on_token=on_token)
         if rollouts is None:
             return Reading.silent(self.queries(hidden), prompts)
+        return replace(self.reading_sampled(examples, rollouts), prompts=prompts)
+
+    def reading_sampled(self, examples: Sequence[Example], rollouts: Rollouts) -> Reading:
         return Reading(
-            self.queries(hidden),
+            self.queries(rollouts.hidden),
             [*self.reasonings(rollouts)],
             rollouts.truncated.tolist(),
             rollouts.sampled.sum(dim=1).tolist(),
-            prompts=prompts,
         )
 
     def sampled_readings(self, examples: Sequence[Example], samples: int, generator: torch.Generator) -> list[Reading]:

@@ -144,6 +144,9 @@ class RPORecModel(RankingModel):
     def reading_written(self, examples: Sequence[Example], replies: Sequence[str]) -> Reading:
         return self.reading_of(examples, [Reply(text, 0, False) for text in replies])
 
+    def reading_sampled(self, examples: Sequence[Example], rollouts: Rollouts) -> Reading:
+        return self.reading_of(examples, self.replies(rollouts))
+
     def reading_of(self, examples: Sequence[Example], replies: Sequence[Reply]) -> Reading:
         """As `reading`, with given replies; the language model is not used."""
         parsed = [reply.parsed for reply in replies]
@@ -180,8 +183,8 @@ class RPORecModel(RankingModel):
         generator: torch.Generator | None = None,
         on_token: Callable[[Tensor], None] | None = None,
     ) -> list[Reply]:
-        greedy = SamplingConfig(temperature=0, max_completion_length=self.config.rollout.max_completion_length)
-        return self.replies(self.engine.sample(prompts, sampling or greedy, generator=generator, on_token=on_token))
+        sampling = sampling or self.greedy
+        return self.replies(self.engine.sample(prompts, sampling, generator=generator, on_token=on_token))
 
     def replies(self, rollouts: Rollouts) -> list[Reply]:
         """Reply of each trajectory, as text for the parser."""
