@@ -4,9 +4,11 @@ Entry point: `reckon.serving.store.store.Store`. Records are dataclasses of `rec
 `conditions`; neither needs SQLAlchemy. Every call is synchronous, may come from any thread, and is one transaction.
 Every failure is a `StoreError` (of `errors`; a `ReckonError`), in one line and without the password of the address;
 the next call works again as soon as the disk or the server does. Times are aware; they come back in UTC, to the
-microsecond. A text with a NUL or a lone surrogate, a naive time and a NaN are refused with a `StoreError`.
+microsecond. What it cannot hold (a text with NUL or half a surrogate pair, a naive time, NaN) is a `ValueRefused`, a
+`StoreError` of which the value is the cause.
 
-    Store.open(url) -> Store            path, sqlite:///path, postgresql://… or postgres://…; empty: its tables are made
+    Store.open(url, *, create=True) -> Store        path, sqlite:///path, postgresql://… or postgres://…; where nothing
+                                        is yet, the tables are made, or with create=False a StoreError is raised
     Store.close(); `with Store.open(url) as store`
     store.name: str                     the address without user and password
     store.check()                       one small read: raises StoreError where the store cannot be read now
@@ -56,6 +58,6 @@ microsecond. A text with a NUL or a lone surrogate, a naive time and a NaN are r
       .drop(before: datetime) -> int    reasoning created earlier, away
       .waiting_count() -> int; .oldest_waiting() -> datetime | None
 
-    store.keys    .add(key) (StoreError where the name is taken), .all() -> list[Key], .remove(name) -> bool
+    store.keys    .add(key) (ValueRefused where the name is taken), .all() -> list[Key], .remove(name) -> bool
     store.facts   .get(name) -> str | None, .set(name, value)
 """
