@@ -20,8 +20,10 @@ class Item:
     title: str
     columns: Mapping[str, Value] = field(default_factory=dict)
     """Further columns, for prompts and filters."""
+    created: datetime | None = None
+    """First stored; the store sets it, and `updated`."""
     updated: datetime | None = None
-    """Last change; None before it is stored."""
+    """Last change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class User:
 
     id: str
     columns: Mapping[str, Value] = field(default_factory=dict)
+    created: datetime | None = None
     updated: datetime | None = None
 
 
@@ -89,8 +92,21 @@ class WrittenReasoning:
     history: Sequence[str]
     """Item ids that it is about, oldest first."""
     created: datetime
+    changes: int = 0
+    """Changes of the user that it knows of: those of the `Waiting` that it answers."""
     stale: bool = False
-    """Whether the user has had events since."""
+    """Whether the user has changed since; the store tells, and ignores it when it is put."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A user on the queue for reasoning."""
+
+    user_id: str
+    changes: int
+    """How often the user's events have changed so far."""
+    since: datetime
+    """Waits since then."""
 
 
 @dataclass(frozen=True, slots=True)

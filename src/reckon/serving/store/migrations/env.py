@@ -1,0 +1,11 @@
+"""What alembic runs for every migration; the connection comes from `reckon.serving.store.migrations.migrate`."""
+
+from alembic import context
+
+from reckon.serving.store.tables import METADATA, VERSION_TABLE
+
+context.configure(
+    connection=context.config.attributes["connection"], target_metadata=METADATA, version_table=VERSION_TABLE
+)
+with context.begin_transaction():
+    context.run_migrations()
