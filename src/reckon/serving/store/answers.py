@@ -13,7 +13,7 @@ from reckon.serving.store.database import Database
 from reckon.serving.store.records import Answer
 from reckon.serving.store.tables import ANSWERS
 
-LISTS = ("history", "shown", "scores")
+LISTS = ("history", "items", "scores")
 
 
 class Answers:
@@ -60,7 +60,8 @@ class Answers:
 
     def _put(self, connection: Connection, answer: Answer) -> None:
         row: dict[str, Any] = {column.name: getattr(answer, column.name) for column in ANSWERS.columns}
-        row |= {name: list(row[name]) for name in LISTS} | {"request": dict(answer.request)}
+        row |= {name: list(row[name]) for name in LISTS}
+        row["parts"] = {name: list(values) for name, values in answer.parts.items()}
         insert = self._database.insert(ANSWERS)
         new = {name: insert.excluded[name] for name in row if name != "id"}
         connection.execute(insert.on_conflict_do_update(index_elements=["id"], set_=new), row)

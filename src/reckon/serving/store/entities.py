@@ -36,7 +36,9 @@ class Entities(Generic[R]):
         """
         latest = {record.id: record for record in records}
         now = datetime.now(UTC)
-        rows = [self._row(latest[id], now) for id in sorted(latest)]  # in one order, so that no two calls block each other
+        rows = [
+            self._row(latest[id], now) for id in sorted(latest)
+        ]  # in one order, so that no two calls block each other
         if rows:
             self._database.write(lambda connection: self._put(connection, rows, replace))
 

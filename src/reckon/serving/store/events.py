@@ -85,9 +85,7 @@ class Events:
                 lacking.append([id for id in wanted if id not in there])
         return lacking[0], lacking[1]
 
-    def of_user(
-        self, user_id: str, *, limit: int, conditions: Sequence[Condition] | None = None
-    ) -> list[UserEvent]:
+    def of_user(self, user_id: str, *, limit: int, conditions: Sequence[Condition] | None = None) -> list[UserEvent]:
         """The latest events of a user, oldest first: by time, those of one time in the order of their arrival.
 
         Args:
@@ -121,9 +119,7 @@ class Events:
         with self._database.reading() as connection:
             return {item_id: count for item_id, count in connection.execute(query)}
 
-    def recent(
-        self, limit: int, *, before: int | None = None, after: int | None = None
-    ) -> list[tuple[int, UserEvent]]:
+    def recent(self, limit: int, *, before: int | None = None, after: int | None = None) -> list[tuple[int, UserEvent]]:
         """Events with their numbers of arrival, latest arrival first.
 
         Args:

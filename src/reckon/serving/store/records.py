@@ -61,21 +61,27 @@ class Answer:
     """None for an anonymous history."""
     history: Sequence[str]
     """Item ids that the answer is about, oldest first."""
-    shown: Sequence[str]
-    """Item ids of all its pages so far, best first."""
+    items: Sequence[str]
+    """Ranked item ids, best first: those of its pages so far, and of the next ones."""
     scores: Sequence[float]
     """Of the same items."""
+    parts: Mapping[str, Sequence[float]]
+    """What each part added to each score."""
+    returned: int
+    """Items of its pages so far."""
     source: str
     """The step of the chain that answered."""
     model: str
     """Name of the run that answered."""
+    version: str
+    """Digest of that run."""
     group: str | None
     """A/B group of the user."""
     created: datetime
     reasoning: str | None = None
     truncated: bool = False
-    request: Mapping[str, object] = field(default_factory=dict)
-    """Settings of the request that its next pages need."""
+    scenario: str | None = None
+    """Label of the request, e.g. the place on the shop's page."""
 
 
 @dataclass(frozen=True, slots=True)

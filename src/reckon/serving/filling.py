@@ -1,0 +1,96 @@
+"""A new store gets the items, users and events of the data set that a run was trained on.
+
+Entry point: `fill`. It happens once; from then on the store is what counts.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reckon.data import Dataset
+from reckon.errors import CheckpointError, DataError
+from reckon.methods.finished import data_path_of
+from reckon.progress import phase
+from reckon.runs.read import dataset_of
+from reckon.serving.served_run import ServedRun
+from reckon.serving.store.records import Item, User, UserEvent
+from reckon.serving.store.store import Store
+
+FILLED = "filled from"
+EVENT_TYPE = "interaction"  # of events that were training data
+AT_ONCE = 10_000
+ORDER_ONLY = datetime(2000, 1, 1, tzinfo=UTC)  # first second of a history of which only the order is known
+
+
+def fill(store: Store, run: ServedRun, path: Path, data: Path | None) -> str | None:
+    """Fill a new store; does nothing where it was filled before.
+
+    Args:
+        store: the store.
+        run: the run that is served.
+        path: its directory.
+        data: where its data set is now; None: where it was.
+
+    Returns:
+        What is missing, in one sentence, where the data set is gone; None where all is there.
+    """
+    if store.facts.get(FILLED) is not None:
+        return None
+    catalog = run.model.catalog
+    names = [name for name in catalog.table.column_names if name not in ("item_id", "title")]
+    with phase("items into the store", total=len(catalog)) as running:
+        for start in range(0, len(catalog), AT_ONCE):
+            rows = catalog.table.slice(start, AT_ONCE).to_pylist()
+            store.items.put([Item(row["item_id"], row["title"] or "", _cells(row, names)) for row in rows])
+            running.advance(len(rows))
+    try:
+        dataset = dataset_of(path, data_path_of(path), data)
+    except (CheckpointError, DataError) as error:
+        if data is not None:
+            raise
+        store.facts.set(FILLED, f"{run.name}@{run.version}, without histories")
+        return f"Histories begin empty: {error}"
+    users = sorted({str(user) for user in dataset.user_ids})
+    for start in range(0, len(users), AT_ONCE):
+        store.users.put([User(user) for user in users[start : start + AT_ONCE]])
+    with phase("events into the store", total=len(dataset.user_index)) as running:
+
+        def batches() -> Iterator[list[UserEvent]]:
+            for batch in _events(dataset):
+                yield batch
+                running.advance(len(batch))
+
+        store.events.load(batches())
+    store.facts.set(FILLED, f"{run.name}@{run.version}")
+    return None
+
+
+def _cells(row: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    """Columns of an item that a store keeps; other types are shown as text."""
+    return {
+        name: row[name] if isinstance(row[name], str | int | float | bool) else str(row[name])
+        for name in names
+        if row[name] is not None
+    }
+
+
+def _events(dataset: Dataset) -> Iterator[list[UserEvent]]:
+    log, users, ids = dataset.events, dataset.user_ids, dataset.catalog.ids
+    for start in range(0, len(dataset.user_index), AT_ONCE):
+        rows = range(start, min(start + AT_ONCE, len(dataset.user_index)))
+        yield [
+            UserEvent(
+                id=f"data-{row}",
+                user_id=str(users[dataset.user_index[row]]),
+                item_id=ids[log.item_index[row]],
+                type=EVENT_TYPE,
+                time=ORDER_ONLY + timedelta(seconds=row)
+                if log.time is None
+                else datetime.fromtimestamp(int(log.time[row]), UTC),
+                value=None if log.rating is None or np.isnan(log.rating[row]) else float(log.rating[row]),
+            )
+            for row in rows
+        ]

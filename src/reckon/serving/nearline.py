@@ -1,0 +1,87 @@
+"""Reasoning written in advance: users with new events wait in the store's queue, and the model writes about them while
+no request waits.
+
+Entry point: `Nearline`. It keeps text and user vector, so a request is one look-up and one ranking.
+"""
+
+import logging
+import threading
+from datetime import UTC, datetime
+
+from reckon.errors import ReckonError
+from reckon.serving.groups import Groups
+from reckon.serving.histories import Histories
+from reckon.serving.recommend import model_of
+from reckon.serving.store.records import Waiting, WrittenReasoning
+from reckon.serving.store.store import Store
+from reckon.serving.worker import ModelWorker, Reply
+
+log = logging.getLogger(__name__)
+PAUSE_S = 0.5  # seconds between two looks at an empty queue
+AFTER_ERROR_S = 5.0
+
+
+class Nearline:
+    """Works through the queue until `stop`."""
+
+    def __init__(self, store: Store, groups: Groups, worker: ModelWorker, histories: Histories, *, batch: int) -> None:
+        """`batch`: users at a time."""
+        self._store, self._groups, self._worker = store, groups, worker
+        self._histories, self._batch = histories, batch
+        self.started = False
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="nearline", daemon=True)
+
+    def start(self) -> None:
+        self.started = True
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the users at hand; those that wait stay in the queue."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _loop(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                written = self.write_some()
+            except ReckonError as error:  # of the store, or of the model, which says so to every request, too
+                log.warning("nearline: %s", error)
+                self._stopping.wait(AFTER_ERROR_S)
+                continue
+            if not written:
+                self._stopping.wait(PAUSE_S)
+
+    def write_some(self) -> int:
+        """Write about the users who have waited longest; how many there were."""
+        waiting = self._store.nearline.waiting(self._batch)
+        asked = [(one, *self._asked(one)) for one in waiting]
+        for one, reply, ids in asked:
+            if reply is not None:
+                self._keep(one, reply, ids)
+            self._store.nearline.done(one)
+        return len(waiting)
+
+    def _asked(self, one: Waiting) -> tuple[Reply | None, list[str]]:
+        """The reply asked for about a user; None where there is nothing to reason about."""
+        run, _ = self._groups.of_user(one.user_id)
+        history = self._histories.of_user(one.user_id)
+        example = run.example(history)
+        if not run.reasons or not example.history:
+            return None, []
+        return self._worker.reply(run, example, background=True), [past.item_id for past in history]
+
+    def _keep(self, one: Waiting, reply: Reply, ids: list[str]) -> None:
+        written = reply.future.result()
+        self._store.nearline.put(
+            WrittenReasoning(
+                user_id=one.user_id,
+                model=model_of(reply.run),
+                text=written.reasoning,
+                truncated=written.truncated,
+                vector=written.vector.numpy().astype("<f4").tobytes(),
+                history=ids[-reply.run.model.prompt.window :],
+                created=datetime.now(UTC),
+                changes=one.changes,
+            )
+        )

@@ -1,0 +1,160 @@
+"""The OpenAI-compatible routes: a history as the user's turn, the ranked list as the reply, the reasoning beside it.
+
+The reasoning is in `reasoning` and in `reasoning_content`, which clients of other servers read. Settings of sampling
+(`temperature`, `max_tokens`, …) are accepted and mean nothing here: the reply is the run's greedy one.
+"""
+
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from reckon.data.titles import parse_history
+from reckon.errors import ReckonError
+from reckon.serving.answering import answered
+from reckon.serving.errors import Refused, problem_body, refusal_of
+from reckon.serving.routes.common import REFUSALS, Serving
+from reckon.serving.schemas import RecommendBody, RecommendReply, Text
+from reckon.serving.service import Service
+from reckon.serving.streams import Heartbeat, StreamCount, pieces
+
+router = APIRouter(prefix="/v1", tags=["OpenAI-compatible"], responses=REFUSALS)
+LONGEST_CONTENT = 1_000_000  # characters
+
+
+class TextPart(BaseModel):
+    """A part of a message."""
+
+    type: Literal["text"]
+    text: Text
+
+
+class Message(BaseModel):
+    """One turn of a conversation."""
+
+    model_config = ConfigDict(extra="ignore")
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: Annotated[Text, Field(max_length=LONGEST_CONTENT)] | list[TextPart] | None = None
+
+    @property
+    def text(self) -> str:
+        if isinstance(self.content, list):
+            return "\n".join(part.text for part in self.content)
+        return self.content or ""
+
+
+class StreamOptions(BaseModel):
+    """What a stream holds besides."""
+
+    include_usage: bool = False
+
+
+class ChatBody(BaseModel):
+    """A request of an OpenAI client; further fields are accepted and mean nothing."""
+
+    model_config = ConfigDict(
+        extra="ignore",
+        json_schema_extra={
+            "examples": [
+                {
+                    "model": "run",
+                    "messages": [{"role": "user", "content": "The Quiet Harbour; Calm Sea"}],
+                    "stream": True,
+                }
+            ]
+        },
+    )
+    model: Text
+    messages: Annotated[list[Message], Field(min_length=1, max_length=1000)]
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    n: Annotated[int, Field(ge=1, le=1)] | None = None
+
+
+@router.get("/models", summary="The runs, as models")
+def models(service: Serving) -> dict[str, Any]:
+    data = [{"id": run.name, "object": "model", "created": 0, "owned_by": "reckon"} for run in service.groups.runs]
+    return {"object": "list", "data": data}
+
+
+@router.post(
+    "/chat/completions",
+    summary="A history in, a ranked list out",
+    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+)
+async def chat(body: ChatBody, service: Serving) -> Response:
+    """The last user turn holds titles or item ids, oldest first, separated by semicolons or line breaks."""
+    wanted = _wanted(service, body)
+    head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": body.model}
+    if body.stream:
+        counted = StreamCount(service)
+        counted.__enter__()
+        chunks = _chunks(
+            wanted, service, head, counted, bool(body.stream_options and body.stream_options.include_usage)
+        )
+        return StreamingResponse(chunks, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+    reply, tokens = await answered(service, wanted)
+    reasoning = None if reply.reasoning is None else reply.reasoning.text
+    message = {"role": "assistant", "content": listed(reply), "reasoning": reasoning, "reasoning_content": reasoning}
+    choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
+    return JSONResponse({**head, "object": "chat.completion", "choices": [choice], "usage": _usage(tokens)})
+
+
+def listed(reply: RecommendReply) -> str:
+    """The ranked items as text, one a line."""
+    return "\n".join(f"{rank}. {item.title} [{item.id}]" for rank, item in enumerate(reply.items, start=1))
+
+
+def _wanted(service: Service, body: ChatBody) -> RecommendBody:
+    if body.model not in [run.name for run in service.groups.runs]:
+        known = ", ".join(run.name for run in service.groups.runs)
+        raise Refused(404, f"there is no model {body.model!r}. Fix: use {known}")
+    turns = [message.text for message in body.messages if message.role == "user"]
+    text = (turns or [""])[-1].replace("\r", "\n").replace("\n", ";").strip()
+    catalog = service.groups.get(body.model).snapshot.catalog
+    history = [catalog.ids[item] for item in parse_history(catalog, text)]
+    return RecommendBody(history=list(history), reasoning="live")
+
+
+async def _chunks(
+    wanted: RecommendBody, service: Service, head: dict[str, Any], counted: StreamCount, include_usage: bool
+) -> AsyncIterator[str]:
+    head = {**head, "object": "chat.completion.chunk"}
+
+    def chunk(delta: dict[str, Any], finish: str | None = None) -> str:
+        return _data({**head, "choices": [{"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}]})
+
+    try:
+        yield chunk({"role": "assistant", "content": ""})
+        async for piece in pieces(
+            lambda on_text: answered(service, wanted, on_text), service.config.limits.heartbeat_s
+        ):
+            match piece:
+                case str():
+                    yield chunk({"reasoning": piece, "reasoning_content": piece})
+                case Heartbeat():
+                    yield ": heartbeat\n\n"
+                case (reply, tokens):
+                    yield chunk({"content": listed(reply)})
+                    yield chunk({}, "stop")
+                    if include_usage:
+                        yield _data({**head, "choices": [], "usage": _usage(tokens)})
+        yield "data: [DONE]\n\n"
+    except (ReckonError, Refused) as error:
+        yield _data(problem_body(refusal_of(error) if isinstance(error, ReckonError) else error))
+    finally:
+        counted.__exit__()
+
+
+def _usage(tokens: int) -> dict[str, int]:
+    """Tokens of the reply; those of the prompt are not counted."""
+    return {"prompt_tokens": 0, "completion_tokens": tokens, "total_tokens": tokens}
+
+
+def _data(value: dict[str, Any]) -> str:
+    return f"data: {json.dumps(value)}\n\n"

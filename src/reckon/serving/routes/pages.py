@@ -1,0 +1,5 @@
+"""The pages at `/`: for people who want to look."""
+
+from fastapi import APIRouter
+
+router = APIRouter(include_in_schema=False)
