@@ -36,6 +36,7 @@ EXTRAS = (
     Extra("recone", ("openai", "trl"), "RecOne: a teacher's traces, and fine-tuning on them"),
     Extra("encoders", ("sentence_transformers",), "a sentence encoder of sentence-transformers in RPORec's Rechead"),
     Extra("gguf", ("gguf",), "`reckon backbone import` of GGUF files and of smollm2"),
+    Extra("serve", ("fastapi", "uvicorn", "sqlalchemy", "alembic", "prometheus_client"), "the HTTP service"),
     Extra("tensorboard", ("tensorboard",), "training curves in TensorBoard"),
     Extra("dev", ("pytest", "xdist", "hypothesis", "ruff", "mypy", "trl"), "tests, lint and the TRL comparison"),
 )

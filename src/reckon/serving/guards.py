@@ -4,7 +4,6 @@ Entry points: the ASGI middlewares `Observed`, `BodyLimit` and `Guard`. They are
 them piece by piece, and the end of a caller must reach it.
 """
 
-import json
 import logging
 import time
 import uuid
@@ -17,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from reckon.errors import ReckonError
 from reckon.serving.auth import allows, secret_of
 from reckon.serving.errors import Refused, problem, refusal_of
+from reckon.serving.logs import note
 from reckon.serving.store.records import Scope as KeyScope
 
 if TYPE_CHECKING:
@@ -74,17 +74,15 @@ class Observed:
             metrics.requests.labels(scope["method"] if route != "unknown" else "", route, str(status)).inc()
             metrics.request_seconds.labels(route).observe(seconds)
         state = scope["state"]
-        log.info(
-            json.dumps(
-                {
-                    "request": state["request_id"],
-                    "method": scope["method"],
-                    "route": route,
-                    "status": status,
-                    "ms": round(1000 * seconds, 1),
-                    "key": state.get("key"),
-                }
-            )
+        note(
+            log,
+            "request",
+            request=state["request_id"],
+            method=scope["method"],
+            route=route,
+            status=status,
+            ms=round(1000 * seconds, 1),
+            key=state.get("key"),
         )
 
 

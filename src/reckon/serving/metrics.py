@@ -5,7 +5,7 @@ Entry point: `Metrics`. No label holds an id of a user or an item.
 
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -15,6 +15,7 @@ class Metrics:
     """Counters of one service."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # the start of every counter as a number of its own
         self.registry = registry = CollectorRegistry()
         self.requests = Counter("reckon_requests", "Requests.", ["method", "route", "status"], registry=registry)
         self.request_seconds = Histogram(

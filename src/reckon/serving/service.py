@@ -19,6 +19,7 @@ from reckon.serving.config import ServiceConfig
 from reckon.serving.filling import fill
 from reckon.serving.groups import Groups
 from reckon.serving.histories import Histories
+from reckon.serving.logs import note
 from reckon.serving.metrics import Metrics
 from reckon.serving.nearline import Nearline
 from reckon.serving.popularity import Popularity
@@ -84,7 +85,7 @@ class Service:
         items = list(self.store.items.all())
         for run in self.groups.runs:
             encoded = run.follow(items)
-            log.info("%s: %d items, %d of them encoded", run.name, len(items), encoded)
+            note(log, "catalog", model=run.name, items=len(items), encoded=encoded)
         self.popularity.read(self.store)
         for run in self.groups.runs:
             warm(run, self.worker)
