@@ -100,7 +100,7 @@ def new(
     ] = KeyScope.READ,
 ) -> None:
     """Make a key and print it. It is shown once; the store has its hash alone."""
-    from reckon.serving.auth import new_key
+    from reckon.serving.http.auth import new_key
 
     with _opened(store) as opened:
         secret, key = new_key(name, scope.value)

@@ -15,7 +15,7 @@ from reckon.errors import CheckpointError, DataError
 from reckon.methods.finished import data_path_of
 from reckon.progress import phase
 from reckon.runs.read import dataset_of
-from reckon.serving.served_run import ServedRun
+from reckon.serving.models.served_run import ServedRun
 from reckon.serving.store.records import Item, User, UserEvent
 from reckon.serving.store.store import Store
 

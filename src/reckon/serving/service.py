@@ -14,22 +14,22 @@ from pathlib import Path
 import torch
 
 from reckon.errors import ReckonError
-from reckon.serving.auth import KeyRing
+from reckon.serving.answers.chain import Chain, Given, Wanted
+from reckon.serving.answers.histories import Histories
+from reckon.serving.answers.nearline import Nearline
+from reckon.serving.answers.popularity import Popularity
 from reckon.serving.config import ServiceConfig
 from reckon.serving.filling import fill
-from reckon.serving.groups import Groups
-from reckon.serving.histories import Histories
+from reckon.serving.http.auth import KeyRing
 from reckon.serving.logs import note
 from reckon.serving.metrics import Metrics
-from reckon.serving.nearline import Nearline
-from reckon.serving.popularity import Popularity
-from reckon.serving.recommend import Chain, Given, Wanted
-from reckon.serving.served_run import ServedRun
-from reckon.serving.snapshot import Past
+from reckon.serving.models.groups import Groups
+from reckon.serving.models.served_run import ServedRun
+from reckon.serving.models.snapshot import Past
+from reckon.serving.models.worker import ModelWorker
 from reckon.serving.store.conditions import Condition
 from reckon.serving.store.records import Answer, Item, UserEvent
 from reckon.serving.store.store import Store
-from reckon.serving.worker import ModelWorker
 
 log = logging.getLogger(__name__)
 ITEMS_AT_ONCE = 64  # encoded between two tokens of other requests

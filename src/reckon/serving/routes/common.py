@@ -6,7 +6,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError
 
-from reckon.serving.errors import Refused, wrong_fields
+from reckon.serving.http.errors import Refused, wrong_fields
 from reckon.serving.schemas import Problem
 from reckon.serving.service import Service
 

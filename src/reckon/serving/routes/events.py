@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from reckon.serving.errors import Refused
+from reckon.serving.http.errors import Refused
 from reckon.serving.routes.common import REFUSALS, Serving
 from reckon.serving.schemas import EventBody, EventsReply
 from reckon.serving.service import Service

@@ -6,7 +6,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from reckon.serving.answering import ranked_items
+from reckon.serving.answers.answering import ranked_items
+from reckon.serving.models.snapshot import Selection
 from reckon.serving.routes.common import BULK_BODY, NOT_FOUND, REFUSALS, Serving, lines_of, unknown
 from reckon.serving.schemas import (
     Counted,
@@ -19,7 +20,6 @@ from reckon.serving.schemas import (
     ListReply,
     Page,
 )
-from reckon.serving.snapshot import Selection
 from reckon.serving.store.records import Item
 
 router = APIRouter(tags=["items"], responses=REFUSALS)

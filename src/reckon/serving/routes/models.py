@@ -5,9 +5,9 @@ from pathlib import Path
 from fastapi import APIRouter
 
 from reckon.errors import DataError
+from reckon.serving.models.served_run import ServedRun
 from reckon.serving.routes.common import NOT_FOUND, REFUSALS, Serving, unknown
 from reckon.serving.schemas import Activate, ModelReply
-from reckon.serving.served_run import ServedRun
 from reckon.serving.service import Service
 
 router = APIRouter(tags=["operations"], responses=REFUSALS)

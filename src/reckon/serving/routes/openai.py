@@ -16,12 +16,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from reckon.data.titles import parse_history
 from reckon.errors import ReckonError
-from reckon.serving.answering import answered
-from reckon.serving.errors import Refused, problem_body, refusal_of
+from reckon.serving.answers.answering import answered
+from reckon.serving.http.errors import Refused, problem_body, refusal_of
+from reckon.serving.http.streams import Heartbeat, StreamCount, pieces
 from reckon.serving.routes.common import REFUSALS, Serving
 from reckon.serving.schemas import RecommendBody, RecommendReply, Text
 from reckon.serving.service import Service
-from reckon.serving.streams import Heartbeat, StreamCount, pieces
 
 router = APIRouter(prefix="/v1", tags=["OpenAI-compatible"], responses=REFUSALS)
 LONGEST_CONTENT = 1_000_000  # characters

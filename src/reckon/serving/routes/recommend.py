@@ -8,12 +8,12 @@ from fastapi.sse import format_sse_event
 from pydantic import BaseModel
 
 from reckon.errors import ReckonError
-from reckon.serving.answering import answered, explained
-from reckon.serving.errors import Refused, refusal_of
+from reckon.serving.answers.answering import answered, explained
+from reckon.serving.http.errors import Refused, refusal_of
+from reckon.serving.http.streams import Heartbeat, StreamCount, pieces
 from reckon.serving.routes.common import NOT_FOUND, REFUSALS, Serving, unknown
 from reckon.serving.schemas import ExplainReply, Id, RecommendBody, RecommendReply
 from reckon.serving.service import Service
-from reckon.serving.streams import Heartbeat, StreamCount, pieces
 
 router = APIRouter(tags=["recommendations"], responses=REFUSALS)
 STREAM = "text/event-stream"

@@ -5,7 +5,7 @@ Entry point: `Histories.of_user`.
 
 from collections.abc import Sequence
 
-from reckon.serving.snapshot import Past
+from reckon.serving.models.snapshot import Past
 from reckon.serving.store.conditions import Condition
 from reckon.serving.store.store import Store
 

@@ -17,15 +17,15 @@ import torch
 from torch import Tensor
 
 from reckon.data import Example
+from reckon.serving.answers.popularity import Popularity
 from reckon.serving.config import Reasoning, ServiceConfig
-from reckon.serving.groups import Groups
 from reckon.serving.metrics import Metrics
-from reckon.serving.popularity import Popularity
-from reckon.serving.served_run import ServedRun
-from reckon.serving.snapshot import Past, Ranked, Selection
+from reckon.serving.models.groups import Groups
+from reckon.serving.models.served_run import ServedRun
+from reckon.serving.models.snapshot import Past, Ranked, Selection
+from reckon.serving.models.worker import FullQueue, ModelWorker
 from reckon.serving.store.records import WrittenReasoning
 from reckon.serving.store.store import Store
-from reckon.serving.worker import FullQueue, ModelWorker
 
 T = TypeVar("T")
 Source = Literal["live", "cached", "direct", "similar", "popular"]

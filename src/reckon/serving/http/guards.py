@@ -8,19 +8,16 @@ import logging
 import time
 import uuid
 from collections import defaultdict
-from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reckon.errors import ReckonError
-from reckon.serving.auth import allows, secret_of
-from reckon.serving.errors import Refused, problem, refusal_of
+from reckon.serving.http.auth import allows, secret_of
+from reckon.serving.http.errors import Refused, problem, refusal_of
+from reckon.serving.http.host import Host
 from reckon.serving.logs import note
 from reckon.serving.store.records import Scope as KeyScope
-
-if TYPE_CHECKING:
-    from reckon.serving.app import Host
 
 log = logging.getLogger(__name__)
 OPEN = "/health/live"  # the one route that never needs a key
@@ -38,7 +35,7 @@ SECURITY = {
 class Observed:
     """Numbers, counts and logs every request. The log holds no id, title or body."""
 
-    def __init__(self, app: ASGIApp, host: "Host") -> None:
+    def __init__(self, app: ASGIApp, host: Host) -> None:
         self._app, self._host = app, host
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -119,7 +116,7 @@ class BodyLimit:
 class Guard:
     """Asks for a key where keys exist, and keeps foreign pages away from a service without keys."""
 
-    def __init__(self, app: ASGIApp, host: "Host", local: bool, per_minute: int) -> None:
+    def __init__(self, app: ASGIApp, host: Host, local: bool, per_minute: int) -> None:
         self._app, self._host, self._local, self._per_minute = app, host, local, per_minute
         self._used: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))  # key -> (minute, requests in it)
 

@@ -9,12 +9,12 @@ import threading
 from datetime import UTC, datetime
 
 from reckon.errors import ReckonError
-from reckon.serving.groups import Groups
-from reckon.serving.histories import Histories
-from reckon.serving.recommend import model_of
+from reckon.serving.answers.chain import model_of
+from reckon.serving.answers.histories import Histories
+from reckon.serving.models.groups import Groups
+from reckon.serving.models.worker import ModelWorker, Reply
 from reckon.serving.store.records import Waiting, WrittenReasoning
 from reckon.serving.store.store import Store
-from reckon.serving.worker import ModelWorker, Reply
 
 log = logging.getLogger(__name__)
 PAUSE_S = 0.5  # seconds between two looks at an empty queue

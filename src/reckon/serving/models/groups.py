@@ -9,7 +9,7 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from reckon.errors import ConfigError, DataError
-from reckon.serving.served_run import ServedRun
+from reckon.serving.models.served_run import ServedRun
 
 
 class Groups:

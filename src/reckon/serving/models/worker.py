@@ -22,7 +22,7 @@ from reckon.data import Example
 from reckon.errors import ReckonError
 from reckon.methods.reading import StreamedReasoning
 from reckon.rollout.decoding import Decoding
-from reckon.serving.served_run import ServedRun, Written
+from reckon.serving.models.served_run import ServedRun, Written
 
 log = logging.getLogger(__name__)
 DIRECT_AT_ONCE = 64  # histories of one forward pass without reasoning

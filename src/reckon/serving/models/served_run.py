@@ -1,7 +1,7 @@
 """One finished run behind the service: its prompts, its replies, its catalog.
 
 Entry point: `ServedRun.load`. Whatever computes with the language model is called by one thread at a time
-(`reckon.serving.worker`); `snapshot` may be read by any.
+(`reckon.serving.models.worker`); `snapshot` may be read by any.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from reckon.methods.registry import load_ranking_model
 from reckon.progress import quiet_transformers
 from reckon.rollout.decoding import Decoding
 from reckon.runs.read import manifest_of
-from reckon.serving.snapshot import CatalogSnapshot, Past
+from reckon.serving.models.snapshot import CatalogSnapshot, Past
 from reckon.serving.store.records import Item
 
 

@@ -16,7 +16,7 @@ from torch.nn.functional import normalize
 
 from reckon.data import Catalog
 from reckon.models.scoring import block_top_k, item_scores
-from reckon.serving.filters import Filter
+from reckon.serving.models.filters import Filter
 
 DAY = 86_400.0  # seconds
 

@@ -6,9 +6,11 @@ Entry points: `answered`; `explained` for an earlier answer.
 import asyncio
 from collections.abc import Callable
 
-from reckon.serving.errors import Refused
-from reckon.serving.filters import Filter
-from reckon.serving.recommend import Given, Wanted
+from reckon.serving.answers.chain import Given, Wanted
+from reckon.serving.http.errors import Refused
+from reckon.serving.models.filters import Filter
+from reckon.serving.models.snapshot import Past, Selection
+from reckon.serving.models.snapshot import Ranked as RankedItems
 from reckon.serving.schemas import (
     ExplainReply,
     HistoryEvent,
@@ -19,8 +21,6 @@ from reckon.serving.schemas import (
     RecommendReply,
 )
 from reckon.serving.service import Service
-from reckon.serving.snapshot import Past, Selection
-from reckon.serving.snapshot import Ranked as RankedItems
 from reckon.serving.store.records import Answer
 
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from reckon.serving.errors import Refused
+from reckon.serving.http.errors import Refused
 from reckon.serving.service import Service
 
 T = TypeVar("T")

@@ -14,8 +14,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from reckon.errors import ReckonError
+from reckon.serving.models.worker import FullQueue
 from reckon.serving.store.errors import StoreError
-from reckon.serving.worker import FullQueue
 
 log = logging.getLogger(__name__)
 TITLES = {
