@@ -1,17 +1,13 @@
-"""`reckon serve RUN` and `reckon keys`: the HTTP service of a run, and who may ask it."""
+"""`reckon serve RUN`: the HTTP service of a run."""
 
 import logging
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from reckon.cli.options import NoVerify, RunDir
 from reckon.errors import ConfigError, MissingExtraError
-
-if TYPE_CHECKING:
-    from reckon.serving.store.store import Store
 
 StoreOption = Annotated[
     str | None,
@@ -21,15 +17,6 @@ StoreOption = Annotated[
         help="What the service remembers: a SQLite file, or postgresql://…; made if absent. Default: RUN.sqlite.",
     ),
 ]
-keys = typer.Typer(no_args_is_help=True)
-
-
-class KeyScope(StrEnum):
-    """What a key may do."""
-
-    READ = "read"
-    WRITE = "write"
-    ADMIN = "admin"
 
 
 def serve(
@@ -88,48 +75,3 @@ def _named(runs: list[Path]) -> list[tuple[str, Path]]:
     if len(set(names)) != len(names):
         raise ConfigError("--beside", names, "two runs have folders of the same name", "rename one of them")
     return list(zip(names, runs, strict=True))
-
-
-@keys.command("new", epilog="Example: reckon keys new shop --scope write --store runs/shop.sqlite")
-def new(
-    name: Annotated[str, typer.Argument(help="Whose key it is; shown in the log.")],
-    store: Annotated[str, typer.Option("--store", metavar="URL", help="The store of the service.")],
-    scope: Annotated[
-        KeyScope,
-        typer.Option(help="read: ask and look; write: items, users and events, too; admin: exchange runs, too."),
-    ] = KeyScope.READ,
-) -> None:
-    """Make a key and print it. It is shown once; the store has its hash alone."""
-    from reckon.serving.http.auth import new_key
-
-    with _opened(store) as opened:
-        secret, key = new_key(name, scope.value)
-        opened.keys.add(key)
-    typer.echo(secret)
-
-
-@keys.command("list", epilog="Example: reckon keys list --store runs/shop.sqlite")
-def listed(store: Annotated[str, typer.Option("--store", metavar="URL", help="The store of the service.")]) -> None:
-    """List the keys, without their secrets."""
-    with _opened(store) as opened:
-        for key in opened.keys.all():
-            typer.echo(f"{key.name}  {key.scope}  {key.created:%Y-%m-%d}")
-
-
-@keys.command("remove", epilog="Example: reckon keys remove shop --store runs/shop.sqlite")
-def remove(
-    name: Annotated[str, typer.Argument(help="Name of the key.")],
-    store: Annotated[str, typer.Option("--store", metavar="URL", help="The store of the service.")],
-) -> None:
-    """Remove a key; it is refused from the next seconds on."""
-    with _opened(store) as opened:
-        if not opened.keys.remove(name):
-            raise ConfigError("NAME", name, "is no key of this store", "see `reckon keys list`")
-
-
-def _opened(store: str) -> "Store":
-    try:
-        from reckon.serving.store.store import Store
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(error.name or "sqlalchemy", "serve", "`reckon keys`") from None
-    return Store.open(store)

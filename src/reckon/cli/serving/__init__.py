@@ -1,0 +1,1 @@
+"""Commands of the HTTP service: run it, its keys, its store."""
