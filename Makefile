@@ -17,12 +17,18 @@ TRAIN_ARGS ?=
 RESUME = $(if $(wildcard $(REAL)/$*/checkpoint-*),--resume)
 FIRST_TEST_USER = from reckon.data import Dataset; print(Dataset.load("$(REAL)/data").examples("test").user_ids[0])
 
-.PHONY: demo real test lint clean help
+.PHONY: demo serve real test lint clean help
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1: /p' Makefile
 
 demo: $(VENV)/run.stamp  ## simulate a bookshop, train on it, write the report to ./demo
+	$(BIN)/reckon demo --out $(OUT)
+
+serve: $(VENV)/serve.stamp $(OUT)/full/manifest.json  ## serve the demo's run at http://localhost:8000, pages included
+	$(BIN)/reckon serve $(OUT)/full
+
+$(OUT)/full/manifest.json: | $(VENV)/serve.stamp
 	$(BIN)/reckon demo --out $(OUT)
 
 real: $(REAL)/full/evaluation/report.html  ## train R2ec on an open language model: MODEL=smollm2 DATA=bookshop; results in ./real
@@ -62,6 +68,11 @@ $(VENV)/run.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) --editable .
 	@touch $@
 
+$(VENV)/serve.stamp: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing Reckon into $(VENV) (once; PyTorch is large)"
+	$(INSTALL) --editable '.[serve]'
+	@touch $@ $(VENV)/run.stamp
+
 $(VENV)/real.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing Reckon into $(VENV) (once; PyTorch is large)"
 	$(INSTALL) --editable '.[gguf]'
@@ -70,4 +81,4 @@ $(VENV)/real.stamp: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing Reckon and its test tools into $(VENV) (once; PyTorch is large)"
 	$(INSTALL) --editable '.[dev,postgres]'
-	@touch $@ $(VENV)/run.stamp $(VENV)/real.stamp
+	@touch $@ $(VENV)/run.stamp $(VENV)/real.stamp $(VENV)/serve.stamp

@@ -21,6 +21,7 @@ from reckon.methods.r2ec.config import R2ecConfig
 from reckon.methods.recone.config import RecOneConfig
 from reckon.methods.reczero.config import RecZeroConfig
 from reckon.methods.rporec.config import RPORecConfig
+from reckon.serving.config import ServiceConfig
 from reckon.small_backbone.pretrain import SIZES, PretrainConfig
 
 CONFIGS = {
@@ -29,6 +30,7 @@ CONFIGS = {
     "reczero": RecZeroConfig,
     "recone": RecOneConfig,
     "backbone": PretrainConfig,
+    "serve": ServiceConfig,
 }
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -75,7 +77,7 @@ def found(command: str) -> Any:
 
 def settings_of(command: str) -> Any:
     """The config that `--set` of this command changes."""
-    return CONFIGS["backbone" if command == "reckon backbone new" else command.removeprefix("reckon train ")]
+    return CONFIGS[{"reckon backbone new": "backbone"}.get(command, command.split()[-1])]
 
 
 def parse(line: str) -> str:
@@ -146,7 +148,7 @@ def test_every_command_is_documented_and_explains_itself(command):
 
 @pytest.mark.parametrize("method", CONFIGS)
 def test_the_page_of_settings_is_current(method):
-    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / ("serving.md" if method == "serve" else "configuration.md")).read_text(encoding="utf-8")
     command = f"reckon config {method} --format markdown"
     table = page.partition(f"by `{command}`; a test compares -->\n")[2].partition("<!-- end of settings -->")[0]
     assert table == markdown_table(describe(CONFIGS[method])), f"paste the output of `{command}`"

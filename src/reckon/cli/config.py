@@ -1,7 +1,8 @@
-"""`reckon config`: every setting of a method or of a small backbone, with what it accepts, its default and meaning;
-and the comparisons that come with Reckon.
+"""`reckon config`: every setting of a method, of a small backbone or of the service, with what it accepts, its default
+and meaning; and the comparisons that come with Reckon.
 
-Entry point: `app`. A command for each method of the registry, one for small backbones, one for comparisons.
+Entry point: `app`. A command for each method of the registry, one for small backbones, one for comparisons, one for the
+service.
 """
 
 import sys
@@ -34,12 +35,13 @@ FormOption = Annotated[
 
 
 def make_app() -> typer.Typer:
-    """A command for each method that the registry has now, `backbone` and `compare`."""
+    """A command for each method that the registry has now, `backbone`, `compare` and `serve`."""
     commands = typer.Typer(no_args_is_help=True)
 
     @commands.callback()
     def _group() -> None:
-        """List every setting of a method or of a small backbone, or print a comparison that comes with Reckon."""
+        """List every setting of a method, a small backbone or the service, or print a comparison that comes with
+        Reckon."""
 
     for method in METHODS.values():
         example = f"Example: reckon config {method.name} {method.config_example}".strip()
@@ -47,6 +49,7 @@ def make_app() -> typer.Typer:
         commands.command(method.name, help=text, epilog=example)(_command(method))
     commands.command(epilog="Example: reckon config backbone --size small --task rating")(backbone)
     commands.command(epilog="Example: reckon config compare\n\nExample: reckon config compare baselines")(compare)
+    commands.command(epilog="Example: reckon config serve --format yaml")(serve)
     return commands
 
 
@@ -93,6 +96,13 @@ def compare(
         return
     for known, about in shipped_names().items():
         typer.echo(f"{known:<15}{about}")
+
+
+def serve(form: FormOption = Form.TEXT) -> None:
+    """List every setting of `reckon serve`."""
+    from reckon.serving.config import ServiceConfig
+
+    show(ServiceConfig, ServiceConfig(), form)
 
 
 def show(cls: type, base: object, form: Form) -> None:

@@ -23,7 +23,7 @@ def serve(
     run: RunDir,
     store: StoreOption = None,
     host: Annotated[str, typer.Option(help="Address to listen on. Beyond this machine a key is needed.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
     beside: Annotated[
         list[Path] | None,
         typer.Option(metavar="RUN", help="A second run, for A/B: users are split between them. May be repeated."),
@@ -31,7 +31,11 @@ def serve(
     config: Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Settings, as YAML.")] = None,
     overrides: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, e.g. recommend.k=20; may be repeated."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change one setting, e.g. recommend.k=20; may be repeated. `reckon config serve` lists them all.",
+        ),
     ] = None,
     data: Annotated[
         Path | None, typer.Option("--data", metavar="DIR", help="The data set, where it has moved since training.")
