@@ -3,7 +3,7 @@
 Entry point: `fill`. It happens once; from then on the store is what counts.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from reckon.serving.store.store import Store
 FILLED = "filled from"
 EVENT_TYPE = "interaction"  # of events that were training data
 AT_ONCE = 10_000
-ORDER_ONLY = datetime(2000, 1, 1, tzinfo=UTC)  # first second of a history of which only the order is known
+ORDER_ONLY = datetime(2000, 1, 1, tzinfo=UTC)  # where histories begin of which only the order is known
 
 
 def fill(store: Store, run: ServedRun, path: Path, data: Path | None) -> str | None:
@@ -53,15 +53,17 @@ def fill(store: Store, run: ServedRun, path: Path, data: Path | None) -> str | N
             raise
         store.facts.set(FILLED, f"{run.name}@{run.version}, without histories")
         return f"Histories begin empty: {error}"
-    users = sorted({str(user) for user in dataset.user_ids})
+    given = _given_histories(dataset)
+    users = sorted({str(user) for user in dataset.user_ids}.union(given))
     for start in range(0, len(users), AT_ONCE):
         store.users.put([User(user) for user in users[start : start + AT_ONCE]])
     with phase("events into the store", total=len(dataset.user_index)) as running:
 
         def batches() -> Iterator[list[UserEvent]]:
-            for batch in _events(dataset):
+            for batch in _events(dataset, given):
                 yield batch
                 running.advance(len(batch))
+            yield from _given_events(given)
 
         store.events.load(batches())
     store.facts.set(FILLED, f"{run.name}@{run.version}")
@@ -77,7 +79,8 @@ def _cells(row: dict[str, Any], names: list[str]) -> dict[str, Any]:
     }
 
 
-def _events(dataset: Dataset) -> Iterator[list[UserEvent]]:
+def _events(dataset: Dataset, given: Collection[str]) -> Iterator[list[UserEvent]]:
+    """Events of the log, but for users with a given history."""
     log, users, ids = dataset.events, dataset.user_ids, dataset.catalog.ids
     for start in range(0, len(dataset.user_index), AT_ONCE):
         rows = range(start, min(start + AT_ONCE, len(dataset.user_index)))
@@ -87,10 +90,37 @@ def _events(dataset: Dataset) -> Iterator[list[UserEvent]]:
                 user_id=str(users[dataset.user_index[row]]),
                 item_id=ids[log.item_index[row]],
                 type=EVENT_TYPE,
-                time=ORDER_ONLY + timedelta(seconds=row)
-                if log.time is None
-                else datetime.fromtimestamp(int(log.time[row]), UTC),
+                time=_nth(row) if log.time is None else datetime.fromtimestamp(int(log.time[row]), UTC),
                 value=None if log.rating is None or np.isnan(log.rating[row]) else float(log.rating[row]),
             )
             for row in rows
+            if str(users[dataset.user_index[row]]) not in given
         ]
+
+
+def _given_histories(dataset: Dataset) -> dict[str, list[str]]:
+    """Item ids of users of given rows, as `Dataset.latest` knows them: the last row's history, and then its target."""
+    found: dict[str, list[str]] = {}
+    if dataset.rows is not None:
+        for batch in dataset.rows.to_batches(max_chunksize=AT_ONCE):
+            for row in batch.to_pylist():
+                found[str(row["user_id"])] = [*row["history"], row["item_id"]]
+    return found
+
+
+def _given_events(given: dict[str, list[str]]) -> Iterator[list[UserEvent]]:
+    batch: list[UserEvent] = []
+    for number, (user, items) in enumerate(given.items()):
+        batch += [
+            UserEvent(f"row-{number}-{place}", user, item_id, EVENT_TYPE, _nth(place))
+            for place, item_id in enumerate(items)
+        ]
+        if len(batch) >= AT_ONCE:
+            yield batch
+            batch = []
+    yield batch
+
+
+def _nth(place: int) -> datetime:
+    """A time for an event of which only the order is known."""
+    return ORDER_ONLY + timedelta(seconds=place)
