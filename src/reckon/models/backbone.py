@@ -153,14 +153,15 @@ class Backbone:
     @contextmanager
     def evaluating(self) -> Iterator[None]:
         """No gradients, no dropout; the model's mode is restored."""
-        modes = [(module, module.training) for module in self.model.modules()]
-        self.model.eval()
+        training = [module for module in self.model.modules() if module.training]
+        for module in training:
+            module.training = False
         try:
             with torch.no_grad():  # not inference_mode: rollouts are indexed again inside the training pass
                 yield
         finally:
-            for module, was_training in modes:
-                module.training = was_training
+            for module in training:
+                module.training = True
 
     def train_without_dropout(self) -> None:
         """The mode for an update that must compute what `evaluating` computed: no dropout, activations recomputed where

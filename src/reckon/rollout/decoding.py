@@ -2,7 +2,7 @@
 
 Entry point: `Decoding`, which `SharedPrefixEngine.begin` makes. Whoever holds it decides when the next step is, so
 several can grow side by side, new ones can begin between two steps, and a reply that nobody waits for can be dropped.
-It is made and used within `backbone.evaluating()`.
+It is made and used without gradients, by a model in evaluation mode (`backbone.evaluating()`).
 """
 
 from collections.abc import Sequence

@@ -81,11 +81,13 @@ def wanted_of(service: Service, body: RecommendBody, k: int) -> Wanted:
     )
 
 
-def ranked_items(ranked: RankedItems) -> list[Ranked]:
-    """Ranked items as replies show them."""
+def ranked_items(ranked: RankedItems, k: int | None = None) -> list[Ranked]:
+    """The first k ranked items as replies show them; None: all."""
     return [
         Ranked(id=one, title=title, score=score, parts={name: values[row] for name, values in ranked.parts.items()})
-        for row, (one, title, score) in enumerate(zip(ranked.ids, ranked.titles, ranked.scores, strict=True))
+        for row, (one, title, score) in enumerate(
+            zip(ranked.ids[:k], ranked.titles[:k], ranked.scores[:k], strict=True)
+        )
     ]
 
 
@@ -155,7 +157,7 @@ def _reply(service: Service, answer: Answer, given: Given, k: int) -> RecommendR
         recommendation_id=answer.id,
         source=given.source,
         passed=[PassedStep(step=step, why=why) for step, why in given.passed],
-        items=ranked_items(given.ranked)[:k],
+        items=ranked_items(given.ranked, k),
         reasoning=None
         if told is None
         else Reasoned(text=told.text, truncated=told.truncated, written=told.written, stale=told.stale),

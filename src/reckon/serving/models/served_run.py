@@ -42,6 +42,7 @@ class ServedRun:
 
     def __init__(self, name: str, version: str, model: RankingModel) -> None:
         self.name, self.version, self.model = name, version, model
+        model.backbone.model.eval()
         self.hidden: frozenset[str] = frozenset()
         self._plain = model.without_reasoning() or model
         self.snapshot = self._snapshot()
@@ -78,7 +79,7 @@ class ServedRun:
         return self._plain.reading(examples).queries
 
     def begin(self, examples: Sequence[Example]) -> Decoding:
-        """Begin a reply to each history; within `evaluating()`."""
+        """Begin a reply to each history; without gradients."""
         return self.model.engine.begin([self.model.prompt_ids(example) for example in examples], self.model.greedy)
 
     def written(self, example: Example, decoding: Decoding, row: int) -> Written:

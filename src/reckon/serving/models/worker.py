@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from reckon.data import Example
@@ -169,6 +170,7 @@ class ModelWorker:
 
     # -- the thread ---------------------------------------------------------------------------------------------
 
+    @torch.no_grad()
     def _loop(self) -> None:
         while True:
             with self._work:
@@ -209,8 +211,7 @@ class ModelWorker:
     def _begin(self, replies: Sequence[Reply]) -> None:
         for run, group in _by_run(replies):
             try:
-                with run.model.backbone.evaluating():
-                    decoding = run.begin([reply.example for reply in group])
+                decoding = run.begin([reply.example for reply in group])
             except Exception as error:
                 _fail(group, error)
                 continue
@@ -229,12 +230,11 @@ class ModelWorker:
             if cohort.growing:
                 self._watch.batch("live", cohort.growing)
                 self._watch.tokens(cohort.growing)
-                with cohort.run.model.backbone.evaluating():
-                    self._tell(cohort, cohort.decoding.step().tolist())
-                    growing = cohort.decoding.growing.tolist()
-                    for row, reply in enumerate(cohort.replies):
-                        if reply is not None and not growing[row]:
-                            self._deliver(cohort, row, reply)
+                self._tell(cohort, cohort.decoding.step().tolist())
+                growing = cohort.decoding.growing.tolist()
+                for row, reply in enumerate(cohort.replies):
+                    if reply is not None and not growing[row]:
+                        self._deliver(cohort, row, reply)
         except Exception as error:
             _fail([reply for reply in cohort.replies if reply is not None], error)
             cohort.replies = [None] * len(cohort.replies)

@@ -40,9 +40,12 @@ def add_events(
 
 @router.get("/events", summary="The latest events")
 def recent_events(
-    service: Serving, limit: Annotated[int, Query(ge=1, le=1000)] = 50, after: int | None = None
+    service: Serving,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+    after: Annotated[int | None, Query(ge=0, le=2**62)] = None,
+    before: Annotated[int | None, Query(ge=0, le=2**62)] = None,
 ) -> dict[str, list[dict[str, Any]]]:
-    """Newest first; `after` is the number of the last event that is known already."""
+    """Newest first. `after`: only newer ones than the event of that number; `before`: only older ones."""
     return {
         "events": [
             {
@@ -55,7 +58,7 @@ def recent_events(
                 "time": event.time.isoformat(),
                 "recommendation_id": event.recommendation_id,
             }
-            for number, event in service.store.events.recent(limit, after=after)
+            for number, event in service.store.events.recent(limit, before=before, after=after)
         ]
     }
 
