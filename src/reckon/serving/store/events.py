@@ -5,6 +5,7 @@ Entry point: `Events`.
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -49,8 +50,12 @@ class Events:
             mark_changed(self._database, connection, users, datetime.now(UTC))
             return new
 
-        new = self._database.write(work) if first else set()
-        return [event.id in new and first[event.id] is event for event in events]
+        untold = self._database.write(work) if first else set()
+        told = []
+        for event in events:
+            told.append(event.id in untold)
+            untold.discard(event.id)
+        return told
 
     def load(self, batches: Iterable[Sequence[UserEvent]]) -> int:
         """Store many events fast, one transaction a batch. Queues nobody.
@@ -64,7 +69,7 @@ class Events:
         new = 0
         for batch in batches:
             rows = [_values(event) for event in batch]
-            new += self._database.write(lambda connection, rows=rows: self._load(connection, rows))
+            new += self._database.write(partial(self._load, rows=rows))
         return new
 
     def _load(self, connection: Connection, rows: list[tuple[Any, ...]]) -> int:

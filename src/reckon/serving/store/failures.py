@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
 from reckon.errors import READ_ONLY, SPACE
+from reckon.serving.store.column_types import Unstorable
 from reckon.serving.store.errors import StoreError, ValueRefused
 
 Words = tuple[str, str]
@@ -59,7 +60,7 @@ def in_plain_words(where: str) -> Iterator[None]:
     """
     try:
         yield
-    except (SQLAlchemyError, sqlite3.Error) as error:
+    except (SQLAlchemyError, sqlite3.Error, Unstorable, OverflowError) as error:
         raise _translated(error, where) from error
     except Exception as error:
         if not _is_of_psycopg(error):
@@ -86,7 +87,7 @@ def _translated(error: Exception, where: str) -> StoreError:
             return _refused(where, cause)
         # Without a code the server has said nothing: it is not there, or no longer.
         words = GONE if not state or state.startswith("08") else _by_prefix(POSTGRES, state)
-    elif isinstance(cause, (ValueError, OverflowError, TypeError)):
+    elif isinstance(cause, (Unstorable, OverflowError)):
         return _refused(where, cause)
     else:
         words = None

@@ -3,8 +3,8 @@
 Entry point: `Nearline`; `mark_changed` and `mark_changed_after` for events, in their transaction.
 
 A user with events has a counter of changes, which only grows. Reasoning remembers the number that it knows of and is
-stale below the present one. So an event makes it stale by itself, and none is lost between reading a history and storing
-what was written of it.
+stale below the present one. So an event makes it stale by itself, and none is lost between reading a history and
+storing what was written of it.
 """
 
 import time
@@ -107,7 +107,7 @@ class Nearline:
 
 
 def mark_changed(database: Database, connection: Connection, users: Collection[str], now: datetime) -> None:
-    """Count a change of users and queue them, in the transaction of a connection; their reasoning is stale from then on.
+    """Count a change of users and queue them, in the transaction of a connection; their reasoning is stale then.
 
     Args:
         database: of the connection.

@@ -129,9 +129,8 @@ def _check(database: Database, create: bool) -> None:
         problem = f"the store has version {state.version}, and this Reckon needs {newest}"
         raise StoreError(name, problem, f"run `reckon store migrate {name if database.is_sqlite else 'URL'}`")
     if state.kind == "newer":
-        raise StoreError(
-            name, f"the store has version {state.version}, newer than this Reckon's {newest}", "upgrade Reckon"
-        )
+        problem = f"the store has version {state.version}, newer than this Reckon's {newest}"
+        raise StoreError(name, problem, "upgrade Reckon")
 
 
 def _keep_a_log_of_writes(database: Database) -> None:
