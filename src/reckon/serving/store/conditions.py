@@ -21,7 +21,7 @@ COMPARISONS: dict[Comparison, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
     "<": operator.lt,
 }
-FORM = re.compile(r"\s*(?P<type>\w[\w.:-]*)\s*(?:(?P<comparison>>=|<=|!=|==?|>|<)\s*(?P<value>\S+)\s*)?")
+FORM = re.compile(r"\s*(?P<type>\w[\w.:-]*)\s*(?:(?P<comparison>>=|<=|!=|==?|>|<)\s*(?P<value>[^\s<>=!]+)\s*)?")
 
 
 @dataclass(frozen=True, slots=True)

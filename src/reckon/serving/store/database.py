@@ -20,7 +20,7 @@ from reckon.serving.store.failures import in_plain_words, is_transient
 
 T = TypeVar("T")
 
-PATIENCE = 10  # seconds that a transaction waits for a lock of another process
+PATIENCE = 10  # seconds that a transaction waits for a connection, or for a lock of another process
 REACH = 5  # seconds that a server may take to accept a connection
 SILENCE = 15  # seconds after which a server that acknowledges nothing is gone
 CONNECTIONS = 10  # kept open; as many again for a peak
@@ -108,6 +108,7 @@ def _engine(address: Address) -> Engine:
         "json_deserializer": from_json,
         "pool_size": CONNECTIONS,
         "max_overflow": CONNECTIONS,
+        "pool_timeout": PATIENCE,
         "hide_parameters": True,  # texts of users stay out of messages
     }
     if address.path is not None:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, literal, null, select
+from sqlalchemy import Connection, func, literal, select
 
 from reckon.serving.store.database import Database
 from reckon.serving.store.records import Waiting, WrittenReasoning
@@ -60,13 +60,14 @@ class Nearline:
         new = {name: insert.excluded[name] for name in row if name not in KEY}
         newer = REASONING.c.changes <= insert.excluded.changes
         insert = insert.on_conflict_do_update(index_elements=KEY, set_=new, where=newer)
+        insert = insert.returning(REASONING.c.user_id)
 
         def work(connection: Connection) -> bool:
             # The row stays locked until the end: a deletion of the user comes before all this, or after it.
             query = select(CHANGES.c.changes).where(CHANGES.c.user_id == written.user_id).with_for_update()
             if written.changes > (connection.scalar(query) or 0):
                 return False
-            return connection.execute(insert, row).rowcount == 1
+            return connection.execute(insert, row).first() is not None
 
         return self._database.write(work)
 
@@ -121,8 +122,8 @@ def mark_changed(database: Database, connection: Connection, users: Collection[s
 
 def mark_changed_after(database: Database, connection: Connection, seq: int) -> None:
     """Count a change of the users of all events that arrived after a number, and queue nobody."""
-    users = select(EVENTS.c.user_id, literal(_start()), null()).where(EVENTS.c.seq > seq).distinct()
-    insert = database.insert(CHANGES).from_select(CHANGES.columns.keys(), users.order_by(EVENTS.c.user_id))
+    users = select(EVENTS.c.user_id, literal(_start())).where(EVENTS.c.seq > seq).distinct()
+    insert = database.insert(CHANGES).from_select(["user_id", "changes"], users.order_by(EVENTS.c.user_id))
     new = {"changes": CHANGES.c.changes + 1}
     connection.execute(insert.on_conflict_do_update(index_elements=["user_id"], set_=new))
 
