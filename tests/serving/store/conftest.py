@@ -1,16 +1,13 @@
 """An empty store for each test: a SQLite file, and a database of a real PostgreSQL server."""
 
 import shutil
-from datetime import UTC, datetime, timedelta
 
 import pytest
 from support.postgres import running_server
+from support.store_records import event_of
 
-from reckon.serving.store.records import UserEvent
 from reckon.serving.store.store import Store
 from reckon.serving.store.tables import METADATA
-
-NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture(scope="session")
@@ -50,12 +47,6 @@ def store(request):
     with store.database.engine.begin() as connection:
         connection.exec_driver_sql(f"TRUNCATE {', '.join(METADATA.tables)} RESTART IDENTITY")
     return store
-
-
-def event_of(id, minutes=0, **fields):
-    """An event: `event_of("e1", minutes=3, user_id="u")`."""
-    usual = {"user_id": "u", "item_id": "i", "type": "view", "time": NOON + timedelta(minutes=minutes)}
-    return UserEvent(id, **usual | fields)
 
 
 @pytest.fixture

@@ -5,66 +5,52 @@ from datetime import timedelta
 from threading import Thread
 
 import pytest
+from support.store_records import NOON, answer_of
 
 from reckon.serving.store.errors import ValueRefused
-from reckon.serving.store.records import Answer, Key
-
-from .conftest import NOON
-
-
-def answer(id="r1", created=NOON, **fields):
-    usual = {
-        "user_id": "u",
-        "history": ("a", "b"),
-        "shown": ("c", "d"),
-        "scores": (0.1, -2.5e-300),
-        "source": "live",
-        "model": "m",
-        "group": "B",
-        "reasoning": "Likes <b>harbours</b>\n& tides 🙂",
-        "truncated": True,
-        "request": {"k": 2, "filter": None, "exclude": ["x"]},
-    }
-    return Answer(id, created=created, **usual | fields)
+from reckon.serving.store.records import Key
 
 
 def test_an_answer_comes_back_as_it_was_put(store):
-    store.answers.put(answer())
-    assert store.answers.get("r1") == answer()
-    anonymous = answer("r2", user_id=None, group=None, reasoning=None, shown=(), scores=(), truncated=False, request={})
+    store.answers.put(answer_of())
+    assert store.answers.get("r1") == answer_of()
+    anonymous = answer_of(
+        "r2", user_id=None, group=None, reasoning=None, items=(), scores=(), parts={}, truncated=False, scenario=None
+    )
     store.answers.put(anonymous)
     assert store.answers.get("r2") == anonymous
     assert store.answers.get("r3") is None
 
 
 def test_a_second_answer_of_an_id_replaces_the_first(store):
-    store.answers.put(answer())
-    store.answers.put(answer(shown=("c", "d", "e"), scores=(3, 2, 1)))
-    assert store.answers.get("r1").shown == ("c", "d", "e")
+    store.answers.put(answer_of())
+    store.answers.put(answer_of(items=("c", "d", "e"), scores=(3, 2, 1)))
+    assert store.answers.get("r1").items == ("c", "d", "e")
 
 
 def test_pages_that_are_asked_for_at_one_time_do_not_repeat_each_other(store):
-    store.answers.put(answer(shown=(), scores=()))
+    store.answers.put(answer_of(returned=0))
+    pages = []
 
     def next_page():
         def grow(old):
-            return replace(old, shown=(*old.shown, str(len(old.shown))), scores=(*old.scores, 0.0))
+            return replace(old, returned=old.returned + 3)
 
         for _ in range(5):
-            assert store.answers.change("r1", grow) is not None
+            pages.append(store.answers.change("r1", grow).returned)
 
     threads = [Thread(target=next_page) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert store.answers.get("r1").shown == tuple(map(str, range(20)))
+    assert sorted(pages) == list(range(3, 61, 3))
     assert store.answers.change("r2", lambda old: old) is None
 
 
 def test_old_answers_are_dropped(store):
     for hours in range(4):
-        store.answers.put(answer(f"r{hours}", NOON + timedelta(hours=hours)))
+        store.answers.put(answer_of(f"r{hours}", created=NOON + timedelta(hours=hours)))
     assert store.answers.drop(NOON + timedelta(hours=2)) == 2
     assert [hours for hours in range(4) if store.answers.get(f"r{hours}")] == [2, 3]
 

@@ -4,12 +4,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from support.store_records import answer_of, reasoning_of
 
 from reckon.serving.store import entities
 from reckon.serving.store.errors import ValueRefused
-from reckon.serving.store.records import Answer, Item, User, WrittenReasoning
-
-from .conftest import NOON
+from reckon.serving.store.records import Item, User
 
 COLUMNS = {"genre": "crime, “noir”", "price": 12.5, "pages": 2**40, "new": True, "series": None, "雪": "🙂"}
 
@@ -108,8 +107,8 @@ def test_with_a_user_goes_everything_that_is_kept_of_them(store, event):
     store.events.add([event("e1"), event("e2", user_id="other"), event("e3", user_id="no record")])
     for user in ("u", "other"):
         changes = store.nearline.changes(user)
-        assert store.nearline.put(WrittenReasoning(user, "m", "text", False, b"", ("i",), NOON, changes))
-        store.answers.put(Answer(f"answer-{user}", user, (), (), (), "direct", "m", None, NOON))
+        assert store.nearline.put(reasoning_of(user, changes=changes))
+        store.answers.put(answer_of(f"answer-{user}", user_id=user))
     assert store.users.delete(["u", "no record", "nobody"]) == ["u", "no record"]
     assert store.users.get("u") is None
     assert [kept.id for _, kept in store.events.recent(9)] == ["e2"]

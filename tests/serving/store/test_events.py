@@ -4,12 +4,11 @@ from datetime import datetime, timedelta, timezone
 from threading import Thread
 
 import pytest
+from support.store_records import NOON
 
 from reckon.serving.store.conditions import Condition
 from reckon.serving.store.errors import ValueRefused
 from reckon.serving.store.records import Item, User
-
-from .conftest import NOON
 
 
 def ids(events):

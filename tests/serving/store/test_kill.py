@@ -6,10 +6,9 @@ import random
 import signal
 
 import pytest
+from support.store_records import event_of
 
 from reckon.serving.store.store import Store
-
-from .conftest import event_of
 
 KILLS = 8
 

@@ -2,24 +2,19 @@
 
 from datetime import UTC, datetime, timedelta
 
-from reckon.serving.store.conditions import Condition
-from reckon.serving.store.records import Waiting, WrittenReasoning
+from support.store_records import NOON, reasoning_of
 
-from .conftest import NOON
+from reckon.serving.store.conditions import Condition
+from reckon.serving.store.records import Waiting
 
 
 def users(waiting):
     return [one.user_id for one in waiting]
 
 
-def written(user_id="u", text="likes harbours", changes=0, model="m", **fields):
-    usual = {"truncated": False, "vector": b"\0\x01\xff", "history": ("a", "b"), "created": NOON}
-    return WrittenReasoning(user_id, model, text, changes=changes, **usual | fields)
-
-
 def test_reasoning_comes_back_as_it_was_put(store, event):
     store.events.add([event("e")])
-    reasoning = written(changes=store.nearline.changes("u"), truncated=True)
+    reasoning = reasoning_of(changes=store.nearline.changes("u"), truncated=True)
     assert store.nearline.put(reasoning)
     assert store.nearline.get("u", "m") == reasoning
     assert store.nearline.get("u", "another model") is None and store.nearline.get("v", "m") is None
@@ -28,7 +23,7 @@ def test_reasoning_comes_back_as_it_was_put(store, event):
 def test_an_event_queues_its_user_and_makes_what_is_written_stale(store, event):
     store.events.add([event("e1")])
     (first,) = store.nearline.waiting(9)
-    assert store.nearline.put(written(changes=first.changes)) and store.nearline.done(first)
+    assert store.nearline.put(reasoning_of(changes=first.changes)) and store.nearline.done(first)
     assert not store.nearline.get("u", "m").stale and store.nearline.waiting(9) == []
     store.events.add([event("e2")])
     assert store.nearline.get("u", "m").stale
@@ -72,7 +67,7 @@ def test_an_event_that_comes_while_reasoning_is_written_is_not_lost(store, event
     store.events.add([event("e1")])
     (waiting,) = store.nearline.waiting(9)
     store.events.add([event("e2")])  # the worker has read the history by now
-    assert store.nearline.put(written(changes=waiting.changes))
+    assert store.nearline.put(reasoning_of(changes=waiting.changes))
     assert not store.nearline.done(waiting)
     assert users(store.nearline.waiting(9)) == ["u"]
     assert store.nearline.get("u", "m").stale
@@ -83,10 +78,10 @@ def test_a_slow_worker_does_not_replace_newer_reasoning(store, event):
     (slow,) = store.nearline.waiting(9)
     store.events.add([event("e2")])
     (fast,) = store.nearline.waiting(9)
-    assert store.nearline.put(written(text="of both events", changes=fast.changes))
-    assert not store.nearline.put(written(text="of one event", changes=slow.changes))
+    assert store.nearline.put(reasoning_of(text="of both events", changes=fast.changes))
+    assert not store.nearline.put(reasoning_of(text="of one event", changes=slow.changes))
     assert store.nearline.get("u", "m").text == "of both events"
-    assert store.nearline.put(written(text="the same again", changes=fast.changes))
+    assert store.nearline.put(reasoning_of(text="the same again", changes=fast.changes))
     assert store.nearline.get("u", "m").text == "the same again"
 
 
@@ -94,7 +89,7 @@ def test_two_models_write_beside_each_other(store, event):
     store.events.add([event("e")])
     changes = store.nearline.changes("u")
     for model in ("a", "b"):
-        assert store.nearline.put(written(text=model, model=model, changes=changes))
+        assert store.nearline.put(reasoning_of(text=model, model=model, changes=changes))
     assert [store.nearline.get("u", model).text for model in ("a", "b")] == ["a", "b"]
 
 
@@ -102,7 +97,7 @@ def test_nothing_is_written_of_a_user_who_was_deleted_meanwhile(store, event):
     store.events.add([event("e1")])
     (waiting,) = store.nearline.waiting(9)
     store.users.delete(["u"])
-    assert not store.nearline.put(written(changes=waiting.changes))
+    assert not store.nearline.put(reasoning_of(changes=waiting.changes))
     assert store.nearline.get("u", "m") is None
 
 
@@ -111,7 +106,7 @@ def test_reasoning_of_before_a_deletion_is_stale_for_a_user_who_came_back(store,
     (waiting,) = store.nearline.waiting(9)
     store.users.delete(["u"])
     store.events.add([event("e2")])
-    store.nearline.put(written(changes=waiting.changes))
+    store.nearline.put(reasoning_of(changes=waiting.changes))
     assert store.nearline.get("u", "m").stale
     assert not store.nearline.done(waiting)
 
@@ -119,14 +114,14 @@ def test_reasoning_of_before_a_deletion_is_stale_for_a_user_who_came_back(store,
 def test_users_can_be_queued_without_an_event_and_their_reasoning_stays_fresh(store, event):
     store.events.add([event("e1")])
     (first,) = store.nearline.waiting(9)
-    store.nearline.put(written(changes=first.changes))
+    store.nearline.put(reasoning_of(changes=first.changes))
     store.nearline.done(first)
     store.nearline.queue(["u", "v", "u"])
     store.nearline.queue([])
     assert users(store.nearline.waiting(9)) == ["u", "v"]
     assert not store.nearline.get("u", "m").stale
     (again, new) = store.nearline.waiting(9)
-    assert store.nearline.put(written("v", changes=new.changes)) and store.nearline.done(new)
+    assert store.nearline.put(reasoning_of("v", changes=new.changes)) and store.nearline.done(new)
     assert again.changes == first.changes and store.nearline.done(again)
 
 
@@ -134,7 +129,7 @@ def test_loaded_events_queue_nobody_and_make_what_is_written_stale(store, event)
     store.events.load([[event("e1"), event("e2", user_id="v")]])
     assert store.nearline.waiting(9) == []
     changes = store.nearline.changes("u")
-    assert changes > 0 and store.nearline.put(written(changes=changes))
+    assert changes > 0 and store.nearline.put(reasoning_of(changes=changes))
     store.events.load([[event("e1")]])
     assert not store.nearline.get("u", "m").stale
     store.events.load([[event("e3")]])
@@ -143,12 +138,12 @@ def test_loaded_events_queue_nobody_and_make_what_is_written_stale(store, event)
 
 def test_reasoning_may_be_kept_of_a_user_without_events(store):
     assert store.nearline.changes("u") == 0
-    assert store.nearline.put(written()) and not store.nearline.get("u", "m").stale
+    assert store.nearline.put(reasoning_of()) and not store.nearline.get("u", "m").stale
 
 
 def test_old_reasoning_is_dropped(store):
-    store.nearline.put(written("old", created=NOON - timedelta(hours=2)))
-    store.nearline.put(written("new"))
+    store.nearline.put(reasoning_of("old", created=NOON - timedelta(hours=2)))
+    store.nearline.put(reasoning_of("new"))
     assert store.nearline.drop(NOON - timedelta(hours=1)) == 1
     assert store.nearline.get("old", "m") is None and store.nearline.get("new", "m") is not None
 

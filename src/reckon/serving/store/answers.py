@@ -68,4 +68,5 @@ class Answers:
 
 
 def _answer(row: RowMapping) -> Answer:
-    return Answer(**{**row, **{name: tuple(row[name]) for name in LISTS}})
+    parts = {name: tuple(values) for name, values in row["parts"].items()}
+    return Answer(**{**row, **{name: tuple(row[name]) for name in LISTS}, "parts": parts})

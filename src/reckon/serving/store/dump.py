@@ -33,7 +33,7 @@ KINDS: dict[str, Table] = {
     "fact": tables.FACTS,
 }
 FIRST, LAST = "reckon store", "end"
-OBJECTS = ("columns", "request")  # JSON columns that hold an object; the others hold a list
+OBJECTS = ("columns", "parts")  # JSON columns that hold an object; the others hold a list
 BATCH = 20_000  # records in memory at a time
 NEW_DUMP = "make a new dump"
 
