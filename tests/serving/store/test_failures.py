@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import text
 
-from reckon.serving.store import database
+from reckon.serving.store.database import transactions
 from reckon.serving.store.errors import StoreError, ValueRefused
 from reckon.serving.store.records import Item
 from reckon.serving.store.store import Store
@@ -32,7 +32,7 @@ def pragma(store, name, value, usual):
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(database, "PATIENCE", 0.2)
+    monkeypatch.setattr(transactions, "PATIENCE", 0.2)
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_a_damaged_file(file_store):
 
 
 def test_more_calls_than_connections(file_store, monkeypatch, impatient):
-    monkeypatch.setattr(database, "CONNECTIONS", 1)
+    monkeypatch.setattr(transactions, "CONNECTIONS", 1)
     with Store.open(str(file_store.database.address.path)) as store:
         with store.database.reading(), store.database.reading():
             refused(store, "all connections are in use", store.items.count)

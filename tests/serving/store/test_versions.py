@@ -50,8 +50,8 @@ def newer_reckon(tmp_path, monkeypatch):
 
 def tables_of(url):
     """Names of tables and item columns, read past the store's own checks."""
-    from reckon.serving.store.address import Address
-    from reckon.serving.store.database import Database
+    from reckon.serving.store.database.address import Address
+    from reckon.serving.store.database.transactions import Database
 
     database = Database(Address.parse(url))
     with database.reading() as connection:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, select
 
-from reckon.serving.store.database import Database
+from reckon.serving.store.database.transactions import Database
 from reckon.serving.store.records import Answer
 from reckon.serving.store.tables import ANSWERS
 

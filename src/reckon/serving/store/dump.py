@@ -17,8 +17,8 @@ from reckon.errors import DataError
 from reckon.files import whole_file
 from reckon.progress import Phase, phase
 from reckon.serving.store import migrations, tables
-from reckon.serving.store.bulk import insert_rows
-from reckon.serving.store.column_types import Label, Moment, Number, Unstorable, to_json
+from reckon.serving.store.database.bulk import insert_rows
+from reckon.serving.store.database.column_types import Label, Moment, Number, Unstorable, to_json
 from reckon.serving.store.errors import StoreError
 from reckon.serving.store.store import Store
 

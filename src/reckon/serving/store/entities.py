@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from sqlalchemy import Connection, RowMapping, Table, func, select
 
-from reckon.serving.store.database import Database, chunks
+from reckon.serving.store.database.transactions import Database, chunks
 from reckon.serving.store.records import Item, User
 from reckon.serving.store.tables import ANSWERS, CHANGES, EVENTS, ITEMS, REASONING, USERS
 

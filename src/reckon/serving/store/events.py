@@ -11,9 +11,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
-from reckon.serving.store.bulk import insert_rows
 from reckon.serving.store.conditions import COMPARISONS, Condition, meets
-from reckon.serving.store.database import Database, chunks
+from reckon.serving.store.database.bulk import insert_rows
+from reckon.serving.store.database.transactions import Database, chunks
 from reckon.serving.store.nearline import mark_changed, mark_changed_after
 from reckon.serving.store.records import UserEvent
 from reckon.serving.store.tables import EVENTS, ITEMS, USERS

@@ -5,7 +5,7 @@ Entry points: `Keys`, `Facts`.
 
 from sqlalchemy import select
 
-from reckon.serving.store.database import Database
+from reckon.serving.store.database.transactions import Database
 from reckon.serving.store.errors import ValueRefused
 from reckon.serving.store.records import Key
 from reckon.serving.store.tables import FACTS, KEYS

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, literal, select
 
-from reckon.serving.store.database import Database
+from reckon.serving.store.database.transactions import Database
 from reckon.serving.store.records import Waiting, WrittenReasoning
 from reckon.serving.store.tables import CHANGES, EVENTS, REASONING
 
@@ -59,15 +59,14 @@ class Nearline:
         insert = self._database.insert(REASONING)
         new = {name: insert.excluded[name] for name in row if name not in KEY}
         newer = REASONING.c.changes <= insert.excluded.changes
-        insert = insert.on_conflict_do_update(index_elements=KEY, set_=new, where=newer)
-        insert = insert.returning(REASONING.c.user_id)
+        upsert = insert.on_conflict_do_update(index_elements=KEY, set_=new, where=newer).returning(REASONING.c.user_id)
 
         def work(connection: Connection) -> bool:
             # The row stays locked until the end: a deletion of the user comes before all this, or after it.
             query = select(CHANGES.c.changes).where(CHANGES.c.user_id == written.user_id).with_for_update()
             if written.changes > (connection.scalar(query) or 0):
                 return False
-            return connection.execute(insert, row).first() is not None
+            return connection.execute(upsert, row).first() is not None
 
         return self._database.write(work)
 

@@ -14,9 +14,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
 from reckon.errors import MissingExtraError
-from reckon.serving.store.address import Address
-from reckon.serving.store.column_types import from_json, to_json
-from reckon.serving.store.failures import in_plain_words, is_transient
+from reckon.serving.store.database.address import Address
+from reckon.serving.store.database.column_types import from_json, to_json
+from reckon.serving.store.database.failures import in_plain_words, is_transient
 
 T = TypeVar("T")
 

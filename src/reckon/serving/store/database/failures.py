@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
 from reckon.errors import READ_ONLY, SPACE
-from reckon.serving.store.column_types import Unstorable
+from reckon.serving.store.database.column_types import Unstorable
 from reckon.serving.store.errors import StoreError, ValueRefused
 
 Words = tuple[str, str]
