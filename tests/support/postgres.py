@@ -21,7 +21,7 @@ class Server:
     """A server in a folder of its own, which can be stopped and started again on the same port."""
 
     def __init__(self, folder):
-        self.folder, self.process = folder, None
+        self.folder, self.process, self.databases = folder, None, set()
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -35,9 +35,9 @@ class Server:
         return f"postgresql://reckon:secret@127.0.0.1:{self.port}/{database}"
 
     def start(self):
-        place = ("-D", self.folder / "data", "-p", str(self.port), "-k", self.folder, "-h", "127.0.0.1", "-F")
+        place = ("-D", self.folder / "data", "-p", str(self.port), "-k", self.folder, "-h", "127.0.0.1")
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        self.process = subprocess.Popen([binary("postgres"), *place], cwd=self.folder, **quiet, **self.user)
+        self.process = subprocess.Popen([binary("postgres"), *place, "-F", "-c", "autovacuum=off"], cwd=self.folder, **quiet, **self.user)
         wait_for(self._answers)
 
     def stop(self):
@@ -53,6 +53,15 @@ class Server:
         with psycopg.connect(self.address(database), autocommit=True) as connection:
             for statement in statements:
                 connection.execute(statement)
+
+    def fresh_database(self, name):
+        """The address of a database without tables; one of that name is emptied."""
+        if name not in self.databases:
+            self.execute(f"CREATE DATABASE {name}")
+            self.databases.add(name)
+        else:
+            self.execute("DROP SCHEMA public CASCADE", "CREATE SCHEMA public", database=name)
+        return self.address(name)
 
     def _answers(self):
         import psycopg

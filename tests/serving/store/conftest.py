@@ -1,6 +1,7 @@
 """An empty store for each test: a SQLite file, and a database of a real PostgreSQL server."""
 
-import shutil
+import sqlite3
+from contextlib import closing
 
 import pytest
 from support.postgres import running_server
@@ -25,28 +26,38 @@ def empty_file(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def server_store(server):
-    with Store.open(server.address()) as store:
-        yield store
+def shared_stores(empty_file, request):
+    """Opens one store of each database for all tests: another one would compile every statement again."""
+    stores = {}
+
+    def get(database):
+        if database not in stores:
+            file = str(empty_file.with_name("shared.sqlite"))
+            stores[database] = Store.open(file if database == "sqlite" else request.getfixturevalue("server").address())
+        with stores[database].database.engine.begin() as connection:
+            for table in METADATA.tables.values():
+                connection.execute(table.delete())
+        return stores[database]
+
+    yield get
+    for store in stores.values():
+        store.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request, shared_stores):
+    """An empty store, of either database."""
+    return shared_stores(request.param)
 
 
 @pytest.fixture
 def file_store(empty_file, tmp_path):
-    """An empty store in SQLite."""
-    path = shutil.copy(empty_file, tmp_path / "store.sqlite")
+    """An empty store in a SQLite file of its own."""
+    path = tmp_path / "store.sqlite"
+    with closing(sqlite3.connect(empty_file)) as source, closing(sqlite3.connect(path)) as copy:
+        source.backup(copy)
     with Store.open(str(path)) as store:
         yield store
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def store(request):
-    """An empty store, of either database."""
-    if request.param == "sqlite":
-        return request.getfixturevalue("file_store")
-    store = request.getfixturevalue("server_store")
-    with store.database.engine.begin() as connection:
-        connection.exec_driver_sql(f"TRUNCATE {', '.join(METADATA.tables)} RESTART IDENTITY")
-    return store
 
 
 @pytest.fixture

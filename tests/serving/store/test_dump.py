@@ -34,8 +34,7 @@ def another(request, tmp_path):
     """A second empty store, of the other database than the fixture `store`."""
     if "sqlite" in request.node.name:
         server = request.getfixturevalue("server")
-        server.execute("DROP DATABASE IF EXISTS another WITH (FORCE)", "CREATE DATABASE another")
-        url = server.address("another")
+        url = server.fresh_database("another")
     else:
         url = str(tmp_path / "another.sqlite")
     with Store.open(url) as store:
@@ -155,11 +154,11 @@ def changed(number, **fields):
         (changed(5, value=10**400), "a number is not finite"),
     ],
 )
-def test_a_line_that_is_none_of_a_dump_is_named_and_nothing_is_restored(whole, file_store, change, problem, tmp_path):
-    file = tmp_path / "broken.jsonl"
+def test_a_line_that_is_none_of_a_dump_is_named_and_nothing_is_restored(whole, shared_stores, change, problem, tmp_path):
+    store, file = shared_stores("sqlite"), tmp_path / "broken.jsonl"
     with whole.open() as lines:  # which end with line feeds alone: splitlines would find more
         file.write_text("".join(change(list(lines))))
     with pytest.raises(DataError, match=problem) as caught:
-        restore(file, file_store)
+        restore(file, store)
     assert "\n" not in str(caught.value)
-    assert restore(whole, file_store) == 15
+    assert restore(whole, store) == 15

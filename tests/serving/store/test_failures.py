@@ -36,10 +36,10 @@ def impatient(monkeypatch):
 
 
 @pytest.fixture
-def own(server, impatient):
-    """A store in a database of its own, with one item."""
-    server.execute("DROP DATABASE IF EXISTS failing WITH (FORCE)", "CREATE DATABASE failing")
-    with Store.open(server.address("failing")) as store:
+def own(server, impatient, shared_stores):
+    """A store of PostgreSQL with connections of its own, and with one item."""
+    shared_stores("postgresql")
+    with Store.open(server.address()) as store:
         store.items.put([Item("a", "Title")])
         yield store
 
@@ -108,7 +108,7 @@ def test_a_server_that_stops_and_comes_back(own, server):
     for call in (own.items.count, None, own.check):
         refused(own, "cannot be reached", call)
     with pytest.raises(StoreError, match="cannot be reached"):
-        Store.open(server.address("failing"))
+        Store.open(server.address())
     server.start()
     works(own)
     assert own.items.get("a").title == "Title"
@@ -116,7 +116,8 @@ def test_a_server_that_stops_and_comes_back(own, server):
 
 def test_a_server_that_ends_the_connection_in_the_middle_of_a_transaction(own, server):
     def cut(item):
-        server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'failing'")
+        others = "pg_stat_activity WHERE usename = 'reckon' AND pid <> pg_backend_pid()"
+        server.execute(f"SELECT pg_terminate_backend(pid) FROM {others}")
         return Item("a", "changed")
 
     refused(own, "the server is stopping|ended the connection", lambda: own.items.change("a", cut))
@@ -132,12 +133,9 @@ def test_tables_that_another_client_holds(own):
 
 
 def test_a_read_only_server(own, server):
-    server.execute("ALTER DATABASE failing SET default_transaction_read_only = on")
-    with Store.open(server.address("failing")) as store:
+    with Store.open(f"{server.address()}?options=-c%20default_transaction_read_only%3Don") as store:
         refused(store, "the server is read-only")
         assert store.items.get("a").title == "Title"
-    server.execute("ALTER DATABASE failing RESET default_transaction_read_only")
-    works(own)
 
 
 def test_a_transaction_that_others_were_in_the_way_of_is_repeated(own):

@@ -10,7 +10,7 @@ from support.store_records import event_of
 
 from reckon.serving.store.store import Store
 
-KILLS = 8
+KILLS = 6
 
 
 def add_forever(url, first, told):
@@ -27,8 +27,7 @@ def test_no_acknowledged_event_is_lost_or_stored_twice(database, tmp_path, reque
     url = str(tmp_path / "store.sqlite")
     if database == "postgresql":
         server = request.getfixturevalue("server")
-        server.execute("CREATE DATABASE killed")
-        url = server.address("killed")
+        url = server.fresh_database("killed")
     Store.open(url).close()
     moments, acknowledged = random.Random(0), []
     for kill in range(KILLS):

@@ -110,8 +110,7 @@ def test_processes_that_open_a_new_store_at_one_time_all_get_it(database, tmp_pa
     url = str(tmp_path / "new.sqlite")
     if database == "postgresql":
         server = request.getfixturevalue("server")
-        server.execute("CREATE DATABASE crowd")
-        url = server.address("crowd")
+        url = server.fresh_database("crowd")
 
     def put(number):
         with Store.open(url) as store:

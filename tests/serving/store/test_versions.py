@@ -28,8 +28,7 @@ def url(request, tmp_path):
     url = str(tmp_path / "store.sqlite")
     if request.param == "postgresql":
         server = request.getfixturevalue("server")
-        server.execute("DROP DATABASE IF EXISTS versions WITH (FORCE)", "CREATE DATABASE versions")
-        url = server.address("versions")
+        url = server.fresh_database("versions")
     with Store.open(url) as store:
         store.items.put([Item("a", "Title")])
     return url
