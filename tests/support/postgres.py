@@ -36,8 +36,9 @@ class Server:
 
     def start(self):
         place = ("-D", self.folder / "data", "-p", str(self.port), "-k", self.folder, "-h", "127.0.0.1")
+        fast = ("-F", "-c", "autovacuum=off")
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        self.process = subprocess.Popen([binary("postgres"), *place, "-F", "-c", "autovacuum=off"], cwd=self.folder, **quiet, **self.user)
+        self.process = subprocess.Popen([binary("postgres"), *place, *fast], cwd=self.folder, **quiet, **self.user)
         wait_for(self._answers)
 
     def stop(self):

@@ -154,7 +154,7 @@ def changed(number, **fields):
         (changed(5, value=10**400), "a number is not finite"),
     ],
 )
-def test_a_line_that_is_none_of_a_dump_is_named_and_nothing_is_restored(whole, shared_stores, change, problem, tmp_path):
+def test_a_line_that_is_none_of_a_dump_is_named_and_nothing_is_kept(whole, shared_stores, change, problem, tmp_path):
     store, file = shared_stores("sqlite"), tmp_path / "broken.jsonl"
     with whole.open() as lines:  # which end with line feeds alone: splitlines would find more
         file.write_text("".join(change(list(lines))))
