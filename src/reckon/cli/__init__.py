@@ -24,7 +24,7 @@ from reckon.cli.doctor import doctor
 from reckon.cli.evaluate import evaluate
 from reckon.cli.reason import reason
 from reckon.cli.recommend import recommend
-from reckon.cli.serving import keys
+from reckon.cli.serving import keys, store
 from reckon.cli.serving.serve import serve
 from reckon.errors import ReckonError, of_the_system
 from reckon.messages import one_line
@@ -172,6 +172,7 @@ app.command(
     "Example: reckon serve runs/shop --beside runs/shop-plain --store postgresql://shop@db/reckon --set recommend.k=20"
 )(serve)
 app.add_typer(keys.app, name="keys", help="Keys of the service: who may ask it, and what.")
+app.add_typer(store.app, name="store", help="Back up, restore, upgrade and purge what `reckon serve` remembers.")
 app.add_typer(config.app, name="config", help="List every setting, with its meaning; print comparisons to start from.")
 app.command(epilog="Example: reckon doctor --model Qwen/Qwen2.5-0.5B-Instruct --group-size 4 --reply-length 512")(
     doctor

@@ -1,81 +1,25 @@
 """The table source against a real PostgreSQL server, started for these tests."""
 
-import glob
-import os
-import shutil
-import socket
-import subprocess
 import sys
-import tempfile
-from pathlib import Path
 
 import pytest
+from support.postgres import running_server
 
 from reckon.data import Dataset
 from reckon.data.prepare.prepare import prepare
 from reckon.data.sources.table import Table
 from reckon.errors import DataError, MissingExtraError
 
-NOBODY = 65_534  # PostgreSQL refuses to run as root
-
-
-def binary(name: str) -> str:
-    """A program of the server, or a skip."""
-    found = sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}")) or [shutil.which(name)]
-    if not found[-1]:
-        pytest.skip(f"no PostgreSQL server on this machine ({name} not found); install the package postgresql")
-    return str(found[-1])
-
 
 @pytest.fixture(scope="module")
 def server():
     """The address of a running server with a shop's tables."""
-    psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed; pip install 'reckon-recsys[postgres]'")
-    initdb, postgres = binary("initdb"), binary("postgres")
-    user = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
-    folder = Path(tempfile.mkdtemp(prefix="reckon-pg-", dir="/tmp"))  # short: the socket's path has a length limit
-    if user:
-        os.chown(folder, NOBODY, NOBODY)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    process = None
-    try:
-        subprocess.run(
-            [initdb, "-D", folder / "data", "-U", "reckon", "-A", "trust", "-N"],
-            check=True,
-            capture_output=True,
-            cwd=folder,
-            **user,
-        )
-        process = subprocess.Popen(
-            [postgres, "-D", folder / "data", "-p", str(port), "-k", folder, "-h", "127.0.0.1", "-F"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd=folder,
-            **user,
-        )
-        address = f"postgresql://reckon:secret@127.0.0.1:{port}/postgres"
-        with wait_for(psycopg, address, process) as connection:
+    with running_server() as running:
+        import psycopg
+
+        with psycopg.connect(running.address()) as connection:
             fill(connection)
-        yield address
-    finally:
-        if process is not None:
-            process.terminate()
-            process.wait(timeout=120)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def wait_for(psycopg, address, process):
-    import time
-
-    for _ in range(600):
-        try:
-            return psycopg.connect(address)
-        except psycopg.OperationalError:
-            assert process.poll() is None, "the server ended"
-            time.sleep(0.1)
-    raise AssertionError("the server did not come up")
+        yield running.address()
 
 
 def fill(connection):

@@ -30,7 +30,7 @@ microsecond. What it cannot hold (a text with NUL or half a surrogate pair, a na
                                                     the same call. A new event makes the written reasoning of its user
                                                     stale and queues the user, unless it meets none of the conditions
                                                     `changing` (None: every event does)
-      .load(batches) -> int                         many, fast, one transaction a batch; queues nobody; how many were new
+      .load(batches) -> int                         many, fast, a transaction a batch; queues nobody; how many were new
       .missing(item_ids, user_ids) -> tuple[list[str], list[str]]       ids that the store lacks, in the order given
       .of_user(user_id, *, limit, conditions=None) -> list[UserEvent]   the latest `limit`, oldest first; order: time,
                                                                         then arrival

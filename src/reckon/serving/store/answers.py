@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, select
 
-from reckon.serving.store.database import Database
+from reckon.serving.store.database.transactions import Database
 from reckon.serving.store.records import Answer
 from reckon.serving.store.tables import ANSWERS
 
@@ -68,4 +68,5 @@ class Answers:
 
 
 def _answer(row: RowMapping) -> Answer:
-    return Answer(**{**row, **{name: tuple(row[name]) for name in LISTS}})
+    parts = {name: tuple(values) for name, values in row["parts"].items()}
+    return Answer(**{**row, **{name: tuple(row[name]) for name in LISTS}, "parts": parts})

@@ -7,7 +7,7 @@ import operator
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self
 
 from reckon.errors import ConfigError
 from reckon.serving.store.records import UserEvent
@@ -21,7 +21,7 @@ COMPARISONS: dict[Comparison, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
     "<": operator.lt,
 }
-FORM = re.compile(r"\s*(?P<type>\w[\w.:-]*)\s*(?:(?P<comparison>>=|<=|!=|==?|>|<)\s*(?P<value>\S+)\s*)?")
+FORM = re.compile(r"\s*(?P<type>\w[\w.:-]*)\s*(?:(?P<comparison>>=|<=|!=|==?|>|<)\s*(?P<value>[^\s<>=!]+)\s*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,7 @@ class Condition:
             raise ConfigError(field, text, f"{found['value']!r} is no number", fix) from None
         if value - value != 0:  # infinite, or not a number
             raise ConfigError(field, text, "the number must be finite", fix)
-        comparison = "=" if found["comparison"] == "==" else found["comparison"]
-        assert comparison in get_args(Comparison)
+        comparison: Comparison = found["comparison"] if found["comparison"] in COMPARISONS else "="  # "=="
         return cls(found["type"], comparison, value)
 
     def matches(self, event: UserEvent) -> bool:
@@ -67,7 +66,7 @@ class Condition:
         return event.value is not None and bool(COMPARISONS[self.comparison](event.value, self.value))
 
     def __str__(self) -> str:
-        return self.type if self.comparison is None else f"{self.type}{self.comparison}{self.value:g}"
+        return self.type if self.comparison is None else f"{self.type}{self.comparison}{self.value:.15g}"
 
 
 def meets(event: UserEvent, conditions: Sequence[Condition] | None) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from sqlalchemy import Connection, RowMapping, Table, func, select
 
-from reckon.serving.store.database import Database, chunks
+from reckon.serving.store.database.transactions import Database, chunks
 from reckon.serving.store.records import Item, User
 from reckon.serving.store.tables import ANSWERS, CHANGES, EVENTS, ITEMS, REASONING, USERS
 
@@ -36,9 +36,7 @@ class Entities(Generic[R]):
         """
         latest = {record.id: record for record in records}
         now = datetime.now(UTC)
-        rows = [
-            self._row(latest[id], now) for id in sorted(latest)
-        ]  # in one order, so that no two calls block each other
+        rows = [self._row(latest[id], now) for id in sorted(latest)]  # in one order, no deadlock
         if rows:
             self._database.write(lambda connection: self._put(connection, rows, replace))
 
@@ -152,7 +150,7 @@ class Users(Entities[User]):
     record = User
 
     def _delete(self, connection: Connection, ids: list[str]) -> set[str]:
-        # The changes go first: whoever stores reasoning holds that row, so it comes before all this, or finds the row gone.
+        # The changes go first: who stores reasoning holds that row, and so comes before all this or finds it gone.
         kept = [table.c.user_id for table in (CHANGES, REASONING, EVENTS, ANSWERS)]
         there: set[str] = set()
         for user_id in [*kept, USERS.c.id]:

@@ -5,14 +5,15 @@ Entry point: `Events`.
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
-from reckon.serving.store.bulk import insert_rows
 from reckon.serving.store.conditions import COMPARISONS, Condition, meets
-from reckon.serving.store.database import Database, chunks
+from reckon.serving.store.database.bulk import insert_rows
+from reckon.serving.store.database.transactions import Database, chunks
 from reckon.serving.store.nearline import mark_changed, mark_changed_after
 from reckon.serving.store.records import UserEvent
 from reckon.serving.store.tables import EVENTS, ITEMS, USERS
@@ -49,8 +50,12 @@ class Events:
             mark_changed(self._database, connection, users, datetime.now(UTC))
             return new
 
-        new = self._database.write(work) if first else set()
-        return [event.id in new and first[event.id] is event for event in events]
+        untold = self._database.write(work) if first else set()
+        told = []
+        for event in events:
+            told.append(event.id in untold)
+            untold.discard(event.id)
+        return told
 
     def load(self, batches: Iterable[Sequence[UserEvent]]) -> int:
         """Store many events fast, one transaction a batch. Queues nobody.
@@ -64,7 +69,7 @@ class Events:
         new = 0
         for batch in batches:
             rows = [_values(event) for event in batch]
-            new += self._database.write(lambda connection, rows=rows: self._load(connection, rows))
+            new += self._database.write(partial(self._load, rows=rows))
         return new
 
     def _load(self, connection: Connection, rows: list[tuple[Any, ...]]) -> int:

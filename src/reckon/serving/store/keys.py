@@ -5,7 +5,7 @@ Entry points: `Keys`, `Facts`.
 
 from sqlalchemy import select
 
-from reckon.serving.store.database import Database
+from reckon.serving.store.database.transactions import Database
 from reckon.serving.store.errors import ValueRefused
 from reckon.serving.store.records import Key
 from reckon.serving.store.tables import FACTS, KEYS
@@ -24,8 +24,8 @@ class Keys:
             ValueRefused: another key has the name.
         """
         row = {column.name: getattr(key, column.name) for column in KEYS.columns}
-        insert = self._database.insert(KEYS).on_conflict_do_nothing(index_elements=["name"])
-        if not self._database.write(lambda connection: connection.execute(insert, row).rowcount):
+        insert = self._database.insert(KEYS).on_conflict_do_nothing(index_elements=["name"]).returning(KEYS.c.name)
+        if self._database.write(lambda connection: connection.execute(insert, row).first()) is None:
             problem = f"another key has the name {key.name!r}"
             raise ValueRefused(self._database.name, problem, "choose another name, or remove that key first")
 

@@ -3,8 +3,8 @@
 Entry point: `Nearline`; `mark_changed` and `mark_changed_after` for events, in their transaction.
 
 A user with events has a counter of changes, which only grows. Reasoning remembers the number that it knows of and is
-stale below the present one. So an event makes it stale by itself, and none is lost between reading a history and storing
-what was written of it.
+stale below the present one. So an event makes it stale by itself, and none is lost between reading a history and
+storing what was written of it.
 """
 
 import time
@@ -12,9 +12,9 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, literal, null, select
+from sqlalchemy import Connection, func, literal, select
 
-from reckon.serving.store.database import Database
+from reckon.serving.store.database.transactions import Database
 from reckon.serving.store.records import Waiting, WrittenReasoning
 from reckon.serving.store.tables import CHANGES, EVENTS, REASONING
 
@@ -59,14 +59,14 @@ class Nearline:
         insert = self._database.insert(REASONING)
         new = {name: insert.excluded[name] for name in row if name not in KEY}
         newer = REASONING.c.changes <= insert.excluded.changes
-        insert = insert.on_conflict_do_update(index_elements=KEY, set_=new, where=newer)
+        upsert = insert.on_conflict_do_update(index_elements=KEY, set_=new, where=newer).returning(REASONING.c.user_id)
 
         def work(connection: Connection) -> bool:
             # The row stays locked until the end: a deletion of the user comes before all this, or after it.
             query = select(CHANGES.c.changes).where(CHANGES.c.user_id == written.user_id).with_for_update()
             if written.changes > (connection.scalar(query) or 0):
                 return False
-            return connection.execute(insert, row).rowcount == 1
+            return connection.execute(upsert, row).first() is not None
 
         return self._database.write(work)
 
@@ -107,7 +107,7 @@ class Nearline:
 
 
 def mark_changed(database: Database, connection: Connection, users: Collection[str], now: datetime) -> None:
-    """Count a change of users and queue them, in the transaction of a connection; their reasoning is stale from then on.
+    """Count a change of users and queue them, in the transaction of a connection; their reasoning is stale then.
 
     Args:
         database: of the connection.
@@ -121,8 +121,8 @@ def mark_changed(database: Database, connection: Connection, users: Collection[s
 
 def mark_changed_after(database: Database, connection: Connection, seq: int) -> None:
     """Count a change of the users of all events that arrived after a number, and queue nobody."""
-    users = select(EVENTS.c.user_id, literal(_start()), null()).where(EVENTS.c.seq > seq).distinct()
-    insert = database.insert(CHANGES).from_select(CHANGES.columns.keys(), users.order_by(EVENTS.c.user_id))
+    users = select(EVENTS.c.user_id, literal(_start())).where(EVENTS.c.seq > seq).distinct()
+    insert = database.insert(CHANGES).from_select(["user_id", "changes"], users.order_by(EVENTS.c.user_id))
     new = {"changes": CHANGES.c.changes + 1}
     connection.execute(insert.on_conflict_do_update(index_elements=["user_id"], set_=new))
 

@@ -18,13 +18,13 @@ except ImportError as absent:
     raise MissingExtraError(absent.name or "sqlalchemy", "serve", "the store of the service") from None
 
 from reckon.serving.store import migrations
-from reckon.serving.store.address import Address
 from reckon.serving.store.answers import Answers
-from reckon.serving.store.database import PATIENCE, Database
+from reckon.serving.store.database.address import Address
+from reckon.serving.store.database.failures import in_plain_words
+from reckon.serving.store.database.transactions import PATIENCE, Database
 from reckon.serving.store.entities import Items, Users
 from reckon.serving.store.errors import StoreError
 from reckon.serving.store.events import Events
-from reckon.serving.store.failures import in_plain_words
 from reckon.serving.store.keys import Facts, Keys
 from reckon.serving.store.nearline import Nearline
 from reckon.serving.store.tables import FACTS
@@ -129,9 +129,8 @@ def _check(database: Database, create: bool) -> None:
         problem = f"the store has version {state.version}, and this Reckon needs {newest}"
         raise StoreError(name, problem, f"run `reckon store migrate {name if database.is_sqlite else 'URL'}`")
     if state.kind == "newer":
-        raise StoreError(
-            name, f"the store has version {state.version}, newer than this Reckon's {newest}", "upgrade Reckon"
-        )
+        problem = f"the store has version {state.version}, newer than this Reckon's {newest}"
+        raise StoreError(name, problem, "upgrade Reckon")
 
 
 def _keep_a_log_of_writes(database: Database) -> None:

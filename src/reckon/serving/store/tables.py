@@ -6,7 +6,7 @@ Entry point: `METADATA`. A change here needs a script in `migrations/versions`; 
 from sqlalchemy import JSON, Boolean, Column, Index, LargeBinary, MetaData, Table
 from sqlalchemy import BigInteger as Counter
 
-from reckon.serving.store.column_types import Arrival, Label, Moment, Number
+from reckon.serving.store.database.column_types import Arrival, Label, Moment, Number
 
 METADATA = MetaData(
     naming_convention={"pk": "%(table_name)s_pk", "uq": "%(table_name)s_%(column_0_name)s_unique"},

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, inspect, text
 
 from reckon.serving.store.tables import METADATA, VERSION_TABLE
 
+SCRIPTS = Path(__file__).parent
 LOCK = 0x5245434B4F4E  # of PostgreSQL: one process migrates at a time
 
 
@@ -61,10 +62,14 @@ def migrate(connection: Connection) -> None:
 
 def _config() -> Config:
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
     return config
 
 
-@cache
 def _scripts() -> ScriptDirectory:
+    return _scripts_in(SCRIPTS)
+
+
+@cache
+def _scripts_in(place: Path) -> ScriptDirectory:
     return ScriptDirectory.from_config(_config())

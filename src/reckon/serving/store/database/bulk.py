@@ -11,6 +11,8 @@ from sqlalchemy.dialects import sqlite
 
 STAGE = "reckon_stage"  # a temporary table of PostgreSQL
 NUMBER = "reckon_number"  # its column for the order of the rows
+CACHE = 65_536  # KiB of SQLite's cache while it inserts: indexes are written all over
+USUAL_CACHE = -2000  # SQLite's own
 
 
 def insert_rows(connection: Connection, table: Table, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> int:
@@ -46,7 +48,10 @@ def _processed(table: Table, name: str, values: Sequence[Any], connection: Conne
 def _into_sqlite(connection: Connection, table: Table, names: Sequence[str], rows: list[tuple[Any, ...]]) -> int:
     insert = sqlite.insert(table).on_conflict_do_nothing()
     statement = str(insert.compile(dialect=connection.dialect, column_keys=list(names)))
-    return connection.exec_driver_sql(statement, rows).rowcount
+    connection.exec_driver_sql(f"PRAGMA cache_size = {-CACHE}")
+    inserted = connection.exec_driver_sql(statement, rows).rowcount
+    connection.exec_driver_sql(f"PRAGMA cache_size = {USUAL_CACHE}")
+    return inserted
 
 
 def _into_postgres(connection: Connection, table: Table, names: Sequence[str], rows: list[tuple[Any, ...]]) -> int:
@@ -55,10 +60,8 @@ def _into_postgres(connection: Connection, table: Table, names: Sequence[str], r
     connection.exec_driver_sql(
         f"CREATE TEMPORARY TABLE {STAGE} ON COMMIT DROP AS SELECT 0 AS {NUMBER}, {quoted} FROM {table.name} LIMIT 0"
     )
-    with (
-        connection.connection.cursor() as cursor,
-        cursor.copy(f"COPY {STAGE} ({NUMBER}, {quoted}) FROM STDIN") as copy,  # type: ignore[attr-defined]
-    ):
+    cursor: Any = connection.connection.cursor()  # of psycopg
+    with cursor, cursor.copy(f"COPY {STAGE} ({NUMBER}, {quoted}) FROM STDIN") as copy:
         for number, row in enumerate(rows):
             copy.write_row((number, *row))
     inserted = connection.exec_driver_sql(

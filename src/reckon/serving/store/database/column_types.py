@@ -1,7 +1,7 @@
 """Types of the store's columns, which hold the same in SQLite and PostgreSQL and refuse the same.
 
 Entry points: `Label` for ids and other texts, `Moment` for times, `Number` for values of events, `Arrival` for numbers
-of arrival; `to_json` and `from_json` for columns of SQLAlchemy's type JSON.
+of arrival; `to_json` and `from_json` for columns of SQLAlchemy's type JSON; `Unstorable`.
 """
 
 import json
@@ -22,6 +22,10 @@ OrderedText = Text().with_variant(Text(collation="C"), "postgresql")
 Arrival = BigInteger().with_variant(Integer(), "sqlite")
 
 
+class Unstorable(ValueError):
+    """A value that a store cannot hold."""
+
+
 class Label(TypeDecorator[str]):
     """A text without NUL, which PostgreSQL cannot hold, and in UTF-8."""
 
@@ -34,7 +38,7 @@ class Label(TypeDecorator[str]):
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         if value is not None:
             if "\0" in value:
-                raise ValueError("a text holds the character NUL")
+                raise Unstorable("a text holds the character NUL")
             _encodable(value)
         return value
 
@@ -49,7 +53,7 @@ class Moment(TypeDecorator[datetime]):
         if value is None:
             return None
         if value.tzinfo is None:
-            raise ValueError("a time has no zone")
+            raise Unstorable("a time has no zone")
         return (value - EPOCH) // MICROSECOND
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
@@ -63,14 +67,23 @@ class Number(TypeDecorator[float]):
     cache_ok = True
 
     def process_bind_param(self, value: float | None, dialect: Dialect) -> float | None:
-        if value is not None and not math.isfinite(value):
-            raise ValueError("a number is not finite")
-        return None if value is None else float(value)
+        if value is None:
+            return None
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
+            raise Unstorable("a number is not finite, or too large")
+        return number
 
 
 def to_json(value: object) -> str:
     """Compact JSON, of finite numbers and in UTF-8."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise Unstorable(f"no JSON: {error}") from None
     _encodable(text)
     return text
 
@@ -84,4 +97,4 @@ def _encodable(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ValueError("a text holds half of a surrogate pair") from None
+        raise Unstorable("a text holds half of a surrogate pair") from None

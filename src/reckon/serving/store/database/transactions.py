@@ -14,17 +14,18 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
 from reckon.errors import MissingExtraError
-from reckon.serving.store.address import Address
-from reckon.serving.store.column_types import from_json, to_json
-from reckon.serving.store.failures import in_plain_words, is_transient
+from reckon.serving.store.database.address import Address
+from reckon.serving.store.database.column_types import from_json, to_json
+from reckon.serving.store.database.failures import in_plain_words, is_transient
 
 T = TypeVar("T")
 
-PATIENCE = 10  # seconds that a transaction waits for a lock of another process
+PATIENCE = 10  # seconds that a transaction waits for a connection, or for a lock of another process
 REACH = 5  # seconds that a server may take to accept a connection
 SILENCE = 15  # seconds after which a server that acknowledges nothing is gone
 CONNECTIONS = 10  # kept open; as many again for a peak
 ATTEMPTS = 5  # at a transaction that others were in the way of
+STREAMED = 1000  # rows of a snapshot in memory at a time
 MOST_VALUES = 5000  # of one IN (…); SQLite takes 32,766 values a statement
 
 
@@ -54,17 +55,22 @@ class Database:
         self.engine.dispose()
 
     @contextmanager
-    def reading(self, **options: Any) -> Iterator[Connection]:
+    def reading(self) -> Iterator[Connection]:
         """A transaction that only reads.
-
-        Args:
-            options: execution options of SQLAlchemy.
 
         Raises:
             StoreError: the database refuses or is gone.
         """
         with in_plain_words(self.name), self.engine.connect() as connection:
-            yield connection.execution_options(**options) if options else connection
+            yield connection
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """A transaction that reads for long: everything as it is now, a few rows in memory at a time."""
+        with self.reading() as connection:
+            if not self.is_sqlite:  # whose transactions are snapshots anyway
+                connection.execution_options(isolation_level="REPEATABLE READ")
+            yield connection.execution_options(yield_per=STREAMED)
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Do some work in one transaction, which is kept whole when this returns, and else not at all.
@@ -102,6 +108,7 @@ def _engine(address: Address) -> Engine:
         "json_deserializer": from_json,
         "pool_size": CONNECTIONS,
         "max_overflow": CONNECTIONS,
+        "pool_timeout": PATIENCE,
         "hide_parameters": True,  # texts of users stay out of messages
     }
     if address.path is not None:
@@ -121,7 +128,7 @@ def _set_up_sqlite(connection: sqlite3.Connection, record: object) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # A transaction that reads first and then finds another writer in its way would fail at once, so writers begin as such.
+    # One that reads first and then finds another writer in its way would fail at once, so a writer begins as such.
     writes = connection.get_execution_options().get("reckon_writes", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 

@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
 from reckon.errors import READ_ONLY, SPACE
+from reckon.serving.store.database.column_types import Unstorable
 from reckon.serving.store.errors import StoreError, ValueRefused
 
 Words = tuple[str, str]
@@ -46,6 +47,18 @@ POSTGRES: dict[str, Words] = {
     "58": ("the server's disk reports an error", "check the disk of the server"),
     "XX": ("the server reports damaged data", "check the log of the server"),
 }
+# A server that refuses a connection hands on words alone, without a code: in English, unless it was set up otherwise.
+CONNECTING: dict[str, str] = {
+    "authentication failed": "28",
+    "no password supplied": "28",
+    "pg_hba.conf": "28",
+    'role "': "28",
+    'database "': "3D000",
+    "too many clients": "53300",
+    "connection slots": "53300",
+    "starting up": "57",
+    "shutting down": "57",
+}
 GONE = ("the server cannot be reached, or ended the connection", "check the address, and that the server runs")
 TRANSIENT = ("40001", "40P01")  # serialization failure, deadlock: the same transaction may succeed when repeated
 
@@ -59,7 +72,7 @@ def in_plain_words(where: str) -> Iterator[None]:
     """
     try:
         yield
-    except (SQLAlchemyError, sqlite3.Error) as error:
+    except (SQLAlchemyError, sqlite3.Error, Unstorable, OverflowError) as error:
         raise _translated(error, where) from error
     except Exception as error:
         if not _is_of_psycopg(error):
@@ -84,13 +97,15 @@ def _translated(error: Exception, where: str) -> StoreError:
         state = getattr(cause, "sqlstate", None) or ""
         if state.startswith(("22", "54")):
             return _refused(where, cause)
-        # Without a code the server has said nothing: it is not there, or no longer.
+        if not state:
+            state = next((code for words, code in CONNECTING.items() if words in str(cause)), "")
+        # Without a code or such words the server has said nothing: it is not there, or no longer.
         words = GONE if not state or state.startswith("08") else _by_prefix(POSTGRES, state)
-    elif isinstance(cause, (ValueError, OverflowError, TypeError)):
+    elif isinstance(cause, (Unstorable, OverflowError)):
         return _refused(where, cause)
     else:
         words = None
-    return StoreError(where, *(words or (f"unexpected: {type(cause).__name__}, {cause}", BUG)))
+    return StoreError(where, *(words or (f"unexpected: {type(cause).__name__}, {_first_line(cause)}", BUG)))
 
 
 def _refused(where: str, cause: BaseException) -> ValueRefused:
@@ -98,7 +113,7 @@ def _refused(where: str, cause: BaseException) -> ValueRefused:
 
 
 def _first_line(cause: BaseException) -> str:
-    return str(cause).strip().partition("\n")[0]
+    return str(cause).strip().partition("\n")[0].rstrip(".")
 
 
 def _by_prefix(table: dict[str, Words], code: str) -> Words | None:

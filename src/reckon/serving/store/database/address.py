@@ -4,6 +4,7 @@ Entry point: `Address.parse`.
 """
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -17,7 +18,7 @@ from reckon.serving.store.errors import StoreError
 POSTGRES = re.compile(r"postgres(?:ql)?(?:\+\w+)?://(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
 SQLITE = re.compile(r"sqlite:///(?P<path>.+)", re.IGNORECASE | re.DOTALL)
 OTHER = re.compile(r"(?P<scheme>[a-z][a-z0-9+.\-]+):/{1,3}", re.IGNORECASE)
-FORMS = "give a path, sqlite:///path or postgresql://user:password@host/database"
+FORMS = "give a path, sqlite:///path or postgresql://host/database"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +58,12 @@ class Address:
 
     @classmethod
     def _of_server(cls, rest: str) -> Self:
-        try:
-            url = make_url(f"postgresql+psycopg://{rest}")
-        except (ArgumentError, ValueError):
+        url = None
+        if rest.count("@") < 2:  # the second one is of a password, of which a part would be taken for the host
+            with suppress(ArgumentError, ValueError):
+                url = make_url(f"postgresql+psycopg://{rest}")
+        if url is None:
             fix = "write blanks and signs of a password as %20, %40, …"
-            raise StoreError("postgresql://…", "is no address that can be read", fix) from None
+            raise StoreError("postgresql://…", "is no address that can be read", fix)
         public = URL.create("postgresql", host=url.host, port=url.port, database=url.database)
         return cls(url, public.render_as_string(), None)
