@@ -34,6 +34,7 @@ TITLES = {
 }
 OPENAI_PATH = "/v1/"
 MOST_ERRORS = 20  # wrong fields that a reply names
+FORMS = ("one", "many", "text")  # of what may be sent in several forms: no fields
 
 
 class Refused(Exception):
@@ -117,6 +118,6 @@ def add_error_replies(app: FastAPI) -> None:
 def wrong_fields(errors: Sequence[Any]) -> list[dict[str, Any]]:
     """Fields that are wrong, without the values that were sent."""
     return [
-        {"field": ".".join(str(part) for part in error["loc"]), "problem": str(error["msg"])[:300]}
+        {"field": ".".join(str(part) for part in error["loc"] if part not in FORMS), "problem": str(error["msg"])[:300]}
         for error in errors[:MOST_ERRORS]
     ]

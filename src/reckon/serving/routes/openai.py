@@ -20,7 +20,7 @@ from reckon.serving.answers.answering import answered
 from reckon.serving.http.errors import Refused, problem_body, refusal_of
 from reckon.serving.http.streams import Heartbeat, StreamCount, pieces
 from reckon.serving.routes.common import REFUSALS, Serving
-from reckon.serving.schemas import RecommendBody, RecommendReply, Text
+from reckon.serving.schemas import LONGEST_HISTORY, RecommendBody, RecommendReply, Text
 from reckon.serving.service import Service
 
 router = APIRouter(prefix="/v1", tags=["OpenAI-compatible"], responses=REFUSALS)
@@ -117,7 +117,7 @@ def _wanted(service: Service, body: ChatBody) -> RecommendBody:
     turns = [message.text for message in body.messages if message.role == "user"]
     text = (turns or [""])[-1].replace("\r", "\n").replace("\n", ";").strip()
     catalog = service.groups.get(body.model).snapshot.catalog
-    history = [catalog.ids[item] for item in parse_history(catalog, text)]
+    history = [catalog.ids[item] for item in parse_history(catalog, text)[-LONGEST_HISTORY:]]
     return RecommendBody(history=list(history), reasoning="live")
 
 
