@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from reckon.errors import ReckonError
-from reckon.serving.models.worker import FullQueue
+from reckon.serving.models.worker import FullQueue, Stopping
 from reckon.serving.store.errors import StoreError
 
 log = logging.getLogger(__name__)
@@ -83,6 +83,8 @@ def refusal_of(error: ReckonError) -> Refused:
         return Refused(429, str(error), retry_after=1)
     if isinstance(error, StoreError):
         log.warning("%s", error)
+        return Refused(503, str(error), retry_after=5)
+    if isinstance(error, Stopping):
         return Refused(503, str(error), retry_after=5)
     return Refused(422, str(error))
 
