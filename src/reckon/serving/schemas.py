@@ -7,12 +7,23 @@ import math
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+)
 
 from reckon.serving.config import Reasoning
 
 LONGEST_TITLE = 10_000  # characters
 LONGEST_HISTORY = 10_000  # events of an inline history
+YEAR_1, YEAR_10000 = -62_135_596_800, 253_402_300_799.9999  # seconds since 1970; above, microseconds round up
+WIDEST = 1 << 63  # whole numbers of cells are below, as databases keep them
 COLUMN = r"^[^\x00-\x1f\x7f]{1,128}$"
 
 
@@ -29,7 +40,7 @@ def _moment(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError("give RFC 3339 with an offset, or seconds since 1970")
     if isinstance(value, int | float):
-        if not math.isfinite(value) or not -62_135_596_800 <= value < 253_402_300_800:
+        if not YEAR_1 <= value < YEAR_10000:  # nor is NaN
             raise ValueError("the seconds since 1970 must be between the years 1 and 9999")
         return datetime.fromtimestamp(value, UTC)
     return value
@@ -50,11 +61,30 @@ def _finite(value: float | None) -> float | None:
     return value
 
 
+def _cell(value: Any) -> Any:
+    """One check with one message, in place of one for each type that a cell may have."""
+    if isinstance(value, str):
+        if len(value) > LONGEST_TITLE:
+            raise ValueError(f"it has more than {LONGEST_TITLE:,} characters")
+        return _printable(value)
+    if isinstance(value, float):
+        return _finite(value)
+    if isinstance(value, int) and not -WIDEST <= value < WIDEST:
+        raise ValueError("a whole number must fit 64 bits")
+    if value is not None and not isinstance(value, bool | int):
+        raise ValueError("give a text, a number, true, false or null")
+    return value
+
+
+def _form(value: Any) -> str:
+    return "many" if isinstance(value, list) else "text" if isinstance(value, str) else "one"
+
+
 Id = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(_printable)]
 Text = Annotated[str, AfterValidator(_printable)]
 Moment = Annotated[datetime, BeforeValidator(_moment), AfterValidator(_aware)]
 Finite = Annotated[float, AfterValidator(_finite)]
-Cell = Annotated[Text, StringConstraints(max_length=LONGEST_TITLE)] | bool | int | Finite | None
+Cell = Annotated[str | bool | int | float | None, BeforeValidator(_cell)]
 Columns = Annotated[dict[Annotated[Text, StringConstraints(pattern=COLUMN)], Cell], Field(max_length=200)]
 
 
@@ -156,6 +186,11 @@ class EventBody(Strict):
     recommendation_id: Id | None = Field(default=None, description="The answer that the user acted on.")
 
 
+OneOrMany = Annotated[
+    Annotated[EventBody, Tag("one")] | Annotated[list[EventBody], Tag("many")], Discriminator(_form)
+]  # told apart before they are read, so that errors are those of the form that was sent
+
+
 class EventsReply(BaseModel):
     """What became of the events of one request."""
 
@@ -176,6 +211,9 @@ class HistoryEvent(Strict):
     rating: Finite | None = None
 
 
+IdOrEvent = Annotated[Annotated[Id, Tag("text")] | Annotated[HistoryEvent, Tag("one")], Discriminator(_form)]
+
+
 class RecommendBody(Strict):
     """Whom to recommend to, and how. The next page of an answer needs its `recommendation_id` alone."""
 
@@ -190,11 +228,11 @@ class RecommendBody(Strict):
         },
     )
     user_id: Id | None = None
-    history: Annotated[list[Id | HistoryEvent], Field(max_length=LONGEST_HISTORY)] | None = Field(
+    history: Annotated[list[IdOrEvent], Field(max_length=LONGEST_HISTORY)] | None = Field(
         default=None, description="Anonymous: item ids or events, oldest first, in place of user_id."
     )
     recommendation_id: Id | None = Field(default=None, description="The next page of this answer.")
-    k: Annotated[int, Field(ge=1)] | None = Field(default=None, description="Items of the page.")
+    k: Annotated[int, Field(ge=1, le=100_000)] | None = Field(default=None, description="Items of the page.")
     exclude_ids: Annotated[list[Id], Field(max_length=LONGEST_HISTORY)] = Field(default_factory=list)
     filter: Annotated[Text, StringConstraints(max_length=2_000)] | None = Field(
         default=None, description='A condition on item columns, e.g. genre == "sea" and price < 10.'

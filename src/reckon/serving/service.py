@@ -214,7 +214,7 @@ class Service:
             scenario=scenario,
         )
         self.store.answers.put(answer)
-        if "cached" in dict(given.passed) and wanted.user_id is not None and given.run.reasons:
+        if "cached" in dict(given.passed) and wanted.user_id is not None and wanted.history and given.run.reasons:
             self.store.nearline.queue([wanted.user_id])
         return answer
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from reckon.serving.store.errors import StoreError
 from reckon.serving.store.records import Key, Scope
 from reckon.serving.store.store import Store
 
@@ -50,14 +51,22 @@ class KeyRing:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._keys: Sequence[Key] = ()
-        self._read_at = -FRESH_S
+        self._keys: Sequence[Key] | None = None  # not yet read
+        self._read_at = 0.0
 
     @property
     def keys(self) -> Sequence[Key]:
-        """All keys; an outage of the store leaves those that were read last."""
-        if time.monotonic() - self._read_at >= FRESH_S:
-            self._keys = self._store.keys.all()
+        """All keys; an outage of the store leaves those that were read last.
+
+        Raises:
+            StoreError: they were never read, and cannot be read now.
+        """
+        if self._keys is None or time.monotonic() - self._read_at >= FRESH_S:
+            try:
+                self._keys = self._store.keys.all()
+            except StoreError:
+                if self._keys is None:
+                    raise
             self._read_at = time.monotonic()
         return self._keys
 

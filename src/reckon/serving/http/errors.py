@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from reckon.errors import ReckonError
-from reckon.serving.models.worker import FullQueue
+from reckon.serving.models.worker import FullQueue, Stopping
 from reckon.serving.store.errors import StoreError
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,7 @@ TITLES = {
 }
 OPENAI_PATH = "/v1/"
 MOST_ERRORS = 20  # wrong fields that a reply names
+FORMS = ("one", "many", "text")  # of what may be sent in several forms: no fields
 
 
 class Refused(Exception):
@@ -83,6 +84,8 @@ def refusal_of(error: ReckonError) -> Refused:
     if isinstance(error, StoreError):
         log.warning("%s", error)
         return Refused(503, str(error), retry_after=5)
+    if isinstance(error, Stopping):
+        return Refused(503, str(error), retry_after=5)
     return Refused(422, str(error))
 
 
@@ -117,6 +120,6 @@ def add_error_replies(app: FastAPI) -> None:
 def wrong_fields(errors: Sequence[Any]) -> list[dict[str, Any]]:
     """Fields that are wrong, without the values that were sent."""
     return [
-        {"field": ".".join(str(part) for part in error["loc"]), "problem": str(error["msg"])[:300]}
+        {"field": ".".join(str(part) for part in error["loc"] if part not in FORMS), "problem": str(error["msg"])[:300]}
         for error in errors[:MOST_ERRORS]
     ]

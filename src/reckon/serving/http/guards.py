@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 OPEN = "/health/live"  # the one route that never needs a key
 ADMIN = ("/models",)  # changes of what is under these paths need an admin's key
 ASKING = ("/recommend", "/rate", "/v1/chat/completions")  # posted to, though they change nothing
-LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]", "testserver")
+LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 SECURITY = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",

@@ -1,12 +1,16 @@
 """An answer as a stream: pieces of the reasoning while they are written, then the rest.
 
-Entry point: `pieces`. A stream that nobody reads any more ends the reasoning at its next token.
+Entry points: `pieces`, and `Stream`, the reply that sends them. A stream that nobody reads any more ends the reasoning at its next token.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TypeVar
+
+from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from reckon.serving.http.errors import Refused
 from reckon.serving.service import Service
@@ -21,7 +25,7 @@ class Heartbeat:
 
 async def pieces(
     work: Callable[[Callable[[str], None]], Awaitable[T]], heartbeat_s: float
-) -> AsyncIterator[str | Heartbeat | T]:
+) -> AsyncGenerator[str | Heartbeat | T]:
     """Text while `work` tells some, heartbeats in between, and last the result.
 
     Args:
@@ -53,19 +57,26 @@ async def pieces(
         task.cancel()
 
 
-class StreamCount:
-    """Streams that are open; a context manager that refuses one too many."""
+class Stream(StreamingResponse):
+    """A reply of server-sent events, counted while it is open."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    media_type = "text/event-stream"
 
-    def __enter__(self) -> None:
-        gauge, most = self._service.metrics.streams, self._service.config.limits.streams
-        if self._service.open_streams >= most:
+    def __init__(self, service: Service, events: AsyncGenerator[bytes]) -> None:
+        """Raises Refused where too many streams are open."""
+        most = service.config.limits.streams
+        if service.open_streams >= most:
             raise Refused(429, f"{most:,} streams are open. Fix: ask again in a moment", retry_after=1)
-        self._service.open_streams += 1
-        gauge.inc()
+        super().__init__(events, headers={"Cache-Control": "no-store"})
+        self._service, self._events = service, events
 
-    def __exit__(self, *exception: object) -> None:
-        self._service.open_streams -= 1
-        self._service.metrics.streams.dec()
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the events until they end or the caller goes, also before the first one."""
+        self._service.open_streams += 1
+        self._service.metrics.streams.inc()
+        try:
+            async with aclosing(self._events):
+                await super().__call__(scope, receive, send)
+        finally:
+            self._service.open_streams -= 1
+            self._service.metrics.streams.dec()

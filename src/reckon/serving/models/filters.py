@@ -45,8 +45,9 @@ class Filter:
         """
         if len(text) > LONGEST:
             raise ConfigError("filter", text[:20] + "…", f"has more than {LONGEST:,} characters", FIX)
+        text = text.strip()
         try:
-            tree = ast.parse(text.strip(), mode="eval").body
+            tree = ast.parse(text, mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             raise ConfigError("filter", text, "is no expression", FIX) from None
         _check(tree, text, 0)
@@ -77,16 +78,23 @@ def _check(node: ast.expr, text: str, depth: int) -> None:
         case ast.Compare(left=ast.Name(), ops=[op], comparators=[value]) if type(op) in COMPARISONS:
             _value(value, text)
         case _:
-            raise ConfigError("filter", text, f"has a part that is no comparison ({ast.unparse(node)})", FIX)
+            raise ConfigError("filter", text, f"has a part that is no comparison ({_source(node, text)})", FIX)
 
 
 def _value(node: ast.expr, text: str) -> str | float | int | bool:
     match node:
-        case ast.Constant(value=str() | int() | float() | bool() as value):
+        case ast.Constant(value=str() as word) if not any("\ud800" <= char <= "\udfff" for char in word):
+            return word
+        case ast.Constant(value=int() | float() | bool() as value):
             return value
         case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as number)):
             return -number
-    raise ConfigError("filter", text, f"compares with {ast.unparse(node)}, which is no text or number", FIX)
+    raise ConfigError("filter", text, f"compares with {_source(node, text)}, which is no text or number", FIX)
+
+
+def _source(node: ast.expr, text: str) -> str:
+    """What was typed there. `ast.unparse` would fail on deep nesting."""
+    return ast.get_source_segment(text, node) or ""
 
 
 def _evaluate(node: ast.expr, items: pa.Table, text: str) -> Any:
@@ -109,7 +117,7 @@ def _evaluate(node: ast.expr, items: pa.Table, text: str) -> Any:
                     return found if isinstance(op, ast.In) else pc.and_(pc.invert(found), pc.is_valid(column))
                 return COMPARISONS[type(op)](column, pa.scalar(_value(right, text)))
             except (pa.ArrowException, OverflowError):
-                rule = f"compares {name}, a column of {column.type}, with {ast.unparse(right)}"
+                rule = f"compares {name}, a column of {column.type}, with {_source(right, text)}"
                 raise ConfigError("filter", text, rule, "compare text with text, numbers with numbers") from None
     raise AssertionError("checked by parse")
 

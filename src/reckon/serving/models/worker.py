@@ -33,6 +33,13 @@ class FullQueue(ReckonError):
     """More requests wait for the model than may."""
 
 
+class Stopping(ReckonError):
+    """The worker ends, and answers no more."""
+
+    def __init__(self) -> None:
+        super().__init__("the service is stopping. Fix: ask again in a moment.")
+
+
 class Watch(Protocol):
     """Where the worker counts what it does."""
 
@@ -162,7 +169,7 @@ class ModelWorker:
     def _put(self, queue: "deque[Any]", job: Any, *, limited: bool) -> None:
         with self._work:
             if self._stopping:
-                raise ReckonError("the service is stopping. Fix: ask again in a moment.")
+                raise Stopping()
             if limited and self.waiting >= self._queue:
                 raise FullQueue(f"{self._queue:,} requests wait for the model. Fix: ask again in a moment.")
             queue.append(job)
@@ -256,7 +263,7 @@ class ModelWorker:
     def _end(self) -> None:
         left: list[Any] = [reply for cohort in self._cohorts for reply in cohort.replies if reply is not None]
         left += [*self._waiting, *self._background, *self._directs, *self._calls]
-        _fail(left, ReckonError("the service is stopping. Fix: ask again in a moment."))
+        _fail(left, Stopping())
 
 
 def _one(work: Callable[[], Any]) -> list[Any]:

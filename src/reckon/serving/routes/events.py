@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 
 from reckon.serving.http.errors import Refused
 from reckon.serving.routes.common import REFUSALS, Serving
-from reckon.serving.schemas import EventBody, EventsReply
+from reckon.serving.schemas import EventBody, EventsReply, OneOrMany
 from reckon.serving.service import Service
 from reckon.serving.store.records import User, UserEvent
 
@@ -18,7 +18,7 @@ router = APIRouter(tags=["events"], responses=REFUSALS)
 
 @router.post("/events", summary="Store one event or many", response_model=EventsReply)
 def add_events(
-    body: EventBody | list[EventBody],
+    body: OneOrMany,
     service: Serving,
     validate_only: Annotated[bool, Query(description="Check, and write nothing.")] = False,
 ) -> EventsReply:
@@ -42,8 +42,8 @@ def add_events(
 def recent_events(
     service: Serving,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
-    after: Annotated[int | None, Query(ge=0, le=2**62)] = None,
-    before: Annotated[int | None, Query(ge=0, le=2**62)] = None,
+    after: Annotated[int, Query(ge=0, lt=1 << 63)] | None = None,
+    before: Annotated[int, Query(ge=0, lt=1 << 63)] | None = None,
 ) -> dict[str, list[dict[str, Any]]]:
     """Newest first. `after`: only newer ones than the event of that number; `before`: only older ones."""
     return {

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from fastapi import APIRouter
 
-from reckon.errors import DataError
+from reckon.errors import DataError, of_the_system
 from reckon.serving.models.served_run import ServedRun
 from reckon.serving.routes.common import NOT_FOUND, REFUSALS, Serving, unknown
 from reckon.serving.schemas import Activate, ModelReply
@@ -26,7 +26,10 @@ def activate(name: str, body: Activate, service: Serving) -> ModelReply:
         service.groups.get(name)
     except DataError:
         raise unknown("model", name) from None
-    return _reply(service, service.activate(name, Path(body.run)))
+    try:
+        return _reply(service, service.activate(name, Path(body.run)))
+    except OSError as error:
+        raise of_the_system(error) or error from None
 
 
 def _reply(service: Service, run: ServedRun) -> ModelReply:

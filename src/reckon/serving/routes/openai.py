@@ -7,20 +7,22 @@ The reasoning is in `reasoning` and in `reasoning_content`, which clients of oth
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response
+from fastapi.sse import format_sse_event
 from pydantic import BaseModel, ConfigDict, Field
 
 from reckon.data.titles import parse_history
 from reckon.errors import ReckonError
 from reckon.serving.answers.answering import answered
 from reckon.serving.http.errors import Refused, problem_body, refusal_of
-from reckon.serving.http.streams import Heartbeat, StreamCount, pieces
+from reckon.serving.http.streams import Heartbeat, Stream, pieces
 from reckon.serving.routes.common import REFUSALS, Serving
-from reckon.serving.schemas import RecommendBody, RecommendReply, Text
+from reckon.serving.schemas import LONGEST_HISTORY, RecommendBody, RecommendReply, Text
 from reckon.serving.service import Service
 
 router = APIRouter(prefix="/v1", tags=["OpenAI-compatible"], responses=REFUSALS)
@@ -92,12 +94,8 @@ async def chat(body: ChatBody, service: Serving) -> Response:
     wanted = _wanted(service, body)
     head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": body.model}
     if body.stream:
-        counted = StreamCount(service)
-        counted.__enter__()
-        chunks = _chunks(
-            wanted, service, head, counted, bool(body.stream_options and body.stream_options.include_usage)
-        )
-        return StreamingResponse(chunks, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+        include_usage = bool(body.stream_options and body.stream_options.include_usage)
+        return Stream(service, _chunks(wanted, service, head, include_usage))
     reply, tokens = await answered(service, wanted)
     reasoning = None if reply.reasoning is None else reply.reasoning.text
     message = {"role": "assistant", "content": listed(reply), "reasoning": reasoning, "reasoning_content": reasoning}
@@ -117,38 +115,36 @@ def _wanted(service: Service, body: ChatBody) -> RecommendBody:
     turns = [message.text for message in body.messages if message.role == "user"]
     text = (turns or [""])[-1].replace("\r", "\n").replace("\n", ";").strip()
     catalog = service.groups.get(body.model).snapshot.catalog
-    history = [catalog.ids[item] for item in parse_history(catalog, text)]
+    history = [catalog.ids[item] for item in parse_history(catalog, text)[-LONGEST_HISTORY:]]
     return RecommendBody(history=list(history), reasoning="live")
 
 
 async def _chunks(
-    wanted: RecommendBody, service: Service, head: dict[str, Any], counted: StreamCount, include_usage: bool
-) -> AsyncIterator[str]:
+    wanted: RecommendBody, service: Service, head: dict[str, Any], include_usage: bool
+) -> AsyncGenerator[bytes]:
     head = {**head, "object": "chat.completion.chunk"}
 
-    def chunk(delta: dict[str, Any], finish: str | None = None) -> str:
+    def chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
         return _data({**head, "choices": [{"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}]})
 
+    told = pieces(lambda on_text: answered(service, wanted, on_text), service.config.limits.heartbeat_s)
     try:
         yield chunk({"role": "assistant", "content": ""})
-        async for piece in pieces(
-            lambda on_text: answered(service, wanted, on_text), service.config.limits.heartbeat_s
-        ):
-            match piece:
-                case str():
-                    yield chunk({"reasoning": piece, "reasoning_content": piece})
-                case Heartbeat():
-                    yield ": heartbeat\n\n"
-                case (reply, tokens):
-                    yield chunk({"content": listed(reply)})
-                    yield chunk({}, "stop")
-                    if include_usage:
-                        yield _data({**head, "choices": [], "usage": _usage(tokens)})
-        yield "data: [DONE]\n\n"
+        async with aclosing(told):
+            async for piece in told:
+                match piece:
+                    case str():
+                        yield chunk({"reasoning": piece, "reasoning_content": piece})
+                    case Heartbeat():
+                        yield format_sse_event(comment="heartbeat")
+                    case (reply, tokens):
+                        yield chunk({"content": listed(reply)})
+                        yield chunk({}, "stop")
+                        if include_usage:
+                            yield _data({**head, "choices": [], "usage": _usage(tokens)})
+        yield b"data: [DONE]\n\n"
     except (ReckonError, Refused) as error:
         yield _data(problem_body(refusal_of(error) if isinstance(error, ReckonError) else error))
-    finally:
-        counted.__exit__()
 
 
 def _usage(tokens: int) -> dict[str, int]:
@@ -156,5 +152,5 @@ def _usage(tokens: int) -> dict[str, int]:
     return {"prompt_tokens": 0, "completion_tokens": tokens, "total_tokens": tokens}
 
 
-def _data(value: dict[str, Any]) -> str:
-    return f"data: {json.dumps(value)}\n\n"
+def _data(value: dict[str, Any]) -> bytes:
+    return format_sse_event(data_str=json.dumps(value))

@@ -1,16 +1,17 @@
 """Recommendations, as one reply or as a stream, and what an answer came from."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response
 from fastapi.sse import format_sse_event
 from pydantic import BaseModel
 
 from reckon.errors import ReckonError
 from reckon.serving.answers.answering import answered, explained
 from reckon.serving.http.errors import Refused, refusal_of
-from reckon.serving.http.streams import Heartbeat, StreamCount, pieces
+from reckon.serving.http.streams import Heartbeat, Stream, pieces
 from reckon.serving.routes.common import NOT_FOUND, REFUSALS, Serving, unknown
 from reckon.serving.schemas import ExplainReply, Id, RecommendBody, RecommendReply
 from reckon.serving.service import Service
@@ -36,11 +37,7 @@ async def recommend(body: RecommendBody, request: Request, service: Serving) -> 
     """With `Accept: text/event-stream` the events `reasoning` (`{"delta": …}`), `items` (the reply) and `usage`; the
     event `error` ends a stream that cannot go on."""
     if STREAM in request.headers.get("accept", ""):
-        counted = StreamCount(service)
-        counted.__enter__()  # here, where it can still refuse
-        return StreamingResponse(
-            _events(body, service, counted), media_type=STREAM, headers={"Cache-Control": "no-store"}
-        )
+        return Stream(service, _events(body, service))
     reply, _ = await answered(service, body)
     return JSONResponse(reply.model_dump(mode="json"))
 
@@ -55,22 +52,22 @@ def explain(recommendation_id: Id, service: Serving) -> ExplainReply:
     return explained(service, answer)
 
 
-async def _events(body: RecommendBody, service: Service, counted: StreamCount) -> AsyncIterator[bytes]:
+async def _events(body: RecommendBody, service: Service) -> AsyncGenerator[bytes]:
+    told = pieces(lambda on_text: answered(service, body, on_text), service.config.limits.heartbeat_s)
     try:
-        async for piece in pieces(lambda on_text: answered(service, body, on_text), service.config.limits.heartbeat_s):
-            match piece:
-                case str():
-                    yield event("reasoning", Delta(delta=piece))
-                case Heartbeat():
-                    yield format_sse_event(comment="heartbeat")
-                case (reply, tokens):
-                    yield event("items", reply)
-                    yield event("usage", Usage(reasoning_tokens=tokens, timings_ms=reply.timings_ms))
+        async with aclosing(told):
+            async for piece in told:
+                match piece:
+                    case str():
+                        yield event("reasoning", Delta(delta=piece))
+                    case Heartbeat():
+                        yield format_sse_event(comment="heartbeat")
+                    case (reply, tokens):
+                        yield event("items", reply)
+                        yield event("usage", Usage(reasoning_tokens=tokens, timings_ms=reply.timings_ms))
     except (ReckonError, Refused) as error:
         refused = refusal_of(error) if isinstance(error, ReckonError) else error
         yield event("error", Failure(status=refused.status, detail=refused.detail))
-    finally:
-        counted.__exit__()
 
 
 class Delta(BaseModel):
