@@ -14,7 +14,7 @@ from reckon.serving.config import ServiceConfig
 from reckon.serving.http.errors import add_error_replies
 from reckon.serving.http.guards import BodyLimit, Guard, Observed
 from reckon.serving.http.host import Host
-from reckon.serving.routes import events, health, items, models, openai, pages, recommend, users
+from reckon.serving.routes import events, health, items, models, openai, pages, rate, recommend, users
 from reckon.serving.service import Service
 
 ABOUT = """Recommendations that say why.
@@ -50,7 +50,7 @@ def create_app(
     app = FastAPI(title="Reckon", version=__version__, description=ABOUT, lifespan=lifespan, docs_url="/docs")
     app.state.host = host
     add_error_replies(app)
-    for room in (health, items, users, events, recommend, openai, models, pages):
+    for room in (health, items, users, events, recommend, rate, openai, models, pages):
         app.include_router(room.router)
     middleware: Any = app.add_middleware  # the last one added is the outermost
     middleware(Guard, host=host, local=local, per_minute=config.limits.per_minute)

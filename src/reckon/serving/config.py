@@ -80,6 +80,9 @@ class EventsConfig:
     types: tuple[str, ...] = ("click",)
     """Further types that are stored."""
 
+    ratings: tuple[str, ...] = ("interaction", "rating")
+    """Types whose values are ratings, for a run that predicts them."""
+
     clicks: tuple[str, ...] = ("click", "view")
     """Types that count as clicks on a recommendation, in /metrics."""
 

@@ -6,17 +6,19 @@ Entry point: `fill`. It happens once; from then on the store is what counts.
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from reckon.data import Dataset
 from reckon.errors import CheckpointError, DataError
 from reckon.methods.finished import data_path_of
 from reckon.progress import phase
 from reckon.runs.read import dataset_of
+from reckon.serving.models.catalogs import items_of
+from reckon.serving.models.served_rater import ServedRater
 from reckon.serving.models.served_run import ServedRun
-from reckon.serving.store.records import Item, User, UserEvent
+from reckon.serving.store.records import User, UserEvent
 from reckon.serving.store.store import Store
 
 FILLED = "filled from"
@@ -25,7 +27,7 @@ AT_ONCE = 10_000
 ORDER_ONLY = datetime(2000, 1, 1, tzinfo=UTC)  # where histories begin of which only the order is known
 
 
-def fill(store: Store, run: ServedRun, path: Path, data: Path | None) -> str | None:
+def fill(store: Store, run: ServedRun | ServedRater, path: Path, data: Path | None) -> str | None:
     """Fill a new store; does nothing where it was filled before.
 
     Args:
@@ -39,13 +41,10 @@ def fill(store: Store, run: ServedRun, path: Path, data: Path | None) -> str | N
     """
     if store.facts.get(FILLED) is not None:
         return None
-    catalog = run.model.catalog
-    names = [name for name in catalog.table.column_names if name not in ("item_id", "title")]
-    with phase("items into the store", total=len(catalog)) as running:
-        for start in range(0, len(catalog), AT_ONCE):
-            rows = catalog.table.slice(start, AT_ONCE).to_pylist()
-            store.items.put([Item(row["item_id"], row["title"] or "", _cells(row, names)) for row in rows])
-            running.advance(len(rows))
+    with phase("items into the store", total=len(run.model.catalog)) as running:
+        for items in items_of(run.model.catalog):
+            store.items.put(items)
+            running.advance(len(items))
     try:
         dataset = dataset_of(path, data_path_of(path), data)
     except (CheckpointError, DataError) as error:
@@ -70,18 +69,10 @@ def fill(store: Store, run: ServedRun, path: Path, data: Path | None) -> str | N
     return None
 
 
-def _cells(row: dict[str, Any], names: list[str]) -> dict[str, Any]:
-    """Columns of an item that a store keeps; other types are shown as text."""
-    return {
-        name: row[name] if isinstance(row[name], str | int | float | bool) else str(row[name])
-        for name in names
-        if row[name] is not None
-    }
-
-
 def _events(dataset: Dataset, given: Collection[str]) -> Iterator[list[UserEvent]]:
     """Events of the log, but for users with a given history."""
     log, users, ids = dataset.events, dataset.user_ids, dataset.catalog.ids
+    summaries, texts = dataset.texts("summary"), dataset.texts("review")
     for start in range(0, len(dataset.user_index), AT_ONCE):
         rows = range(start, min(start + AT_ONCE, len(dataset.user_index)))
         yield [
@@ -92,10 +83,16 @@ def _events(dataset: Dataset, given: Collection[str]) -> Iterator[list[UserEvent
                 type=EVENT_TYPE,
                 time=_nth(row) if log.time is None else datetime.fromtimestamp(int(log.time[row]), UTC),
                 value=None if log.rating is None or np.isnan(log.rating[row]) else float(log.rating[row]),
+                summary=_text(summaries, row),
+                text=_text(texts, row),
             )
             for row in rows
             if str(users[dataset.user_index[row]]) not in given
         ]
+
+
+def _text(column: pa.ChunkedArray | None, row: int) -> str | None:
+    return None if column is None else column[row].as_py() or None
 
 
 def _given_histories(dataset: Dataset) -> dict[str, list[str]]:

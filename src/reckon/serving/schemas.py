@@ -21,6 +21,7 @@ from pydantic import (
 from reckon.serving.config import Reasoning
 
 LONGEST_TITLE = 10_000  # characters
+LONGEST_REVIEW = 100_000
 LONGEST_HISTORY = 10_000  # events of an inline history
 YEAR_1, YEAR_10000 = -62_135_596_800, 253_402_300_799.9999  # seconds since 1970; above, microseconds round up
 WIDEST = 1 << 63  # whole numbers of cells are below, as databases keep them
@@ -184,6 +185,12 @@ class EventBody(Strict):
         default=None, description="RFC 3339 with an offset, or seconds since 1970; default: now."
     )
     recommendation_id: Id | None = Field(default=None, description="The answer that the user acted on.")
+    summary: Annotated[Text, StringConstraints(max_length=LONGEST_TITLE)] | None = Field(
+        default=None, description="Headline of a review, which runs that predict ratings read."
+    )
+    text: Annotated[Text, StringConstraints(max_length=LONGEST_REVIEW)] | None = Field(
+        default=None, description="Body of a review."
+    )
 
 
 OneOrMany = Annotated[
@@ -306,6 +313,53 @@ class ListReply(BaseModel):
     """Items without a user."""
 
     items: list[Ranked]
+
+
+class RatedBefore(Strict):
+    """A rating of an inline history."""
+
+    item_id: Id
+    rating: Finite
+    summary: Annotated[Text, StringConstraints(max_length=LONGEST_TITLE)] = ""
+    text: Annotated[Text, StringConstraints(max_length=LONGEST_REVIEW)] = ""
+
+
+class RateBody(Strict):
+    """Whose rating of what to predict."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"user_id": "u1", "item_id": "b07"},
+                {"history": [{"item_id": "b11", "rating": 5}], "item_id": "b07", "samples": 8},
+            ]
+        },
+    )
+    user_id: Id | None = None
+    history: Annotated[list[RatedBefore], Field(max_length=LONGEST_HISTORY)] | None = Field(
+        default=None, description="Anonymous: ratings, oldest first, in place of user_id."
+    )
+    item_id: Id
+    samples: Annotated[int, Field(ge=1, le=64)] = Field(
+        default=1, description="Replies whose mean is the rating; 1: the greedy one."
+    )
+
+
+class RateReply(BaseModel):
+    """A predicted rating, and why."""
+
+    rating: float | None = Field(description="Mean of the replies with a valid form; null where none has.")
+    spread: float | None = Field(description="Standard deviation of their ratings; null with fewer than two.")
+    lowest: float
+    highest: float = Field(description="Ends of the scale.")
+    reasoning: str = Field(description="The first reply.")
+    truncated: bool = Field(description="It ran out of its token budget.")
+    problems: list[str] = Field(description="What is wrong with the replies that have no valid form.")
+    samples: int
+    model: str
+    version: str
+    timings_ms: dict[str, float]
 
 
 # -- operations ----------------------------------------------------------------------------------------------------

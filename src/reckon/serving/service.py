@@ -13,7 +13,8 @@ from pathlib import Path
 
 import torch
 
-from reckon.errors import ReckonError
+from reckon.errors import ConfigError, ReckonError
+from reckon.methods.finished import task_of
 from reckon.serving.answers.chain import Chain, Given, Wanted
 from reckon.serving.answers.histories import Histories
 from reckon.serving.answers.nearline import Nearline
@@ -24,6 +25,7 @@ from reckon.serving.http.auth import KeyRing
 from reckon.serving.logs import note
 from reckon.serving.metrics import Metrics
 from reckon.serving.models.groups import Groups
+from reckon.serving.models.served_rater import ServedRater
 from reckon.serving.models.served_run import ServedRun
 from reckon.serving.models.snapshot import Past
 from reckon.serving.models.worker import ModelWorker
@@ -39,8 +41,10 @@ CLEANING_S = 3600.0  # seconds between two removals of old answers
 class Service:
     """Everything behind the routes."""
 
-    def __init__(self, config: ServiceConfig, store: Store, runs: Sequence[ServedRun]) -> None:
-        self.config, self.store = config, store
+    def __init__(
+        self, config: ServiceConfig, store: Store, runs: Sequence[ServedRun], rater: ServedRater | None = None
+    ) -> None:
+        self.config, self.store, self.rater = config, store, rater
         self.groups = Groups(runs, config.model.shares)
         self.metrics = Metrics()
         self.keys = KeyRing(store)
@@ -48,7 +52,7 @@ class Service:
         conditions = [Condition.parse(text, f"events.history[{i}]") for i, text in enumerate(config.events.history)]
         self.histories = Histories(store, conditions)
         self.types = {condition.type for condition in conditions}.union(
-            config.events.types, config.events.clicks, config.events.conversions
+            config.events.types, config.events.clicks, config.events.conversions, config.events.ratings
         )
         self.popularity = Popularity(conditions)
         self.chain = Chain(config, store, self.groups, self.worker, self.popularity, self.metrics)
@@ -68,29 +72,41 @@ class Service:
         """Load runs by their names, and fill a new store from the first one's data set.
 
         Raises:
-            CheckpointError: a run is not finished, damaged, or does not rank.
+            ConfigError: several of the runs predict ratings.
+            CheckpointError: a run is not finished, or damaged.
             StoreError: the store cannot be used.
         """
         if config.model.threads:
             torch.set_num_threads(config.model.threads)
-        loaded = [ServedRun.load(path, name) for name, path in runs]
-        missing = fill(store, loaded[0], runs[0][1], data)
+        raters = [(name, path) for name, path in runs if task_of(path) == "rating"]
+        if len(raters) > 1:
+            names = ", ".join(name for name, _ in raters)
+            raise ConfigError("--beside", names, "several runs predict ratings", "serve one of them")
+        ranking = [ServedRun.load(path, name) for name, path in runs if (name, path) not in raters]
+        rater = ServedRater.load(raters[0][1], raters[0][0]) if raters else None
+        first = next(run for run in (*ranking, rater) if run is not None and run.name == runs[0][0])
+        missing = fill(store, first, runs[0][1], data)
         if missing:
             log.warning(missing)
-        return cls(config, store, loaded)
+        return cls(config, store, ranking, rater)
+
+    @property
+    def followers(self) -> list[ServedRun | ServedRater]:
+        """Every run, each with the catalog of the store."""
+        return [*self.groups.runs, *([self.rater] if self.rater is not None else [])]
 
     def start(self) -> None:
         """Start the threads, follow the store, and answer one request of our own; then `ready`."""
         self.worker.start()
         items = list(self.store.items.all())
-        for run in self.groups.runs:
+        for run in self.followers:
             encoded = run.follow(items)
             note(log, "catalog", model=run.name, items=len(items), encoded=encoded)
         self.popularity.read(self.store)
-        for run in self.groups.runs:
-            warm(run, self.worker)
+        for ranker in self.groups.runs:
+            warm(ranker, self.worker)
         self.not_ready = []
-        if self.config.nearline.enabled:
+        if self.config.nearline.enabled and self.groups.runs:
             self.nearline.start()
         threading.Thread(target=self._clean, name="cleaning", daemon=True).start()
 
@@ -99,7 +115,7 @@ class Service:
         self.not_ready = ["the service is stopping"]
         self._stopping.set()
         self.worker.stop()
-        if self.config.nearline.enabled and self.nearline.started:
+        if self.nearline.started:
             self.nearline.stop()
         self.store.close()
 
@@ -112,8 +128,8 @@ class Service:
             DataError: a value does not fit its column. Nothing was stored.
         """
         with self._catalog:
-            for run in self.groups.runs:
-                run.table_of(items)  # refuses what does not fit
+            for run in self.followers:
+                run.check(items)
             self.store.items.put(items)
             self._encode(items)
 
@@ -123,8 +139,8 @@ class Service:
 
             def checked(item: Item) -> Item:
                 changed = change(item)
-                for run in self.groups.runs:
-                    run.table_of([changed])
+                for run in self.followers:
+                    run.check([changed])
                 return changed
 
             changed = self.store.items.change(item_id, checked)
@@ -142,7 +158,7 @@ class Service:
             return deleted
 
     def _encode(self, items: Sequence[Item]) -> None:
-        for run in self.groups.runs:
+        for run in self.followers:
             for start in range(0, len(items), ITEMS_AT_ONCE):
                 part = items[start : start + ITEMS_AT_ONCE]
                 self.worker.call(lambda run=run, part=part: run.put_items(part)).result()  # type: ignore[misc]

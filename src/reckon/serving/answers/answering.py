@@ -59,7 +59,7 @@ def wanted_of(service: Service, body: RecommendBody, k: int) -> Wanted:
         history = service.past_of(body.user_id)
     else:
         history = [_past(event) for event in body.history or ()]
-        known = service.groups.runs[0].snapshot.rows
+        known = service.groups.first.snapshot.rows
         unknown = [past.item_id for past in history if past.item_id not in known]
         if unknown:
             raise Refused(422, f"{len(unknown):,} items of the history are unknown", missing_ids=unknown[:1000])

@@ -1,6 +1,7 @@
 """An answer as a stream: pieces of the reasoning while they are written, then the rest.
 
-Entry points: `pieces`, and `Stream`, the reply that sends them. A stream that nobody reads any more ends the reasoning at its next token.
+Entry points: `pieces`, and `Stream`, the reply that sends them. A stream that nobody reads any more ends the reasoning
+at its next token.
 """
 
 import asyncio

@@ -34,6 +34,13 @@ class Groups:
         self._lock = threading.Lock()
 
     @property
+    def first(self) -> ServedRun:
+        """The run that answers where no user is named. Raises DataError where all served runs predict ratings."""
+        for run in self._runs.values():
+            return run
+        raise DataError("the service", "serves no run that ranks items", "start it with one")
+
+    @property
     def runs(self) -> list[ServedRun]:
         """The runs that answer now, in their order."""
         return list(self._runs.values())
@@ -47,11 +54,11 @@ class Groups:
     def of_user(self, user_id: str | None) -> tuple[ServedRun, str | None]:
         """The run that answers a user, and the user's group; anonymous histories go to the first run, and only where
         there are several runs there is a group."""
-        runs = self.runs
+        first, runs = self.first, self.runs
         if len(runs) == 1:
-            return runs[0], None
+            return first, None
         if user_id is None:
-            return runs[0], runs[0].name
+            return first, first.name
         point = int.from_bytes(hashlib.sha256(user_id.encode()).digest()[:8], "big") / 2**64
         for run in runs:
             point -= self.shares[run.name]

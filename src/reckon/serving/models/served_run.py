@@ -9,19 +9,17 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
 import torch
 from torch import Tensor
 
 from reckon.data import Event, Example
-from reckon.errors import DataError
 from reckon.methods.ranking_model import RankingModel
 from reckon.methods.registry import load_ranking_model
 from reckon.progress import quiet_transformers
 from reckon.rollout.decoding import Decoding
 from reckon.runs.read import manifest_of
+from reckon.serving.models.catalogs import changed_items, rows_of
 from reckon.serving.models.snapshot import CatalogSnapshot, Past
 from reckon.serving.store.records import Item
 
@@ -82,6 +80,10 @@ class ServedRun:
         """Begin a reply to each history; without gradients."""
         return self.model.engine.begin([self.model.prompt_ids(example) for example in examples], self.model.greedy)
 
+    def shown(self, written: list[int], ended: bool) -> str:
+        """The part of a partial reply to display; see `RankingModel.shown`."""
+        return self.model.shown(written, ended)
+
     def written(self, example: Example, decoding: Decoding, row: int) -> Written:
         """The reply of one row that has ended, read."""
         read = self.model.reading_sampled([example], decoding.rollouts([row]))
@@ -97,7 +99,7 @@ class ServedRun:
         """
         if not items:
             return
-        self.model.put_items(self.table_of(items))
+        self.model.put_items(rows_of(items, self.model.catalog))
         self.hidden -= {item.id for item in items}
         self._changed()
 
@@ -109,38 +111,16 @@ class ServedRun:
     def follow(self, items: Sequence[Item]) -> int:
         """Make the catalog that of the store: encodes what is new or differs, hides what is gone; how many were
         encoded."""
-        known, rows = self.model.catalog, self.snapshot.rows
-        fresh = [item for item in items if item.id not in rows or self._differs(known.record(rows[item.id]), item)]
-        gone = set(rows) - {item.id for item in items}
-        self.hidden = frozenset(gone)
+        fresh = changed_items(items, self.model.catalog, self.snapshot.rows)
+        self.hidden = frozenset(set(self.snapshot.rows) - {item.id for item in items})
         if fresh:
-            self.model.put_items(self.table_of(fresh))
+            self.model.put_items(rows_of(fresh, self.model.catalog))
         self._changed()
         return len(fresh)
 
-    def table_of(self, items: Sequence[Item]) -> pa.Table:
-        """The items as rows of this run's catalog; columns that it does not have are left out.
-
-        Raises:
-            DataError: a value does not fit its column.
-        """
-        known = self.model.catalog.table
-        columns: dict[str, Any] = {}
-        for name in known.column_names:
-            values = [self._cell(item, name) for item in items]
-            try:
-                columns[name] = pa.array(values, known.schema.field(name).type)
-            except (pa.ArrowException, OverflowError, TypeError):
-                rule = f"has a value that is no {known.schema.field(name).type}"
-                raise DataError(f"item column {name}", rule, "give each column one type of values") from None
-        return pa.table(columns)
-
-    def _differs(self, record: dict[str, Any], item: Item) -> bool:
-        return any(self._cell(item, name) != value for name, value in record.items())
-
-    @staticmethod
-    def _cell(item: Item, name: str) -> Any:
-        return {"item_id": item.id, "title": item.title}.get(name, item.columns.get(name))
+    def check(self, items: Sequence[Item]) -> None:
+        """Raises DataError where a value does not fit its column."""
+        rows_of(items, self.model.catalog)
 
     def _changed(self) -> None:
         self._plain = self.model.without_reasoning() or self.model

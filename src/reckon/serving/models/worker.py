@@ -14,7 +14,7 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -23,8 +23,12 @@ from reckon.data import Example
 from reckon.errors import ReckonError
 from reckon.methods.reading import StreamedReasoning
 from reckon.rollout.decoding import Decoding
-from reckon.serving.models.served_run import ServedRun, Written
+from reckon.serving.models.served_run import ServedRun
 
+E = TypeVar("E")  # an example
+W = TypeVar("W")  # what a reply to it is read as
+E_contra = TypeVar("E_contra", contravariant=True)
+W_co = TypeVar("W_co", covariant=True)
 log = logging.getLogger(__name__)
 DIRECT_AT_ONCE = 64  # histories of one forward pass without reasoning
 
@@ -47,15 +51,23 @@ class Watch(Protocol):
     def tokens(self, count: int) -> None: ...
 
 
-@dataclass(eq=False, slots=True)
-class Reply:
-    """A reasoning that somebody waits for."""
+class Writer(Protocol[E_contra, W_co]):
+    """Writes replies about examples, and reads what it wrote."""
 
-    run: ServedRun
-    example: Example
+    def begin(self, examples: Sequence[E_contra]) -> Decoding: ...
+    def shown(self, written: list[int], ended: bool) -> str: ...
+    def written(self, example: E_contra, decoding: Decoding, row: int) -> W_co: ...
+
+
+@dataclass(eq=False, slots=True)
+class Reply(Generic[E, W]):
+    """A reply that somebody waits for."""
+
+    run: Writer[E, W]
+    example: E
     on_text: Callable[[str], None] | None
     """Called by the worker with each new piece; must return at once."""
-    future: "Future[Written]" = field(default_factory=Future)
+    future: "Future[W]" = field(default_factory=Future)
     asked: float = field(default_factory=time.perf_counter)
     began: float | None = None
     dropped: bool = False
@@ -84,9 +96,9 @@ class _Call:
 class _Cohort:
     """Replies that began together; each row is a reply."""
 
-    run: ServedRun
+    run: Writer[Any, Any]
     decoding: Decoding
-    replies: list[Reply | None]
+    replies: list[Reply[Any, Any] | None]
     """None where the reply has ended."""
 
     @property
@@ -101,8 +113,8 @@ class ModelWorker:
         """At most `rows` replies grow at once and `queue` requests wait."""
         self._rows, self._queue, self._watch = rows, queue, watch
         self._work = threading.Condition()
-        self._waiting: deque[Reply] = deque()
-        self._background: deque[Reply] = deque()
+        self._waiting: deque[Reply[Any, Any]] = deque()
+        self._background: deque[Reply[Any, Any]] = deque()
         self._directs: deque[_Direct] = deque()
         self._calls: deque[_Call] = deque()
         self._cohorts: list[_Cohort] = []
@@ -133,20 +145,20 @@ class ModelWorker:
 
     def reply(
         self,
-        run: ServedRun,
-        example: Example,
+        run: Writer[E, W],
+        example: E,
         on_text: Callable[[str], None] | None = None,
         *,
         background: bool = False,
-    ) -> Reply:
-        """Ask for a reasoning about a history.
+    ) -> Reply[E, W]:
+        """Ask for a reply about an example.
 
         Raises:
             FullQueue: too many requests wait.
         """
         reply = Reply(run, example, on_text)
         if on_text is not None:
-            reply.streamed = StreamedReasoning(run.model.shown)
+            reply.streamed = StreamedReasoning(run.shown)
         self._put(self._background if background else self._waiting, reply, limited=not background)
         return reply
 
@@ -198,9 +210,9 @@ class ModelWorker:
                 self._step(cohort)
         self._end()
 
-    def _admitted(self) -> list[Reply]:
+    def _admitted(self) -> list[Reply[Any, Any]]:
         """The next replies that fit; those in the background only where no request waits."""
-        begun: list[Reply] = []
+        begun: list[Reply[Any, Any]] = []
         room = self._rows - self.growing
         while len(begun) < room and (self._waiting or self._background):
             reply = (self._waiting or self._background).popleft()
@@ -215,7 +227,7 @@ class ModelWorker:
                 self._watch.batch("direct", len(part))
                 _settle([job.future for job in part], partial(_directs, run, [job.example for job in part]))
 
-    def _begin(self, replies: Sequence[Reply]) -> None:
+    def _begin(self, replies: Sequence[Reply[Any, Any]]) -> None:
         for run, group in _by_run(replies):
             try:
                 decoding = run.begin([reply.example for reply in group])
@@ -254,7 +266,7 @@ class ModelWorker:
             if reply is not None and reply.streamed is not None and token >= 0:
                 _say(reply, reply.streamed.add(token))
 
-    def _deliver(self, cohort: _Cohort, row: int, reply: Reply) -> None:
+    def _deliver(self, cohort: _Cohort, row: int, reply: Reply[Any, Any]) -> None:
         cohort.replies[row] = None
         if reply.streamed is not None:
             _say(reply, reply.streamed.end())
@@ -274,14 +286,14 @@ def _directs(run: ServedRun, examples: Sequence[Example]) -> list[Tensor]:
     return list(run.direct(examples).float().cpu())
 
 
-def _by_run(jobs: Iterable[Any]) -> list[tuple[ServedRun, list[Any]]]:
-    groups: dict[ServedRun, list[Any]] = {}
+def _by_run(jobs: Iterable[Any]) -> list[tuple[Any, list[Any]]]:
+    groups: dict[Any, list[Any]] = {}
     for job in jobs:
         groups.setdefault(job.run, []).append(job)
     return list(groups.items())
 
 
-def _say(reply: Reply, text: str) -> None:
+def _say(reply: Reply[Any, Any], text: str) -> None:
     if text and reply.on_text is not None and not reply.dropped:
         reply.on_text(text)
 

@@ -72,6 +72,8 @@ def _event(body: EventBody) -> UserEvent:
         time=body.time or datetime.now(UTC),
         value=body.value,
         recommendation_id=body.recommendation_id,
+        summary=body.summary,
+        text=body.text,
     )
 
 

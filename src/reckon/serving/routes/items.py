@@ -69,7 +69,7 @@ def patch_item(item_id: Id, body: ItemChange, service: Serving) -> ItemReply:
 @router.get("/items/{item_id:path}/similar", summary="Similar items", response_model=ListReply, responses=NOT_FOUND)
 def similar(item_id: Id, service: Serving, k: K = 10) -> ListReply:
     """By cosine of the item vectors of the first run."""
-    snapshot = service.groups.runs[0].snapshot
+    snapshot = service.groups.first.snapshot
     if item_id not in snapshot:
         raise unknown("item", item_id)
     return ListReply(items=ranked_items(snapshot.similar([item_id], Selection(), k)))
@@ -92,14 +92,14 @@ def delete_item(item_id: Id, service: Serving) -> Response:
 
 @router.get("/popular", summary="Items with the most events", response_model=ListReply)
 def popular(service: Serving, k: K = 10) -> ListReply:
-    snapshot = service.groups.runs[0].snapshot
+    snapshot = service.groups.first.snapshot
     return ListReply(items=ranked_items(snapshot.popular(service.popularity.counts, Selection(), k)))
 
 
 @router.get("/latest", summary="Items that came last", response_model=ListReply)
 def latest(service: Serving, k: K = 10) -> ListReply:
     ids = service.store.items.latest(k)
-    return ListReply(items=ranked_items(service.groups.runs[0].snapshot.listed(ids)))
+    return ListReply(items=ranked_items(service.groups.first.snapshot.listed(ids)))
 
 
 def _reply(item: Item) -> ItemReply:

@@ -34,6 +34,8 @@ microsecond. What it cannot hold (a text with NUL or half a surrogate pair, a na
       .missing(item_ids, user_ids) -> tuple[list[str], list[str]]       ids that the store lacks, in the order given
       .of_user(user_id, *, limit, conditions=None) -> list[UserEvent]   the latest `limit`, oldest first; order: time,
                                                                         then arrival
+      .of_item(item_id, *, limit, without_user=None, conditions=None) -> list[UserEvent]    likewise
+      .mean_value(*, user_id=None, item_id=None, without_user=None, conditions=None) -> float | None
       .item_counts(*, conditions=None, since=None) -> dict[str, int]    events by item, most first
       .recent(limit, *, before=None, after=None) -> list[tuple[int, UserEvent]]     newest arrival first, with their
                                                     numbers of arrival; before: older than that number; after: newer

@@ -98,14 +98,43 @@ class Events:
             limit: how many at most.
             conditions: events that meet none of them are left out; None: all events.
         """
-        query = (
-            select(*FIELDS)
-            .where(EVENTS.c.user_id == user_id, *_any_of(conditions))
-            .order_by(EVENTS.c.time.desc(), EVENTS.c.seq.desc())
-            .limit(limit)
-        )
+        return self._latest([EVENTS.c.user_id == user_id, *_any_of(conditions)], limit)
+
+    def of_item(
+        self,
+        item_id: str,
+        *,
+        limit: int,
+        without_user: str | None = None,
+        conditions: Sequence[Condition] | None = None,
+    ) -> list[UserEvent]:
+        """The latest events of an item, as `of_user`; those of one user may be left out."""
+        where = [EVENTS.c.item_id == item_id, *_any_of(conditions)]
+        return self._latest(where if without_user is None else [*where, EVENTS.c.user_id != without_user], limit)
+
+    def _latest(self, where: Sequence[ColumnElement[bool]], limit: int) -> list[UserEvent]:
+        query = select(*FIELDS).where(*where).order_by(EVENTS.c.time.desc(), EVENTS.c.seq.desc()).limit(limit)
         with self._database.reading() as connection:
             return [UserEvent(**row) for row in connection.execute(query).mappings()][::-1]
+
+    def mean_value(
+        self,
+        *,
+        user_id: str | None = None,
+        item_id: str | None = None,
+        without_user: str | None = None,
+        conditions: Sequence[Condition] | None = None,
+    ) -> float | None:
+        """Mean value of the events of a user or of an item; None where there are none with a value."""
+        where = _any_of(conditions)
+        for column, value in ((EVENTS.c.user_id, user_id), (EVENTS.c.item_id, item_id)):
+            if value is not None:
+                where.append(column == value)
+        if without_user is not None:
+            where.append(EVENTS.c.user_id != without_user)
+        with self._database.reading() as connection:
+            mean = connection.scalar(select(func.avg(EVENTS.c.value)).where(*where))
+        return None if mean is None else float(mean)
 
     def item_counts(
         self, *, conditions: Sequence[Condition] | None = None, since: datetime | None = None

@@ -50,6 +50,10 @@ class UserEvent:
     """A rating, say."""
     recommendation_id: str | None = None
     """The answer that the user acted on."""
+    summary: str | None = None
+    """Headline of a review."""
+    text: str | None = None
+    """Body of a review."""
 
 
 @dataclass(frozen=True, slots=True)

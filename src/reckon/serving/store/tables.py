@@ -44,7 +44,10 @@ EVENTS = Table(
     Column("time", Moment, nullable=False),
     Column("value", Number),
     Column("recommendation_id", Label),
+    Column("summary", Label),
+    Column("text", Label),
     Index("reckon_events_history", "user_id", "time", "seq"),
+    Index("reckon_events_item", "item_id", "time", "seq"),
     sqlite_autoincrement=True,  # the number of a deleted event is not given again
 )
 

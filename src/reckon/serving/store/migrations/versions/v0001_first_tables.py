@@ -52,11 +52,14 @@ def upgrade() -> None:
         Column("time", MOMENT, nullable=False),
         Column("value", Double),
         Column("recommendation_id", TEXT),
+        Column("summary", TEXT),
+        Column("text", TEXT),
         PrimaryKeyConstraint("seq", name="reckon_events_pk"),
         UniqueConstraint("id", name="reckon_events_id_unique"),
         sqlite_autoincrement=True,
     )
     op.create_index("reckon_events_history", "reckon_events", ["user_id", "time", "seq"])
+    op.create_index("reckon_events_item", "reckon_events", ["item_id", "time", "seq"])
     op.create_table(
         "reckon_answers",
         Column("id", TEXT, nullable=False),
