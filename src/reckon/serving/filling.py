@@ -23,7 +23,7 @@ from reckon.serving.store.store import Store
 
 FILLED = "filled from"
 EVENT_TYPE = "interaction"  # of events that were training data
-AT_ONCE = 10_000
+AT_ONCE = 100_000  # of one transaction
 ORDER_ONLY = datetime(2000, 1, 1, tzinfo=UTC)  # where histories begin of which only the order is known
 
 

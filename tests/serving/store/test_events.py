@@ -57,6 +57,26 @@ def test_a_history_is_the_latest_events_by_time_then_by_arrival(store, event):
     assert store.events.of_user("nobody", limit=2) == []
 
 
+def test_events_of_an_item_and_means_leave_one_user_out(store, event):
+    store.events.add(
+        [
+            event("a", user_id="v", item_id="i", type="rating", value=4, minutes=2),
+            event("b", user_id="u", item_id="i", type="rating", value=1, minutes=1),
+            event("c", user_id="w", item_id="i", type="view", minutes=3),
+            event("d", user_id="v", item_id="j", type="rating", value=2, summary="Loud", text="Too loud."),
+        ]
+    )
+    assert ids(store.events.of_item("i", limit=9)) == ["b", "a", "c"]
+    assert ids(store.events.of_item("i", limit=1, without_user="w")) == ["a"]
+    rated = [Condition.parse("rating>=0")]
+    assert ids(store.events.of_item("i", limit=9, without_user="u", conditions=rated)) == ["a"]
+    assert store.events.mean_value(item_id="i", conditions=rated) == 2.5
+    assert store.events.mean_value(item_id="i", without_user="u", conditions=rated) == 4
+    assert store.events.mean_value(user_id="v", conditions=rated) == 3
+    assert store.events.mean_value(user_id="w", conditions=rated) is None
+    assert store.events.of_item("j", limit=1)[0].text == "Too loud."
+
+
 def test_conditions_choose_the_same_events_in_sql_as_in_python(store, event):
     events = [event("view"), event("purchase", type="purchase")]
     values = (None, 1, 3.5, 4, 5)

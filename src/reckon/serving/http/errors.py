@@ -15,7 +15,7 @@ from starlette.types import Scope
 
 from reckon.errors import ReckonError
 from reckon.serving.models.worker import FullQueue, Stopping
-from reckon.serving.store.errors import StoreError
+from reckon.serving.store.errors import StoreError, ValueRefused
 
 log = logging.getLogger(__name__)
 TITLES = {
@@ -81,7 +81,7 @@ def refusal_of(error: ReckonError) -> Refused:
     """What the caller is told of an error that is no bug."""
     if isinstance(error, FullQueue):
         return Refused(429, str(error), retry_after=1)
-    if isinstance(error, StoreError):
+    if isinstance(error, StoreError) and not isinstance(error, ValueRefused):
         log.warning("%s", error)
         return Refused(503, str(error), retry_after=5)
     if isinstance(error, Stopping):

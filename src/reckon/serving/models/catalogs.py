@@ -24,7 +24,9 @@ def items_of(catalog: Catalog) -> Iterator[list[Item]]:
 
 
 def _item(row: dict[str, Any]) -> Item:
-    columns = {name: cell for name, cell in row.items() if isinstance(cell, KEPT) and name not in ("item_id", "title")}
+    columns = {
+        name: cell for name, cell in row.items() if name not in ("item_id", "title") and _plain(name, cell) is not None
+    }
     return Item(row["item_id"], row["title"] or "", columns)
 
 
@@ -61,7 +63,10 @@ def _cell(item: Item, name: str) -> Any:
 
 
 def _plain(name: str, value: Any) -> Any:
-    return value or "" if name == "title" else value
+    """A cell of a catalog as a store keeps it; None where it keeps nothing, as of NaN."""
+    if not isinstance(value, KEPT) or value != value:
+        return "" if name == "title" else None
+    return value
 
 
 def _is_kept(kind: pa.DataType) -> bool:

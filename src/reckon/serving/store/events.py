@@ -27,6 +27,8 @@ class Events:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        insert = database.insert(EVENTS).on_conflict_do_nothing(index_elements=["id"])
+        self._insert = insert.returning(EVENTS.c.id)  # made once: that takes as long as to run it
 
     def add(self, events: Sequence[UserEvent], *, changing: Sequence[Condition] | None = None) -> list[bool]:
         """Store events that are not there yet, and queue their users for reasoning.
@@ -44,8 +46,7 @@ class Events:
             first.setdefault(event.id, event)
 
         def work(connection: Connection) -> set[str]:
-            insert = self._database.insert(EVENTS).on_conflict_do_nothing(index_elements=["id"]).returning(EVENTS.c.id)
-            new = set(connection.execute(insert, [_row(event) for event in first.values()]).scalars())
+            new = set(connection.execute(self._insert, [_row(event) for event in first.values()]).scalars())
             users = {first[id].user_id for id in new if meets(first[id], changing)}
             mark_changed(self._database, connection, users, datetime.now(UTC))
             return new
@@ -61,7 +62,8 @@ class Events:
         """Store many events fast, one transaction a batch. Queues nobody.
 
         Args:
-            batches: some ten thousand events each. Loading them again, after a stop, stores what is missing.
+            batches: some hundred thousand events each: larger ones are faster. Loading them again, after a stop,
+                stores what is missing.
 
         Returns:
             How many were new.

@@ -8,11 +8,12 @@ storing what was written of it.
 """
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, func, literal, select
+from sqlalchemy import Connection, Table, func, literal, select
 
 from reckon.serving.store.database.transactions import Database
 from reckon.serving.store.records import Waiting, WrittenReasoning
@@ -130,13 +131,18 @@ def mark_changed_after(database: Database, connection: Connection, seq: int) -> 
 def _upsert(
     database: Database, connection: Connection, users: Collection[str], now: datetime, *, changed: bool
 ) -> None:
-    insert = database.insert(CHANGES)
+    start = _start()
+    rows = [{"user_id": user, "changes": start, "since": now} for user in sorted(users)]  # in one order: no deadlock
+    connection.execute(_upsert_of(database.insert, changed), rows)
+
+
+@cache
+def _upsert_of(insert_into: Callable[[Table], Any], changed: bool) -> Any:
+    insert = insert_into(CHANGES)
     new: dict[str, Any] = {"since": func.coalesce(CHANGES.c.since, insert.excluded.since)}
     if changed:
         new["changes"] = CHANGES.c.changes + 1
-    start = _start()
-    rows = [{"user_id": user, "changes": start, "since": now} for user in sorted(users)]  # in one order: no deadlock
-    connection.execute(insert.on_conflict_do_update(index_elements=["user_id"], set_=new), rows)
+    return insert.on_conflict_do_update(index_elements=["user_id"], set_=new)
 
 
 def _start() -> int:

@@ -41,6 +41,10 @@ class Database:
         self.address, self.name = address, address.name
         self.is_sqlite = address.path is not None
         self.engine = _engine(address)
+        self.insert: Callable[[Table], sqlite.Insert | postgresql.Insert] = (
+            sqlite.insert if self.is_sqlite else postgresql.insert
+        )
+        """Makes an INSERT that may say what to do on conflict."""
         # SQLite has one writer at a time. In this process writers queue here, because SQLite's own wait is not fair.
         self._one_writer = threading.Lock()
         self._writing = self.engine.execution_options(reckon_writes=True)
@@ -96,10 +100,6 @@ class Database:
                 return work(connection)
         with self._one_writer, self._writing.begin() as connection:
             return work(connection)
-
-    def insert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
-        """An INSERT that may say what to do on conflict."""
-        return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
 
 
 def _engine(address: Address) -> Engine:
