@@ -76,14 +76,14 @@ def lists(run: Path, folder: Path, options: argparse.Namespace) -> dict[str, Any
         while server.number("reckon_nearline_waiting"):
             time.sleep(0.1)
         for source, body in (
-            ("direct", lambda user: {"user_id": user, "reasoning": "none"}),
-            ("cached", lambda user: {"user_id": user, "reasoning": "cached"}),
-            ("popular", lambda user: {"user_id": f"nobody {user}"}),
+            ("direct", {"reasoning": "none"}),
+            ("cached", {"reasoning": "cached"}),
+            ("popular", {"user_id": "nobody"}),
         ):
-            make = body
 
-            async def ask(number: int) -> str:
-                status, reply = await call(server.port, "/recommend", make(users[number % len(users)]))
+            async def ask(number: int, body: dict[str, Any] = body) -> str:
+                user = {"user_id": users[number % len(users)]}
+                status, reply = await call(server.port, "/recommend", user | body)
                 return str(reply["source"]) if status == 200 else f"status {status}"
 
             seconds, sources, total = asyncio.run(load(CLIENTS, options.requests, ask))
@@ -105,7 +105,7 @@ def batching(run: Path, folder: Path, options: argparse.Namespace) -> dict[str, 
         with Server(run, folder / f"batching-{rows}.sqlite", settings) as server:
             users = users_of(server)
 
-            async def ask(number: int) -> int:
+            async def ask(number: int, server: Server = server, users: list[str] = users) -> int:
                 body = {"user_id": users[number % len(users)], "reasoning": "live", "k": 5}
                 return (await call(server.port, "/recommend", body))[0]
 

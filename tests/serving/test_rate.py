@@ -104,6 +104,14 @@ def test_a_changed_title_is_in_the_next_prompt_and_no_row_moves(shop):
     assert rate(shop, user_id="u05", item_id="n1")["samples"] == 1
 
 
+def test_a_deleted_item_is_not_rated_and_stays_in_histories(shop):
+    assert shop.client.delete("/items/b05").status_code == 204
+    assert shop.client.post("/rate", json={"user_id": "u06", "item_id": "b05"}).status_code == 422
+    rows = shop.service.rater.rows
+    example = example_of(shop.service, shop.service.rater, RateBody(user_id="u00", item_id="b09"))
+    assert rows["b05"] in [one.item_index for one in example.user_history]
+
+
 def test_a_run_that_rates_recommends_nothing_and_says_so(shop):
     reply = shop.client.post("/recommend", json={"user_id": "u00"})
     assert reply.status_code == 422 and "ranks" in reply.json()["detail"]

@@ -51,7 +51,7 @@ def untrained(path, columns=None):
 
 
 def settings(**sections):
-    """Settings of the service by sections, e.g. `limits={"streams": 1}`; reasoning is written in advance by no thread."""
+    """Settings of the service by sections, e.g. `limits={"streams": 1}`; no thread writes reasoning in advance."""
     sections = {"nearline": {"enabled": False}} | sections
     base = ServiceConfig()
     return replace(base, **{name: replace(getattr(base, name), **values) for name, values in sections.items()})
@@ -135,7 +135,7 @@ def server(app):
 
 
 class Gate:
-    """Holds the model's thread before each reading of prompts and each token, until it is let through; open at first."""
+    """Holds the model's thread before each reading of prompts and each token, until it is let through."""
 
     def __init__(self, monkeypatch, run):
         self._changed = threading.Condition()

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -152,8 +153,8 @@ class Service:
         """Delete items; histories keep them. Those that were there."""
         with self._catalog:
             deleted = self.store.items.delete(item_ids)
-            for run in self.groups.runs:
-                self.worker.call(lambda run=run: run.hide_items(deleted)).result()  # type: ignore[misc]
+            for run in self.followers:
+                self.worker.call(partial(run.hide_items, deleted)).result()
             self.data_version += 1
             return deleted
 
@@ -161,7 +162,7 @@ class Service:
         for run in self.followers:
             for start in range(0, len(items), ITEMS_AT_ONCE):
                 part = items[start : start + ITEMS_AT_ONCE]
-                self.worker.call(lambda run=run, part=part: run.put_items(part)).result()  # type: ignore[misc]
+                self.worker.call(partial(run.put_items, part)).result()
         self.data_version += 1
 
     def activate(self, name: str, path: Path) -> ServedRun:

@@ -66,7 +66,7 @@ def example_of(service: Service, rater: ServedRater, body: RateBody) -> RatingEx
     """What is known of the user and of the item, from the store or from the request."""
     if (body.user_id is None) == (body.history is None):
         raise DataError("user_id and history", "need exactly one of them", "give a user, or ratings")
-    if body.item_id not in rater.rows:
+    if body.item_id not in rater:
         raise DataError("item_id", "is no item that is known", "put the item first")
     prompt, events, counted = rater.model.config.prompt, service.store.events, _conditions(service, rater)
     if body.user_id is not None:

@@ -81,6 +81,7 @@ class ServedRater:
         budget = model.config.rollout.max_completion_length
         self.greedy = RatingWriter(model, SamplingConfig(temperature=0, max_completion_length=budget))
         self.sampled = RatingWriter(model, model.config.rollout)
+        self.hidden: frozenset[str] = frozenset()
         self._take(model.catalog)
 
     @classmethod
@@ -135,10 +136,19 @@ class ServedRater:
         latest = {item_id: row for row, item_id in enumerate(table["item_id"].to_pylist())}
         # Examples that wait for their turn name items by their row, so no row moves.
         self._take(Catalog(table.take(pa.array(list(latest.values()), pa.int64()))))
+        self.hidden -= {item.id for item in items}
+
+    def hide_items(self, item_ids: Sequence[str]) -> None:
+        """Items that are not rated any more; histories may still hold them."""
+        self.hidden |= set(item_ids)
+
+    def __contains__(self, item_id: str) -> bool:
+        return item_id in self.rows and item_id not in self.hidden
 
     def follow(self, items: Sequence[Item]) -> int:
-        """Take over what a store has otherwise; how many items that were."""
+        """Make the catalog that of the store; how many items were new or another."""
         fresh = changed_items(items, self.model.catalog, self.rows)
+        self.hidden = frozenset(set(self.rows) - {item.id for item in items})
         self.put_items(fresh)
         return len(fresh)
 

@@ -31,6 +31,7 @@ E_contra = TypeVar("E_contra", contravariant=True)
 W_co = TypeVar("W_co", covariant=True)
 log = logging.getLogger(__name__)
 DIRECT_AT_ONCE = 64  # histories of one forward pass without reasoning
+MOST_COHORTS = 4  # a step costs one pass for each cohort, so further requests wait, and begin together
 
 
 class FullQueue(ReckonError):
@@ -213,7 +214,7 @@ class ModelWorker:
     def _admitted(self) -> list[Reply[Any, Any]]:
         """The next replies that fit; those in the background only where no request waits."""
         begun: list[Reply[Any, Any]] = []
-        room = self._rows - self.growing
+        room = self._rows - self.growing if len(self._cohorts) < MOST_COHORTS else 0
         while len(begun) < room and (self._waiting or self._background):
             reply = (self._waiting or self._background).popleft()
             if not reply.dropped:
