@@ -207,6 +207,15 @@ class EventsReply(BaseModel):
     validate_only: bool = False
 
 
+class EventTypes(BaseModel):
+    """Types that an event may have."""
+
+    types: list[str] = Field(description="All of them.")
+    history: list[str] = Field(description="Those that belong to a user's history, some under a condition.")
+    clicks: list[str] = Field(description="Those that count as clicks on a recommendation.")
+    conversions: list[str] = Field(description="Those that count as conversions of a recommendation.")
+
+
 # -- recommendations -----------------------------------------------------------------------------------------------
 
 

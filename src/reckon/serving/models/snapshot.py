@@ -4,6 +4,7 @@ Entry points: `CatalogSnapshot.rank`, `similar`, `popular`. A change of the cata
 old one as it is, so any thread may rank while items change. Knows nothing of prompts or requests.
 """
 
+import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -102,6 +103,17 @@ class CatalogSnapshot:
         """Some items as they come, without scores; unknown and hidden ones are left out."""
         ids = [item_id for item_id in item_ids if item_id in self]
         return Ranked(ids, [self.catalog.titles[self.rows[one]] for one in ids], [0.0] * len(ids), {})
+
+    def found(self, text: str, *, after: str | None = None, limit: int) -> list[str]:
+        """At most `limit` ids, in order, of items whose title or id holds a text in any case; those behind `after`."""
+        text = text.casefold()
+        ids = (
+            one
+            for one, title in zip(self.catalog.ids, self.catalog.titles, strict=True)
+            if (after is None or one > after) and one not in self.hidden
+            if text in title.casefold() or text in one.casefold()
+        )
+        return heapq.nsmallest(limit, ids)
 
     def _best(self, parts: dict[str, Tensor], selection: Selection, k: int) -> Ranked:
         penalty = self._penalty(selection)

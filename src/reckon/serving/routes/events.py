@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 
 from reckon.serving.http.errors import Refused
 from reckon.serving.routes.common import REFUSALS, Serving
-from reckon.serving.schemas import EventBody, EventsReply, OneOrMany
+from reckon.serving.schemas import EventBody, EventsReply, EventTypes, OneOrMany
 from reckon.serving.service import Service
 from reckon.serving.store.records import User, UserEvent
 
@@ -61,6 +61,15 @@ def recent_events(
             for number, event in service.store.events.recent(limit, before=before, after=after)
         ]
     }
+
+
+@router.get("/events/types", summary="The declared types of events", response_model=EventTypes)
+def event_types(service: Serving) -> EventTypes:
+    settings = service.config.events
+    history = sorted({condition.type for condition in service.histories.conditions})
+    return EventTypes(
+        types=sorted(service.types), history=history, clicks=list(settings.clicks), conversions=list(settings.conversions)
+    )
 
 
 def _event(body: EventBody) -> UserEvent:

@@ -37,7 +37,18 @@ async def put_items(request: Request, service: Serving) -> Counted:
 
 
 @router.get("/items", summary="Read items, page by page", response_model=Page)
-def get_items(service: Serving, after: Id | None = None, limit: Limit = 100) -> Page:
+def get_items(
+    service: Serving,
+    after: Id | None = None,
+    limit: Limit = 100,
+    search: Annotated[str | None, Query(max_length=256, description="A part of the title or id, in any case.")] = None,
+) -> Page:
+    """In the order of ids."""
+    if search:
+        ids = service.groups.runs[0].snapshot.found(search, after=after, limit=limit)
+        there = service.store.items.some(ids)
+        found = [there[one] for one in ids if one in there]
+        return Page(items=[_reply(item) for item in found], next=ids[-1] if len(ids) == limit else None)
     found = service.store.items.page(after=after, limit=limit)
     return Page(items=[_reply(item) for item in found], next=found[-1].id if len(found) == limit else None)
 
