@@ -47,7 +47,9 @@ def create_app(
         yield
         host.stop()
 
-    app = FastAPI(title="Reckon", version=__version__, description=ABOUT, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Reckon", version=__version__, description=ABOUT, lifespan=lifespan, docs_url=None, redoc_url=None
+    )
     app.state.host = host
     add_error_replies(app)
     for room in (health, items, users, events, recommend, rate, openai, models, pages):

@@ -68,7 +68,10 @@ def event_types(service: Serving) -> EventTypes:
     settings = service.config.events
     history = sorted({condition.type for condition in service.histories.conditions})
     return EventTypes(
-        types=sorted(service.types), history=history, clicks=list(settings.clicks), conversions=list(settings.conversions)
+        types=sorted(service.types),
+        history=history,
+        clicks=list(settings.clicks),
+        conversions=list(settings.conversions),
     )
 
 

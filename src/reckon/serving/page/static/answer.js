@@ -68,7 +68,7 @@ function barOf(value, low, high, at) {
 function showChain({source, passed}, from) {
   const why = Object.fromEntries(passed.map(one => [one.step, one.why]));
   show(byId("chain"), ...CHAIN.slice(FIRST[from] ?? 0).map(step => {
-    if (step === source) return make("li", {class: "answered"}, `✓ ${step}: ${SOURCES[step]}`);
+    if (step === source) return make("li", {class: "answered"}, `✓ ${SOURCES[step].startsWith(step) ? "" : `${step}: `}${SOURCES[step]}`);
     if (step in why) return make("li", {class: "passed"}, `${step}: ${visible(why[step])}`);
     return make("li", {}, step);
   }));

@@ -2,7 +2,7 @@
 
 import { byId, make, offer, show, told, visible } from "./dom.js";
 import { eventTime } from "./format.js";
-import { get, send, showProblem, whenReady } from "./service.js";
+import { get, send, showProblem, whenReady, wrong } from "./service.js";
 
 const EVERY_MS = 2000;
 const SHOWN = 200;
@@ -31,9 +31,12 @@ function rowOf(event, fresh) {
   const what = event.value === null ? event.type : `${event.type} ${event.value}`;
   const user = make("a", {href: `/?user=${encodeURIComponent(event.user_id)}`}, told(event.user_id));
   return make("tr", {class: fresh && "new"},
-    make("td", {class: "nowrap"}, eventTime(event.time)), make("td", {class: "nowrap"}, told(what)), make("td", {}, user), make("td", {}, told(event.item_id)),
-    make("td", {}, shortId(event.event_id)), make("td", {}, event.recommendation_id === null ? "" : shortId(event.recommendation_id)));
+    make("td", {class: "nowrap"}, eventTime(event.time)), make("td", {class: "nowrap"}, told(what)), make("td", {class: kept(event.user_id)}, user), make("td", {class: kept(event.item_id)}, told(event.item_id)),
+    make("td", {class: "nowrap"}, shortId(event.event_id)), make("td", {class: "nowrap"}, event.recommendation_id === null ? "" : shortId(event.recommendation_id)));
 }
+
+/** Short ids stay on one line. */
+const kept = id => (id.length <= 24 ? "nowrap" : null);
 
 /** A long id by its beginning; all of it when one points at it. */
 const shortId = id => make("bdi", {title: visible(id)}, visible(id.length > 14 ? `${id.slice(0, 12)}…` : id));
@@ -51,9 +54,9 @@ async function follow() {
 
 function typed() {
   const text = id => byId(id).value.trim();
-  if (!text("user") || !text("item")) throw {message: "An event needs a user and an item."};
+  if (!text("user") || !text("item")) throw wrong("An event needs a user and an item.");
   const value = text("value").replace(",", ".");
-  if (value && !Number.isFinite(Number(value))) throw {message: "The value is no number. Give one such as 4.5, or leave it empty."};
+  if (value && !Number.isFinite(Number(value))) throw wrong("The value is no number. Give one such as 4.5, or leave it empty.");
   const found = {user_id: text("user"), item_id: text("item"), type: byId("type").value};
   if (value) found.value = Number(value);
   if (text("time")) found.time = text("time");
@@ -98,6 +101,7 @@ whenReady(async () => {
   try {
     const {types} = await get("/events/types");
     show(byId("type"), ...types.map(type => make("option", {value: type}, visible(type))));
+    byId("go").disabled = false;
     await Promise.all([
       choices("user", "users", "/users", ({id}) => [id, ""]),
       choices("item", "items", "/items", ({id, title}) => [id, title]),

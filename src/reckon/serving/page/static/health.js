@@ -65,7 +65,7 @@ function showCharts() {
   const draw = (title, lines, format, none) => chart(title, lines, {seconds: MINUTES * 60, format, none});
   show(byId("charts"),
     draw("Answers in a second", [line("answers", rate("answers"))], number, "no value yet"),
-    draw("Seconds until the ranked items, estimated", [line("p50", late(0.5)), line("p99", late(0.99))], duration, "no answer in these minutes"),
+    draw("Time to the list, estimated", [line("p50", late(0.5)), line("p99", late(0.99))], duration, "no answer in these minutes"),
     draw("Answers without the model", [line("share", (now, old) => (now.unaided - old.unaided) / (now.answers - old.answers))], share, "no answer in these minutes"),
     draw("At work", [line("waiting", one => one.queue), line("being written", one => one.growing), line("streams", one => one.streams)], number, "no value yet"),
     draw("Tokens of reasoning in a second", [line("tokens", rate("tokens"))], number, "no value yet"),
@@ -123,9 +123,9 @@ function showGroups(all) {
   const answers = by(all, "reckon_answers_total", "group");
   const of = (kind, group) => sum(all.filter(one => one.name === "reckon_feedback_total" && one.labels.kind === kind && one.labels.group === group).map(one => one.value));
   show(byId("groups"), tableCard("Clicks and conversions by group", ["Group", "#Answers", "#Clicks", "#per answer", "#Conversions", "#per answer"],
-    [...answers].sort().map(([group, number_]) => {
+    [...answers].sort().map(([group, answered]) => {
       const clicks = of("click", group), bought = of("conversion", group);
-      return [group ? told(group) : "all users", number(number_, 6), number(clicks, 6), number(clicks / number_), number(bought, 6), number(bought / number_)];
+      return [group ? told(group) : "all users", number(answered, 6), number(clicks, 6), number(clicks / answered), number(bought, 6), number(bought / answered)];
     }), "No answer yet. Events with a recommendation_id count here; two runs (reckon serve RUN --beside RUN) make groups."));
 }
 

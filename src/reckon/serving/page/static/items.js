@@ -2,7 +2,7 @@
 
 import { byId, make, show, table, told, visible } from "./dom.js";
 import { fixed } from "./format.js";
-import { get, path, send, showProblem, whenReady } from "./service.js";
+import { get, path, send, showProblem, whenReady, wrong } from "./service.js";
 
 const PAGE = 50; // items shown at a time
 const state = {items: [], next: null, columns: new Map(), asked: 0};
@@ -65,8 +65,8 @@ function columns() {
   for (const input of byId("fields").querySelectorAll("input")) {
     const text = input.value.trim(), name = input.dataset.column, type = state.columns.get(name);
     if (!text) continue;
-    if (type === "number" && !Number.isFinite(Number(text))) throw {message: `${name} is a number in other items. Give one, or leave it empty.`};
-    if (type === "boolean" && !["true", "false"].includes(text)) throw {message: `${name} is true or false. Give one of them, or leave it empty.`};
+    if (type === "number" && !Number.isFinite(Number(text))) throw wrong(`${name} is a number in other items. Give one, or leave it empty.`);
+    if (type === "boolean" && !["true", "false"].includes(text)) throw wrong(`${name} is true or false. Give one of them, or leave it empty.`);
     found[name] = type === "number" ? Number(text) : type === "boolean" ? text === "true" : text;
   }
   return found;
@@ -76,7 +76,7 @@ async function add() {
   showProblem(byId("problem"));
   byId("told").textContent = "";
   const id = byId("id").value.trim(), title = byId("title").value.trim();
-  if (!id || !title) throw {message: "An item needs an id and a title."};
+  if (!id || !title) throw wrong("An item needs an id and a title.");
   const began = performance.now();
   const item = await send("PUT", path("items", id), {title, columns: columns()});
   const took = Math.round(performance.now() - began);

@@ -2,8 +2,8 @@
 
 import { showAnswer, showMore, SOURCES } from "./answer.js";
 import { byId, make, offer, show, told, visible } from "./dom.js";
-import { count, eventTime } from "./format.js";
-import { events, get, path, send, showProblem, whenReady } from "./service.js";
+import { eventTime } from "./format.js";
+import { events, get, path, Problem, send, showProblem, whenReady, wrong } from "./service.js";
 
 const SHOWN = 100; // events of a history
 const OFFERED = 20; // choices under an input
@@ -39,7 +39,7 @@ async function addTyped() {
   const found = items.find(({id}) => id === search) || items.find(({title}) => same(title)) || (items.length === 1 ? items[0] : null);
   if (!found) {
     const what = items.length ? `${items.length} items hold “${search}”. Type more of the title, or choose one of the list.` : `No item has the title or id “${search}”. Look for it under Items.`;
-    showProblem(byId("problem"), {message: what});
+    showProblem(byId("problem"), wrong(what));
     return false;
   }
   state.typed.push(found);
@@ -50,9 +50,10 @@ async function addTyped() {
 }
 
 async function showHistory(fresh = false) {
+  byId("past").hidden = !byUser();
   if (!byUser()) return showTyped();
   const id = byId("user").value.trim();
-  if (!id) return show(byId("history"), make("p", {class: "empty"}, "Choose a user, or type a history."));
+  if (!id) return show(byId("history"), make("p", {class: "empty"}, "Choose a user to see what they did."));
   const box = byId("history");
   try {
     const {events: past} = await get(path("users", id, "history"), {limit: SHOWN});
@@ -60,7 +61,7 @@ async function showHistory(fresh = false) {
     show(box, rows.length ? make("ol", {}, ...rows) : make("p", {class: "empty"}, "This user has done nothing yet: popular items answer."));
   } catch (error) {
     if (error.status !== 404) throw error;
-    show(box, make("p", {class: "empty"}, "No user has this id. The list of popular items answers."));
+    show(box, make("p", {class: "empty"}, "No user has this id: popular items answer."));
   }
 }
 
@@ -76,7 +77,7 @@ function showTyped() {
       showTyped();
       byId("title").focus();
     }}, "Remove")));
-  show(byId("history"), rows.length ? make("ol", {}, ...rows) : make("p", {class: "empty"}, "Type a title or an id, then press Enter."));
+  show(byId("typed"), rows.length ? make("ol", {}, ...rows) : make("p", {class: "empty"}, "Type a title or an id, then press Enter."));
 }
 
 // -- the answer ------------------------------------------------------------------------------------------------------
@@ -90,7 +91,7 @@ function request() {
 async function recommend() {
   showProblem(byId("problem"));
   if (byUser() && !byId("user").value.trim()) {
-    showProblem(byId("problem"), {message: "Give the id of a user. Users lists begin to show when you type."});
+    showProblem(byId("problem"), wrong("Give the id of a user. Some are offered while you type."));
     return byId("user").focus();
   }
   if (!byUser() && byId("title").value.trim() && !(await addTyped())) return;
@@ -98,13 +99,14 @@ async function recommend() {
   const running = (state.running = new AbortController());
   const body = request(), quote = byId("reasoning");
   begin(quote);
+  byId("why-heading").scrollIntoView({block: "nearest"});
   let text = "";
   try {
     for await (const [name, data] of events("/recommend", body, running.signal)) {
       if (name === "reasoning") quote.textContent = visible(text += data.delta);
       else if (name === "items") answered(data, body, text);
       else if (name === "usage") byId("facts").append(make("dt", {}, "Tokens of reasoning"), make("dd", {}, String(data.reasoning_tokens)));
-      else if (name === "error") throw {message: data.detail, status: data.status};
+      else if (name === "error") throw new Problem(data.status, data);
     }
   } catch (error) {
     if (running !== state.running) return; // asked again meanwhile
@@ -136,7 +138,7 @@ function answered(answer, body, text) {
   const whom = body.user_id ?? "";
   const before = state.shown && state.shown.whom === whom ? state.shown.ids : null;
   if (!text) {
-    const why = answer.reasoning?.text || (body.reasoning === "none" ? "None was asked for." : `None: ${SOURCES[answer.source] || answer.source} answered.`);
+    const why = answer.reasoning?.text || (body.reasoning === "none" ? "None was asked for." : `None. Answered by the next step: ${SOURCES[answer.source] || answer.source}.`);
     show(byId("reasoning"), answer.reasoning?.text ? visible(why) : make("span", {class: "empty"}, why));
   }
   state.answer = answer;

@@ -12,6 +12,9 @@ export class Problem extends Error {
   }
 }
 
+/** A problem that the page finds by itself. */
+export const wrong = message => new Problem(0, {detail: message});
+
 /** Parts of an address, escaped. */
 export const path = (...parts) => parts.map(part => `/${encodeURIComponent(part)}`).join("");
 
