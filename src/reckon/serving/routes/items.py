@@ -45,7 +45,7 @@ def get_items(
 ) -> Page:
     """In the order of ids."""
     if search:
-        ids = service.groups.runs[0].snapshot.found(search, after=after, limit=limit)
+        ids = service.groups.first.snapshot.found(search, after=after, limit=limit)
         there = service.store.items.some(ids)
         found = [there[one] for one in ids if one in there]
         return Page(items=[_reply(item) for item in found], next=ids[-1] if len(ids) == limit else None)

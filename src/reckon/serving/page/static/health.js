@@ -108,7 +108,7 @@ function showTables(all, models) {
   show(byId("passed"), tableCard("Steps that could not answer", ["Step", "Why", "#Times"],
     passed.map(one => [one.labels.step, told(one.labels.why), number(one.value, 6)]), "Every first step has answered so far."));
   show(byId("models"), tableCard("Models", ["Name", "Version", "Reasons", "#Items", "#Share of users"],
-    models.map(one => [told(one.name), told(one.version), one.reasons ? "yes" : "no", number(one.items, 6), share(one.share)]), "No model is loaded."));
+    models.map(one => [told(one.name), told(one.version), one.reasons ? "yes" : "no", number(one.items, 6), share(one.share)]), "No served run ranks items."));
   showGroups(all);
   const cache = by(all, "reckon_cached_reasoning_total", "result"), looked = sum([...cache.values()]);
   show(byId("nearline"), tableCard("Reasoning written in advance", ["Users that wait", "First has waited", "Look-ups", "Found", "Of those stale"], [[
