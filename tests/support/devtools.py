@@ -123,7 +123,7 @@ class Browser:
         end = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < end, problem
-            for _ in self._messages(0.05):
+            for _ in self._messages(0.1):
                 pass
 
     def _messages(self, seconds):
