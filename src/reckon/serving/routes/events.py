@@ -102,9 +102,8 @@ def _checked(service: Service, events: Sequence[UserEvent]) -> list[str]:
         return missing_users
     missing = [*missing_items, *missing_users]
     if missing:
-        what = " and ".join(
-            f"{len(ids):,} {name}" for name, ids in (("items", missing_items), ("users", missing_users)) if ids
-        )
+        kinds = (("items", missing_items), ("users", missing_users))
+        what = " and ".join(f"unknown {name}: {len(ids):,}" for name, ids in kinds if ids)
         fix = "put them first, or set events.auto_create for users"
-        raise Refused(422, f"{what} are unknown. Fix: {fix}", missing_ids=missing[:1000])
+        raise Refused(422, f"{what}. Fix: {fix}", missing_ids=missing[:1000])
     return []
