@@ -25,7 +25,7 @@ from support import shelf
 from support.made_once import made_once
 from support.waiting import wait_for
 
-TOKENS = 24  # longest reasoning of the tiny run
+TOKENS = 12  # longest reasoning of the tiny run
 
 
 @made_once
@@ -175,7 +175,7 @@ class Gate:
     def holds(self, what):
         """Wait until the thread waits for something."""
         with self._changed:
-            assert self._changed.wait_for(lambda: self.held == what and not self._allowed, 120), self.held
+            assert self._changed.wait_for(lambda: self.held == what and not self._allowed, 60), self.held
 
     def let(self, what="token"):
         """Let the thread do one thing, which it waits for or comes to."""
@@ -188,7 +188,7 @@ class Gate:
         with self._changed:
             self.held = what
             self._changed.notify_all()
-            assert self._changed.wait_for(lambda: self._open or self._allowed, 120)
+            assert self._changed.wait_for(lambda: self._open or self._allowed, 60)
             self._allowed = max(0, self._allowed - 1)
             self.held = None
 
