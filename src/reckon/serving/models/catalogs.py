@@ -24,10 +24,9 @@ def items_of(catalog: Catalog) -> Iterator[list[Item]]:
 
 
 def _item(row: dict[str, Any]) -> Item:
-    columns = {
-        name: cell for name, cell in row.items() if name not in ("item_id", "title") and _plain(name, cell) is not None
-    }
-    return Item(row["item_id"], row["title"] or "", columns)
+    plain = {name: _plain(name, cell) for name, cell in row.items()}
+    columns = {name: cell for name, cell in plain.items() if name not in ("item_id", "title") and cell is not None}
+    return Item(row["item_id"], plain["title"], columns)
 
 
 def rows_of(items: Sequence[Item], catalog: Catalog) -> pa.Table:
@@ -38,7 +37,8 @@ def rows_of(items: Sequence[Item], catalog: Catalog) -> pa.Table:
     """
     columns: dict[str, Any] = {}
     for field in catalog.table.schema:
-        values = [_cell(item, field.name) for item in items] if _is_kept(field.type) else [None] * len(items)
+        kept = _is_kept(field.type)
+        values = [_cell(item, field.name) for item in items] if kept else _known(items, catalog, field.name)
         try:
             columns[field.name] = pa.array(values, field.type)
         except (pa.ArrowException, OverflowError, TypeError):
@@ -62,11 +62,17 @@ def _cell(item: Item, name: str) -> Any:
     return {"item_id": item.id, "title": item.title}.get(name, item.columns.get(name))
 
 
+def _known(items: Sequence[Item], catalog: Catalog, name: str) -> list[Any]:
+    """A column that no store keeps, as the run has it; None for new items."""
+    rows = {item_id: row for row, item_id in enumerate(catalog.ids)}
+    return [catalog.table[name][rows[item.id]].as_py() if item.id in rows else None for item in items]
+
+
 def _plain(name: str, value: Any) -> Any:
-    """A cell of a catalog as a store keeps it; None where it keeps nothing, as of NaN."""
+    """A cell of a catalog as a store keeps it: texts without NUL; None where it keeps nothing, as of NaN."""
     if not isinstance(value, KEPT) or value != value:
         return "" if name == "title" else None
-    return value
+    return value.replace("\x00", "") if isinstance(value, str) else value
 
 
 def _is_kept(kind: pa.DataType) -> bool:
