@@ -86,8 +86,14 @@ def test_clicks_and_conversions_of_an_answer_are_counted(shop):
     answer = shop.recommend(user_id="u09", reasoning="none")
     about = {"user_id": "u09", "recommendation_id": answer["recommendation_id"]}
     before = numbers(shop)
-    shop.tell({**about, "type": "click", "event_id": "c"}, {**about, "type": "purchase"}, {**about, "type": "rating", "value": 5})
-    shop.tell({**about, "type": "click", "event_id": "c"}, {"type": "click"}, {"type": "click", "recommendation_id": "none"})
+    shop.tell(
+        {**about, "type": "click", "event_id": "c"},
+        {**about, "type": "purchase"},
+        {**about, "type": "rating", "value": 5},
+    )
+    shop.tell(
+        {**about, "type": "click", "event_id": "c"}, {"type": "click"}, {"type": "click", "recommendation_id": "none"}
+    )
     after = numbers(shop)
 
     def more(name):

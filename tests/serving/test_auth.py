@@ -59,7 +59,16 @@ def test_every_route_but_one_needs_a_key(locked):
 
 @pytest.mark.parametrize(
     "header",
-    ["Bearer rk_wrong", "Bearer ", "Bearer", "Basic", "Basic !!", "Digest x", "", "Basic " + base64.b64encode(b"rk_x").decode()],
+    [
+        "Bearer rk_wrong",
+        "Bearer ",
+        "Bearer",
+        "Basic",
+        "Basic !!",
+        "Digest x",
+        "",
+        "Basic " + base64.b64encode(b"rk_x").decode(),
+    ],
 )
 def test_every_route_but_one_refuses_a_wrong_key(locked, header):
     for method, path in routes(locked.app):
@@ -152,7 +161,16 @@ def test_without_keys_a_local_name_is_answered(shop, name):
 
 
 @pytest.mark.parametrize(
-    "name", ["evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.1.evil.example", "", "192.168.0.7", "x@localhost"]
+    "name",
+    [
+        "evil.example",
+        "evil.example:8000",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example",
+        "",
+        "192.168.0.7",
+        "x@localhost",
+    ],
 )
 def test_without_keys_a_foreign_name_is_refused(shop, name):
     reply = shop.client.get("/items", headers={"Host": name})
@@ -202,7 +220,10 @@ def test_keys_are_made_listed_and_removed_on_the_command_line(tmp_path):
     assert code == 0 and secret.startswith("rk_")
     assert keys("new", "other", *store)[0] == 0
     code, listed, _ = keys("list", *store)
-    assert [line.split()[:2] for line in listed.splitlines()] == [["other", "read"], ["shop", "write"]] and secret not in listed
+    assert [line.split()[:2] for line in listed.splitlines()] == [
+        ["other", "read"],
+        ["shop", "write"],
+    ] and secret not in listed
     assert keys("remove", "shop", *store)[0] == 0
     assert "shop" not in keys("list", *store)[1]
 

@@ -107,7 +107,12 @@ def test_unknown_items_of_an_anonymous_history_are_named(shop):
 
 @pytest.mark.parametrize(
     "body",
-    [{}, {"user_id": "u00", "history": ["b01"]}, {"user_id": "u00", "recommendation_id": "x"}, {"k": 0, "user_id": "u00"}]
+    [
+        {},
+        {"user_id": "u00", "history": ["b01"]},
+        {"user_id": "u00", "recommendation_id": "x"},
+        {"k": 0, "user_id": "u00"},
+    ]
     + [{"user_id": "u00", "k": 101}, {"user_id": "u00", "deadline_ms": -1}, {"user_id": "u00", "reasoning": "deep"}]
     + [{"user_id": "u00", "filter": "gerne == 'sea'"}, {"user_id": "u00", "filter": "genre == 1"}],
     ids=str,

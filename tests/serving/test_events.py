@@ -97,7 +97,9 @@ def test_validate_only_checks_and_writes_nothing(shop):
 
 def test_only_events_that_meet_a_condition_belong_to_the_history(shop):
     shop.client.put("/users/rater", json={})
-    for number, (kind, value) in enumerate([("rating", 3.9), ("rating", 4), ("rating", None), ("click", 5), ("view", None)]):
+    for number, (kind, value) in enumerate(
+        [("rating", 3.9), ("rating", 4), ("rating", None), ("click", 5), ("view", None)]
+    ):
         shop.tell({"user_id": "rater", "item_id": f"b{number:02d}", "type": kind, "value": value, "time": number})
     assert [one[0] for one in history(shop, "rater")] == ["b01", "b04"]
     assert len(shop.store.events.of_user("rater", limit=9)) == 5
@@ -121,7 +123,9 @@ def test_an_event_changes_what_is_recommended_at_once(shop):
 
 def test_an_event_counts_in_the_popularity_of_its_item(shop):
     def events_of(item_id):
-        return {item["id"]: item["score"] for item in shop.client.get("/popular", params={"k": 100}).json()["items"]}[item_id]
+        return {item["id"]: item["score"] for item in shop.client.get("/popular", params={"k": 100}).json()["items"]}[
+            item_id
+        ]
 
     before = events_of("b08")
     shop.tell({"item_id": "b08"}, {"item_id": "b08"}, {"item_id": "b08", "type": "click"})

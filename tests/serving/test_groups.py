@@ -57,7 +57,9 @@ def pair(tmp_path_factory):
 
 
 def user_of(shop, name):
-    return next(user for user in (f"u{number:02d}" for number in range(16)) if shop.service.groups.of_user(user)[1] == name)
+    return next(
+        user for user in (f"u{number:02d}" for number in range(16)) if shop.service.groups.of_user(user)[1] == name
+    )
 
 
 @pytest.mark.parametrize("name", ["first", "second"])
@@ -128,7 +130,10 @@ def test_a_run_is_exchanged_while_requests_run_and_none_fails(shop, tmp_path):
         for one in asking:
             one.result(60)
     assert reply.status_code == 200 and reply.json()["version"] not in (old, None)
-    assert {status for status, _ in found} == {200} and {version for _, version in found} <= {old, reply.json()["version"]}
+    assert {status for status, _ in found} == {200} and {version for _, version in found} <= {
+        old,
+        reply.json()["version"],
+    }
     after = shop.recommend(user_id="u01", reasoning="live", k=100)
     assert after["version"] == reply.json()["version"] == shop.client.get("/models").json()[0]["version"]
     assert "n2" in [item["id"] for item in after["items"]]  # the new run follows the store

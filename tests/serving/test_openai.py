@@ -13,7 +13,10 @@ TITLES = "The Quiet Harbour; Calm Sea"
 
 @pytest.fixture(scope="module")
 def client(shop):
-    with serving.server(shop.app) as address, openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0) as client:
+    with (
+        serving.server(shop.app) as address,
+        openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0) as client,
+    ):
         yield client
 
 
@@ -41,7 +44,9 @@ def test_a_stream_gives_the_reasoning_in_pieces_and_then_the_list(client):
     assert len(reasoning) > 3 and "".join(reasoning) == plain.choices[0].message.reasoning
     assert reasoning == [delta.reasoning_content for delta in deltas if getattr(delta, "reasoning_content", None)]
     assert "".join(delta.content or "" for delta in deltas) == plain.choices[0].message.content
-    assert [chunk.choices[0].finish_reason for chunk in chunks][-1] == "stop" and len({chunk.id for chunk in chunks}) == 1
+    assert [chunk.choices[0].finish_reason for chunk in chunks][-1] == "stop" and len(
+        {chunk.id for chunk in chunks}
+    ) == 1
 
 
 def test_the_tokens_of_the_reply_are_counted(client):
@@ -58,7 +63,16 @@ def test_the_last_user_turn_is_the_history(client):
     assert reply.choices[0].message.content == ask(client).choices[0].message.content
 
 
-@pytest.mark.parametrize("content", ["b00; b02", "b00\nb02", "the quiet harbour ;CALM  SEA", [{"type": "text", "text": "b00"}, {"type": "text", "text": "b02"}]], ids=str)
+@pytest.mark.parametrize(
+    "content",
+    [
+        "b00; b02",
+        "b00\nb02",
+        "the quiet harbour ;CALM  SEA",
+        [{"type": "text", "text": "b00"}, {"type": "text", "text": "b02"}],
+    ],
+    ids=str,
+)
 def test_a_history_is_ids_or_titles_by_semicolons_or_lines(client, content):
     assert ask(client, content).choices[0].message.content == ask(client).choices[0].message.content
 
@@ -72,7 +86,9 @@ def test_an_unknown_model_is_404_and_names_the_known(client):
         client.chat.completions.create(model="gpt", messages=[{"role": "user", "content": TITLES}])
 
 
-@pytest.mark.parametrize("content", ["The Quiet Harbor", "", "  ;; ", [{"type": "image_url", "image_url": {"url": "x"}}]])
+@pytest.mark.parametrize(
+    "content", ["The Quiet Harbor", "", "  ;; ", [{"type": "image_url", "image_url": {"url": "x"}}]]
+)
 def test_a_history_that_is_none_has_an_error_in_the_shape_of_openai(client, content):
     with pytest.raises(openai.UnprocessableEntityError) as error:
         ask(client, content)

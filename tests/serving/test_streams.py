@@ -142,7 +142,9 @@ def test_a_caller_that_goes_leaves_the_others_their_answers(shop, address, gate)
     alone = dict(streamed(shop, user_id="u08", reasoning="live"))["items"]
     found = []
     gate.close()
-    stays = threading.Thread(target=lambda: found.append(dict(streamed(shop, user_id="u08", reasoning="live"))["items"]))
+    stays = threading.Thread(
+        target=lambda: found.append(dict(streamed(shop, user_id="u08", reasoning="live"))["items"])
+    )
     stays.start()
     gate.let("reading")
     gate.holds("token")
@@ -194,7 +196,10 @@ def test_one_stream_too_many_is_refused_and_says_when_to_ask_again(shop, address
             gate.holds("reading")
             for path, body in (
                 ("/recommend", {"user_id": "u12"}),
-                ("/v1/chat/completions", {"model": "shelf", "messages": [{"role": "user", "content": "b01"}], "stream": True}),
+                (
+                    "/v1/chat/completions",
+                    {"model": "shelf", "messages": [{"role": "user", "content": "b01"}], "stream": True},
+                ),
             ):
                 reply = shop.client.post(path, json=body, headers=STREAM)
                 assert reply.status_code == 429 and int(reply.headers["retry-after"]) >= 1

@@ -4,12 +4,15 @@ Entry point: `serve`, behind `reckon serve`.
 """
 
 import contextvars
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 
 from reckon.errors import ConfigError
+from reckon.methods.finished import task_of
 from reckon.serving.app import create_app
 from reckon.serving.config import LOOPBACK, ServiceConfig
 from reckon.serving.service import Service
@@ -43,6 +46,8 @@ def serve(
         ConfigError: another machine could reach a service without keys.
         ReckonError: a run or the store cannot be used.
     """
+    for _, path in runs:
+        task_of(path)  # a run that is none leaves no store behind
     local = host in LOOPBACK
     opened = Store.open(store)
     if not local and not opened.keys.all():
@@ -54,7 +59,7 @@ def serve(
     def open_service() -> Service:
         return context.run(Service.open, runs, opened, config, data)
 
-    server: uvicorn.Server
+    server: _Server
 
     def stop() -> None:
         server.should_exit = True
@@ -77,14 +82,22 @@ def serve(
         opened.close()
     if app.state.host.failure is not None:
         raise app.state.host.failure
+    if server.stopped_by is not None:
+        signal.raise_signal(server.stopped_by)  # now that all is closed, it ends the command as any other
 
 
 class _Server(uvicorn.Server):
-    """A server that tells when it listens."""
+    """A server that tells when it listens, and which signal has stopped it."""
 
     def __init__(self, config: uvicorn.Config, on_listening: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_listening = on_listening
+        self.stopped_by: int | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """As uvicorn's, which then raises the signal again inside its loop; there it would look like a Ctrl-C."""
+        self.force_exit = self.force_exit or (self.should_exit and sig == signal.SIGINT)
+        self.should_exit, self.stopped_by = True, self.stopped_by or sig
 
     async def startup(self, sockets: object = None) -> None:
         await super().startup(sockets)  # type: ignore[arg-type]
