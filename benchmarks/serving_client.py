@@ -6,6 +6,7 @@ library would cost more time than the service itself when 1,000 streams are open
 
 import asyncio
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -23,8 +24,16 @@ READY_S = 120
 class Server:
     """`reckon serve RUN` on a free port; a context manager that ends it."""
 
-    def __init__(self, run: Path, store: Path, settings: Sequence[str] = (), port: int | None = None) -> None:
-        self.port = port or free_port()
+    def __init__(
+        self,
+        run: Path,
+        store: Path | str,
+        settings: Sequence[str] = (),
+        port: int | None = None,
+        log: Path | None = None,
+    ) -> None:
+        """`log`: a file for its warnings and errors."""
+        self.port, self._log = port or free_port(), log
         self._command = [sys.executable, "-m", "reckon", "serve", str(run), "--store", str(store), "--quiet"]
         self._command += ["--port", str(self.port)]
         for setting in settings:
@@ -45,7 +54,8 @@ class Server:
 
     def start(self) -> None:
         """Start it, and wait until it is ready."""
-        self._process = subprocess.Popen(self._command, stderr=subprocess.DEVNULL)
+        with open(self._log or os.devnull, "ab") as errors:
+            self._process = subprocess.Popen(self._command, stderr=errors)
         until = time.monotonic() + READY_S
         while time.monotonic() < until:
             if self._process.poll() is not None:
@@ -56,6 +66,11 @@ class Server:
             except OSError:
                 time.sleep(0.05)
         raise SystemExit("the server is not ready")
+
+    @property
+    def runs(self) -> bool:
+        """Whether it has not ended."""
+        return self._process is not None and self._process.poll() is None
 
     def stop(self, by: signal.Signals) -> None:
         """End it and wait for its end."""

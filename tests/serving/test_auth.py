@@ -90,9 +90,18 @@ def test_no_route_takes_a_key_that_is_too_narrow(locked):
 
 @pytest.mark.parametrize(
     ("method", "path", "scope"),
-    [("GET", "/items", "read"), ("POST", "/recommend", "read"), ("POST", "/v1/chat/completions", "read")]
-    + [("GET", "/metrics", "read"), ("PUT", "/items/x", "write"), ("DELETE", "/users/x", "write")]
-    + [("POST", "/events", "write"), ("POST", "/models/x/activate", "admin"), ("PATCH", "/items/x", "write")],
+    [
+        ("GET", "/items", "read"),
+        ("GET", "/metrics", "read"),
+        ("POST", "/recommend", "read"),
+        ("POST", "/rate", "read"),
+        ("POST", "/v1/chat/completions", "read"),
+        ("PUT", "/items/x", "write"),
+        ("PATCH", "/items/x", "write"),
+        ("DELETE", "/users/x", "write"),
+        ("POST", "/events", "write"),
+        ("POST", "/models/x/activate", "admin"),
+    ],
 )
 def test_asking_needs_read_changes_write_and_runs_admin(method, path, scope):
     assert scope_of(method, path) == scope
@@ -152,7 +161,7 @@ def test_keys_differ_and_are_long():
     assert len(secrets) == 100 and all(one.startswith("rk_") and len(one) >= 43 for one in secrets)
 
 
-# -- without keys -------------------------------------------------------------------------------------------------------
+# -- without keys ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["localhost", "localhost:8000", "LOCALHOST", "127.0.0.1:8000", "[::1]:8000", "[::1]"])
@@ -206,7 +215,7 @@ def test_more_requests_than_a_key_has_in_a_minute_are_refused(tmp_path, monkeypa
         assert shop.client.get("/models").status_code == 200
 
 
-# -- reckon keys --------------------------------------------------------------------------------------------------------
+# -- reckon keys -----------------------------------------------------------------------------------------------------
 
 
 def keys(*words):

@@ -111,10 +111,13 @@ def test_unknown_items_of_an_anonymous_history_are_named(shop):
         {},
         {"user_id": "u00", "history": ["b01"]},
         {"user_id": "u00", "recommendation_id": "x"},
-        {"k": 0, "user_id": "u00"},
-    ]
-    + [{"user_id": "u00", "k": 101}, {"user_id": "u00", "deadline_ms": -1}, {"user_id": "u00", "reasoning": "deep"}]
-    + [{"user_id": "u00", "filter": "gerne == 'sea'"}, {"user_id": "u00", "filter": "genre == 1"}],
+        {"user_id": "u00", "k": 0},
+        {"user_id": "u00", "k": 101},
+        {"user_id": "u00", "deadline_ms": -1},
+        {"user_id": "u00", "reasoning": "deep"},
+        {"user_id": "u00", "filter": "gerne == 'sea'"},
+        {"user_id": "u00", "filter": "genre == 1"},
+    ],
     ids=str,
 )
 def test_a_request_that_contradicts_itself_is_refused(shop, body):
@@ -168,7 +171,7 @@ def test_excluded_items_and_those_that_do_not_fit_stay_out(shop):
     assert set(ids(reply)) == {"b06", "b09"}  # of b00, b03, b06, b09
 
 
-# -- deadlines: the model is made to take for ever, so that nothing depends on the machine's speed ----------------------
+# -- deadlines: the model is made to take for ever, so that nothing depends on the machine's speed -------------------
 
 
 def test_a_live_answer_that_would_be_late_becomes_a_direct_one(shop, slow):
@@ -215,7 +218,7 @@ def test_where_no_similar_item_is_left_popular_ones_answer(shop, slow):
     assert reply["source"] == "popular" and passed(reply)["similar"] == "no item is left" and ids(reply) == []
 
 
-# -- a full queue -------------------------------------------------------------------------------------------------------
+# -- a full queue ----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Events: stored once, checked before they are stored, and at once part of histories, popularity and cached reasoning."""
+"""Events: stored once, checked before they are stored, and at once part of histories and popularity."""
 
 from datetime import UTC, datetime, timedelta, timezone
 

@@ -95,7 +95,7 @@ def test_cached_reasoning_is_that_of_the_user_s_run(pair):
     assert (answer["source"], answer["model"]) == ("cached", "second")
 
 
-# -- one run for another ------------------------------------------------------------------------------------------------
+# -- one run for another ---------------------------------------------------------------------------------------------
 
 
 def activate(shop, path, name="shelf"):
