@@ -106,3 +106,9 @@ def test_listed_items_keep_their_order_without_unknown_and_deleted_ones():
 
 def test_k_may_be_larger_than_the_catalog():
     assert ranked(k=1000) == "abcde"
+
+
+def test_popular_items_of_equal_counts_keep_one_order_whatever_is_asked_for():
+    counts = {"d": 3, "b": 1, "e": 1, "a": 1}
+    found = [snapshot().popular(counts, Selection(), k).ids for k in (1, 2, 3, 4, 5)]
+    assert found == [list("dabec")[:k] for k in (1, 2, 3, 4, 5)]

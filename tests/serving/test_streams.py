@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+import socket
 import threading
 
 import httpx2
 import pytest
 from support import serving
 from support.waiting import wait_for
+
+from reckon.serving.store.errors import StoreError
 
 STREAM = {"Accept": "text/event-stream"}
 
@@ -67,9 +70,41 @@ def test_a_stream_without_reasoning_is_the_list_alone(shop):
     assert [kind for kind, _ in streamed(shop, history=["b01"], reasoning="none")] == ["items", "usage"]
 
 
-def test_what_is_wrong_ends_a_stream_with_an_error(shop):
-    [(kind, data)] = streamed(shop, history=["none"])
-    assert kind == "error" and data["status"] == 422 and "unknown" in data["detail"]
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [({"history": ["none"]}, 422), ({"user_id": "u00", "k": 10_000}, 422), ({"recommendation_id": "none"}, 404)],
+)
+def test_what_is_wrong_is_refused_before_a_stream_begins(shop, body, status):
+    reply = shop.client.post("/recommend", json=body, headers=STREAM)
+    assert reply.status_code == status and reply.headers["content-type"] == "application/problem+json"
+
+
+def test_what_fails_later_ends_a_stream_with_an_error(shop, monkeypatch):
+    def failing(*arguments):
+        raise StoreError("store.sqlite", "cannot be written", "free some space")
+
+    monkeypatch.setattr(shop.service, "keep", failing)
+    events = streamed(shop, user_id="u00", reasoning="live")
+    assert events[0][0] == "reasoning"
+    assert events[-1][0] == "error" and events[-1][1]["status"] == 503 and "written" in events[-1][1]["detail"]
+
+
+def test_a_caller_that_goes_without_a_stream_frees_its_row_within_one_token(shop, address, gate):
+    body = json.dumps({"user_id": "u07", "reasoning": "live"}).encode()
+    head = (
+        f"POST /recommend HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+    )
+    gate.close()
+    with socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2]))) as connection:
+        connection.sendall(head.encode() + b"\r\n\r\n" + body)
+        gate.let("reading")
+        gate.let()
+        gate.holds("token")
+        (reply,) = shop.service.worker._cohorts[0].replies
+    wait_for(lambda: reply.dropped)
+    gate.open()
+    wait_for(lambda: shop.service.worker.growing == 0)
+    assert gate.tokens <= 2
 
 
 def test_pieces_come_while_the_reasoning_is_written(shop, address, gate):

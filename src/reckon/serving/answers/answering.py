@@ -1,10 +1,11 @@
 """A request for recommendations, from its body to the reply: user or history, selection, chain, what is kept.
 
-Entry points: `answered`; `explained` for an earlier answer.
+Entry points: `understood`, then `answered`; `explained` for an earlier answer.
 """
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from reckon.serving.answers.chain import Given, Wanted
 from reckon.serving.http.errors import Refused
@@ -24,19 +25,24 @@ from reckon.serving.service import Service
 from reckon.serving.store.records import Answer
 
 
-async def answered(
-    service: Service, body: RecommendBody, on_text: Callable[[str], None] | None = None
-) -> tuple[RecommendReply, int]:
-    """The reply to a request, and how many tokens of reasoning were written for it.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request that can be answered."""
 
-    Args:
-        service: the service.
-        body: the request.
-        on_text: called with each piece of the reasoning.
+    k: int
+    """Items of the page."""
+    wanted: Wanted | None
+    """None for the next page of an earlier answer."""
+    earlier: str | None = None
+    """Id of that answer."""
+    scenario: str | None = None
+
+
+async def understood(service: Service, body: RecommendBody) -> Asked:
+    """A request, with what the store knows of its user.
 
     Raises:
-        Refused: the request contradicts itself, or names an unknown answer.
-        FullQueue: too many requests wait for the model.
+        Refused: it contradicts itself, or names something unknown.
     """
     k = body.k or service.config.recommend.k
     if k > service.config.recommend.most:
@@ -45,11 +51,31 @@ async def answered(
     if len(given_by) != 1:
         raise Refused(422, "give exactly one of user_id, history and recommendation_id")
     if body.recommendation_id is not None:
-        return await asyncio.to_thread(_next_page, service, body.recommendation_id, k), 0
-    wanted = await asyncio.to_thread(wanted_of, service, body, k)
-    given = await service.chain.answer(wanted, on_text)
-    answer = await asyncio.to_thread(service.keep, given, wanted, min(k, len(given.ranked.ids)), body.scenario)
-    return _reply(service, answer, given, k), given.tokens
+        await asyncio.to_thread(_earlier, service, body.recommendation_id)
+        return Asked(k, None, body.recommendation_id)
+    return Asked(k, await asyncio.to_thread(wanted_of, service, body, k), scenario=body.scenario)
+
+
+async def answered(
+    service: Service, asked: Asked, on_text: Callable[[str], None] | None = None
+) -> tuple[RecommendReply, int]:
+    """The reply to a request, and how many tokens of reasoning were written for it.
+
+    Args:
+        service: the service.
+        asked: the request.
+        on_text: called with each piece of the reasoning.
+
+    Raises:
+        Refused: the earlier answer is gone.
+        FullQueue: too many requests wait for the model.
+    """
+    if asked.wanted is None:
+        return await asyncio.to_thread(_next_page, service, asked.earlier or "", asked.k), 0
+    given = await service.chain.answer(asked.wanted, on_text)
+    returned = min(asked.k, len(given.ranked.ids))
+    answer = await asyncio.to_thread(service.keep, given, asked.wanted, returned, asked.scenario)
+    return _reply(service, answer, given, asked.k), given.tokens
 
 
 def wanted_of(service: Service, body: RecommendBody, k: int) -> Wanted:
@@ -125,10 +151,19 @@ def _filter(service: Service, text: str) -> Filter:
     return found
 
 
+def _earlier(service: Service, answer_id: str) -> None:
+    if service.store.answers.get(answer_id) is None:
+        raise _unknown(answer_id)
+
+
+def _unknown(answer_id: str) -> Refused:
+    return Refused(404, "there is no answer with this recommendation_id, or it is too old", missing_ids=[answer_id])
+
+
 def _next_page(service: Service, answer_id: str, k: int) -> RecommendReply:
     found = service.next_page(answer_id, k)
     if found is None:
-        raise Refused(404, "there is no answer with this recommendation_id, or it is too old", missing_ids=[answer_id])
+        raise _unknown(answer_id)
     answer, begin = found
     titles = service.store.items.some(answer.items[begin : answer.returned])
     parts = _by_item(answer)

@@ -1,15 +1,16 @@
 """An answer as a stream: pieces of the reasoning while they are written, then the rest.
 
-Entry points: `pieces`, and `Stream`, the reply that sends them. A stream that nobody reads any more ends the reasoning
-at its next token.
+Entry points: `pieces`, and `Stream`, the reply that sends them; `while_connected` for a reply in one piece. Where nobody
+reads any more, the reasoning ends at its next token.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from fastapi import Request
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
@@ -56,6 +57,29 @@ async def pieces(
         yield await task
     finally:
         task.cancel()
+
+
+async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """The result of some work, which ends where the caller goes.
+
+    Raises:
+        Refused: the caller has gone, so nobody reads this.
+    """
+    task, gone = asyncio.ensure_future(work), asyncio.ensure_future(_disconnected(request))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise Refused(499, "the caller has gone")
+    finally:
+        task.cancel()
+        gone.cancel()
+
+
+async def _disconnected(request: Request) -> None:
+    """Returns when the connection of a request, whose body was read, is closed."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 class Stream(StreamingResponse):

@@ -97,7 +97,7 @@ class CatalogSnapshot:
         for item_id, count in counts.items():
             if item_id in self.rows:
                 events[self.rows[item_id]] = count
-        return self._best({"events": torch.from_numpy(events)}, selection, k)
+        return self._best({"events": torch.from_numpy(events)}, selection, k, stable=True)
 
     def listed(self, item_ids: Sequence[str]) -> Ranked:
         """Some items as they come, without scores; unknown and hidden ones are left out."""
@@ -115,14 +115,19 @@ class CatalogSnapshot:
         )
         return heapq.nsmallest(limit, ids)
 
-    def _best(self, parts: dict[str, Tensor], selection: Selection, k: int) -> Ranked:
+    def _best(self, parts: dict[str, Tensor], selection: Selection, k: int, *, stable: bool = False) -> Ranked:
+        """The k items with the highest sums; `stable`: of equal ones the first of the catalog, whatever k is."""
         penalty = self._penalty(selection)
         if penalty is not None:
             parts = parts | {"seen": penalty.to(next(iter(parts.values())))}
         scores = torch.stack(list(parts.values())).sum(dim=0)
         forbidden = torch.from_numpy(self._forbidden(selection)).to(scores.device)
         scores[forbidden] = -torch.inf
-        indices, values = (side[0] for side in block_top_k(scores[None], min(k, len(scores))))
+        if stable:
+            values, indices = scores.sort(descending=True, stable=True)
+            indices = indices[:k].masked_fill(values[:k] == -torch.inf, -1)
+        else:
+            indices, values = (side[0] for side in block_top_k(scores[None], min(k, len(scores))))
         chosen = [int(row) for row in indices.tolist() if row >= 0]  # -1 fills the end of a short list
         return Ranked(
             [self.catalog.ids[row] for row in chosen],

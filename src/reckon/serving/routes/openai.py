@@ -4,6 +4,7 @@ The reasoning is in `reasoning` and in `reasoning_content`, which clients of oth
 (`temperature`, `max_tokens`, …) are accepted and mean nothing here: the reply is the run's greedy one.
 """
 
+import asyncio
 import json
 import time
 import uuid
@@ -11,16 +12,16 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from fastapi.sse import format_sse_event
 from pydantic import BaseModel, ConfigDict, Field
 
 from reckon.data.titles import parse_history
 from reckon.errors import ReckonError
-from reckon.serving.answers.answering import answered
+from reckon.serving.answers.answering import Asked, answered, understood
 from reckon.serving.http.errors import Refused, problem_body, refusal_of
-from reckon.serving.http.streams import Heartbeat, Stream, pieces
+from reckon.serving.http.streams import Heartbeat, Stream, pieces, while_connected
 from reckon.serving.routes.common import REFUSALS, Serving
 from reckon.serving.schemas import LONGEST_HISTORY, RecommendBody, RecommendReply, Text
 from reckon.serving.service import Service
@@ -89,14 +90,14 @@ def models(service: Serving) -> dict[str, Any]:
     summary="A history in, a ranked list out",
     responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
 )
-async def chat(body: ChatBody, service: Serving) -> Response:
+async def chat(body: ChatBody, request: Request, service: Serving) -> Response:
     """The last user turn holds titles or item ids, oldest first, separated by semicolons or line breaks."""
-    wanted = _wanted(service, body)
+    asked = await understood(service, await asyncio.to_thread(_wanted, service, body))
     head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": body.model}
     if body.stream:
         include_usage = bool(body.stream_options and body.stream_options.include_usage)
-        return Stream(service, _chunks(wanted, service, head, include_usage))
-    reply, tokens = await answered(service, wanted)
+        return Stream(service, _chunks(asked, service, head, include_usage))
+    reply, tokens = await while_connected(request, answered(service, asked))
     reasoning = None if reply.reasoning is None else reply.reasoning.text
     message = {"role": "assistant", "content": listed(reply), "reasoning": reasoning, "reasoning_content": reasoning}
     choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
@@ -119,15 +120,13 @@ def _wanted(service: Service, body: ChatBody) -> RecommendBody:
     return RecommendBody(history=list(history), reasoning="live")
 
 
-async def _chunks(
-    wanted: RecommendBody, service: Service, head: dict[str, Any], include_usage: bool
-) -> AsyncGenerator[bytes]:
+async def _chunks(asked: Asked, service: Service, head: dict[str, Any], include_usage: bool) -> AsyncGenerator[bytes]:
     head = {**head, "object": "chat.completion.chunk"}
 
     def chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
         return _data({**head, "choices": [{"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}]})
 
-    told = pieces(lambda on_text: answered(service, wanted, on_text), service.config.limits.heartbeat_s)
+    told = pieces(lambda on_text: answered(service, asked, on_text), service.config.limits.heartbeat_s)
     try:
         yield chunk({"role": "assistant", "content": ""})
         async with aclosing(told):

@@ -9,9 +9,9 @@ from fastapi.sse import format_sse_event
 from pydantic import BaseModel
 
 from reckon.errors import ReckonError
-from reckon.serving.answers.answering import answered, explained
+from reckon.serving.answers.answering import Asked, answered, explained, understood
 from reckon.serving.http.errors import Refused, refusal_of
-from reckon.serving.http.streams import Heartbeat, Stream, pieces
+from reckon.serving.http.streams import Heartbeat, Stream, pieces, while_connected
 from reckon.serving.routes.common import NOT_FOUND, REFUSALS, Serving, unknown
 from reckon.serving.schemas import ExplainReply, Id, RecommendBody, RecommendReply
 from reckon.serving.service import Service
@@ -36,9 +36,10 @@ class Usage(BaseModel):
 async def recommend(body: RecommendBody, request: Request, service: Serving) -> Response:
     """With `Accept: text/event-stream` the events `reasoning` (`{"delta": …}`), `items` (the reply) and `usage`; the
     event `error` ends a stream that cannot go on."""
+    asked = await understood(service, body)
     if STREAM in request.headers.get("accept", ""):
-        return Stream(service, _events(body, service))
-    reply, _ = await answered(service, body)
+        return Stream(service, _events(asked, service))
+    reply, _ = await while_connected(request, answered(service, asked))
     return JSONResponse(reply.model_dump(mode="json"))
 
 
@@ -52,8 +53,8 @@ def explain(recommendation_id: Id, service: Serving) -> ExplainReply:
     return explained(service, answer)
 
 
-async def _events(body: RecommendBody, service: Service) -> AsyncGenerator[bytes]:
-    told = pieces(lambda on_text: answered(service, body, on_text), service.config.limits.heartbeat_s)
+async def _events(asked: Asked, service: Service) -> AsyncGenerator[bytes]:
+    told = pieces(lambda on_text: answered(service, asked, on_text), service.config.limits.heartbeat_s)
     try:
         async with aclosing(told):
             async for piece in told:
