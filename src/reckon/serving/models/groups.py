@@ -23,7 +23,7 @@ class Groups:
         """
         self._runs = {run.name: run for run in runs}
         if len(self._runs) != len(runs):
-            raise ConfigError("--run", [run.name for run in runs], "holds a name twice", "name each run once")
+            raise ConfigError("--beside", [run.name for run in runs], "holds a name twice", "name each run once")
         if shares and (len(shares) != len(runs) or min(shares) <= 0):
             rule = f"must be one positive number for each of {len(runs)} runs"
             raise ConfigError("model.shares", list(shares), rule, "leave it out for equal shares")
