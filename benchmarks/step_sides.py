@@ -148,7 +148,7 @@ class SharedTrainer(PolicyTrainer):
         ranks = target_ranks(rollouts.hidden.float(), self.item_table, targets)
         return (1 / torch.log2(1 + ranks.float())).to(rollouts.reply_ids.device)
 
-    def begin_update(self, examples: Sequence[Any]) -> None:
+    def begin_update(self, examples: Sequence[Any], first: bool) -> None:
         self.phase_end = clock(self.backbone.device)
 
 
@@ -194,7 +194,9 @@ class UnsharedTrainer(SharedTrainer):
         self.backbone.causal_lm.set_attn_implementation("sdpa")
         self.engine = PlainEngine(self.backbone)  # type: ignore[assignment]
 
-    def _token_loss(self, part: Rollouts, weights: Tensor, advantages: Tensor) -> tuple[Tensor, Tensor]:
+    def _token_loss(
+        self, part: Rollouts, weights: Tensor, advantages: Tensor, *, first: bool = True
+    ) -> tuple[Tensor, Tensor]:
         size = self.settings.grpo.num_generations
         prompts, replies = part.prompts.ids.repeat_interleave(size, 0), part.reply_ids
         whole = torch.cat([prompts, replies], dim=1)  # [n, P + T]
@@ -203,7 +205,8 @@ class UnsharedTrainer(SharedTrainer):
         mask, old = part.sampled, part.logprobs
         logprobs, entropy = token_logprobs(self.backbone, predicting, replies, mask, self.settings.sampling)
         losses = token_losses(logprobs, old, weights, advantages.flatten(), EPSILON, EPSILON)
-        self._tally(tokens=mask.sum(), entropy=entropy.sum(), logprob_gap=(logprobs.detach() - old).abs().sum())
+        gap, tokens = (logprobs.detach() - old).abs().sum(), mask.sum()
+        self._tally(tokens=tokens, first_tokens=tokens, entropy=entropy.sum(), logprob_gap=gap)
         return losses.sum(), hidden[:, -1]
 
 

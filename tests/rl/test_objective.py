@@ -135,7 +135,9 @@ def test_the_trainers_own_loss_has_the_gradient_of_the_formula(rewards, best_cou
     trainer = RecPOTrainer.__new__(RecPOTrainer)
     trainer._reports, trainer._sums, trainer.reference = defaultdict(list), defaultdict(float), None
     trainer.settings = PolicySettings(SamplingConfig(), GRPO, micro_batch_size=2)
+    trainer._old_item_logprobs, trainer._micro_batch = [], 0
     trainer.backbone = SimpleNamespace(
+        dtype="float32",
         read_prompts=lambda prompts: (SimpleNamespace(reader=lambda group_size: None), torch.zeros(2, 1)),
         read_replies=lambda ids, reader: torch.zeros(*ids.shape, 1),
     )

@@ -33,6 +33,10 @@ class GRPOSettings:
     epsilon_high: float = 0.2
     """Upper clip bound of the ratio, 1 + epsilon_high; >= 0."""
 
+    updates_per_rollout: int = 1
+    """Optimiser steps on the same replies, at least 1 (TRL's `num_iterations`). Above 1 the ratio leaves 1 and the clip
+    acts. Steps of the log, of `max_steps` and of the warm-up count rollouts."""
+
     beta: float = 0.0
     """Weight of the KL term against the starting policy, >= 0; 0 as in the paper."""
 
@@ -45,6 +49,10 @@ class GRPOSettings:
                 "advantages need at least two trajectories per prompt",
                 f"set it to 2 or more (default {usual})",
             )
+        if self.updates_per_rollout < 1:
+            rule = "replies need at least one update"
+            fix = "set it to 1 or more (default 1)"
+            raise ConfigError(f"{self.SECTION}.updates_per_rollout", self.updates_per_rollout, rule, fix)
         for name in ("beta", "epsilon", "epsilon_high"):
             if getattr(self, name) < 0:
                 raise ConfigError(

@@ -9,7 +9,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -148,8 +148,8 @@ class PolicyTrainer(StepTrainer, ABC):
         """
         return hidden.new_zeros(())
 
-    def begin_update(self, examples: Sequence[Row]) -> None:
-        """Prepare an update; called before its forward passes."""
+    def begin_update(self, examples: Sequence[Row], first: bool) -> None:
+        """Prepare an update; called before its forward passes. `first`: the replies are new."""
 
     def end_update(self) -> None:
         """Finish an update; called after its backward passes."""
@@ -164,7 +164,7 @@ class PolicyTrainer(StepTrainer, ABC):
         return weights * top_entropy_tokens(rollouts.entropies, rollouts.sampled, settings.top_entropy)
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
-        """One update over N = B * G trajectories: sample, reward, update, report."""
+        """One step over N = B * G trajectories: sample, reward, update, report."""
         examples, settings, grpo = inputs["examples"], self.settings, self.settings.grpo
         self.backbone.train_without_dropout()  # without dropout the ratios are 1 before the first step
         started = time.perf_counter()
@@ -184,22 +184,12 @@ class PolicyTrainer(StepTrainer, ABC):
         advantages = group_advantages(rewards, grpo.advantage)  # [B, G]
         rewarded = time.perf_counter()
 
-        # 3. Update. Each loss belongs to one trajectory and N is fixed, so micro_batch_size changes
-        #    memory and nothing else.
-        weights = self.token_weights(rollouts)  # [N, T]
-        self.begin_update(examples)
-        total = rewards.new_zeros(())
-        for groups in micro_batches(rollouts, settings.micro_batch_size):
-            rows = [group * grpo.num_generations + g for group in groups for g in range(grpo.num_generations)]
-            part = rollouts.part(groups)
-            chosen, compared = [examples[group] for group in groups], advantages[groups]
-            token_loss, hidden = self._token_loss(part, weights[rows, : part.reply_ids.shape[1]], compared)
-            extra = self.extra_loss(hidden, chosen, compared)
-            loss = self.checked(token_loss / len(rollouts) + extra / len(examples))
-            self.accelerator.backward(loss / self.current_gradient_accumulation_steps)
-            total += loss.detach()
-            self.widest = max(self.widest, part.prompts.ids.numel() + part.reply_ids.numel())
-        self.end_update()
+        # 3. Update, once or several times; the trainer takes the last optimiser step.
+        old = rollouts.logprobs.clone()  # [N, T]
+        total = self._update(rollouts, old, examples, advantages, first=True)
+        for _ in range(grpo.updates_per_rollout - 1):
+            self._optimizer_step()
+            total = self._update(rollouts, old, examples, advantages, first=False)
 
         # 4. Report what a person needs to trust the step.
         self._report_step(rollouts, rewards, advantages)
@@ -210,10 +200,57 @@ class PolicyTrainer(StepTrainer, ABC):
         )
         return total / self.current_gradient_accumulation_steps
 
-    def _token_loss(self, part: Rollouts, weights: Tensor, advantages: Tensor) -> tuple[Tensor, Tensor]:
+    def _update(
+        self, rollouts: Rollouts, old: Tensor, examples: Sequence[Row], advantages: Tensor, *, first: bool
+    ) -> Tensor:
+        """Forward and backward passes of one update: the loss.
+
+        Each loss belongs to one trajectory and N is fixed, so micro_batch_size changes memory and nothing else.
+
+        Args:
+            rollouts: N = B * G trajectories.
+            old: [N, T] log-probabilities that ratios compare with; the first update of weights in reduced precision
+                writes its own there.
+            examples: B.
+            advantages: [B, G].
+            first: whether the policy is the one that sampled.
+        """
+        size = self.settings.grpo.num_generations
+        weights = self.token_weights(rollouts)  # [N, T]
+        self.begin_update(examples, first)
+        total = advantages.new_zeros(())
+        for groups in micro_batches(rollouts, self.settings.micro_batch_size):
+            rows = [group * size + g for group in groups for g in range(size)]
+            part = rollouts.part(groups)
+            longest = part.reply_ids.shape[1]
+            part = replace(part, logprobs=old[rows, :longest])
+            chosen, compared = [examples[group] for group in groups], advantages[groups]
+            token_loss, hidden = self._token_loss(part, weights[rows, :longest], compared, first=first)
+            old[rows, :longest] = part.logprobs
+            extra = self.extra_loss(hidden, chosen, compared)
+            loss = self.checked(token_loss / len(rollouts) + extra / len(examples))
+            self.accelerator.backward(loss / self.current_gradient_accumulation_steps)
+            total += loss.detach()
+            self.widest = max(self.widest, part.prompts.ids.numel() + part.reply_ids.numel())
+        self.end_update()
+        return total
+
+    def _optimizer_step(self) -> None:
+        """An optimiser step between two updates of the same replies, as the trainer takes it after the last."""
+        assert self.optimizer is not None and self.model is not None
+        if self.args.max_grad_norm:
+            self.accelerator.clip_grad_norm_(self.model.parameters(), self.args.max_grad_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+    def _token_loss(
+        self, part: Rollouts, weights: Tensor, advantages: Tensor, *, first: bool = True
+    ) -> tuple[Tensor, Tensor]:
         """Summed token loss of some groups with advantages [b, G], and the states at the last token [n, D], n = b * G.
 
-        The replies of a group share the forward pass of their prompt. `weights` is [n, T].
+        The replies of a group share the forward pass of their prompt. `weights` is [n, T]. Ratios compare with
+        `part.logprobs`. In reduced precision sampling and update compute the same log-probabilities up to 0.03, so the
+        first update's own are the old ones, written there: its ratios are 1.
         """
         settings, grpo, size = self.settings, self.settings.grpo, self.settings.grpo.num_generations
         ids, mask, old = part.reply_ids, part.sampled, part.logprobs
@@ -222,6 +259,10 @@ class PolicyTrainer(StepTrainer, ABC):
         predicting = torch.cat([last.repeat_interleave(size, 0)[:, None], hidden[:, :-1]], dim=1)
         logprobs, entropy = token_logprobs(self.backbone, predicting, ids, mask, settings.sampling)  # [n, T]
         tokens = mask.sum().clamp_min(1)
+        if first:
+            self._tally(logprob_gap=(logprobs.detach() - old).abs().sum(), first_tokens=tokens)
+            if self.backbone.dtype != "float32":
+                old.copy_(logprobs.detach())
         reference = None
         if self.reference is not None:
             reference = self.reference.logprobs(part.prompts, ids, mask, size, settings.sampling)
@@ -241,18 +282,19 @@ class PolicyTrainer(StepTrainer, ABC):
             tokens=tokens,
             entropy=entropy.sum(),
             clip_share=outside * tokens,
-            logprob_gap=(logprobs.detach() - old).abs().sum(),
             ratio__mean=((logprobs.detach() - old).exp() * mask).sum(),  # 1 where both passes compute the same
         )
         return losses.sum(), gather_rows(hidden, part.lengths - 1)
 
     def _tally(self, **sums: Tensor) -> None:
-        """Add sums over the reply tokens of one micro-batch; their means over the whole step are logged."""
+        """Add sums over the reply tokens of one micro-batch; their means over the whole step are logged, that of the
+        gap over the first update."""
         for name, value in sums.items():
             self._sums[name] += float(value)
 
     def _report_step(self, rollouts: Rollouts, rewards: Tensor, advantages: Tensor) -> None:
         tokens = self._sums.pop("tokens")
+        self.report(logprob_gap=self._sums.pop("logprob_gap") / self._sums.pop("first_tokens"))
         self.report(**{name: total / tokens for name, total in self._sums.items()})
         self._sums.clear()
         self.report(

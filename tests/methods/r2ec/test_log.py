@@ -10,7 +10,9 @@ from support.run_files import POLICY_KEYS, STEP_KEYS, assert_same_run, equal, lo
 from support.shelf import recommender, train
 
 from reckon.methods.r2ec import R2ec
+from reckon.methods.r2ec import trainer as r2ec_trainer
 from reckon.methods.r2ec.trainer import fit
+from reckon.rl.objective import item_losses
 
 
 def test_every_step_logs_reward_length_and_loss(whole):
@@ -105,3 +107,18 @@ def test_token_metrics_do_not_depend_on_the_micro_batch(tmp_path):
         logged.append(next(entry for entry in log if "entropy" in entry))
     for name in ("entropy", "logprob_gap", "clip_share", "reward/mean"):
         assert logged[0][name] == pytest.approx(logged[1][name], rel=1e-4, abs=1e-6)
+
+
+def test_later_updates_of_a_rollout_compare_with_the_policy_that_sampled(tmp_path, monkeypatch):
+    ratios = []
+
+    def seen(logprobs, old, *rest):
+        ratios.append(float((logprobs.detach() - old).abs().max()))
+        return item_losses(logprobs, old, *rest)
+
+    monkeypatch.setattr(r2ec_trainer, "item_losses", seen)
+    train(tmp_path, "run", recpo={"updates_per_rollout": 3}, max_steps=2, eval_steps=2)
+    assert len(ratios) == 6 and ratios[0] == ratios[3] == 0  # the first update of each of two rollouts
+    assert min(ratios[1:3] + ratios[4:]) > 0
+    for entry in steps(tmp_path / "run"):
+        assert entry["logprob_gap"] < 1e-5 and entry["ratio/mean"] != pytest.approx(1, abs=1e-5)

@@ -105,6 +105,12 @@ class _R2ecTrainer(StepTrainer):
 class RecPOTrainer(_R2ecTrainer, PolicyTrainer):
     """RecPO: groups of reasonings, rewarded by the target's rank, and the item term of the best trajectory."""
 
+    def attach(self, recommender: R2ecModel, validation: Examples, trajectories: TrajectoryLog) -> None:
+        super().attach(recommender, validation, trajectories)
+        self._old_item_logprobs: list[Tensor] = []
+        """Item log-probabilities of the first update, by micro-batch."""
+        self._micro_batch = 0
+
     def after_update(self) -> None:
         """Encode the batch's rows again, and the whole item table if it is stale or due."""
         training, tau = self.recommender.config.training, self.recommender.config.head.tau
@@ -144,19 +150,26 @@ class RecPOTrainer(_R2ecTrainer, PolicyTrainer):
         )
         return torch.tensor(rewards, device=rollouts.hidden.device)
 
-    def begin_update(self, examples: Sequence[Example]) -> None:
+    def begin_update(self, examples: Sequence[Example], first: bool) -> None:
         self.item_term.begin(examples, self.step_generator())
+        self._micro_batch = 0
+        if first:
+            self._old_item_logprobs.clear()
 
     def extra_loss(self, hidden: Tensor, examples: Sequence[Example], advantages: Tensor) -> Tensor:
-        """-l_eps(r_rec, A) of each group's best trajectories; with one update per rollout, r_rec is 1 in value."""
+        """-l_eps(r_rec, A) of each group's best trajectories; in the first update of a rollout r_rec is 1 in value."""
         recpo = self.recommender.config.recpo
         best = best_of_group(advantages, recpo.item_trajectories).flatten()  # [n]
         rows = [example for example in examples for _ in range(recpo.num_generations)]
         chosen = [example for example, kept in zip(rows, best.tolist(), strict=True) if kept]
         logprobs = self.item_term.target_logprobs(hidden[best], chosen)
+        if self._micro_batch == len(self._old_item_logprobs):
+            self._old_item_logprobs.append(logprobs.detach())
+        old = self._old_item_logprobs[self._micro_batch]  # micro-batches come in the same order every time
+        self._micro_batch += 1
         losses = item_losses(
             logprobs,
-            logprobs.detach(),
+            old,
             advantages.flatten()[best],
             torch.ones_like(logprobs, dtype=torch.bool),
             recpo.epsilon,

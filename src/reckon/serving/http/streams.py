@@ -1,7 +1,7 @@
 """An answer as a stream: pieces of the reasoning while they are written, then the rest.
 
-Entry points: `pieces`, and `Stream`, the reply that sends them; `while_connected` for a reply in one piece. Where nobody
-reads any more, the reasoning ends at its next token.
+Entry points: `pieces`, and `Stream`, the reply that sends them; `while_connected` for a reply in one piece. Where
+nobody reads any more, the reasoning ends at its next token.
 """
 
 import asyncio
