@@ -119,7 +119,7 @@ def _nobody_reads() -> NoReturn:
 
 app = typer.Typer(
     name="reckon",
-    help="Train and evaluate recommender models that reason before they recommend.",
+    help="Train, evaluate and serve recommender models that reason before they recommend.",
     epilog="Exit codes: 0 done; 2 something that you can mend, in one line; 1 a bug, with its traceback; 130 Ctrl-C; "
     "143 SIGTERM; 141 nobody reads what is printed.",
     cls=_ReckonGroup,
