@@ -4,8 +4,9 @@ from alembic import context
 
 from reckon.serving.store.tables import METADATA, VERSION_TABLE
 
-context.configure(
-    connection=context.config.attributes["connection"], target_metadata=METADATA, version_table=VERSION_TABLE
-)
-with context.begin_transaction():
-    context.run_migrations()
+if hasattr(context, "config"):  # while alembic migrates; an import does nothing
+    context.configure(
+        connection=context.config.attributes["connection"], target_metadata=METADATA, version_table=VERSION_TABLE
+    )
+    with context.begin_transaction():
+        context.run_migrations()
