@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import pytest
 from support.waiting import wait_for
 
+from reckon import locks, stopping
 from reckon.errors import BusyError
 from reckon.locks import SHOWN_COMMAND, Holder, folder_lock, locked, scratch_of
 from reckon.messages import cut
@@ -280,3 +281,30 @@ def test_waiting_for_a_holder_ends_when_it_does(tmp_path):
         assert not free()
         first.stdin.close()
         wait_for(free)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("moment", ["taking", "freeing"])
+def test_a_signal_while_a_lock_is_taken_or_freed_leaves_no_file(tmp_path, monkeypatch, number, moment):
+    """The signal comes when the file is there, and nobody yet, or no longer, knows of it."""
+    name = "_acquire" if moment == "taking" else "_release"
+    whole = getattr(locks, name)
+
+    def signalled(*arguments):
+        if moment == "freeing":
+            signal.raise_signal(number)
+        result = whole(*arguments)
+        if moment == "taking":
+            signal.raise_signal(number)
+        return result
+
+    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    stopping.listen()
+    monkeypatch.setattr(locks, name, signalled)
+    try:
+        with pytest.raises(KeyboardInterrupt), folder_lock(tmp_path / "out"):
+            assert moment == "freeing"
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+    assert list(tmp_path.iterdir()) == []

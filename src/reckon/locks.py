@@ -37,6 +37,7 @@ from typing import Any, ParamSpec, TypeVar
 from reckon.errors import BusyError, DataError
 from reckon.files import real_path
 from reckon.messages import cut
+from reckon.stopping import delayed
 
 try:
     import fcntl
@@ -184,13 +185,17 @@ def scratch_of(folder: str | Path) -> Path:
 @contextmanager
 def _locked_file(folder: Path, name: Path) -> Iterator[None]:
     """Lock the file of a name, write this process into it, and remove it at the end."""
-    (descriptor, lock), owner = _acquire(folder, name), os.getpid()
+    held: tuple[int, Path] | None = None
+    owner = os.getpid()
     try:
+        with delayed():  # an interrupt between making the file and knowing of it would leave it
+            held = _acquire(folder, name)
         yield
     finally:
-        if os.getpid() == owner:  # a forked child leaves the block too
-            _open.discard(descriptor)
-            _release(descriptor, lock)
+        if held is not None and os.getpid() == owner:  # a forked child leaves the block too
+            with delayed():
+                _open.discard(held[0])
+                _release(*held)
 
 
 def _acquire(folder: Path, name: Path) -> tuple[int, Path]:

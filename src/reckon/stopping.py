@@ -1,7 +1,7 @@
 """Ctrl-C and SIGTERM, the same way in every command: what is being written goes, what can be saved is saved.
 
 Entry points: `listen` at the start of a process, `stop_listening` at its end; `stopped_by` and `has_interrupted` for
-its last line and exit code.
+its last line and exit code; `delayed` around what must not be interrupted.
 
 Either signal raises `KeyboardInterrupt` in the main thread, so locks, workers and half-written files go as after an
 error. Where work finishes a step and saves first (training, asking a teacher), it puts its own handler on SIGINT, and
@@ -9,6 +9,9 @@ SIGTERM calls that one, too. The second signal after a `KeyboardInterrupt` ends 
 """
 
 import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from types import FrameType
 
@@ -35,6 +38,29 @@ def stop_listening() -> None:
 def stopped_by() -> signal.Signals:
     """The signal that asked this process to stop: SIGINT, unless SIGTERM came first."""
     return _asked.get() or signal.SIGINT
+
+
+@contextmanager
+def delayed() -> Iterator[None]:
+    """Let either signal wait until the block has ended, so that what the block makes is known to whoever cleans up.
+
+    For blocks that end at once. In another thread than the main one signals interrupt nothing, and nothing waits.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in WORDS}
+    taken = {number: handler for number, handler in handlers.items() if handler not in (None, signal.SIG_IGN)}
+    for number in taken:
+        signal.signal(number, lambda number, frame: came.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in taken.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])
 
 
 def has_interrupted() -> bool:

@@ -12,7 +12,7 @@ from transformers import TrainerCallback
 
 from reckon.methods.r2ec import model as r2ec_model
 from reckon.methods.r2ec.trainer import fit
-from reckon.training import loop
+from reckon.training import checkpoints, loop
 
 
 @pytest.mark.parametrize("arm", ["full", "no-reasoning"])
@@ -25,6 +25,23 @@ def test_a_start_that_nothing_beats_is_kept_and_the_run_says_so(arm, tmp_path):
     assert last["kept_step"] == 0 and last["outcome"].startswith("Training brought nothing")
     start = load_file(tmp_path / "run" / "checkpoint-0" / "model.safetensors")
     assert equal(start, load_file(tmp_path / "run" / "model" / "model.safetensors"))
+
+
+def test_a_save_that_a_comparison_ends_in_the_middle_leaves_nothing_half_written(tmp_path, monkeypatch):
+    written, write = [], checkpoints.write_checksums
+
+    def ended(folder):
+        if len(written) == 1:
+            assert folder.parent.name == ".saving"
+            raise SystemExit(143)  # as the process of a cell ends after SIGTERM
+        written.append(folder)
+        write(folder)
+
+    monkeypatch.setattr(checkpoints, "write_checksums", ended)
+    with pytest.raises(SystemExit):
+        train(tmp_path, "run", arm="no-reasoning", max_steps=4, eval_steps=2)
+    assert len(written) == 1 and not (tmp_path / "run" / ".saving").exists()
+    assert [folder.name for folder in (tmp_path / "run").glob("checkpoint-*")] == [written[0].name]
 
 
 def test_patience_is_counted_in_updates(tmp_path):

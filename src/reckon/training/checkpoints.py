@@ -152,21 +152,25 @@ class CheckpointedTrainer(Trainer):
         run = Path(self._get_output_dir(trial))
         name = f"checkpoint-{self.state.global_step}"
         shutil.rmtree(run / STAGING, ignore_errors=True)
-        self._staging = True
         try:
-            super()._save_checkpoint(model, trial)
-        finally:
-            self._staging = False
-        staged = run / STAGING / name
-        if self.state.best_global_step == self.state.global_step:
-            self.state.best_model_checkpoint = str(run / name)
+            self._staging = True
+            try:
+                super()._save_checkpoint(model, trial)
+            finally:
+                self._staging = False
+            staged = run / STAGING / name
+            if self.state.best_global_step == self.state.global_step:
+                self.state.best_model_checkpoint = str(run / name)
+            if self.args.should_save:
+                self.state.save_to_json(str(staged / TRAINER_STATE_NAME))
+                self.save_extra(staged)
+                write_checksums(staged)
+                shutil.rmtree(run / name, ignore_errors=True)
+                os.replace(staged, run / name)
+        finally:  # also where a comparison ends this process in the middle
+            if self.args.should_save:
+                shutil.rmtree(run / STAGING, ignore_errors=True)
         if self.args.should_save:
-            self.state.save_to_json(str(staged / TRAINER_STATE_NAME))
-            self.save_extra(staged)
-            write_checksums(staged)
-            shutil.rmtree(run / name, ignore_errors=True)
-            os.replace(staged, run / name)
-            shutil.rmtree(run / STAGING, ignore_errors=True)
             self._rotate(run)
 
     def _rotate(self, run: Path) -> None:
