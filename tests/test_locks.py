@@ -299,6 +299,7 @@ def test_a_signal_while_a_lock_is_taken_or_freed_leaves_no_file(tmp_path, monkey
         return result
 
     before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in its background without
     stopping.listen()
     monkeypatch.setattr(locks, name, signalled)
     try:
